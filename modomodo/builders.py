@@ -1,0 +1,35 @@
+"""Where the base model comes from: functions that leave a Hugging Face directory, called by name.
+
+A builder is `builder(output, options, templates, threads) -> summary`. A model that is made here has to know
+the words of the reasoning templates; one that is downloaded ignores them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modomodo.prompts import Templates
+from modomodo.registry import Registry
+
+ModelBuilder = Callable[[Path, dict[str, Any], Templates, int], dict[str, Any]]
+model_builders: Registry[ModelBuilder] = Registry("model builder")
+
+# The work is imported when asked for: torch and transformers take seconds that Snakemake need not wait.
+
+
+@model_builders.register("hub")
+def hub(output: Path, options: dict[str, Any], templates: Templates, threads: int) -> dict[str, Any]:
+    """Download a pinned revision from the Hugging Face hub."""
+    from modomodo.models import download
+
+    return download(output, options)
+
+
+@model_builders.register("tiny_qwen2vl")
+def tiny_qwen2vl(output: Path, options: dict[str, Any], templates: Templates, threads: int) -> dict[str, Any]:
+    """Train a Qwen2-VL of under a million parameters on the world of boards."""
+    from modomodo.tiny_qwen2vl import build
+
+    suffixes = [getattr(templates, kind) for kind in ("box", "choice", "text", "number")]
+    wrapped = [f"{{question}}{templates.separator}{suffix}" for suffix in suffixes]
+    return build(output, **options, templates=wrapped, threads=threads)

@@ -1,0 +1,116 @@
+"""What every script shares: settings from the command line, one-line errors, calm progress."""
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+# OpenMP threads that spin while waiting make two processes on two cores ten times slower.
+# Read when torch is first imported, so set before anything else.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+if not sys.stderr.isatty():
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar in a log is one endless line
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
+
+from modomodo.errors import InputError
+from modomodo.study import Settings, Study, parse, read_study, read_yaml
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a script's main and exit; bad input becomes one line on stderr and status 2, without a trace."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def parser(documentation: str | None) -> argparse.ArgumentParser:
+    """A parser whose --help shows the script's own docstring."""
+    return argparse.ArgumentParser(
+        description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_settings(arguments: argparse.ArgumentParser) -> None:
+    """The --settings argument of a step."""
+    arguments.add_argument(
+        "--settings",
+        required=True,
+        metavar="JSON|STUDY.yaml",
+        help="this step's settings: JSON as the rule passes it, or a study's YAML file to take them from",
+    )
+
+
+def settings(text: str, model: type[S], take: Callable[[Study], S]) -> S:
+    """Settings of one step, from JSON or from a study file."""
+    if text.lstrip().startswith("{"):
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"--settings: not valid JSON: {error.msg} at character {error.pos}") from None
+        return parse(data, model, "--settings")
+    return take(read_study(text))
+
+
+def named_paths(pairs: Iterable[str], option: str) -> dict[str, Path]:
+    """`NAME=PATH` arguments as a dictionary. Raises InputError for another form."""
+    paths = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"{option} {pair}: expected NAME=PATH")
+        paths[name] = Path(path)
+    return paths
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None, every: float = 10.0) -> Iterator[T]:
+    """Show how far a loop is: a bar in a terminal, otherwise a plain line every `every` seconds."""
+    from tqdm import tqdm
+
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=label, total=total)
+        return
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    start = said = time.monotonic()
+    for count, item in enumerate(items):
+        now = time.monotonic()
+        if count and now - said >= every:
+            said = now
+            print(progress_line(label, count, total, now - start), file=sys.stderr, flush=True)
+        yield item
+
+
+def progress_line(label: str, count: int, total: int | None, seconds: float) -> str:
+    """`label: 120/400, 30 %, 41 s left`."""
+    if not total:
+        return f"{label}: {count}"
+    left = seconds / count * (total - count)
+    return f"{label}: {count}/{total}, {count / total:.0%}, {left:.0f} s left"
+
+
+__all__ = [
+    "add_settings",
+    "named_paths",
+    "parser",
+    "progress",
+    "progress_line",
+    "read_yaml",
+    "run",
+    "settings",
+]

@@ -1,0 +1,20 @@
+"""The one kind of error a user is meant to read."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Bad input, told in one line: where it is (file, line or key), what is wrong, and the mend.
+
+    Scripts print it without a trace and exit with status 2.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the known word closest to `name`, or lists what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known) or 'none'}"

@@ -1,0 +1,105 @@
+"""Reading and writing the files between the rooms: whole or not at all, same data same bytes."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from modomodo.errors import InputError
+
+if TYPE_CHECKING:  # half a second that most scripts need not wait
+    import pandas as pd
+
+
+@contextmanager
+def write_whole(path: str | Path) -> Iterator[TextIO]:
+    """A text file that appears under its name only once it is complete (written beside, renamed)."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.chmod(beside, 0o644)
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and shortest floats: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def digest(value: Any) -> str:
+    """Twelve hexadecimal digits that name a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:12]
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """One JSON value, indented for people, keys in the order given."""
+    with write_whole(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Raises InputError when the file is missing or is not JSON."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}): delete it and run again") from None
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
+    """One JSON object a line."""
+    with write_whole(path) as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict]]:
+    """(line number from 1, object). Raises InputError naming file and line."""
+    try:
+        file = open(path, encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    with file:
+        number = 0
+        try:
+            for number, line in enumerate(file, 1):
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise InputError(f"{path}:{number}: not valid JSON: {error.msg}") from None
+                if not isinstance(row, dict):
+                    raise InputError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+                yield number, row
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}:{number + 1}: not UTF-8: {error.reason}") from None
+
+
+def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
+    """Comma-separated, no index, shortest round-trip floats, empty for missing."""
+    with write_whole(path) as file:
+        frame.to_csv(file, index=False, lineterminator="\n")
+
+
+def code_digest(*modules: str) -> str:
+    """Digest of the source of modules of this package, for results that are cheap to make anew."""
+    folder = Path(__file__).parent
+    return digest({module: file_digest(folder / f"{module}.py") for module in modules})

@@ -1,0 +1,108 @@
+"""The whole of a study known before its first run: which mixtures, runs and rounds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modomodo.errors import InputError, nearest
+from modomodo.metrics import metrics
+from modomodo.mixtures import Weights
+from modomodo.records import BASE, empty
+from modomodo.strategies import Request, declaration, propose, read_options, suffixes
+from modomodo.study import Study
+
+RECIPE = 1  # raise when the same records would give other proposals: all are then made anew
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be run. A run is (mixture, seed)."""
+
+    by_strategy: Mapping[str, Sequence[str]]  # strategy → its mixtures
+    rounds: Mapping[str, int]  # strategy → round: 0 learns from nothing, later ones from those before
+    learns_from: Mapping[str, Sequence[tuple[str, int]]]  # strategy → the runs whose scores it sees
+    support: Mapping[str, Sequence[str]]  # mixture → domains that it can have weight on
+    runs: Sequence[tuple[str, int]]
+    metric_versions: Mapping[str, int]  # benchmark → version of its metric
+
+    @property
+    def mixtures(self) -> list[str]:
+        """All mixtures, in table order."""
+        return [mixture for mixtures in self.by_strategy.values() for mixture in mixtures]
+
+    @property
+    def scored(self) -> list[tuple[str, int]]:
+        """All runs and, first, the base model, which is scored without one."""
+        return [(BASE, 0), *self.runs]
+
+
+def plan(study: Study) -> Plan:
+    """Raises InputError for a strategy's bad option, a name taken twice and a repeat of no mixture."""
+    by_strategy: dict[str, list[str]] = {}
+    rounds: dict[str, int] = {}
+    support: dict[str, list[str]] = {}
+    owner: dict[str, str] = {BASE: "the base model"}
+    for name, strategy in study.strategies.items():
+        domains = usable_domains(study, name)
+        weights = seed_weights(study, name)
+        by_strategy[name] = []
+        for suffix in suffixes(strategy.propose, domains, strategy.count):
+            mixture = name if suffix is None else f"{name}-{suffix}"
+            if mixture in owner:
+                raise InputError(
+                    f"strategies.{name}: mixture '{mixture}' is already {owner[mixture]}: rename one"
+                )
+            owner[mixture] = f"a mixture of strategy '{name}'"
+            by_strategy[name].append(mixture)
+        for position, mixture in enumerate(by_strategy[name]):
+            support[mixture] = (
+                domains if weights is None else [d for d, w in weights[position].items() if w > 0]
+            )
+        rounds[name] = 1 + max((rounds[other] for other in study.teachers(name)), default=-1)
+    seed = study.training.seed
+    runs = [(mixture, seed) for mixture in support]
+    for mixture, seeds in study.repeats.items():
+        if mixture not in support:
+            raise InputError(f"repeats: unknown mixture '{mixture}': {nearest(mixture, support)}")
+        if seed in seeds or len(set(seeds)) < len(seeds):
+            raise InputError(
+                f"repeats.{mixture}: {seeds}: seeds must differ, and from training.seed ({seed})"
+            )
+        runs += [(mixture, other) for other in seeds]
+    return Plan(
+        by_strategy=by_strategy,
+        rounds=rounds,
+        learns_from={
+            name: [(mixture, seed) for other in study.teachers(name) for mixture in by_strategy[other]]
+            for name in study.strategies
+        },
+        support=support,
+        runs=runs,
+        metric_versions={name: metrics[b.metric].version for name, b in study.benchmarks.items()},
+    )
+
+
+def usable_domains(study: Study, name: str) -> list[str]:
+    """The domains that a strategy may give weight."""
+    return [domain for domain in study.domains if domain not in study.strategies[name].without]
+
+
+def seed_weights(study: Study, name: str) -> list[Weights] | None:
+    """The weights of a strategy that needs no records, None for one that learns.
+
+    Raises InputError for bad options and for a strategy that learns from nothing.
+    """
+    strategy = study.strategies[name]
+    options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")
+    if declaration(strategy.propose).learns:
+        if not strategy.learns_from:
+            raise InputError(
+                f"strategies.{name}.learns_from: missing: '{strategy.propose}' proposes from scored runs, "
+                "name the strategies it sees"
+            )
+        return None
+    domains = usable_domains(study, name)
+    request = Request(empty(domains), domains, strategy.count, strategy.seed, strategy.target, options)
+    try:
+        return [proposal.weights for proposal in propose(strategy.propose, request)]
+    except InputError as error:
+        raise InputError(f"strategies.{name}: {error}") from None

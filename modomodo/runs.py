@@ -1,0 +1,64 @@
+"""The folder of one training run, and the key that says whose work lies in it.
+
+    runs/<mixture>/<seed>/run.json             what Snakemake knows of: written last, names the checkpoints
+                          checkpoint-<mark>/   the scored checkpoints, in Hugging Face form
+                          log.jsonl            one line a step
+                          trainer/             the trainer's saves, while unfinished
+                          key                  digest of all that decides the result
+
+Snakemake deletes the outputs it knows of before it runs a job again and when a job fails. Only run.json
+is one, so an interrupted run finds its saves, and a run that is asked for again with the same key is
+handed back as it is.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from modomodo.errors import InputError
+from modomodo.files import file_digest, read_json, write_json, write_whole
+
+RECIPE = 1  # raise when the same settings would train other weights: every run is then trained anew
+FINISHED = "finished.json"  # a copy of run.json that survives Snakemake
+
+
+def open_run(folder: Path, key: str) -> dict | None:
+    """Make the folder ready for `key`: its finished run.json if the work is done, else None.
+
+    Work under another key is cleared away; work under the same key stays to be resumed.
+    """
+    whose = folder / "key"
+    if not whose.is_file() or whose.read_text(encoding="utf-8").strip() != key:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        with write_whole(whose) as file:
+            file.write(key + "\n")
+        return None
+    finished = folder / FINISHED
+    if not finished.is_file():
+        return None
+    run = read_json(finished)
+    complete = all(_weight_files(folder / kept["path"]) for kept in run["checkpoints"].values())
+    return run if complete else None
+
+
+def close_run(folder: Path, run: dict) -> None:
+    """The run is done: keep its description, drop the trainer's saves."""
+    write_json(folder / FINISHED, run)
+    shutil.rmtree(folder / "trainer", ignore_errors=True)
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over a model's safetensors files. Raises InputError when there is none."""
+    files = _weight_files(folder)
+    if not files:
+        raise InputError(f"{folder}: holds no *.safetensors: delete it and run again")
+    whole = hashlib.sha256()
+    for path in files:
+        whole.update(f"{path.name} {file_digest(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))

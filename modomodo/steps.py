@@ -1,0 +1,152 @@
+"""What each step of the pipeline needs to know of a study, and nothing else.
+
+A rule hands its step these settings as canonical text, so a changed key re-runs the steps it affects and
+no other. Each class says how to take itself from a study.
+"""
+
+from typing import Self
+
+from pydantic import Field
+
+from modomodo.plan import plan
+from modomodo.prompts import Templates
+from modomodo.study import Dataset, Evaluation, Model, Settings, Strategy, Study, Training
+
+
+class ExamplesStep(Settings):
+    """raw → examples, of one dataset."""
+
+    plugins: list[str] = []
+    dataset: Dataset
+
+    @classmethod
+    def of(cls, study: Study, name: str) -> Self:
+        entry = {**study.domains, **study.benchmarks}[name]
+        fields = {key: getattr(entry, key) for key in Dataset.model_fields}
+        return cls(plugins=study.plugins, dataset=Dataset(**fields))
+
+
+class BaseStep(Settings):
+    """The base model. The templates are in because a built model has to know their words."""
+
+    plugins: list[str] = []
+    model: Model
+    prompts: Templates = Field(default_factory=Templates)
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        return cls(plugins=study.plugins, model=study.model, prompts=study.prompts)
+
+
+class StreamStep(Settings):
+    """mixture + examples → stream."""
+
+    steps: int
+    prompts_per_step: int
+    scored_steps: list[int]
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        training = study.training
+        return cls(
+            steps=training.steps,
+            prompts_per_step=training.prompts_per_step,
+            scored_steps=training.scored_steps,
+        )
+
+
+class TrainStep(Settings):
+    """base + stream → checkpoints. `rewards` names the rewards of the domains the mixture may use."""
+
+    plugins: list[str] = []
+    training: Training
+    dtype: str
+    prompts: Templates = Field(default_factory=Templates)
+    rewards: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, study: Study, domains: list[str] | None = None) -> Self:
+        seedless = study.training.model_copy(update={"seed": Training.model_fields["seed"].default})
+        return cls(
+            plugins=study.plugins,
+            training=seedless,  # the seed is an argument, so that repeats differ in nothing else
+            dtype=study.model.dtype,
+            prompts=study.prompts,
+            rewards={name: study.domains[name].rewards for name in domains or study.domains},
+        )
+
+
+class PredictStep(Settings):
+    """checkpoints + benchmarks → predictions."""
+
+    plugins: list[str] = []
+    evaluation: Evaluation
+    dtype: str
+    prompts: Templates = Field(default_factory=Templates)
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        return cls(
+            plugins=study.plugins, evaluation=study.evaluation, dtype=study.model.dtype, prompts=study.prompts
+        )
+
+
+class ScoreStep(Settings):
+    """predictions → scores. `metrics`: benchmark → metric."""
+
+    plugins: list[str] = []
+    metrics: dict[str, str]
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        return cls(plugins=study.plugins, metrics={name: b.metric for name, b in study.benchmarks.items()})
+
+
+class RecordsStep(Settings):
+    """scores → records. `benchmarks`: (name, in or out); both lists in table order."""
+
+    domains: list[str]
+    benchmarks: list[tuple[str, str]]
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        benchmarks = [(name, benchmark.group) for name, benchmark in study.benchmarks.items()]
+        return cls(domains=list(study.domains), benchmarks=benchmarks)
+
+
+class ProposeStep(Settings):
+    """records → mixtures, of one strategy."""
+
+    plugins: list[str] = []
+    strategy: Strategy
+    domains: list[str]
+
+    @classmethod
+    def of(cls, study: Study, name: str) -> Self:
+        # Heading and label are the table's affair.
+        strategy = study.strategies[name].model_copy(update={"group": "", "label": None})
+        return cls(plugins=study.plugins, strategy=strategy, domains=list(study.domains))
+
+
+class HeadingSettings(Settings):
+    """How Table 2 calls a strategy and its mixtures."""
+
+    group: str
+    label: str
+    mixtures: list[str]
+
+
+class TableStep(Settings):
+    """records → table 2."""
+
+    seed: int
+    headings: list[HeadingSettings]
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        mixtures = plan(study).by_strategy
+        headings = [
+            HeadingSettings(group=strategy.group, label=strategy.label or name, mixtures=list(mixtures[name]))
+            for name, strategy in study.strategies.items()
+        ]
+        return cls(seed=study.training.seed, headings=headings)

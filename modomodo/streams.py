@@ -1,0 +1,122 @@
+"""The stream: which example is trained on when, drawn ahead of training.
+
+Two-stage draw without replacement (section 3.1 of the paper): sample a domain by its weight, then an
+example of it not seen before; when every example of a domain has been seen, the stream ends.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from modomodo.errors import InputError
+
+RECIPE = 1  # raise when the same settings would draw another stream: every run is then trained anew
+
+
+class Draw(NamedTuple):
+    """A line of `streams/<mixture>/<seed>.jsonl`: one prompt, in training order."""
+
+    step: int  # optimiser step, from 1
+    position: int  # place in the whole stream, from 0
+    domain: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The prompts of one run, whole steps only."""
+
+    draws: list[Draw]
+    prompts_per_step: int
+    exhausted: str | None  # the domain whose examples ran out and ended the stream early
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps the stream lasts."""
+        return len(self.draws) // self.prompts_per_step
+
+
+def draw_stream(
+    weights: Mapping[str, float],
+    ids: Mapping[str, Sequence[str]],
+    steps: int,
+    prompts_per_step: int,
+    seed: int,
+) -> Stream:
+    """Draw up to `steps` steps of `prompts_per_step` prompts.
+
+    Names, not positions, decide: the order of the domains changes nothing. Mixtures share their random
+    numbers under one seed (the t-th uniform number and each domain's order of examples are the same), so
+    that what differs between two runs is the mixture more than the luck of the draw.
+
+    Raises InputError when a domain with weight has no example or not even one step can be filled.
+    """
+    domains = sorted(domain for domain, weight in weights.items() if weight > 0)
+    for domain in domains:
+        if not ids.get(domain):
+            raise InputError(f"domain '{domain}' has weight {weights[domain]:g} but no examples")
+    needed = steps * prompts_per_step
+    choices = _domain_choices([weights[domain] for domain in domains], needed, seed)
+    unseen = {domain: iter(_shuffled(ids[domain], domain, seed)) for domain in domains}
+    left = {domain: len(ids[domain]) for domain in domains}
+    draws: list[Draw] = []
+    exhausted = None
+    for position, choice in enumerate(choices):
+        domain = domains[choice]
+        draws.append(Draw(position // prompts_per_step + 1, position, domain, next(unseen[domain])))
+        left[domain] -= 1
+        if left[domain] == 0:
+            exhausted = domain if len(draws) < needed else None
+            break
+    whole = len(draws) // prompts_per_step * prompts_per_step
+    if not whole:
+        raise InputError(
+            f"domain '{exhausted}' ran dry before the first step: it needs more than {len(draws)} examples"
+        )
+    return Stream(draws[:whole], prompts_per_step, exhausted)
+
+
+def marks(scored_steps: Sequence[int], last_step: int) -> dict[int, int]:
+    """Scored step → the step its checkpoint really is: the last one when the stream ended before."""
+    return {mark: min(mark, last_step) for mark in scored_steps}
+
+
+def summary(stream: Stream, weights: Mapping[str, float], scored_steps: Sequence[int]) -> dict:
+    """Requested and realised shares, which domain ran dry and when, and what the marks are."""
+    counts = Counter(draw.domain for draw in stream.draws)
+    return {
+        "steps": stream.steps,
+        "prompts": len(stream.draws),
+        "requested": {domain: float(weight) for domain, weight in weights.items()},
+        "realised": {domain: counts[domain] / len(stream.draws) for domain in weights},
+        "exhausted": {"domain": stream.exhausted, "step": stream.steps} if stream.exhausted else None,
+        "marks": {str(mark): step for mark, step in marks(scored_steps, stream.steps).items()},
+    }
+
+
+def check_enough(sizes: Mapping[str, int], steps: int, prompts_per_step: int) -> None:
+    """Raises InputError when no mixture could ever reach the last step."""
+    total = sum(sizes.values())
+    if total < steps * prompts_per_step:
+        raise InputError(
+            f"training.steps: {steps} steps need {steps * prompts_per_step} prompts, but all domains together "
+            f"hold {total} examples: lower the steps to {total // prompts_per_step} or add data"
+        )
+
+
+def _domain_choices(weights: Sequence[float], count: int, seed: int) -> np.ndarray:
+    """`count` indices into `weights`, drawn with those probabilities."""
+    edges = np.cumsum(weights) / np.sum(weights)
+    uniform = np.random.default_rng([seed, 0]).random(count)
+    return np.minimum(np.searchsorted(edges, uniform, side="right"), len(edges) - 1)
+
+
+def _shuffled(ids: Sequence[str], domain: str, seed: int) -> list[str]:
+    """The order in which a domain's examples are seen, the same whatever else is in the mixture."""
+    key = int.from_bytes(hashlib.sha256(domain.encode()).digest()[:8], "big")
+    order = np.random.default_rng([seed, key]).permutation(len(ids))
+    return [ids[index] for index in order]

@@ -1,0 +1,351 @@
+"""A study: one YAML file that says everything. The one home of defaults, bounds and descriptions."""
+
+import importlib.util
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from modomodo.errors import InputError, nearest
+from modomodo.files import canonical
+from modomodo.prompts import Templates
+from modomodo.registry import Registry
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+class Settings(BaseModel):
+    """Part of a study. Unknown keys are refused; equal values give equal text whatever their order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def text(self) -> str:
+        """Canonical JSON of what differs from the defaults: what a rule hands to its script.
+
+        Leaving the defaults out keeps finished work valid when a later version adds a key.
+        """
+        return canonical(self.changed())
+
+    def changed(self) -> dict[str, Any]:
+        """What differs from the defaults, as plain data."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Dataset(Settings):
+    """Where examples come from: a registered function and its options."""
+
+    loader: str = Field(description="Name of a registered dataset function.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of that function.")
+    max_rejected: float = Field(
+        0.01, ge=0, le=1, description="Share of rows that may fail their checks before the run stops."
+    )
+
+
+class Domain(Dataset):
+    """A training set."""
+
+    rewards: list[str] = Field(
+        ["accuracy", "format"], min_length=1, description="Registered rewards its completions are given."
+    )
+
+
+class Benchmark(Dataset):
+    """A test set."""
+
+    metric: str = Field(description="Name of a registered metric.")
+    group: Literal["in", "out"] = Field(
+        description="'in': from a training domain, part of the In-Score; 'out': part of the Out-Score."
+    )
+
+
+class Model(Settings):
+    """The model every run starts from."""
+
+    builder: str = Field("hub", description="Registered builder: 'hub' downloads, 'tiny_qwen2vl' trains one.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the builder.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Precision of the weights in memory. In bfloat16 a learning rate of 1e-6 is rounded away.",
+    )
+    threads: int = Field(2, ge=1, description="CPU threads of the builder.")
+
+
+class Training(Settings):
+    """GRPO with verifiable rewards; the defaults are the paper's (section 3.1)."""
+
+    seed: int = Field(42, ge=0, description="Seed of the draw and of the training.")
+    steps: int = Field(2000, ge=1, description="Optimiser steps of a full run.")
+    scored_steps: list[int] = Field(
+        [500, 1500, 2000], min_length=1, description="Steps whose checkpoints are kept and scored."
+    )
+    trajectories: int = Field(12, ge=2, description="Completions per optimiser step.")
+    generations: int = Field(6, ge=2, description="Completions per prompt (k), the group of an advantage.")
+    accumulation: int = Field(1, ge=1, description="Gradient accumulation: micro-batches per step.")
+    learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Share of the steps of linear warm-up; then linear decay."
+    )
+    adam_beta2: float = Field(0.999, gt=0, lt=1, description="Second-moment decay of AdamW.")
+    kl: float = Field(0.04, ge=0, description="Coefficient of the KL penalty to the base model.")
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = Field(
+        "grpo", description="TRL's loss normalisation."
+    )
+    reward_weights: dict[str, float] = Field(
+        {"accuracy": 2.0, "iou": 2.0, "iou_visual_rft": 2.0, "format": 1.0},
+        description="Weight of each reward in the sum.",
+    )
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature of the rollouts.")
+    max_completion_tokens: int = Field(512, ge=1, description="Longest completion, in tokens.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    bf16: bool = Field(True, description="Compute in bfloat16 (autocast). Wants a GPU.")
+    gradient_checkpointing: bool = Field(True, description="Recompute activations to save memory.")
+    freeze_vision: bool = Field(True, description="Keep the vision tower as it is.")
+    save_every: int = Field(
+        100, ge=1, description="Steps between saves that an interrupted run resumes from."
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of a training process.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.trajectories % self.generations:
+            raise ValueError(
+                f"trajectories: {self.trajectories} is not a multiple of generations ({self.generations}): "
+                f"a step must hold whole groups, e.g. {self.generations * 2}"
+            )
+        if self.trajectories % self.accumulation:
+            raise ValueError(
+                f"accumulation: {self.trajectories} trajectories do not divide into {self.accumulation} micro-batches"
+            )
+        if sorted(set(self.scored_steps)) != self.scored_steps or self.scored_steps[0] < 1:
+            raise ValueError("scored_steps: must be positive and increasing")
+        if self.scored_steps[-1] > self.steps:
+            raise ValueError(
+                f"scored_steps: {self.scored_steps[-1]} lies beyond the last step ({self.steps}): "
+                "lower it or raise training.steps"
+            )
+        return self
+
+    @property
+    def prompts_per_step(self) -> int:
+        """Prompts consumed by one optimiser step."""
+        return self.trajectories // self.generations
+
+
+class Evaluation(Settings):
+    """How predictions are made. Greedy, as the paper's benchmarks are scored."""
+
+    max_completion_tokens: int = Field(512, ge=1, description="Longest completion, in tokens.")
+    batch_size: int = Field(16, ge=1, description="Questions answered at once.")
+    threads: int = Field(1, ge=1, description="CPU threads of a predicting process.")
+
+
+class Strategy(Settings):
+    """One way to choose mixtures, and how many."""
+
+    propose: str = Field(description="Name of a registered strategy function.")
+    group: str = Field(description="Heading it stands under in Table 2, e.g. seed, heuristic, model.")
+    label: str | None = Field(None, description="How Table 2 calls it; the name when absent.")
+    count: int = Field(1, ge=1, description="Mixtures proposed, where the function does not fix the number.")
+    learns_from: list[Name] = Field(
+        [], description="Strategies, or groups of strategies, listed above it, whose scored runs it sees."
+    )
+    scores: Literal["mean", "last"] = Field(
+        "last", description="'last': scores of the last step; 'mean': averaged over the scored steps."
+    )
+    target: str = Field("out_score", description="What to make large: out_score, in_score or a benchmark.")
+    without: list[Name] = Field([], description="Domains that get no weight (the paper's 'No 1' rows).")
+    seed: int = Field(0, ge=0, description="Seed of its random choices.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the function.")
+
+
+class Study(Settings):
+    """Everything a study is."""
+
+    name: Name = Field(description="Names the folder of its results: results/<name>/.")
+    plugins: list[str] = Field(
+        [], description="Python files that register own datasets, rewards, metrics, strategies."
+    )
+    model: Model
+    domains: dict[Name, Domain] = Field(min_length=1, description="Training sets by name, in table order.")
+    benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="Test sets by name, in table order.")
+    prompts: Templates = Field(default_factory=Templates, description="Reasoning templates.")
+    training: Training = Field(default_factory=Training)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    strategies: dict[Name, Strategy] = Field(min_length=1, description="Strategies by name, in table order.")
+    repeats: dict[Name, list[int]] = Field(
+        default_factory=dict, description="Mixture → further seeds it is trained with, to learn the noise."
+    )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        both = sorted(set(self.domains) & set(self.benchmarks))
+        if both:
+            raise ValueError(f"benchmarks.{both[0]}: a domain has this name too; call it e.g. {both[0]}_test")
+        for group in ("in", "out"):
+            if not any(benchmark.group == group for benchmark in self.benchmarks.values()):
+                raise ValueError(
+                    f"benchmarks: none has group '{group}', so there is no {group.capitalize()}-Score"
+                )
+        for name, domain in self.domains.items():
+            for reward in domain.rewards:
+                if reward not in self.training.reward_weights:
+                    raise ValueError(
+                        f"training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
+                    )
+        earlier: list[str] = []
+        for name, strategy in self.strategies.items():
+            groups = {self.strategies[other].group for other in earlier}
+            for other in strategy.learns_from:
+                if other not in earlier and other not in groups:
+                    raise ValueError(
+                        f"strategies.{name}.learns_from: '{other}' is neither a strategy nor a group listed above it: "
+                        f"{nearest(other, [*earlier, *groups])}"
+                    )
+            for domain_name in strategy.without:
+                if domain_name not in self.domains:
+                    raise ValueError(
+                        f"strategies.{name}.without: unknown domain '{domain_name}': "
+                        f"{nearest(domain_name, self.domains)}"
+                    )
+            if len(strategy.without) >= len(self.domains):
+                raise ValueError(f"strategies.{name}.without: no domain is left")
+            targets = ["out_score", "in_score", *self.benchmarks]
+            if strategy.target not in targets:
+                raise ValueError(
+                    f"strategies.{name}.target: unknown '{strategy.target}': {nearest(strategy.target, targets)}"
+                )
+            earlier.append(name)
+        return self
+
+    def teachers(self, name: str) -> list[str]:
+        """The strategies that a strategy learns from, groups spelt out, in table order."""
+        wanted = self.strategies[name].learns_from
+        above = list(self.strategies)[: list(self.strategies).index(name)]
+        return [other for other in above if other in wanted or self.strategies[other].group in wanted]
+
+
+def load_plugins(paths: list[str]) -> None:
+    """Import the Python files that register a user's own functions.
+
+    Raises InputError when a file is missing or fails to import.
+    """
+    for path in paths:
+        if not Path(path).is_file():
+            raise InputError(f"plugins: {path}: no such file (paths are relative to where you run)")
+        name = "modomodo_plugin_" + re.sub(r"\W", "_", str(Path(path).resolve()))
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"plugins: {path}: {type(error).__name__}: {error}") from error
+
+
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The pydantic model that a path inside a study leads to, None when it leads elsewhere."""
+    annotation: Any = model
+    for part in location:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            field = annotation.model_fields.get(str(part))
+            if field is None:
+                return None
+            annotation = field.annotation
+            if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+                annotation = next(a for a in typing.get_args(annotation) if a is not type(None))
+        elif typing.get_origin(annotation) in (dict, list):
+            annotation = typing.get_args(annotation)[-1]
+        else:
+            return None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first finding of a pydantic error as `key: what is wrong: the mend`."""
+    finding = error.errors()[0]
+    location = finding["loc"]
+    key = ".".join(str(part) for part in location if part != "[key]")
+    if finding["type"] == "extra_forbidden":
+        home = _model_at(model, location[:-1])
+        hint = nearest(str(location[-1]), home.model_fields) if home else "remove it"
+        return f"{key}: unknown key: {hint}"
+    if finding["type"] == "missing":
+        return f"{key}: missing: this key is required"
+    if finding["type"] == "string_pattern_mismatch":
+        return f"{key}: '{finding['input']}' is not a name: letters, digits and _ . + - only"
+    message = finding["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if finding["type"] != "value_error":
+        message += f", found {finding['input']!r}"
+    return f"{key}: {message}" if key else message
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse(data: Any, model: type[S], where: str) -> S:
+    """Validated settings. Raises InputError naming `where`, the key, what is wrong and the mend."""
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: expected keys and values, found {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error, model)}") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Raises InputError naming file, line and what is wrong."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return yaml.safe_load(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8: {error.reason}") from None
+
+
+def read_study(path: str | Path) -> Study:
+    """A study from its YAML file, every name in it checked."""
+    return study_from(read_yaml(path), str(path))
+
+
+def study_from(data: Any, where: str) -> Study:
+    """A study from plain data, with every name in it checked. Raises InputError."""
+    study = parse(data, Study, where)
+    check_functions(study, where)
+    return study
+
+
+def check_functions(study: Study, where: str) -> None:
+    """Raises InputError when the study names a function that is not registered."""
+    # Here, since these import this module or what a user's plugin adds to.
+    from modomodo.builders import model_builders
+    from modomodo.datasets import datasets
+    from modomodo.metrics import metrics
+    from modomodo.rewards import rewards
+    from modomodo.strategies import strategies
+
+    load_plugins(study.plugins)
+    named: list[tuple[str, Registry, str]] = [("model.builder", model_builders, study.model.builder)]
+    for name, domain in study.domains.items():
+        named.append((f"domains.{name}.loader", datasets, domain.loader))
+        named += [(f"domains.{name}.rewards", rewards, reward) for reward in domain.rewards]
+    for name, benchmark in study.benchmarks.items():
+        named.append((f"benchmarks.{name}.loader", datasets, benchmark.loader))
+        named.append((f"benchmarks.{name}.metric", metrics, benchmark.metric))
+    for name, strategy in study.strategies.items():
+        named.append((f"strategies.{name}.propose", strategies, strategy.propose))
+    for key, registry, value in named:
+        try:
+            registry[value]
+        except InputError as error:
+            raise InputError(f"{where}: {key}: {error}") from None
