@@ -1,0 +1,273 @@
+"""GRPO on a pre-drawn stream, with TRL's trainer.
+
+TRL does the algorithm. Ours is what it lacks: the stream read in its order, rewards that apply to some
+domains only, checkpoints at the scored steps, and a resume that really restores a Qwen2-VL.
+"""
+
+import shutil
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset, Features, Image, Value
+from transformers import ProcessorMixin, TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from modomodo.command_line import progress_line
+from modomodo.examples import Example
+from modomodo.files import write_jsonl
+from modomodo.models import freeze_vision, load_model, load_processor
+from modomodo.prompts import Templates, prompt_text
+from modomodo.rewards import columns, rewards
+from modomodo.study import Training
+
+COMPLETE = "complete"  # marks a trainer save that was written to its end
+# What differs between two equal runs does not belong in their log; run.json has the durations.
+VOLATILE = {"step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
+
+
+def train(
+    base: Path,
+    rows: Sequence[tuple[Example, Path]],
+    folder: Path,
+    settings: Training,
+    dtype: str,
+    templates: Templates,
+    domain_rewards: Mapping[str, Sequence[str]],
+    seed: int,
+    last_step: int,
+    marks: Mapping[int, int],
+) -> dict[str, float]:
+    """Train `base` on `rows`: (example, folder its image path starts from), in the order of the stream.
+
+    Leaves `checkpoint-<mark>/` for each mark (mark → the step it really is; marks of one step share a
+    directory) and `log.jsonl` in `folder`; goes on from the last whole save in `folder/trainer`. The
+    learning rate follows the study's steps even when the stream ends before, at `last_step`. Returns
+    durations in seconds.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(settings.threads)
+    processor = load_processor(base)
+    model = load_model(base, dtype)
+    if settings.freeze_vision:
+        freeze_vision(model)
+    functions = reward_functions(domain_rewards)
+    trainer = StreamTrainer(
+        model=model,
+        args=trainer_arguments(settings, folder / "trainer", seed, [f.__name__ for f in functions]),
+        reward_funcs=functions,
+        train_dataset=training_dataset(rows, templates),
+        processing_class=processor,
+        callbacks=[KeepScored(folder, processor, marks), StopAt(last_step), Progress(last_step)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    ready = time.monotonic()
+    save = last_whole_save(folder / "trainer")
+    trainer.train(resume_from_checkpoint=str(save) if save else None)
+    link_shared_marks(folder, marks)
+    write_log(folder, trainer.state.log_history)
+    return {"start": ready - started, "train": time.monotonic() - ready}
+
+
+def trainer_arguments(settings: Training, folder: Path, seed: int, reward_names: Sequence[str]) -> GRPOConfig:
+    """The study's training settings in TRL's words."""
+    gpu = torch.cuda.is_available()
+    return GRPOConfig(
+        output_dir=str(folder),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.trajectories // settings.accumulation,
+        gradient_accumulation_steps=settings.accumulation,
+        num_generations=settings.generations,
+        num_iterations=1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(settings.warmup * settings.steps),
+        adam_beta2=settings.adam_beta2,
+        weight_decay=0.0,
+        max_grad_norm=settings.max_grad_norm,
+        beta=settings.kl,
+        loss_type=settings.loss_type,
+        reward_weights=[settings.reward_weights[name] for name in reward_names],
+        temperature=settings.temperature,
+        max_completion_length=settings.max_completion_tokens,
+        shuffle_dataset=False,  # the stream's order is the order
+        seed=seed,
+        data_seed=seed,
+        bf16=settings.bf16,
+        use_cpu=not gpu,
+        dataloader_pin_memory=gpu,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=settings.save_every,
+        save_total_limit=2,  # the last save may be half written when the job is killed
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def training_dataset(rows: Sequence[tuple[Example, Path]], templates: Templates) -> Dataset:
+    """One row a prompt, in the stream's order, with the columns that rewards see."""
+    records = [
+        {
+            "prompt": [{"role": "user", "content": prompt_text(example, templates)}],
+            "image": str(folder / example.image),
+            **columns(example),
+        }
+        for example, folder in rows
+    ]
+    features = Features(
+        {name: Value("string") for name in records[0]}
+        | {"prompt": [{"role": Value("string"), "content": Value("string")}], "image": Image()}
+    )
+    return Dataset.from_list(records, features=features)
+
+
+def reward_functions(domain_rewards: Mapping[str, Sequence[str]]) -> list[Callable]:
+    """One function a reward in TRL's signature, given only to the domains that name it.
+
+    Other rows get None, which TRL leaves out of the sum. Means by domain go to the log.
+    """
+    names = sorted({name for wanted in domain_rewards.values() for name in wanted})
+    return [
+        _for_domains(name, {d for d, wanted in domain_rewards.items() if name in wanted}) for name in names
+    ]
+
+
+def _for_domains(name: str, domains: set[str]) -> Callable:
+    reward = rewards[name]
+
+    def applied(
+        dataset: list[str], log_metric: Callable[[str, float], None], **batch: Any
+    ) -> list[float | None]:
+        values = reward(dataset=dataset, **batch)
+        given = [value if domain in domains else None for value, domain in zip(values, dataset, strict=True)]
+        by_domain: dict[str, list[float]] = defaultdict(list)
+        for value, domain in zip(given, dataset, strict=True):
+            if value is not None:
+                by_domain[domain].append(value)
+        for domain, received in sorted(by_domain.items()):
+            log_metric(f"rewards/{domain}/{name}", sum(received) / len(received))
+        return given
+
+    applied.__name__ = name
+    return applied
+
+
+class StreamTrainer(GRPOTrainer):
+    """TRL's trainer with the one repair that Qwen2-VL needs."""
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        # Qwen2-VL is saved under older parameter names than the live module's, and the trainer's own
+        # load, which is not strict, then restores the output layer alone, without a word.
+        target = self.model if model is None else model
+        saved = load_model(Path(resume_from_checkpoint), str(target.dtype).removeprefix("torch."))
+        target.load_state_dict(saved.state_dict(), strict=True)
+
+
+class KeepScored(TrainerCallback):
+    """Keeps the checkpoints that will be scored, and the log, as they come."""
+
+    def __init__(self, folder: Path, processor: ProcessorMixin, marks: Mapping[int, int]) -> None:
+        self.folder = folder
+        self.processor = processor
+        # The first mark of a step names its directory; link_shared_marks gives it its other names.
+        self.mark_of_step = {step: mark for mark, step in sorted(marks.items(), reverse=True)}
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):  # type: ignore[no-untyped-def]
+        mark = self.mark_of_step.get(state.global_step)
+        if mark is None:
+            return
+        beside = self.folder / f".checkpoint-{mark}"
+        shutil.rmtree(beside, ignore_errors=True)
+        model.save_pretrained(beside)
+        self.processor.save_pretrained(beside)
+        final = self.folder / f"checkpoint-{mark}"
+        shutil.rmtree(final, ignore_errors=True)
+        beside.rename(final)
+
+    def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        write_log(self.folder, state.log_history)
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+class StopAt(TrainerCallback):
+    """Ends the training with the stream, which may be before the schedule does."""
+
+    def __init__(self, last_step: int) -> None:
+        self.last_step = last_step
+
+    def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        if state.global_step >= self.last_step:
+            control.should_training_stop = True
+
+
+class Progress(TrainerCallback):
+    """One calm bar in a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, last_step: int, every: float = 15.0) -> None:
+        self.last_step = last_step
+        self.every = every
+        self.bar: Any = None
+
+    def on_train_begin(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        self.first = state.global_step
+        self.start = self.said = time.monotonic()
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=self.last_step, initial=self.first, desc="train")
+
+    def on_log(self, args, state, control, logs=None, **kwargs):  # type: ignore[no-untyped-def]
+        if not logs or "reward" not in logs:
+            return
+        values = f"reward {logs['reward']:.2f}, KL {logs.get('kl') or 0:.3f}"
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.set_postfix_str(values, refresh=False)
+            self.bar.update(state.global_step - self.bar.n)
+        elif now - self.said >= self.every:
+            self.said = now
+            done = state.global_step - self.first
+            line = progress_line("train", done, self.last_step - self.first, now - self.start)
+            print(f"{line}, {values}", file=sys.stderr, flush=True)
+
+    def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        if self.bar is not None:
+            self.bar.close()
+
+
+def last_whole_save(folder: Path) -> Path | None:
+    """The newest trainer save that was written to its end."""
+    saves = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(saves, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def link_shared_marks(folder: Path, marks: Mapping[int, int]) -> None:
+    """Marks past the end of the stream are the last checkpoint, linked and not copied."""
+    first: dict[int, int] = {}
+    for mark, step in sorted(marks.items()):
+        shared = first.setdefault(step, mark)
+        if shared == mark:
+            continue
+        link = folder / f"checkpoint-{mark}"
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(f"checkpoint-{shared}", target_is_directory=True)
+
+
+def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """`log.jsonl`: a line a step with loss, reward (in all and by domain), KL, lengths and clipped share."""
+    rows = (
+        {"step": entry["step"], **{k: v for k, v in sorted(entry.items()) if k not in VOLATILE | {"step"}}}
+        for entry in history
+        if "reward" in entry
+    )
+    write_jsonl(folder / "log.jsonl", rows)

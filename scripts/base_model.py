@@ -1,0 +1,36 @@
+"""Make the model that every run starts from: download it, or train a tiny one.
+
+Example:
+    python scripts/base_model.py --settings config/tiny.yaml --output /tmp/base --info /tmp/base.json
+
+The directory is in Hugging Face form; the info file holds the digest of its weights and what it cost.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.files import write_json
+from modomodo.builders import model_builders
+from modomodo.provenance import provenance
+from modomodo.runs import weights_digest
+from modomodo.steps import BaseStep
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--output", type=Path, required=True, help="the model's directory")
+    parser.add_argument("--info", type=Path, required=True, help="JSON: digest of the weights, provenance")
+    arguments = parser.parse_args()
+    step = command_line.settings(arguments.settings, BaseStep, BaseStep.of)
+    load_plugins(step.plugins)
+    build = model_builders[step.model.builder]
+    summary = build(arguments.output, step.model.options, step.prompts, step.model.threads)
+    write_json(
+        arguments.info, {"weights": weights_digest(arguments.output), "summary": summary, **provenance()}
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,33 @@
+"""scores → records.csv: one row a (mixture, seed, step), weights in, scores out.
+
+Example:
+    python scripts/collect_records.py --settings config/tiny.yaml --scores results/tiny/scores/*/*.json \\
+        --mixtures results/tiny/mixtures/*.json --output /tmp/records.csv
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.mixtures import read_mixture
+from modomodo.records import write_records
+from modomodo.scores import collect, read_run_scores
+from modomodo.steps import RecordsStep
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--scores", type=Path, required=True, nargs="+", help="scores of the runs")
+    parser.add_argument("--mixtures", type=Path, required=True, nargs="+", help="their mixtures")
+    parser.add_argument("--output", type=Path, required=True, help="records.csv")
+    arguments = parser.parse_args()
+    step = command_line.settings(arguments.settings, RecordsStep, RecordsStep.of)
+    mixtures = {
+        mixture.name: mixture for mixture in (read_mixture(p, step.domains) for p in arguments.mixtures)
+    }
+    runs = [read_run_scores(path) for path in arguments.scores]
+    write_records(arguments.output, collect(runs, mixtures, step.domains, dict(step.benchmarks)))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,48 @@
+"""mixture + examples → stream: which example is trained on when.
+
+Example:
+    python scripts/draw_stream.py --settings config/tiny.yaml --mixture results/tiny/mixtures/all.json \\
+        --examples results/tiny/examples/*.jsonl --seed 42 --output /tmp/stream.jsonl
+
+Two-stage draw without replacement. Beside the stream, STREAM.summary.json tells requested and realised
+shares, which domain ran dry, and which step each scored mark really is.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.errors import InputError
+from modomodo.examples import read_examples
+from modomodo.files import write_json, write_jsonl
+from modomodo.mixtures import read_mixture
+from modomodo.steps import StreamStep
+from modomodo.streams import draw_stream, summary
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--mixture", type=Path, required=True, help="the mixture's JSON file")
+    parser.add_argument("--examples", type=Path, required=True, nargs="+", help="DOMAIN.jsonl files")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the draw")
+    parser.add_argument("--output", type=Path, required=True, help="the stream, one prompt a line")
+    arguments = parser.parse_args()
+    step = command_line.settings(arguments.settings, StreamStep, StreamStep.of)
+    weights = read_mixture(arguments.mixture).weights
+    files = {path.stem: path for path in arguments.examples}
+    for domain in (domain for domain, weight in weights.items() if weight > 0):
+        if domain not in files:
+            raise InputError(
+                f"{arguments.mixture}: domain '{domain}' has weight but no --examples {domain}.jsonl"
+            )
+    ids = {name: [row.id for row in read_examples(path)] for name, path in files.items() if weights.get(name)}
+    try:
+        stream = draw_stream(weights, ids, step.steps, step.prompts_per_step, arguments.seed)
+    except InputError as error:
+        raise InputError(f"{arguments.mixture}: {error}") from None
+    write_jsonl(arguments.output, (draw._asdict() for draw in stream.draws))
+    write_json(arguments.output.with_suffix(".summary.json"), summary(stream, weights, step.scored_steps))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

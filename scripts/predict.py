@@ -1,0 +1,136 @@
+"""checkpoints + benchmarks → predictions, greedily.
+
+Example:
+    python scripts/predict.py --settings config/tiny.yaml --run results/tiny/runs/all/42/run.json \\
+        --benchmarks results/tiny/examples/chart.jsonl --output /tmp/predictions/all/42/predictions.json
+
+Each checkpoint is loaded once and answers every benchmark that has no prediction by these very weights,
+questions and settings yet: STEP/BENCHMARK.jsonl beside the output, which lists them with their digests.
+Give `--base DIR --base-info FILE` in place of `--run` for the model before training (step 0).
+"""
+
+import time
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.errors import InputError
+from modomodo.examples import Example, check_image, read_examples
+from modomodo.files import digest, file_digest, read_json, write_json, write_jsonl
+from modomodo.predictions import RECIPE
+from modomodo.steps import PredictStep
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", type=Path, help="run.json of a training run")
+    source.add_argument("--base", type=Path, help="the base model's directory")
+    parser.add_argument("--base-info", type=Path, help="with --base: its JSON with the digest of the weights")
+    parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="predictions.json; the rest lies beside it"
+    )
+    arguments = parser.parse_args()
+    step = command_line.settings(arguments.settings, PredictStep, PredictStep.of)
+    load_plugins(step.plugins)
+    rows = {path.stem: read_rows(path) for path in arguments.benchmarks}
+    questions = {path.stem: file_digest(path) for path in arguments.benchmarks}
+    checkpoints = find_checkpoints(arguments.run, arguments.base, arguments.base_info)
+    folder = arguments.output.parent
+
+    made: dict[tuple[str, str], Path] = {}  # (weights, benchmark) → predictions already at hand
+    missing: dict[str, list[tuple[str, str, str]]] = {}  # weights → (mark, benchmark, key)
+    listed: dict[str, dict] = {}
+    for mark, (_, weights) in checkpoints.items():
+        for name in rows:
+            key = digest([RECIPE, step.text(), weights, questions[name]])
+            listed.setdefault(mark, {})[name] = {"path": f"{mark}/{name}.jsonl", "key": key}
+            if is_made(folder / mark / f"{name}.jsonl", key):
+                made[weights, name] = folder / mark / f"{name}.jsonl"
+            else:
+                missing.setdefault(weights, []).append((mark, name, key))
+    if missing:
+        predict_missing(checkpoints, missing, made, rows, step, folder)
+    for mark, names in listed.items():
+        for name, entry in names.items():
+            entry["sha256"] = file_digest(folder / mark / f"{name}.jsonl")
+    write_json(arguments.output, {"settings": step.changed(), "predictions": listed})
+
+
+def read_rows(path: Path) -> list[tuple[Example, Path]]:
+    """(example, folder of its image). Raises InputError for a damaged row or a benchmark without rows."""
+    rows = [(example, path.parent) for example in read_examples(path)]
+    if not rows:
+        raise InputError(f"{path}: benchmark without rows")
+    return rows
+
+
+def find_checkpoints(run: Path | None, base: Path | None, info: Path | None) -> dict[str, tuple[Path, str]]:
+    """Mark → (directory, digest of the weights)."""
+    if run is None:
+        if base is None or info is None:
+            raise InputError("--base-info: needed with --base")
+        return {"0": (base, read_json(info)["weights"])}
+    kept = read_json(run)["checkpoints"]
+    for entry in kept.values():
+        if not (run.parent / entry["path"]).is_dir():
+            raise InputError(
+                f"{run.parent / entry['path']}: checkpoint is gone: delete {run} to train it anew"
+            )
+    return {mark: (run.parent / entry["path"], entry["weights"]) for mark, entry in kept.items()}
+
+
+def is_made(path: Path, key: str) -> bool:
+    """Whether predictions of this key lie at `path`, whole."""
+    beside = path.with_suffix(".key")
+    return path.is_file() and beside.is_file() and beside.read_text(encoding="utf-8").strip() == key
+
+
+def predict_missing(
+    checkpoints: dict[str, tuple[Path, str]],
+    missing: dict[str, list[tuple[str, str, str]]],
+    made: dict[tuple[str, str], Path],
+    rows: dict[str, list[tuple[Example, Path]]],
+    step: PredictStep,
+    folder: Path,
+) -> None:
+    """Load each checkpoint once and write what it has not answered yet."""
+    import torch  # here, since a job that finds all its predictions made should take no seconds
+
+    from modomodo.generation import make_batches, predict
+    from modomodo.models import load_model, load_processor
+
+    torch.set_num_threads(step.evaluation.threads)
+    started = time.monotonic()
+    directory_of = {weights: directory for directory, weights in checkpoints.values()}
+    wanted = sorted({name for names in missing.values() for _, name, _ in names})
+    for name in wanted:
+        for example, image_folder in rows[name]:
+            check_image(example, image_folder / f"{name}.jsonl")
+    processor = load_processor(next(iter(directory_of.values())))
+    batches = {
+        name: make_batches(rows[name], processor, step.prompts, step.evaluation.batch_size) for name in wanted
+    }
+    loads = command_line.progress(sorted(missing), "predict", len(missing))
+    for weights in loads:
+        model = load_model(directory_of[weights], step.dtype)
+        if torch.cuda.is_available():
+            model.cuda()
+        for mark, name, key in missing[weights]:
+            path = folder / mark / f"{name}.jsonl"
+            if (weights, name) in made:  # marks past the end of a stream share their weights
+                predictions = made[weights, name].read_text(encoding="utf-8")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(predictions, encoding="utf-8")
+            else:
+                answers = predict(model, processor, batches[name], step.evaluation.max_completion_tokens)
+                write_jsonl(path, (answers[example.id].model_dump() for example, _ in rows[name]))
+                made[weights, name] = path
+            path.with_suffix(".key").write_text(key + "\n", encoding="utf-8")
+    print(f"{folder}: {sum(map(len, missing.values()))} predictions in {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

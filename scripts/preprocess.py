@@ -1,0 +1,43 @@
+"""raw → examples: write one dataset's examples, images and rejected rows.
+
+Example:
+    python scripts/preprocess.py --settings config/tiny.yaml --name detection --output /tmp/examples/detection.jsonl
+
+Writes DATASET.jsonl, images/DATASET/*.png and DATASET.rejected.jsonl (rows that failed a check, with the
+reason). Stops when more rows fail than `max_rejected` allows.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.datasets import datasets
+from modomodo.errors import InputError
+from modomodo.examples import write_examples
+from modomodo.steps import ExamplesStep
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--name", required=True, help="the dataset's name in the study")
+    parser.add_argument("--raw", type=Path, help="folder of the raw data, for datasets that have one")
+    parser.add_argument("--output", type=Path, required=True, help="the examples, DATASET.jsonl")
+    arguments = parser.parse_args()
+    step = command_line.settings(
+        arguments.settings, ExamplesStep, lambda study: ExamplesStep.of(study, arguments.name)
+    )
+    load_plugins(step.plugins)
+    dataset = step.dataset
+    try:
+        rows = datasets[dataset.loader](arguments.raw, **dataset.options)
+    except TypeError as error:
+        raise InputError(f"{arguments.name}.options: {error}") from None
+    counts = write_examples(
+        arguments.name, command_line.progress(rows, arguments.name), arguments.output, dataset.max_rejected
+    )
+    print(f"{arguments.output}: {counts['kept']} examples, {counts['rejected']} rejected")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

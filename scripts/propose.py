@@ -1,0 +1,92 @@
+"""records → mixtures: what one strategy proposes to train next.
+
+Example:
+    python scripts/propose.py --settings config/tiny.yaml --strategy quadratic --records results/tiny/records.csv \\
+        --output /tmp/quadratic-001.json /tmp/quadratic-002.json
+
+The records are a table (--records), or the scores of runs and their mixtures (--scores, --mixtures), as the
+rule passes them. Each mixture tells its strategy and round, the digest of the records used and what was
+predicted; the note of why goes to the log.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.errors import InputError
+from modomodo.mixtures import Mixture, read_mixture, write_mixture
+from modomodo.records import Records, average_steps, empty, last_step, observed_digest, read_records
+from modomodo.scores import collect, read_run_scores
+from modomodo.steps import ProposeStep, RecordsStep
+from modomodo.strategies import Request, propose, read_options
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--strategy", required=True, help="the strategy's name in the study")
+    parser.add_argument("--round", type=int, default=0, help="written into the mixtures (default 0)")
+    parser.add_argument("--records", type=Path, help="records.csv; or:")
+    parser.add_argument("--scores", type=Path, nargs="*", default=[], help="scores of runs")
+    parser.add_argument("--mixtures", type=Path, nargs="*", default=[], help="the mixtures of these runs")
+    parser.add_argument(
+        "--records-settings",
+        help="with --scores: domains and groups, JSON or the study (default: --settings)",
+    )
+    parser.add_argument(
+        "--output", type=Path, nargs="+", required=True, help="MIXTURE.json, one for each mixture"
+    )
+    arguments = parser.parse_args()
+    step = command_line.settings(
+        arguments.settings, ProposeStep, lambda study: ProposeStep.of(study, arguments.strategy)
+    )
+    load_plugins(step.plugins)
+    strategy = step.strategy
+    records = read(arguments, step.domains)
+    seen = average_steps(records) if strategy.scores == "mean" else last_step(records)
+    request = Request(
+        records=seen,
+        domains=[domain for domain in step.domains if domain not in strategy.without],
+        count=strategy.count,
+        seed=strategy.seed,
+        target=strategy.target,
+        options=read_options(strategy.propose, strategy.options, f"strategies.{arguments.strategy}.options"),
+    )
+    try:
+        proposals = propose(strategy.propose, request)
+    except InputError as error:
+        raise InputError(f"strategies.{arguments.strategy}: {error}") from None
+    if len(proposals) != len(arguments.output):
+        raise InputError(f"--output: {len(arguments.output)} files for {len(proposals)} mixtures")
+    for path, proposal in zip(arguments.output, proposals, strict=True):
+        mixture = Mixture(
+            name=path.stem,
+            weights={domain: proposal.weights.get(domain, 0.0) for domain in step.domains},
+            strategy=arguments.strategy,
+            round=arguments.round,
+            observed=observed_digest(seen) if len(seen) else None,
+            predicted=proposal.predicted,
+        )
+        write_mixture(path, mixture)
+        shares = ", ".join(f"{domain} {weight:.2f}" for domain, weight in mixture.weights.items() if weight)
+        print(f"{mixture.name}: {shares}" + (f" ({proposal.note})" if proposal.note else ""))
+
+
+def read(arguments, domains: list[str]) -> Records:  # type: ignore[no-untyped-def]
+    """The records, from a table or from scores; none for a strategy that needs none."""
+    if arguments.records:
+        return read_records(arguments.records)
+    if not arguments.scores:
+        return empty(domains)
+    text = arguments.records_settings or arguments.settings
+    step = command_line.settings(text, RecordsStep, RecordsStep.of)
+    mixtures = {
+        mixture.name: mixture for mixture in (read_mixture(p, step.domains) for p in arguments.mixtures)
+    }
+    return collect(
+        [read_run_scores(path) for path in arguments.scores], mixtures, step.domains, dict(step.benchmarks)
+    )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,58 @@
+"""predictions → scores of one run: no model, no GPU, re-done at will.
+
+Example:
+    python scripts/score.py --settings config/tiny.yaml --predictions results/tiny/predictions/all/42/predictions.json \\
+        --benchmarks results/tiny/examples/*.jsonl --output /tmp/scores/all/42.json
+
+Each score carries its metric's name and version, the number of questions, the standard error and how many
+completions held no answer. Mixture and seed are the two folders the predictions lie in.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.errors import InputError
+from modomodo.examples import read_examples
+from modomodo.files import read_json, write_json
+from modomodo.metrics import metrics
+from modomodo.predictions import read_predictions
+from modomodo.scores import BenchmarkScore, RunScores, score_benchmark
+from modomodo.steps import ScoreStep
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--predictions", type=Path, required=True, help="predictions.json of a run")
+    parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
+    parser.add_argument("--output", type=Path, required=True, help="the scores, as JSON")
+    arguments = parser.parse_args()
+    step = command_line.settings(arguments.settings, ScoreStep, ScoreStep.of)
+    load_plugins(step.plugins)
+    listed = read_json(arguments.predictions)["predictions"]
+    files = {path.stem: path for path in arguments.benchmarks}
+    folder = arguments.predictions.parent
+    steps: dict[int, dict[str, BenchmarkScore]] = {int(mark): {} for mark in listed}
+    for name, metric_name in step.metrics.items():
+        if name not in files:
+            raise InputError(f"--benchmarks: no {name}.jsonl given, the study scores it by {metric_name}")
+        metric = metrics[metric_name]
+        examples = list(read_examples(files[name]))
+        for mark, entries in listed.items():
+            if name not in entries:
+                raise InputError(
+                    f"{arguments.predictions}: no predictions of '{name}': delete it and predict again"
+                )
+            path = folder / entries[name]["path"]
+            predictions = {prediction.id: prediction for prediction in read_predictions(path)}
+            summary = score_benchmark(examples, predictions, metric, str(path))
+            steps[int(mark)][name] = BenchmarkScore(
+                metric=metric_name, version=metric.version, **summary._asdict()
+            )
+    run = RunScores(mixture=folder.parent.name, seed=int(folder.name), steps=steps)
+    write_json(arguments.output, run.model_dump(mode="json"))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

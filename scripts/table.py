@@ -1,0 +1,38 @@
+"""records.csv → Table 2, as CSV and as Markdown.
+
+Example:
+    python scripts/table.py --settings config/tiny.yaml --records results/tiny/records.csv --output /tmp/table2.csv
+
+The CSV has every number with its standard error; the Markdown beside it marks the best of each column in bold
+and what is within noise of it, and tells the spread between mixtures over that between seeds, which also goes
+to noise.json.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.files import write_csv, write_json, write_whole
+from modomodo.records import read_records
+from modomodo.steps import TableStep
+from modomodo.tables import Heading, noise_report, render, table2
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--records", type=Path, required=True, help="records.csv")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="table2.csv; .md and noise.json lie beside it"
+    )
+    arguments = parser.parse_args()
+    step = command_line.settings(arguments.settings, TableStep, TableStep.of)
+    records = read_records(arguments.records)
+    table = table2(records, [Heading(row.group, row.label, row.mixtures) for row in step.headings], step.seed)
+    write_csv(arguments.output, table)
+    with write_whole(arguments.output.with_suffix(".md")) as file:
+        file.write(render(records, table))
+    write_json(arguments.output.with_name("noise.json"), noise_report(records, table))
+
+
+if __name__ == "__main__":
+    command_line.run(main)
