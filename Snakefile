@@ -1,0 +1,85 @@
+"""MoDoMoDo: find the best mixture of training datasets for RLVR.
+
+    snakemake                                     the study of config/tiny.yaml, on a laptop
+    snakemake --configfile config/paper.yaml -n   what the paper's study would run
+    snakemake results/table2.csv                  the configured study's table
+
+Stage targets: examples, mixtures, runs, scores, table2, figures, all. What each kind of file holds:
+docs/architecture.md.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+# Snakemake merges this file into the one given with --configfile, so it is read only when none was.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/tiny.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=f"results/{STUDY.name}",
+    logs=f"logs/{STUDY.name}",
+
+
+include: "rules/data.smk"
+include: "rules/mixtures.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/reporting.smk"
+
+
+localrules:
+    all,
+    examples,
+    mixtures,
+    runs,
+    scores,
+    table2,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/table2.csv",
+        "<results>/table2.md",
+        "<results>/figures/out_score.svg",
+
+
+rule examples:
+    input:
+        collect(
+            "<results>/examples/{dataset}.jsonl",
+            dataset=[*STUDY.domains, *STUDY.benchmarks],
+        ),
+
+
+rule mixtures:
+    input:
+        collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
+
+
+rule runs:
+    input:
+        [f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
+
+
+rule scores:
+    input:
+        "<results>/records.csv",
+
+
+rule table2:
+    input:
+        "<results>/table2.csv",
+        "<results>/table2.md",
+
+
+rule figures:
+    input:
+        "<results>/figures/out_score.svg",

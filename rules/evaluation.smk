@@ -1,0 +1,87 @@
+# checkpoints → predictions → scores → records
+
+from modomodo.predictions import RECIPE as PREDICTION_RECIPE
+from modomodo.steps import PredictStep, RecordsStep, ScoreStep
+
+BENCHMARKS = collect("<results>/examples/{benchmark}.jsonl", benchmark=STUDY.benchmarks)
+
+
+# The list of predictions is the output; each prediction lies beside it with the digest of what decides it,
+# so that a new benchmark predicts only itself.
+rule predict:
+    input:
+        run="<results>/runs/{mixture}/{seed}/run.json",
+        benchmarks=BENCHMARKS,
+    output:
+        "<results>/predictions/{mixture}/{seed}/predictions.json",
+    log:
+        "<logs>/predictions/{mixture}/{seed}.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: STUDY.evaluation.threads
+    params:
+        recipe=PREDICTION_RECIPE,
+        settings=PredictStep.of(STUDY).text(),
+    shell:
+        "python scripts/predict.py --settings {params.settings:q} --run {input.run}"
+        " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
+
+
+rule predict_base:
+    input:
+        base="<results>/base",
+        info="<results>/base.json",
+        benchmarks=BENCHMARKS,
+    output:
+        "<results>/predictions/base/0/predictions.json",
+    log:
+        "<logs>/predictions/base/0.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: STUDY.evaluation.threads
+    params:
+        recipe=PREDICTION_RECIPE,
+        settings=PredictStep.of(STUDY).text(),
+    shell:
+        "python scripts/predict.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+        " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
+
+
+ruleorder: predict_base > predict
+
+
+rule score:
+    input:
+        predictions="<results>/predictions/{mixture}/{seed}/predictions.json",
+        benchmarks=BENCHMARKS,
+    output:
+        "<results>/scores/{mixture}/{seed}.json",
+    log:
+        "<logs>/scores/{mixture}/{seed}.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        versions=PLAN.metric_versions,
+        settings=ScoreStep.of(STUDY).text(),
+    shell:
+        "python scripts/score.py --settings {params.settings:q} --predictions {input.predictions}"
+        " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
+
+
+rule records:
+    input:
+        scores=[
+            f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored
+        ],
+        mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
+    output:
+        "<results>/records.csv",
+    log:
+        "<logs>/records.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        settings=RecordsStep.of(STUDY).text(),
+    shell:
+        "python scripts/collect_records.py --settings {params.settings:q} --scores {input.scores}"
+        " --mixtures {input.mixtures} --output {output} 2>&1 | tee {log}"

@@ -1,0 +1,65 @@
+# records → mixtures, mixture + examples → stream
+
+from modomodo.plan import RECIPE as PROPOSAL_RECIPE
+from modomodo.steps import ProposeStep, RecordsStep, StreamStep
+from modomodo.streams import RECIPE as STREAM_RECIPE
+
+
+def learned(strategy, pattern):
+    """Files of the runs that a strategy learns from."""
+    return [
+        pattern.format(mixture=mixture, seed=seed)
+        for mixture, seed in PLAN.learns_from[strategy]
+    ]
+
+
+# One rule a strategy, since each writes another number of mixtures.
+for name in STUDY.strategies:
+
+    rule:
+        name:
+            f"propose_{name}"
+        input:
+            scores=learned(name, "<results>/scores/{mixture}/{seed}.json"),
+            mixtures=learned(name, "<results>/mixtures/{mixture}.json"),
+        output:
+            collect("<results>/mixtures/{mixture}.json", mixture=PLAN.by_strategy[name]),
+        log:
+            f"<logs>/mixtures/{name}.log",
+        conda:
+            "../envs/cpu.yaml"
+        params:
+            strategy=name,
+            recipe=PROPOSAL_RECIPE,
+            round=PLAN.rounds[name],
+            settings=ProposeStep.of(STUDY, name).text(),
+            records=RecordsStep.of(STUDY).text() if PLAN.learns_from[name] else "",
+        shell:
+            "python scripts/propose.py --settings {params.settings:q} --strategy {params.strategy}"
+            " --round {params.round} --records-settings {params.records:q}"
+            " --scores {input.scores} --mixtures {input.mixtures} --output {output} 2>&1 | tee {log}"
+
+
+def examples_of(wildcards):
+    """Examples of the domains that the mixture can have weight on."""
+    domains = PLAN.support[wildcards.mixture]
+    return collect("<results>/examples/{domain}.jsonl", domain=domains)
+
+
+rule draw_stream:
+    input:
+        mixture="<results>/mixtures/{mixture}.json",
+        examples=examples_of,
+    output:
+        stream="<results>/streams/{mixture}/{seed}.jsonl",
+        summary="<results>/streams/{mixture}/{seed}.summary.json",
+    log:
+        "<logs>/streams/{mixture}/{seed}.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        recipe=STREAM_RECIPE,
+        settings=StreamStep.of(STUDY).text(),
+    shell:
+        "python scripts/draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"
+        " --examples {input.examples} --seed {wildcards.seed} --output {output.stream} 2>&1 | tee {log}"

@@ -1,0 +1,48 @@
+# the base model, base + stream → checkpoints
+
+from modomodo.runs import RECIPE as TRAINING_RECIPE
+from modomodo.steps import BaseStep, TrainStep
+
+
+rule base_model:
+    output:
+        model=directory("<results>/base"),
+        info="<results>/base.json",
+    log:
+        "<logs>/base.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: STUDY.model.threads
+    params:
+        settings=BaseStep.of(STUDY).text(),
+    shell:
+        "python scripts/base_model.py --settings {params.settings:q}"
+        " --output {output.model} --info {output.info} 2>&1 | tee {log}"
+
+
+# Only run.json is an output: checkpoints and the trainer's saves lie beside it, where Snakemake does not
+# delete them when a job fails or runs again (see modomodo/runs.py).
+rule train:
+    input:
+        base="<results>/base",
+        info="<results>/base.json",
+        stream="<results>/streams/{mixture}/{seed}.jsonl",
+        summary="<results>/streams/{mixture}/{seed}.summary.json",
+        examples=examples_of,
+    output:
+        "<results>/runs/{mixture}/{seed}/run.json",
+    log:
+        "<logs>/runs/{mixture}/{seed}.log",
+    retries: 1
+    conda:
+        "../envs/cpu.yaml"
+    threads: STUDY.training.threads
+    params:
+        recipe=TRAINING_RECIPE,
+        settings=lambda wildcards: TrainStep.of(
+            STUDY, PLAN.support[wildcards.mixture]
+        ).text(),
+    shell:
+        "python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+        " --stream {input.stream} --examples {input.examples} --seed {wildcards.seed} --output {output}"
+        " 2>&1 | tee {log}"
