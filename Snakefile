@@ -47,6 +47,7 @@ rule all:
     default_target: True
     input:
         "results/table2.csv",
+        "<results>/table1.csv",
         "<results>/table2.md",
         "<results>/figures/out_score.svg",
 
@@ -57,6 +58,7 @@ rule examples:
             "<results>/examples/{dataset}.jsonl",
             dataset=[*STUDY.domains, *STUDY.benchmarks],
         ),
+        "<results>/table1.csv",
 
 
 rule mixtures:

@@ -134,7 +134,7 @@ def write_examples(
             )
 
     write_jsonl(output, kept())
-    aside = output.with_suffix(".rejected.jsonl")
+    aside = rejected_path(output)
     write_jsonl(aside, rejected)
     total = len(seen) + len(rejected)
     if not seen:
@@ -145,6 +145,11 @@ def write_examples(
             f"max_rejected allows ({max_rejected:.1%}): mend the raw data or raise max_rejected"
         )
     return {"kept": len(seen), "rejected": len(rejected)}
+
+
+def rejected_path(examples: Path) -> Path:
+    """Where the rows that failed lie, for the examples at a path."""
+    return examples.with_suffix(".rejected.jsonl")
 
 
 def _write_image(image: PIL.Image.Image, folder: Path) -> str:

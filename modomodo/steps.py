@@ -38,6 +38,21 @@ class BaseStep(Settings):
         return cls(plugins=study.plugins, model=study.model, prompts=study.prompts)
 
 
+class Table1Step(Settings):
+    """examples → table 1. `roles`: (dataset, training, in or out), in table order."""
+
+    roles: list[tuple[str, str]]
+    steps: int
+    prompts_per_step: int
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        roles = [(name, "training") for name in study.domains]
+        roles += [(name, benchmark.group) for name, benchmark in study.benchmarks.items()]
+        training = study.training
+        return cls(roles=roles, steps=training.steps, prompts_per_step=training.prompts_per_step)
+
+
 class StreamStep(Settings):
     """mixture + examples → stream."""
 

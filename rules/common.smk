@@ -11,12 +11,10 @@ from modomodo.study import study_from
 
 # Jobs call `python`: the one that runs Snakemake, also where its environment was not activated, and find
 # the package also in an environment that it is not installed in.
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ["PATH"]]
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PYTHONPATH"] = os.pathsep.join([str(workflow.basedir), os.environ.get("PYTHONPATH", "")]).rstrip(
+    os.pathsep
 )
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(workflow.basedir), os.environ.get("PYTHONPATH", "")]
-).rstrip(os.pathsep)
 
 try:
     STUDY = study_from(config, " + ".join(map(str, workflow.configfiles)) or "config")

@@ -1,6 +1,6 @@
 # raw → examples
 
-from modomodo.steps import ExamplesStep
+from modomodo.steps import ExamplesStep, Table1Step
 
 
 rule preprocess:
@@ -15,3 +15,22 @@ rule preprocess:
     shell:
         "python scripts/preprocess.py --settings {params.settings:q} --name {wildcards.dataset}"
         " --output {output} 2>&1 | tee {log}"
+
+
+rule table1:
+    input:
+        collect(
+            "<results>/examples/{dataset}.jsonl",
+            dataset=[*STUDY.domains, *STUDY.benchmarks],
+        ),
+    output:
+        "<results>/table1.csv",
+    log:
+        "<logs>/table1.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        settings=Table1Step.of(STUDY).text(),
+    shell:
+        "python scripts/table1.py --settings {params.settings:q} --examples {input} --output {output}"
+        " 2>&1 | tee {log}"

@@ -70,9 +70,7 @@ rule score:
 
 rule records:
     input:
-        scores=[
-            f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored
-        ],
+        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
         mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
     output:
         "<results>/records.csv",

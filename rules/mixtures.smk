@@ -1,5 +1,7 @@
 # records → mixtures, mixture + examples → stream
 
+import shlex
+
 from modomodo.plan import RECIPE as PROPOSAL_RECIPE
 from modomodo.steps import ProposeStep, RecordsStep, StreamStep
 from modomodo.streams import RECIPE as STREAM_RECIPE
@@ -7,10 +9,14 @@ from modomodo.streams import RECIPE as STREAM_RECIPE
 
 def learned(strategy, pattern):
     """Files of the runs that a strategy learns from."""
-    return [
-        pattern.format(mixture=mixture, seed=seed)
-        for mixture, seed in PLAN.learns_from[strategy]
-    ]
+    return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in PLAN.learns_from[strategy]]
+
+
+def records_option(strategy):
+    """How a strategy that learns is told of domains and benchmarks; a seed need not know of a new benchmark."""
+    if not PLAN.learns_from[strategy]:
+        return ""
+    return f"--records-settings {shlex.quote(RecordsStep.of(STUDY).text())}"
 
 
 # One rule a strategy, since each writes another number of mixtures.
@@ -33,11 +39,11 @@ for name in STUDY.strategies:
             recipe=PROPOSAL_RECIPE,
             round=PLAN.rounds[name],
             settings=ProposeStep.of(STUDY, name).text(),
-            records=RecordsStep.of(STUDY).text() if PLAN.learns_from[name] else "",
+            records=records_option(name),
         shell:
             "python scripts/propose.py --settings {params.settings:q} --strategy {params.strategy}"
-            " --round {params.round} --records-settings {params.records:q}"
-            " --scores {input.scores} --mixtures {input.mixtures} --output {output} 2>&1 | tee {log}"
+            " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
+            " --output {output} 2>&1 | tee {log}"
 
 
 def examples_of(wildcards):
@@ -50,6 +56,8 @@ rule draw_stream:
     input:
         mixture="<results>/mixtures/{mixture}.json",
         examples=examples_of,
+        # Before the first run the data must be found to suffice; another dataset's change is no reason to draw anew.
+        counted=ancient("<results>/table1.csv"),
     output:
         stream="<results>/streams/{mixture}/{seed}.jsonl",
         summary="<results>/streams/{mixture}/{seed}.summary.json",

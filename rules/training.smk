@@ -39,9 +39,7 @@ rule train:
     threads: STUDY.training.threads
     params:
         recipe=TRAINING_RECIPE,
-        settings=lambda wildcards: TrainStep.of(
-            STUDY, PLAN.support[wildcards.mixture]
-        ).text(),
+        settings=lambda wildcards: TrainStep.of(STUDY, PLAN.support[wildcards.mixture]).text(),
     shell:
         "python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --seed {wildcards.seed} --output {output}"

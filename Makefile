@@ -1,0 +1,52 @@
+# `make` builds the environment, then the default study's table. `make help` lists the rest.
+# All of it is safe to repeat: what is up to date is left alone, what was interrupted goes on.
+
+# The interpreter to build .venv with; empty: the first fitting one on the PATH.
+PYTHON ?=
+
+# Tests at a time: one per core of the smallest machine that is supported. They train models with one thread each.
+WORKERS ?= 2
+
+# As in an activated environment, whatever the caller's shell or cluster modules have set.
+unexport PYTHONHOME PYTHONPATH
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.DEFAULT_GOAL := table
+.NOTPARALLEL:
+.PHONY: table env test lint types unit format lock clean-env help
+
+table: env ## (or just make) build .venv if need be, then results/table2.csv
+	$(RUN) snakemake --cores all results/table2.csv
+
+env: ## build .venv from the hashed locks in envs/ (PYTHON=/path/to/python)
+	@PYTHON="$(PYTHON)" envs/build.sh
+
+test: env lint types ## everything that CI checks
+	$(RUN) pytest -n $(WORKERS) --dist loadfile
+
+lint: env ## style of Python, Snakefiles and rules
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) snakefmt --check Snakefile rules
+	$(RUN) snakemake --lint
+
+types: env ## mypy
+	$(RUN) mypy
+
+unit: env ## the tests that take seconds
+	$(RUN) pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+format: env ## rewrite Python, Snakefiles and rules in the house's style
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+	$(RUN) snakefmt Snakefile rules
+
+lock: env ## envs/requirements.in -> locks and conda files (UPGRADE=1: the newest that fit)
+	$(RUN) python envs/lock.py $(if $(UPGRADE),--upgrade)
+	@echo "lock: now make env, make test"
+
+clean-env: ## remove .venv
+	rm -rf .venv
+
+help: ## this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Builds .venv from the hashed locks beside this file, and nothing when it is built already. Run by `make env`.
+#   PYTHON=/path/to/python    the interpreter, where the one that is found will not do
+#   envs/build.sh --key       prints what a finished environment is marked with
+set -euo pipefail
+cd "$(dirname "$0")/.."
+unset PYTHONHOME PYTHONPATH PIP_PREFIX PIP_TARGET PIP_USER # each would put packages elsewhere
+
+venv=.venv
+python=$venv/bin/python
+finished=$venv/finished # holds the key of what was built
+building=$venv/building # holds the process that builds, or was killed at it
+gigabyte=1048576        # in df's units
+
+say() { printf 'env: %s\n' "$*"; }
+die() {
+    printf 'env: %s\n' "$*" >&2
+    exit 1
+}
+
+# Other locks, another place (a virtual environment cannot be moved) or another recipe (raise its number when
+# the steps below change) make another environment.
+key() {
+    { echo "recipe 1" && pwd && cat envs/bootstrap.lock envs/torch.lock envs/cuda.lock envs/main.lock; } | cksum
+}
+
+# The base interpreter behind a fitting Python: an activated .venv must not be built from itself.
+base_of() {
+    "$1" -c 'import sys
+if not (3, 11) <= sys.version_info < (3, 14): sys.exit(1)
+print(sys._base_executable)' 2>/dev/null
+}
+
+find_python() {
+    local name
+    if [ -n "${PYTHON:-}" ]; then
+        base_of "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.11, 3.12 or 3.13: name one that is"
+        return
+    fi
+    for name in python3.11 python3.12 python3.13 python3; do
+        if base_of "$name"; then return; fi
+    done
+    die "no Python 3.11, 3.12 or 3.13 on the PATH: install one, or name it (make PYTHON=/path/to/python3.11)"
+}
+
+# The wheels are unpacked and cached besides: what is asked for is a little more than what stays.
+need_disk() {
+    local free
+    free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+    if [ "$free" -lt $(($1 * gigabyte)) ]; then
+        die "$((free / gigabyte)) GB free in $PWD, $1 GB needed for $2: free some, or clone to a larger disk"
+    fi
+}
+
+# On a terminal pip shows its progress; in a log only what goes wrong.
+quiet=-q
+if [ -t 1 ]; then quiet=; fi
+
+pip() { "$python" -m pip --disable-pip-version-check --no-input "$@"; }
+
+# Exact files and nothing else: no dependency is looked for, so nothing can replace torch or bring torchvision.
+install() {
+    if ! pip install $quiet --no-deps --no-build-isolation "$@" 2>"$venv/errors"; then
+        cat "$venv/errors" >&2
+        case $(cat "$venv/errors") in
+        *"No space left"* | *"Disk quota"*)
+            die "the disk or quota is full: free some, or set TMPDIR and PIP_CACHE_DIR to a larger disk; then make env" ;;
+        *"DO NOT MATCH THE HASHES"*)
+            die "a package is not the one that was locked: clear pip's cache (pip cache purge), or ask your index's keeper" ;;
+        *"after connection broken"* | *"ConnectionError"* | *"ProxyError"* | *"timed out"*)
+            die "the package index was not reached: mend the network or proxy, or set PIP_INDEX_URL to a mirror; then make env" ;;
+        *"No matching distribution"*)
+            die "a package has no build for $("$python" -VV | head -n 1) on $(uname -sm): use Python 3.11 on Linux or macOS" ;;
+        *) die "pip failed, see above; then make env goes on" ;;
+        esac
+    fi
+}
+
+key=$(key)
+if [ "${1:-}" = --key ]; then
+    printf '%s\n' "$key"
+    exit
+fi
+
+if [ "$(cat $finished 2>/dev/null)" = "$key" ] && version=$("$python" -V 2>/dev/null) &&
+    { [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>&1)" = "$version" ]; }; then
+    say "$venv is up to date ($version)"
+    exit
+fi
+
+why="from"
+if [ -e $building ]; then
+    builder=$(cat $building)
+    if [ -n "$builder" ] && kill -0 "$builder" 2>/dev/null; then
+        die "process $builder is building $venv: wait for it (or remove $building if it is something else)"
+    fi
+    why="was left half built: starting again with"
+elif [ -e $finished ]; then
+    why="was made from other locks, another Python or elsewhere: building it anew with"
+elif [ -n "$(ls -A $venv 2>/dev/null)" ]; then
+    die "$venv was not made by make env: move it away, or remove it (make clean-env)"
+fi
+
+base=$(find_python)
+"$base" -c 'import ensurepip, venv' 2>/dev/null ||
+    die "$base cannot make virtual environments: install its venv package (Debian: apt install python3-venv)"
+need_disk 3 "the environment"
+
+mkdir -p $venv
+echo $$ >$building
+rm -f $finished
+find $venv/ -mindepth 1 ! -path "$building" -delete # not the directory: it may be a link to a larger disk
+
+say "1/4 $venv $why $("$base" -V) ($base)"
+"$base" -m venv $venv
+install --require-hashes -r envs/bootstrap.lock
+
+if pip install -q --dry-run --no-deps --no-index --require-hashes -r envs/torch.lock >/dev/null 2>&1; then
+    say "2/4 torch: the CPU build on this machine"
+    install --require-hashes --no-index -r envs/torch.lock
+else
+    if [ "$(uname -s)" = Linux ]; then need_disk 12 "torch with CUDA"; fi
+    say "2/4 torch: the package index's build (with CUDA on Linux: about 3 GB to download)"
+    install --require-hashes -r envs/torch.lock
+    install --require-hashes -r envs/cuda.lock
+fi
+
+say "3/4 everything else"
+install --require-hashes -r envs/main.lock
+install -e .
+
+say "4/4 checks"
+pip check >"$venv/errors" || die "packages do not fit together: $(head -n 1 "$venv/errors"); mend envs/requirements.in, make lock"
+"$python" -c 'import lightgbm, torch, modomodo' 2>"$venv/errors" ||
+    die "$(tail -n 1 "$venv/errors") (if it is libgomp.so.1: apt install libgomp1, or your system's OpenMP runtime)"
+
+rm "$venv/errors"
+printf '%s\n' "$key" >$finished
+rm $building
+say "$venv is ready: $(du -sh $venv/ | cut -f 1) in $SECONDS s"

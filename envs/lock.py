@@ -1,0 +1,174 @@
+"""requirements.in → hashed locks and conda files. Run by `make lock`; needs the package index.
+
+    python envs/lock.py              keeps the last lock's versions where requirements.in still admits them
+    python envs/lock.py --upgrade    takes the newest that it admits
+
+Only metadata is fetched, never a package. One resolution serves every file, so that they cannot disagree:
+
+    bootstrap.lock      pip and the builders, installed first
+    torch.lock          torch alone: the index's builds, and the CPU builds of torch-cpu.sha256
+    cuda.lock           what the index's torch needs on Linux and a CPU build does not
+    main.lock           everything else
+    cpu.yaml gpu.yaml   the same pins for conda
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from packaging.markers import Marker
+from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
+
+HERE = Path(__file__).parent
+PYTHON = "3.11"  # the oldest that the locks serve, and the one of the conda files
+BOOTSTRAP = {"flit-core", "pip", "setuptools"}
+CUDA = re.compile(r"(nvidia|cuda)-|triton$")
+LINUX, MACOS = re.compile(r"any$|(many)?linux\w*_x86_64$"), re.compile(r"any$|macosx\w*_(arm64|universal2)$")
+MACHINES = [
+    {"python_full_version": f"{PYTHON}.0", "sys_platform": "linux", "platform_machine": "x86_64"},
+    {"python_full_version": f"{PYTHON}.0", "sys_platform": "darwin", "platform_machine": "arm64"},
+]
+PYTORCH_CPU = "https://download.pytorch.org/whl/cpu"
+
+Requirements = dict[str, list[str]]  # package → its requirements, with hashes, as pip reads them
+HEADER = "# Written by `make lock` from requirements.in: edit that.\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
+    upgrade = parser.parse_args().upgrade
+
+    with tempfile.TemporaryDirectory() as folder:
+        resolved, files = Path(folder, "all.txt"), Path(folder, "pylock.toml")
+        if not upgrade:  # uv prefers the versions that its output file names already
+            pins = [
+                line.split(" \\")[0] for lock in HERE.glob("*.lock") for line in lock.read_text().splitlines()
+            ]
+            resolved.write_text("\n".join(pin for pin in pins if re.match(r"\w", pin)))
+        resolve("--generate-hashes", "--output-file", str(resolved))
+        resolve("--constraint", str(resolved), "--format", "pylock.toml", "--output-file", str(files))
+        requirements = read_requirements(resolved.read_text())
+        packages = tomllib.loads(files.read_text())["packages"]
+
+    requirements["torch"] = [with_cpu_builds(*requirements["torch"])]
+    cuda = {name for name in requirements if CUDA.match(name)}
+    common = requirements.keys() - cuda - {"pip"}
+    write_lock("bootstrap.lock", requirements, BOOTSTRAP)
+    write_lock("torch.lock", requirements, {"torch"})
+    write_lock("cuda.lock", requirements, cuda)
+    write_lock("main.lock", requirements, common - {"torch", "flit-core"})
+    write_conda("cpu", requirements, common, packages)
+    write_conda("gpu", requirements, common | cuda, packages)
+
+
+def resolve(*options: str) -> None:
+    """For every supported Python and platform at once."""
+    command = ["uv", "pip", "compile", "requirements.in", "--universal", "--python-version", PYTHON]
+    command += ["--fork-strategy", "fewest", "--no-header", "--quiet", *options]
+    if subprocess.run(command, cwd=HERE, stdout=subprocess.DEVNULL).returncode:
+        sys.exit("lock: mend envs/requirements.in, or the network where the index was not reached")
+
+
+def read_requirements(text: str) -> Requirements:
+    """A package has two requirements where no one version serves every Python."""
+    requirements: Requirements = {}
+    for requirement in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]:
+        requirements.setdefault(requirement.split("==")[0], []).append(requirement.rstrip())
+    return requirements
+
+
+def cpu_builds() -> dict[str, str]:
+    """Hash → file name."""
+    lines = (HERE / "torch-cpu.sha256").read_text().splitlines()
+    return dict(line.split() for line in lines if not line.startswith("#"))
+
+
+def with_cpu_builds(torch: str) -> str:
+    """To pip, `torch==2.13.0` means 2.13.0+cpu wherever it sees one: it needs only the hash."""
+    pin, hashes = torch.split(" \\\n", 1)
+    wheel = pin.replace("==", "-") + "+cpu-"
+    for name in cpu_builds().values():
+        if not name.startswith(wheel):
+            sys.exit(
+                f"lock: envs/torch-cpu.sha256 has {name}: put the hash of {wheel}*.whl there, or nothing"
+            )
+    return " \\\n".join([pin, *(f"    --hash=sha256:{digest}" for digest in cpu_builds()), hashes])
+
+
+def write_lock(file: str, requirements: Requirements, names: Iterable[str]) -> None:
+    """A requirements file of these packages."""
+    lines = [line for name in sorted(names) for line in requirements[name]]
+    (HERE / file).write_text(HEADER + "\n".join(lines) + "\n")
+
+
+def write_conda(kind: str, requirements: Requirements, names: Iterable[str], packages: list[Any]) -> None:
+    """A conda file with the pins inline: Snakemake copies it elsewhere, so it cannot name a lock beside it.
+
+    Snakemake also keeps the whole file with every output, so it has only the hashes that can matter.
+    """
+    lines = [
+        f"name: modomodo-{kind}",
+        "channels: [conda-forge, nodefaults]",
+        "dependencies:",
+        f"  - python={PYTHON}",
+        "  - " + requirements["pip"][0].split()[0].replace("==", "="),
+        "  - pip:",
+    ]
+    useful = useful_hashes(kind, packages)
+    if kind == "cpu":
+        lines.append(f"      - --extra-index-url {PYTORCH_CPU}")
+        useful |= cpu_builds().keys()
+    for name in sorted(names):
+        for requirement in requirements[name]:
+            hashes = [h for h in re.findall(r"--hash=sha256:(\w+)", requirement) if h in useful]
+            if hashes:
+                lines.append("      - " + requirement.split(" \\\n")[0])
+                lines += [f"        --hash=sha256:{h}" for h in hashes]
+    (HERE / f"{kind}.yaml").write_text(HEADER + "\n".join(lines) + "\n")
+
+
+def useful_hashes(kind: str, packages: list[Any]) -> set[str]:
+    """Hashes of the wheels for conda's Python on Linux or a Mac; of the source where there is no wheel at all."""
+    hashes = set()
+    for package in packages:
+        if "marker" in package and not any(
+            Marker(package["marker"]).evaluate(machine) for machine in MACHINES
+        ):
+            continue
+        wheels = {
+            wheel["url"].rsplit("/", 1)[1]: wheel["hashes"]["sha256"] for wheel in package.get("wheels", [])
+        }
+        if not wheels:
+            hashes.add(package["sdist"]["hashes"]["sha256"])
+        platforms = [LINUX] if kind == "gpu" else [MACOS] if package["name"] == "torch" else [LINUX, MACOS]
+        for wheel, digest in wheels.items():
+            tags = [tag for tag in parse_wheel_filename(wheel)[3] if runs(tag)]
+            if any(platform.match(tag.platform) for platform in platforms for tag in tags):
+                hashes.add(digest)
+    return hashes
+
+
+def runs(tag: Tag) -> bool:
+    """Whether conda's Python can load it."""
+    ours, python = int(PYTHON.split(".")[1]), re.fullmatch(r"cp3(\d+)", tag.interpreter)
+    if python:
+        return (
+            tag.abi in {f"cp3{ours}", "none"}
+            if int(python[1]) == ours
+            else int(python[1]) < ours and tag.abi == "abi3"
+        )
+    return tag.interpreter in {"py3", f"py3{ours}"}
+
+
+if __name__ == "__main__":
+    main()

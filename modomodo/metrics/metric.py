@@ -1,0 +1,102 @@
+"""What a metric is, and what a benchmark's scores amount to."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from modomodo.errors import InputError
+from modomodo.examples import Example
+from modomodo.registry import Registry
+
+
+class Score(NamedTuple):
+    """The verdict on one answer: a value in [0, 1], and whether there was an answer to judge."""
+
+    value: float
+    parsed: bool = True
+
+
+@dataclass(eq=False)
+class Metric:
+    """A registered metric. Call it with a row's completion, its extracted answer and the example.
+
+    `judge` sees the extracted answer. Without one (the completion broke the reasoning format) the score is 0
+    and unparsed, unless the metric `reads_completion`: then `judge` sees the whole completion in its place,
+    as the parsers of those benchmarks do. `version` is raised when the same answers would score differently.
+    """
+
+    name: str
+    version: int
+    judge: Callable[[str, Example], Score]
+    reads_completion: bool = False
+
+    def __post_init__(self) -> None:
+        # The registry tells two functions of one name apart by where they were defined.
+        self.__module__, self.__qualname__ = self.judge.__module__, self.judge.__qualname__
+        self.__doc__ = self.judge.__doc__
+
+    def __call__(self, completion: str, answer: str | None, example: Example) -> Score:
+        """The score of one row. Raises InputError naming the example when it lacks what the metric needs."""
+        if answer is None and not self.reads_completion:
+            return Score(0.0, parsed=False)
+        try:
+            score = self.judge(completion if answer is None else answer, example)
+            if not 0 <= score.value <= 1:
+                raise ValueError(f"value {score.value} is not in [0, 1]")
+        except Exception as error:
+            where = f"metric '{self.name}': example '{example.id}' of {example.dataset}"
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            raise InputError(f"{where}: {reason}") from error
+        return score
+
+
+metrics: Registry[Metric] = Registry("metric")
+
+
+def metric(name: str, version: int, reads_completion: bool = False) -> Callable[[Callable], Metric]:
+    """Decorator: register a function `(text, example) → Score` as a metric."""
+
+    def decorate(judge: Callable[[str, Example], Score]) -> Metric:
+        return metrics.register(name)(Metric(name, version, judge, reads_completion))
+
+    return decorate
+
+
+def references(example: Example) -> list[str]:
+    """The accepted answers of a text question: `answers` in its `meta` when it has several, else its one.
+
+    Raises InputError when there is none, or the answer is no text.
+    """
+    accepted = example.meta.get("answers", [example.answer])
+    if not isinstance(accepted, list) or not accepted or not all(isinstance(one, str) for one in accepted):
+        raise InputError("the accepted answers are no list of texts")
+    return accepted
+
+
+class Summary(NamedTuple):
+    """A benchmark's score: the mean of its rows' values, how sure it is, and how many had no answer."""
+
+    n: int
+    score: float
+    standard_error: float
+    unparsed: int
+
+
+def summarise(values: Sequence[float], unparsed: int) -> Summary:
+    """The mean of the rows' values in [0, 1] and its standard error.
+
+    The standard error is √(Σ (v - mean)² / (n (n - 1))), the sample standard deviation over √n, which suits
+    graded values and right-or-wrong ones alike (for those it is √(p (1 - p) / (n - 1))). It measures the luck
+    of the questions drawn, not that of training. One row tells nothing about its spread: the largest that
+    values in [0, 1] can have is taken, 0.5.
+    Raises InputError for a benchmark without rows.
+    """
+    n = len(values)
+    if n == 0:
+        raise InputError("a benchmark without rows has no score: check its examples and predictions")
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Summary(n, mean, 0.5, unparsed)
+    spread = math.fsum((value - mean) ** 2 for value in values)
+    return Summary(n, mean, math.sqrt(spread / (n * (n - 1))), unparsed)

@@ -1,0 +1,25 @@
+"""ScienceQA: the letter of the right option."""
+
+from modomodo.answers import exactly
+from modomodo.examples import Example
+from modomodo.metrics.metric import Score, metric, references
+
+
+@metric("scienceqa", version=1)
+def scienceqa(answer: str, example: Example) -> Score:
+    """1 when the answer is exactly the right letter (paper, section 3.1)."""
+    return Score(float(any(exactly(answer, letter) for letter in references(example))))
+
+
+@metric("scienceqa_lmms_eval", version=1)
+def scienceqa_lmms_eval(answer: str, example: Example) -> Score:
+    """lmms-eval's reading (tasks/scienceqa): the letter in either case, or a text that opens with "X."."""
+    return Score(float(any(is_letter(answer, letter) for letter in references(example))))
+
+
+def is_letter(answer: str, letter: str) -> bool:
+    """Whether an answer names an option: "b", "B", "B." and "B. Arizona" do; "b." and "(B)" do not."""
+    answer = answer.strip()
+    if answer.lower() == letter.strip().lower():
+        return True
+    return len(answer) >= 2 and answer[0].isupper() and answer[1] == "." and answer[0] == letter.strip()

@@ -1,0 +1,26 @@
+"""Surrogates: records → a predictor of scores for any mixture, with its uncertainty."""
+
+from modomodo.surrogates import gaussian_processes, parametric
+from modomodo.surrogates.base import (
+    Objective,
+    Observations,
+    Prediction,
+    Predictor,
+    Surrogate,
+    objective,
+    observe,
+    surrogates,
+)
+
+__all__ = [
+    "Objective",
+    "Observations",
+    "Prediction",
+    "Predictor",
+    "Surrogate",
+    "gaussian_processes",
+    "objective",
+    "observe",
+    "parametric",
+    "surrogates",
+]

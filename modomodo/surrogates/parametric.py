@@ -1,0 +1,93 @@
+"""Surrogates with a formula: linear, quadratic, ridge on √w, the log-linear mixing law, and the constant."""
+
+import numpy as np
+
+from modomodo.surrogates.base import Observations, Predictor, surrogates
+from modomodo.surrogates.points import Mean, point_predictor
+
+PENALTIES = np.geomspace(1e-3, 1e2, 11)
+
+
+def precision(variances: np.ndarray) -> np.ndarray:
+    """Weight of each run in a least-squares fit, mean 1.
+
+    The variance of a run is its squared standard error plus a part that all share (training noise, lack of
+    fit), taken as 0.1 of the variance between runs: one run with a tiny standard error must not rule alone.
+    """
+    weight = 1 / (variances + 0.1)
+    return weight / weight.mean()
+
+
+def quadratic_features(weights: np.ndarray) -> np.ndarray:
+    """[1, w, w ⊗ w] for rows [n, m]: [n, 1 + m + m²], Algorithm 4's design matrix."""
+    products = np.einsum("ni,nj->nij", weights, weights).reshape(len(weights), -1)
+    return np.column_stack([np.ones(len(weights)), weights, products])
+
+
+def least_squares(features: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted least squares; the solution of least norm where the runs do not determine one."""
+    root = np.sqrt(weight)
+    return np.linalg.lstsq(features * root[:, None], scores * root, rcond=1e-10)[0]
+
+
+@surrogates.register("constant")
+def constant(observations: Observations, seed: int) -> Predictor:
+    """The mean score, whatever the mixture: what every other surrogate has to beat."""
+
+    def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
+        level = float(np.average(scores, weights=precision(variances)))
+        return lambda points: np.full(len(points), level)
+
+    return point_predictor(observations, fit, seed)
+
+
+@surrogates.register("linear")
+def linear(observations: Observations, seed: int) -> Predictor:
+    """Least squares on the weights. On the simplex the intercept lies in their span."""
+
+    def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
+        coefficients = least_squares(weights, scores, precision(variances))
+        return lambda points: points @ coefficients
+
+    return point_predictor(observations, fit, seed)
+
+
+@surrogates.register("quadratic")
+def quadratic(observations: Observations, seed: int) -> Predictor:
+    """Least squares on [1, w, w ⊗ w], the paper's surface (Algorithm 4, without its splits).
+
+    m domains need m(m+1)/2 runs to determine it; with fewer the solution of least norm interpolates them.
+    """
+
+    def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
+        coefficients = least_squares(quadratic_features(weights), scores, precision(variances))
+        return lambda points: quadratic_features(points) @ coefficients
+
+    return point_predictor(observations, fit, seed)
+
+
+@surrogates.register("ridge_sqrt")
+def ridge_sqrt(observations: Observations, seed: int) -> Predictor:
+    """Ridge regression on √w, the penalty chosen by leave-one-out error.
+
+    √w tells 0 from 0.01 as well as 0.5 from 0.6: the first examples of a domain teach most.
+    """
+
+    def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
+        features = np.sqrt(weights)
+        weight = precision(variances)
+        shift = np.average(features, axis=0, weights=weight)
+        level = float(np.average(scores, weights=weight))
+        root = np.sqrt(weight)
+        left, singular, right = np.linalg.svd((features - shift) * root[:, None], full_matrices=False)
+        target = (scores - level) * root
+        best = (np.inf, 0.0)
+        for penalty in PENALTIES:
+            hat = singular**2 / (singular**2 + penalty)
+            leverage = np.minimum((left**2 * hat).sum(axis=1) + weight / weight.sum(), 0.999)
+            error = float(np.mean(((target - left @ (hat * (left.T @ target))) / (1 - leverage)) ** 2))
+            best = min(best, (error, penalty))
+        coefficients = right.T @ (singular / (singular**2 + best[1]) * (left.T @ target))
+        return lambda points: (np.sqrt(points) - shift) @ coefficients + level
+
+    return point_predictor(observations, fit, seed)

@@ -1,0 +1,110 @@
+"""From a function that only predicts a mean to a predictor with uncertainty.
+
+The uncertainty is measured, not assumed: each mixture is left out in turn (in at most ten groups), and the
+errors made on those left out give the covariance between benchmarks, the same for every mixture. A drawn
+surface is a refit on mixtures drawn with replacement.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from modomodo.surrogates.base import Observations, Prediction, Standard, mixture_folds, shrunk_correlation
+
+Mean = Callable[[np.ndarray], np.ndarray]
+"""Weights [n, domains] → standardised scores [n]."""
+
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, int], Mean]
+"""(weights [runs, domains], standardised scores [runs], squared standard errors [runs], seed) → mean."""
+
+GROUPS = 10
+
+
+@dataclass(frozen=True)
+class PointPredictor:
+    """One fitted mean a benchmark, with the covariance of left-out errors."""
+
+    observations: Observations
+    fit: Fit
+    seed: int
+    standard: Standard
+    means: tuple[Mean, ...]
+    covariance: np.ndarray  # [benchmarks, benchmarks], standardised
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the weight columns."""
+        return self.observations.domains
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return self.observations.benchmarks
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmarks]."""
+        values = np.column_stack([mean(weights) for mean in self.means])
+        return values * self.standard.scale + self.standard.center
+
+    def predict(self, weights: np.ndarray) -> Prediction:
+        """The left-out error holds model error and a run's noise together: half is counted as each."""
+        scale = np.outer(self.standard.scale, self.standard.scale)
+        half = self.covariance * scale / 2
+        return Prediction(
+            self.mean(weights),
+            np.broadcast_to(half, (len(weights), *half.shape)),
+            half,
+        )
+
+    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+        """Refits on mixtures drawn with replacement."""
+        folds = mixture_folds(self.observations.mixtures, self.observations.weights)
+        members = [np.flatnonzero(folds == fold) for fold in range(folds.max() + 1)]
+        surfaces = np.empty((count, len(weights), len(self.benchmarks)))
+        for i in range(count):
+            chosen = random.integers(len(members), size=len(members))
+            rows = np.concatenate([members[fold] for fold in chosen])
+            for b, mean in enumerate(
+                _fit_each(self.fit, self.observations.weights, self.standard, rows, self.seed)
+            ):
+                surfaces[i, :, b] = mean(weights)
+        return surfaces * self.standard.scale + self.standard.center
+
+
+def point_predictor(observations: Observations, fit: Fit, seed: int) -> PointPredictor:
+    """Fit every benchmark and measure the errors on mixtures left out."""
+    final = observations.final()
+    standard = Standard.of(final)
+    everything = np.arange(len(final))
+    means = _fit_each(fit, final.weights, standard, everything, seed)
+    folds = mixture_folds(final.mixtures, final.weights)
+    groups = np.random.default_rng(seed).permutation(folds.max() + 1)
+    errors = np.full(standard.scores.shape, np.nan)
+    for part in np.array_split(groups, min(GROUPS, len(groups))):
+        out = np.isin(folds, part)
+        if out.all():
+            continue
+        for b, mean in enumerate(_fit_each(fit, final.weights, standard, everything[~out], seed)):
+            errors[out, b] = standard.scores[out, b] - mean(final.weights[out])
+    known = np.isfinite(errors)
+    # Without anything to test on, the spread of the scores themselves (1, standardised) is the honest answer.
+    tested = known.sum(axis=0)
+    squares = np.where(known, errors, 0.0) ** 2
+    variance = np.where(tested > 0, squares.sum(axis=0) / np.maximum(tested, 1), 1.0)
+    correlation = shrunk_correlation(np.where(known, errors, 0.0))
+    covariance = correlation * np.sqrt(np.outer(variance, variance))
+    return PointPredictor(final, fit, seed, standard, tuple(means), covariance)
+
+
+def _fit_each(fit: Fit, weights: np.ndarray, standard: Standard, rows: np.ndarray, seed: int) -> list[Mean]:
+    """One fit a benchmark on the runs that scored it; the mean of nothing is 0, the standardised average."""
+    means: list[Mean] = []
+    for scores, variances in zip(standard.scores.T, standard.variances.T, strict=True):
+        known = rows[np.isfinite(scores[rows])]
+        means.append(fit(weights[known], scores[known], variances[known], seed) if len(known) else _nothing)
+    return means
+
+
+def _nothing(weights: np.ndarray) -> np.ndarray:
+    return np.zeros(len(weights))
