@@ -25,5 +25,6 @@ except InputError as error:
 
 wildcard_constraints:
     dataset=r"[^/]+",
+    raw=r"[^/]+/[^/]+",
     mixture=r"[^/]+",
     seed=r"\d+",
