@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -197,10 +198,14 @@ def write_pictures(
     are under way at a time, so memory stays flat however many rows come.
     Raises InputError when the disk is full or a worker is killed.
     """
-    if workers <= 1:
-        for carried, images in rows:
-            yield carried, _write_row(images, folder, max_pixels)
+    chunks = _chunks(rows)
+    first = next(chunks, None)
+    second = next(chunks, None) if workers > 1 else None
+    if second is None:  # one process, or too few rows for it to be worth starting others
+        for carried_rows, images_of_rows in chain([first] if first else [], chunks):
+            yield from zip(carried_rows, _write_rows(images_of_rows, folder, max_pixels), strict=True)
         return
+    assert first is not None
     import multiprocessing
     from concurrent.futures import Future, ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
@@ -211,7 +216,7 @@ def write_pictures(
     waiting: deque[tuple[list[T], Future[list[Written]]]] = deque()
     with ProcessPoolExecutor(workers, context) as pool:
         try:
-            for carried_rows, images_of_rows in _chunks(rows):
+            for carried_rows, images_of_rows in chain([first, second], chunks):
                 waiting.append((carried_rows, pool.submit(_write_rows, images_of_rows, folder, max_pixels)))
                 if len(waiting) > 2 * workers:
                     carried_rows, written = waiting.popleft()

@@ -63,6 +63,13 @@ def bomb() -> bytes:
     return bytes(data)
 
 
+FAULT = {"_fault": True}  # marks a row that is meant to fail a check
+
+
+def without_faults(rows: Sequence[dict], faults: bool) -> list[dict]:
+    return [row for row in rows if faults or "_fault" not in row]
+
+
 def parquet(
     path: Path, columns: Sequence[tuple[str, pa.DataType]], rows: Sequence[dict], **options: Any
 ) -> Path:
@@ -72,7 +79,7 @@ def parquet(
     return path
 
 
-def coco(folder: Path) -> int:
+def coco(folder: Path, faults: bool = True) -> int:
     """ViRFT_COCO in two shards; 6 good rows of 8.
 
     RGBA images; a JPEG that is kept; two boxes; "No Objects"; a box of no area; solutions are Python literals.
@@ -91,20 +98,20 @@ def coco(folder: Path) -> int:
     rows = [
         row(0, "person", one, cell(picture(0, mode="RGBA"))),
         row(1, "dining table", two, cell(picture(1), "JPEG")),
-        row(2, "dog", "No Objects", cell(picture(2, mode="RGBA"))),  # rejected
+        row(2, "dog", "No Objects", cell(picture(2, mode="RGBA"))) | FAULT,
         row(3, "cat", one, cell(picture(3, mode="RGBA"))),
-        row(4, "bird", "[{'Position': [5, 5, 5, 90], 'Confidence': 1}]", cell(picture(4))),  # rejected
+        row(4, "bird", "[{'Position': [5, 5, 5, 90], 'Confidence': 1}]", cell(picture(4))) | FAULT,
         row(5, "kite", one, cell(picture(5, mode="RGBA"))),
         row(6, "sheep", two, cell(picture(0, mode="RGBA"))),  # the first one's image again
         row(7, "boat", one, cell(picture(7, mode="L"), "JPEG")),
     ]
     columns = [("image", IMAGE), ("problem", TEXT), ("solution", TEXT)]
-    parquet(folder / "data/train-00000-of-00002.parquet", columns, rows[:5])
-    parquet(folder / "data/train-00001-of-00002.parquet", columns, rows[5:])
+    parquet(folder / "data/train-00000-of-00002.parquet", columns, without_faults(rows[:5], faults))
+    parquet(folder / "data/train-00001-of-00002.parquet", columns, without_faults(rows[5:], faults))
     return 6
 
 
-def reasonseg(folder: Path) -> tuple[int, int]:
+def reasonseg(folder: Path, faults: bool = True) -> tuple[int, int]:
     """ReasonSeg's train and test: 7 and 4 good instructions.
 
     Train: several instructions, longer than 640 pixels, a JSON in cp1252, labels ignore and flag, a polygon over the
@@ -137,9 +144,11 @@ def reasonseg(folder: Path) -> tuple[int, int]:
             shape("target", (100, 50), (120, 80)),
         ],
     )
-    pair("train", "edge", (100, 100), ["over the edge", "  "], [shape("target", (50, 50), (130.5, 80), (60, -3))])
+    pair("train", "edge", (100, 100), ["over the edge", *(["  "] if faults else [])], [shape("target", (50, 50), (130.5, 80), (60, -3))])
     pair("train", "tall", (30, 700), ["tall"], [shape("target", (3, 70), (15, 140))])
     pair("test", "good", (64, 48), ["a", "b", "c", "d"], [shape("target", (6.4, 4.8), (32, 24))])
+    if not faults:
+        return 7, 4
     pair("test", "nopolygon", (64, 48), ["nothing is marked"], [])
     pair("test", "broken", (64, 48), ["cut off"], [target])
     broken = folder / "test/broken.json"
@@ -147,7 +156,7 @@ def reasonseg(folder: Path) -> tuple[int, int]:
     return 7, 4
 
 
-def geoqav(folder: Path) -> int:
+def geoqav(folder: Path, faults: bool = True) -> int:
     """multimodal-open-r1-8k-verified: 4 good rows of 6; one free-form row is left out, one letter is no option."""
 
     def row(seed: int, problem: str, answer: str, image: dict) -> dict:
@@ -166,11 +175,11 @@ def geoqav(folder: Path) -> int:
         row(1, f"What is x?{choices}", "B", cell(picture(11))),
         row(2, "What share is red on the map?", "42%", cell(picture(12))),  # left out
         row(3, f"How wide is it?{choices}", "The answer is (D).", cell(picture(13, (60, 900)))),
-        row(4, "Which one?\nA) left\nB) right", "D", cell(picture(14))),  # rejected
+        row(4, "Which one?\nA) left\nB) right", "D", cell(picture(14))) | FAULT,
         row(5, "Which side is longest, A, B or C?", "A", cell(picture(15), "JPEG")),  # options without a list
     ]
     names = ["problem", "solution", "original_question", "original_answer"]
-    parquet(folder / "data/train-00000-of-00001.parquet", [("image", IMAGE), *((n, TEXT) for n in names)], rows)
+    parquet(folder / "data/train-00000-of-00001.parquet", [("image", IMAGE), *((n, TEXT) for n in names)], without_faults(rows, faults))
     return 4
 
 
@@ -183,12 +192,14 @@ SAT_COLUMNS = [
 ]
 
 
-def sat(folder: Path, train: int = 12) -> tuple[int, int]:
+def sat(folder: Path, train: int = 12, faults: bool = True) -> tuple[int, int]:
     """SAT: `train` rows and 6 of val; each has a row of two images (left out), val one whose answer is no option."""
+
+    cells = [cell(picture(seed, (20, 20)), "JPEG") for seed in range(6)]
 
     def row(number: int, images: int = 1, answers: Sequence[str] = ("left", "right"), right: int = 0) -> dict:
         return {
-            "image_bytes": [cell(picture(number % 5, (20, 20)), "JPEG") for _ in range(images)],
+            "image_bytes": cells[number % 5 : number % 5 + images],
             "question": f"Is chair {number} to the left or right of the table?",
             "answers": list(answers),
             "question_type": "obj_movement",
@@ -199,11 +210,12 @@ def sat(folder: Path, train: int = 12) -> tuple[int, int]:
     rows = [row(0), row(1, images=2), row(2, answers=commas, right=1), *(row(i) for i in range(3, train))]
     parquet(folder / "SAT_train.parquet", SAT_COLUMNS, rows)
     val = [row(100), row(101, images=2), row(102, answers=commas), row(103), row(104, images=2)]
-    parquet(folder / "SAT_val.parquet", SAT_COLUMNS, [*val, row(105) | {"correct_answer": "above"}])
+    val.append(row(105) | {"correct_answer": "above"} | FAULT)
+    parquet(folder / "SAT_val.parquet", SAT_COLUMNS, without_faults(val, faults))
     return train - 1, 3
 
 
-def scienceqa(folder: Path) -> tuple[int, int]:
+def scienceqa(folder: Path, faults: bool = True) -> tuple[int, int]:
     """ScienceQA-IMG: 3 good rows of 5 in train (no image: left out; answer 7: rejected), 2 of 2 in test."""
 
     def row(number: int, image: dict | None, answer: int = 0, hint: str = "") -> dict:
@@ -222,10 +234,10 @@ def scienceqa(folder: Path) -> tuple[int, int]:
         row(0, cell(picture(20))),
         row(1, None),
         row(2, cell(picture(21, mode="P")), 2, "Look at the map."),
-        row(3, cell(picture(22)), 7),
+        row(3, cell(picture(22)), 7) | FAULT,
         row(4, cell(picture(23, mode="RGBA")), 3),
     ]
-    parquet(folder / "ScienceQA-IMG/train-00000-of-00001.parquet", columns, train)
+    parquet(folder / "ScienceQA-IMG/train-00000-of-00001.parquet", columns, without_faults(train, faults))
     test = [row(5, cell(picture(24)), 1), row(6, cell(picture(25)), 0, "Hint.")]
     parquet(folder / "ScienceQA-IMG/test-00000-of-00001.parquet", columns, test)
     return 3, 2
@@ -256,7 +268,7 @@ INFOVQA_COLUMNS = [
 ]
 
 
-def infovqa(folder: Path) -> int:
+def infovqa(folder: Path, faults: bool = True) -> int:
     """InfographicVQA validation: 2 good rows of 3, one with several answers; one id stands twice."""
     rows = [
         {"questionId": "98313", "question": "Which site?", "answers": ["pinterest"], "image": cell(picture(40), "JPEG")},
@@ -267,9 +279,10 @@ def infovqa(folder: Path) -> int:
             "image": cell(picture(41, (60, 200)), "JPEG"),
             "ocr": "[]",
         },
-        {"questionId": "98313", "question": "Again?", "answers": ["no"], "image": cell(picture(42))},  # rejected
+        {"questionId": "98313", "question": "Again?", "answers": ["no"], "image": cell(picture(42)), **FAULT},
     ]
-    parquet(folder / "InfographicVQA/validation-00000-of-00001.parquet", INFOVQA_COLUMNS, rows)
+    path = folder / "InfographicVQA/validation-00000-of-00001.parquet"
+    parquet(path, INFOVQA_COLUMNS, without_faults(rows, faults))
     return 2
 
 
@@ -306,7 +319,7 @@ def mathvista(folder: Path) -> int:
     return 5
 
 
-def mmmu(folder: Path) -> int:
+def mmmu(folder: Path, faults: bool = True) -> int:
     """MMMU validation: 4 good rows of 5: options as text, images in question and options, an open answer of two."""
 
     def row(id_: str, question: str, options: str, answer: str, *images: dict) -> dict:
@@ -320,30 +333,33 @@ def mmmu(folder: Path) -> int:
         row("validation_Art_2", "Which fits <image 1>?", "['<image 2>', '<image 3>']", "A", a, b, c),
         row("validation_Math_3", "How long is it? <image 1>", "[]", "['24/7', '3.429']", c),
         row("validation_Music_4", "Which tune is <image 1>?", "[]", "Transformation", b),
-        row("validation_Physics_5", "See <image 1> and <image 2>.", "['yes', 'no']", "A", a),  # rejected
+        row("validation_Physics_5", "See <image 1> and <image 2>.", "['yes', 'no']", "A", a) | FAULT,
     ]
     names = ["id", "question", "options", "explanation", "answer", "question_type", "subfield"]
     columns = [*((name, TEXT) for name in names), *((f"image_{number}", IMAGE) for number in range(1, 8))]
-    parquet(folder / "data/validation-00000-of-00001.parquet", columns, rows)
+    parquet(folder / "data/validation-00000-of-00001.parquet", columns, without_faults(rows, faults))
     return 4
 
 
-def write_all(folder: Path, sat_train: int = 12) -> dict[str, int]:
-    """All twelve, under the names of config/paper.yaml; returns how many examples each gives."""
-    lisa_train, lisa_test = reasonseg(folder / "lisa")
-    sat_rows, sat_val = sat(folder / "sat", sat_train)
-    science_train, science_test = scienceqa(folder / "scienceqa")
+def write_all(folder: Path, sat_train: int = 12, faults: bool = True) -> dict[str, int]:
+    """All twelve, under the names of config/paper.yaml; returns how many examples each gives.
+
+    `faults` says whether rows that fail a check are among them.
+    """
+    lisa_train, lisa_test = reasonseg(folder / "lisa", faults)
+    sat_rows, sat_val = sat(folder / "sat", sat_train, faults)
+    science_train, science_test = scienceqa(folder / "scienceqa", faults)
     return {
-        "COCO": coco(folder / "coco"),
+        "COCO": coco(folder / "coco", faults),
         "LISA": lisa_train,
-        "GeoQAV": geoqav(folder / "geoqav"),
+        "GeoQAV": geoqav(folder / "geoqav", faults),
         "SAT": sat_rows,
         "ScienceQA": science_train,
         "LISA-test": lisa_test,
         "SAT-test": sat_val,
         "ScienceQA-test": science_test,
         "ChartQA": chartqa(folder / "chartqa"),
-        "InfoVQA": infovqa(folder / "infovqa"),
+        "InfoVQA": infovqa(folder / "infovqa", faults),
         "MathVista": mathvista(folder / "mathvista"),
-        "MMMU": mmmu(folder / "mmmu"),
+        "MMMU": mmmu(folder / "mmmu", faults),
     }
