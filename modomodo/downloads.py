@@ -348,7 +348,6 @@ class _hub_errors:  # noqa: N801  (reads as a statement)
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if not isinstance(error, Exception):
             return
-        import httpx
         from huggingface_hub import errors
 
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -375,7 +374,7 @@ class _hub_errors:  # noqa: N801  (reads as a statement)
         if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
             raise InputError(f"{error.filename or repo}: disk full: make room, then run again") from None
         if isinstance(
-            error, httpx.HTTPError | errors.LocalEntryNotFoundError | ConnectionError | TimeoutError
+            error, errors.HTTPError | errors.LocalEntryNotFoundError | ConnectionError | TimeoutError
         ):
             raise Unreachable(f"{repo}: {first_line}") from None
 
