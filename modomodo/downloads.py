@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,8 +78,8 @@ def obtain(
 ) -> dict[str, Any]:
     """Leave the raw files in `folder` and return their manifest.
 
-    In this order: files that lie there already, checked against their SHA256SUMS; files below `raw_from`, linked;
-    the hub. Raises InputError, in one line, for whatever is in the way.
+    In this order: files that lie there already, checked against their SHA256SUMS; files below `raw_from`,
+    linked; the hub. Raises InputError, in one line, for whatever is in the way.
     """
     patterns = patterns or about.files[split]
     wanted = dict(sha256 or {})
@@ -112,11 +113,12 @@ def check_raw(folder: Path) -> None:
             raise InputError(f"{file}: gone, though {path} lists it: delete {path} and run again")
         if file.stat().st_size != entry["size"]:
             raise InputError(
-                f"{file}: {file.stat().st_size} bytes, {entry['size']} expected: delete it and {path}, and run again"
+                f"{file}: {file.stat().st_size} bytes, {entry['size']} expected: delete it and {path}, and "
+                "run again"
             )
 
 
-# --- at hand, or from a folder --------------------------------------------------------------------------------
+# --- at hand, or from a folder ------------------------------------------------------------------------------
 
 
 def _at_hand(folder: Path, patterns: Sequence[str]) -> dict[str, Any] | None:
@@ -181,12 +183,12 @@ def _check_sums(folder: Path, files: Mapping[str, Mapping[str, Any]], wanted: Ma
             raise InputError(f"source.sha256: {name}: no such file among {', '.join(files)}")
         if files[name]["sha256"] != digest:
             raise InputError(
-                f"{folder / name}: SHA-256 {files[name]['sha256'][:12]}…, {digest[:12]}… expected: delete it and run "
-                "again, or correct source.sha256"
+                f"{folder / name}: SHA-256 {files[name]['sha256'][:12]}…, {digest[:12]}… expected: delete it "
+                "and run again, or correct source.sha256"
             )
 
 
-# --- from the hub ---------------------------------------------------------------------------------------------
+# --- from the hub -------------------------------------------------------------------------------------------
 
 
 def _downloaded(
@@ -208,17 +210,17 @@ def _downloaded(
             _pin(folder.parent, revision, listing.commit)
         say(
             f"warning: {name}: revision '{revision}' is no commit: it means {listing.commit} here, as "
-            f"{folder.parent / RESOLVED} keeps it. For another machine to use the same, put that into source.revision"
+            f"{folder.parent / RESOLVED} keeps it. Put it into source.revision for other machines to use it too"
         )
     chosen = chosen_files(listing.files, patterns, name)
     _check_room(folder, listing, chosen)
     files = {}
     for path in _counted(chosen, name, say):
-        size, digest = listing.files[path]
+        _, digest = listing.files[path]
         file = folder / path
         if not (digest and file.is_file() and file_digest(file) == digest):
             file.parent.mkdir(parents=True, exist_ok=True)
-            _patiently(lambda path=path: hub.fetch(name, listing.commit, path, folder), say, pause)
+            _patiently(partial(hub.fetch, name, listing.commit, path, folder), say, pause)
         found = file_digest(file)
         if (digest or found) != found:
             file.unlink()
@@ -237,13 +239,14 @@ def _first_listing(
     """The first of several names of a repository that the hub knows."""
     for name in names:
         try:
-            listing = _patiently(lambda name=name: hub.listing(name, revision), say, pause)
+            listing = _patiently(partial(hub.listing, name, revision), say, pause)
         except Moved:
             say(f"{name}: not on the hub (or hidden from this token)")
             continue
         return name, listing
     raise InputError(
-        f"{' and '.join(names)}: not on the hub, or private: look where it moved and set source.repo, or set HF_TOKEN"
+        f"{' and '.join(names)}: not on the hub, or private: look where it moved and set source.repo, or set "
+        "HF_TOKEN"
     )
 
 
@@ -285,7 +288,8 @@ def _check_room(folder: Path, listing: Listing, chosen: Sequence[str]) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"{folder}: disk full: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB free: make room, then run again"
+            f"{folder}: disk full: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB free: make room, "
+            "then run again"
         )
 
 
@@ -313,7 +317,7 @@ def _counted(paths: Sequence[str], name: str, say: Callable[[str], None]) -> Ite
 
 
 class HuggingFace:
-    """The Hugging Face hub through its own client, which takes HF_TOKEN, HF_ENDPOINT and proxies into account."""
+    """The Hugging Face hub through its own client, which heeds HF_TOKEN, HF_ENDPOINT and proxies."""
 
     def listing(self, repo: str, revision: str) -> Listing:
         from huggingface_hub import HfApi
@@ -354,7 +358,8 @@ class _hub_errors:  # noqa: N801  (reads as a statement)
         repo = self.repo
         if isinstance(error, errors.GatedRepoError):
             raise InputError(
-                f"{repo} is gated: accept its terms at https://huggingface.co/datasets/{repo}, then set HF_TOKEN"
+                f"{repo} is gated: accept its terms at https://huggingface.co/datasets/{repo}, then set "
+                "HF_TOKEN"
             ) from None
         if isinstance(error, errors.RevisionNotFoundError):
             raise InputError(f"{repo} has no revision '{self.revision}': correct source.revision") from None
@@ -366,7 +371,7 @@ class _hub_errors:  # noqa: N801  (reads as a statement)
             status = error.response.status_code if error.response is not None else 0
             if status in (401, 403):
                 raise InputError(
-                    f"{repo}: the hub refuses this token ({status}): set HF_TOKEN to a valid one (hf auth login)"
+                    f"{repo}: the hub refuses this token ({status}): set HF_TOKEN to a valid one"
                 ) from None
             if status and status != 429 and status < 500:
                 raise InputError(f"{repo}: {first_line}") from None
@@ -380,7 +385,7 @@ class _hub_errors:  # noqa: N801  (reads as a statement)
 
 
 def _progress() -> Any:
-    """A progress bar in a terminal; elsewhere a plain line every ten seconds, where a bar would be one long one."""
+    """A progress bar in a terminal; elsewhere, where a bar would be one endless line, a line now and then."""
     from tqdm import tqdm
 
     if sys.stderr.isatty():

@@ -45,7 +45,7 @@ class Example(BaseModel):
     image: str = Field(min_length=1, description="Image path, relative to this file's folder.")
     question: str = Field(min_length=1, description="The question; a multiple choice holds its options.")
     answer: str | list[Box] = Field(
-        description="Boxes as [[x1, y1, x2, y2], …] when answer_type is box, else text; a choice is its letter."
+        description="Boxes as [[x1, y1, x2, y2], …] if answer_type is box, else text; a choice is its letter."
     )
     answer_type: AnswerType
     choices: list[str] = Field(default_factory=list, description="Texts of the options, in letter order.")
@@ -142,7 +142,8 @@ def check_image(example: Example, path: str | Path) -> None:
                 opened.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise InputError(
-                f"{path}: id '{example.id}': image: {image} cannot be read ({error}): delete {path} to make it anew"
+                f"{path}: id '{example.id}': image: {image} cannot be read ({error}): delete {path} to make "
+                "it anew"
             ) from None
 
 
@@ -218,8 +219,8 @@ def write_examples(
         )
     if len(rejected) > max_rejected * total:
         raise InputError(
-            f"{aside}: {len(rejected)} of {total} rows of '{dataset}' failed ({rejected[0]['reason']}), more than "
-            f"max_rejected allows ({max_rejected:.1%}): mend the raw data or raise max_rejected"
+            f"{aside}: {len(rejected)} of {total} rows of '{dataset}' failed ({rejected[0]['reason']}), more "
+            f"than max_rejected allows ({max_rejected:.1%}): mend the raw data or raise max_rejected"
         )
     return {"kept": kept_count, "rejected": len(rejected), **dict(sorted(left_out.items()))}
 

@@ -182,7 +182,7 @@ def write_picture(image: Image, folder: Path, max_pixels: int = MAX_PIXELS) -> s
     return name
 
 
-# --- many at once ---------------------------------------------------------------------------------------------
+# --- many at once -------------------------------------------------------------------------------------------
 
 CHUNK_ROWS, CHUNK_BYTES = 32, 8 << 20  # of one errand to a worker: whichever is reached first
 T = TypeVar("T")

@@ -81,8 +81,8 @@ class Data(Settings):
 
     raw_from: str | None = Field(
         None,
-        description="Folder of raw files fetched beforehand, for nodes without a network: <loader>/<the file's path in "
-        "its repository>. What is not there is downloaded.",
+        description="Folder of raw files fetched beforehand, for nodes without a network: <loader>/<the "
+        "file's path in its repository>. What is not there is downloaded.",
     )
     threads: int = Field(1, ge=1, description="Processes that preprocess one dataset.")
 
@@ -399,7 +399,8 @@ def check_functions(study: Study, where: str) -> None:
             if about is None:
                 if entry.source is not None:
                     raise InputError(
-                        f"{where}: {part}.{name}.source: loader '{entry.loader}' reads no raw files: remove it"
+                        f"{where}: {part}.{name}.source: loader '{entry.loader}' reads no raw files: remove "
+                        "it"
                     )
                 continue
             if about.split(entry.options) not in about.files:
@@ -409,6 +410,6 @@ def check_functions(study: Study, where: str) -> None:
                 )
             if about.repo and entry.source is None:
                 raise InputError(
-                    f"{where}: {part}.{name}.source: missing: loader '{entry.loader}' reads {about.repo}: name a "
-                    "revision, e.g. source: {revision: main}"
+                    f"{where}: {part}.{name}.source: missing: loader '{entry.loader}' reads {about.repo}: "
+                    "name a revision, e.g. source: {revision: main}"
                 )

@@ -2,26 +2,8 @@
 
 import shlex
 
-from modomodo.datasets.published import catalogue
-from modomodo.downloads import MANIFEST, folder_of
+from modomodo.downloads import MANIFEST
 from modomodo.steps import DownloadStep, ExamplesStep, Table1Step
-
-DATASETS = {**STUDY.domains, **STUDY.benchmarks}
-
-
-def raw_folder(dataset):
-    """Where the raw files of a published dataset lie; studies share them."""
-    entry = DATASETS[dataset]
-    split = catalogue[entry.loader].split(entry.options)
-    return folder_of(entry.loader, split, entry.source and entry.source.revision)
-
-
-# Raw folder → the dataset that says how to fill it. Datasets of one folder that differ in their source would fill
-# it by the first one's: `source.revision` tells them apart.
-RAW = {}
-for name in DATASETS:
-    if DATASETS[name].loader in catalogue:
-        RAW.setdefault(str(raw_folder(name)), name)
 
 
 localrules:
@@ -31,7 +13,7 @@ localrules:
 # Data files lie beside the manifest, undeclared, so that a failed job's downloads are gone on from.
 rule download:
     output:
-        ensure("resources/{raw}/" + MANIFEST, non_empty=True),
+        ensure(f"resources/{{raw}}/{MANIFEST}", non_empty=True),
     log:
         "logs/resources/{raw}.log",
     retries: 1
@@ -43,13 +25,6 @@ rule download:
     shell:
         "python scripts/download.py --settings {params.settings:q} --name {params.name:q}"
         " --output {output} 2>&1 | tee {log}"
-
-
-def manifest_of(wildcards):
-    """The raw files that a dataset's examples are made from; none for a dataset that is drawn."""
-    if DATASETS[wildcards.dataset].loader not in catalogue:
-        return []
-    return str(raw_folder(wildcards.dataset) / MANIFEST)
 
 
 rule preprocess:

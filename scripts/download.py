@@ -1,11 +1,13 @@
 """hub, or a folder → the raw files of one published dataset, checked.
 
 Example:
-    python scripts/download.py --settings config/paper.yaml --name COCO --output resources/coco-train/main/manifest.json
+    python scripts/download.py --settings config/paper.yaml --name COCO \\
+        --output resources/coco-train/main/manifest.json
 
-On a cluster whose nodes have no network: run it where there is one with `--output raw/coco/manifest.json`, copy
-raw/ over, and set `data.raw_from: raw` (or give `--from raw`). Files that lie there are checked and linked, files
-that are missing are downloaded. docs/datasets.md says what is downloaded, and under which licence.
+On a cluster whose nodes have no network: run it where there is one with `--output raw/coco/manifest.json`,
+copy raw/ over, and set `data.raw_from: raw` (or give `--from raw`). Files that lie there are checked and
+linked, files that are missing are downloaded. docs/datasets.md says what is downloaded, and under which
+licence.
 """
 
 from pathlib import Path

@@ -1,13 +1,14 @@
 """raw → examples: write one dataset's examples, images and rejected rows.
 
 Example:
-    python scripts/preprocess.py --settings config/tiny.yaml --name detection --output /tmp/examples/detection.jsonl
+    python scripts/preprocess.py --settings config/tiny.yaml --name detection --output /tmp/detection.jsonl
 
-    python scripts/preprocess.py --settings config/paper.yaml --name COCO --raw resources/coco-train/main --threads 8 \\
-        --output /tmp/examples/COCO.jsonl
+    python scripts/preprocess.py --settings config/paper.yaml --name COCO --raw resources/coco-train/main \\
+        --threads 8 --output /tmp/examples/COCO.jsonl
 
-Writes DATASET.jsonl, images/DATASET/ and DATASET.rejected.jsonl (rows that failed a check, with the reason). Stops
-when more rows fail than `max_rejected` allows. What is written does not depend on the number of threads.
+Writes DATASET.jsonl, images/DATASET/ and DATASET.rejected.jsonl (rows that failed a check, with the
+reason). Stops when more rows fail than `max_rejected` allows. What is written does not depend on the number
+of threads.
 """
 
 from pathlib import Path

@@ -1,11 +1,13 @@
 """examples → Table 1: how many examples each training set and benchmark has, and whether they suffice.
 
 Example:
-    python scripts/table1.py --settings config/tiny.yaml --examples results/tiny/examples/*.jsonl --output /tmp/table1.csv
+    python scripts/table1.py --settings config/tiny.yaml --examples results/tiny/examples/*.jsonl \\
+        --output /tmp/table1.csv
 
-Where the study says how many examples it expects (the paper's Table 1), two columns compare, and a difference is
-a warning with its likely cause. Stops when a benchmark has no rows, or when the steps of a run need more prompts than all domains together hold.
-A single domain may run dry: its run then ends early, as in the paper.
+Where the study says how many examples it expects (the paper's Table 1), two columns compare, and a
+difference is a warning with its likely cause. Stops when a benchmark has no rows, or when the steps of a
+run need more prompts than all domains together hold. A single domain may run dry: its run then ends early,
+as in the paper.
 """
 
 import sys

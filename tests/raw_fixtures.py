@@ -1,7 +1,7 @@
 """Small raw files of the exact shape in which the paper's datasets are published, every known quirk included.
 
-`write_all(folder)` lays out a folder as `data.raw_from` expects it: <loader>/<the file's path in its repository>.
-Each dataset's function says in its docstring which rows are meant to fail or to be left out.
+`write_all(folder)` lays out a folder as `data.raw_from` expects it: <loader>/<the file's path in its
+repository>. Each dataset's function says in its docstring which rows are meant to fail or to be left out.
 """
 
 import io
@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 TEMPLATE = (
     "\nOutput the thinking process in <think> </think> and final answer in <answer> </answer> tags."
-    "The output answer format should be as follows:\n<think> ... </think> <answer>[{'Position': [x1, y1, x2, y2], "
-    "'Confidence': number}, ...]</answer>\nPlease strictly follow the format."
+    "The output answer format should be as follows:\n<think> ... </think> <answer>[{'Position': [x1, y1, "
+    "x2, y2], 'Confidence': number}, ...]</answer>\nPlease strictly follow the format."
 )
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TEXT, TEXTS = pa.string(), pa.list_(pa.string())
@@ -74,7 +74,9 @@ def parquet(
     path: Path, columns: Sequence[tuple[str, pa.DataType]], rows: Sequence[dict], **options: Any
 ) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist([{name: None for name, _ in columns} | row for row in rows], pa.schema(columns))
+    table = pa.Table.from_pylist(
+        [{name: None for name, _ in columns} | row for row in rows], pa.schema(columns)
+    )
     pq.write_table(table, path, **options)
     return path
 
@@ -82,19 +84,21 @@ def parquet(
 def coco(folder: Path, faults: bool = True) -> int:
     """ViRFT_COCO in two shards; 6 good rows of 8.
 
-    RGBA images; a JPEG that is kept; two boxes; "No Objects"; a box of no area; solutions are Python literals.
+    RGBA images; a JPEG that is kept; two boxes; "No Objects"; a box of no area; solutions are Python
+    literals.
     """
 
     def row(seed: int, category: str, boxes: str, image: dict) -> dict:
         detect = (
-            f"Detect all objects belonging to the category '{category}' in the image, and provide the bounding boxes "
-            "(between 0 and 1000, integer) and confidence (between 0 and 1, with two decimal places).\nIf no object "
-            f"belonging to the category '{category}' in the image, return 'No Objects'."
+            f"Detect all objects belonging to the category '{category}' in the image, and provide the "
+            "bounding boxes (between 0 and 1000, integer) and confidence (between 0 and 1, with two decimal "
+            f"places).\nIf no object belonging to the category '{category}' in the image, return 'No Objects'."
         )
         return {"image": image, "problem": detect + TEMPLATE, "solution": f"<answer>{boxes}</answer>"}
 
     one = "[{'Position': [1, 366, 344, 657], 'Confidence': 1}]"
-    two = "[{'Position': [0, 0, 500, 1000], 'Confidence': 1}, {'Position': [501, 2, 1000, 990], 'Confidence': 1}]"
+    two = one[:-1].replace("1, 366, 344, 657", "0, 0, 500, 1000")
+    two += ", {'Position': [501, 2, 1000, 990], 'Confidence': 1}]"
     rows = [
         row(0, "person", one, cell(picture(0, mode="RGBA"))),
         row(1, "dining table", two, cell(picture(1), "JPEG")),
@@ -114,11 +118,14 @@ def coco(folder: Path, faults: bool = True) -> int:
 def reasonseg(folder: Path, faults: bool = True) -> tuple[int, int]:
     """ReasonSeg's train and test: 7 and 4 good instructions.
 
-    Train: several instructions, longer than 640 pixels, a JSON in cp1252, labels ignore and flag, a polygon over the
-    edge, an empty instruction (rejected). Test: a JSON without polygons and one that is cut off (both rejected).
+    Train: several instructions, longer than 640 pixels, a JSON in cp1252, labels ignore and flag, a polygon
+    over the edge, an empty instruction (rejected). Test: a JSON without polygons and one that is cut off
+    (both rejected).
     """
 
-    def pair(split: str, name: str, size: tuple[int, int], texts: object, shapes: list, encoding: str = "utf-8") -> None:
+    def pair(
+        split: str, name: str, size: tuple[int, int], texts: object, shapes: list, encoding: str = "utf-8"
+    ) -> None:
         place = folder / split
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{name}.jpg").write_bytes(encoded(picture(len(name), size), "JPEG"))
@@ -127,7 +134,12 @@ def reasonseg(folder: Path, faults: bool = True) -> tuple[int, int]:
         (place / f"{name}.json").write_bytes(text.encode(encoding))
 
     def shape(label: str, *points: tuple[float, float]) -> dict:
-        return {"label": label, "points": [list(point) for point in points], "shape_type": "polygon", "flags": {}}
+        return {
+            "label": label,
+            "points": [list(point) for point in points],
+            "shape_type": "polygon",
+            "flags": {},
+        }
 
     target = shape("target", (80, 60), (240, 60), (240.5, 120.25))
     pair("train", "large", (800, 600), ["the goalkeeper", "who guards the goal?", "the third one"], [target])
@@ -144,7 +156,13 @@ def reasonseg(folder: Path, faults: bool = True) -> tuple[int, int]:
             shape("target", (100, 50), (120, 80)),
         ],
     )
-    pair("train", "edge", (100, 100), ["over the edge", *(["  "] if faults else [])], [shape("target", (50, 50), (130.5, 80), (60, -3))])
+    pair(
+        "train",
+        "edge",
+        (100, 100),
+        ["over the edge", *(["  "] if faults else [])],
+        [shape("target", (50, 50), (130.5, 80), (60, -3))],
+    )
     pair("train", "tall", (30, 700), ["tall"], [shape("target", (3, 70), (15, 140))])
     pair("test", "good", (64, 48), ["a", "b", "c", "d"], [shape("target", (6.4, 4.8), (32, 24))])
     if not faults:
@@ -157,21 +175,28 @@ def reasonseg(folder: Path, faults: bool = True) -> tuple[int, int]:
 
 
 def geoqav(folder: Path, faults: bool = True) -> int:
-    """multimodal-open-r1-8k-verified: 4 good rows of 6; one free-form row is left out, one letter is no option."""
+    """multimodal-open-r1-8k-verified: 4 good rows of 6; one free-form row is left out, one letter is no
+    option.
+    """
 
     def row(seed: int, problem: str, answer: str, image: dict) -> dict:
         return {
             "image": image,
             "problem": problem,
             "solution": f"<think>The sides are\nadded.</think>\n\n<answer>{answer}</answer>",
-            "original_question": "According to the question shown in the image, please first perform reasoning, then "
-            f"finally select the right answer from the choices, e.g., Answer: xxx.\nQuestion: {problem}",
+            "original_question": "According to the question shown in the image, please first perform "
+            f"reasoning, then finally select the right answer from the choices, e.g., Answer: xxx.\nQuestion: {problem}",
             "original_answer": f"Adding them. So the answer is {answer[-1]}\nAnswer: {answer[-1]}",
         }
 
     choices = "\n\nChoices:\nA. 3\nB. 5\nC. 8\nD. 13"
     rows = [
-        row(0, f"Determine the constant term.{choices}", "The correct answer is C", cell(picture(10, (716, 200), "RGBA"))),
+        row(
+            0,
+            f"Determine the constant term.{choices}",
+            "The correct answer is C",
+            cell(picture(10, (716, 200), "RGBA")),
+        ),
         row(1, f"What is x?{choices}", "B", cell(picture(11))),
         row(2, "What share is red on the map?", "42%", cell(picture(12))),  # left out
         row(3, f"How wide is it?{choices}", "The answer is (D).", cell(picture(13, (60, 900)))),
@@ -179,7 +204,11 @@ def geoqav(folder: Path, faults: bool = True) -> int:
         row(5, "Which side is longest, A, B or C?", "A", cell(picture(15), "JPEG")),  # options without a list
     ]
     names = ["problem", "solution", "original_question", "original_answer"]
-    parquet(folder / "data/train-00000-of-00001.parquet", [("image", IMAGE), *((n, TEXT) for n in names)], without_faults(rows, faults))
+    parquet(
+        folder / "data/train-00000-of-00001.parquet",
+        [("image", IMAGE), *((n, TEXT) for n in names)],
+        without_faults(rows, faults),
+    )
     return 4
 
 
@@ -193,8 +222,9 @@ SAT_COLUMNS = [
 
 
 def sat(folder: Path, train: int = 12, faults: bool = True) -> tuple[int, int]:
-    """SAT: `train` rows and 6 of val; each has a row of two images (left out), val one whose answer is no option."""
-
+    """SAT: `train` rows and 6 of val; each has a row of two images (left out), val one whose answer is no
+    option.
+    """
     cells = [cell(picture(seed, (20, 20)), "JPEG") for seed in range(6)]
 
     def row(number: int, images: int = 1, answers: Sequence[str] = ("left", "right"), right: int = 0) -> dict:
@@ -228,7 +258,13 @@ def scienceqa(folder: Path, faults: bool = True) -> tuple[int, int]:
             "task": "closed choice",
         }
 
-    columns = [("image", IMAGE), ("question", TEXT), ("choices", TEXTS), ("answer", pa.int8()), ("hint", TEXT)]
+    columns = [
+        ("image", IMAGE),
+        ("question", TEXT),
+        ("choices", TEXTS),
+        ("answer", pa.int8()),
+        ("hint", TEXT),
+    ]
     columns += [("task", TEXT)]
     train = [
         row(0, cell(picture(20))),
@@ -246,9 +282,19 @@ def scienceqa(folder: Path, faults: bool = True) -> tuple[int, int]:
 def chartqa(folder: Path) -> int:
     """ChartQA test: 3 good rows of 3, a true 0 and a number among the answers."""
     rows = [
-        {"type": "human_test", "question": "How many food items?", "answer": "14", "image": cell(picture(30))},
+        {
+            "type": "human_test",
+            "question": "How many food items?",
+            "answer": "14",
+            "image": cell(picture(30)),
+        },
         {"type": "human_test", "question": "Which colour?", "answer": "0", "image": cell(picture(31))},
-        {"type": "augmented_test", "question": "Which country?", "answer": "Chad", "image": cell(picture(32))},
+        {
+            "type": "augmented_test",
+            "question": "Which country?",
+            "answer": "Chad",
+            "image": cell(picture(32)),
+        },
     ]
     columns = [("type", TEXT), ("question", TEXT), ("answer", TEXT), ("image", IMAGE)]
     parquet(folder / "data/test-00000-of-00001.parquet", columns, rows)
@@ -271,7 +317,12 @@ INFOVQA_COLUMNS = [
 def infovqa(folder: Path, faults: bool = True) -> int:
     """InfographicVQA validation: 2 good rows of 3, one with several answers; one id stands twice."""
     rows = [
-        {"questionId": "98313", "question": "Which site?", "answers": ["pinterest"], "image": cell(picture(40), "JPEG")},
+        {
+            "questionId": "98313",
+            "question": "Which site?",
+            "answers": ["pinterest"],
+            "image": cell(picture(40), "JPEG"),
+        },
         {
             "questionId": "98314",
             "question": "What share?",
@@ -289,7 +340,9 @@ def infovqa(folder: Path, faults: bool = True) -> int:
 def mathvista(folder: Path) -> int:
     """MathVista testmini: 5 good rows of 5: text answers of choices, an integer, a float, a list, Chinese."""
 
-    def row(pid: str, kind: str, answer: str, answer_type: str, precision: float | None = None, **more: Any) -> dict:
+    def row(
+        pid: str, kind: str, answer: str, answer_type: str, precision: float | None = None, **more: Any
+    ) -> dict:
         question = more.pop("question", "What is the value?")
         return {
             "pid": pid,
@@ -300,7 +353,8 @@ def mathvista(folder: Path) -> int:
             "answer": answer,
             "answer_type": answer_type,
             "precision": precision,
-            "query": f"Hint: Please answer the question and provide the final value at the end.\nQuestion: {question}",
+            "query": "Hint: Please answer the question and provide the final value at the end.\n"
+            f"Question: {question}",
             **more,
         }
 
@@ -314,18 +368,28 @@ def mathvista(folder: Path) -> int:
     names = ["pid", "question", "image", "unit", "answer", "question_type", "answer_type", "query"]
     columns = [*((name, TEXT) for name in names), ("decoded_image", IMAGE), ("choices", TEXTS)]
     parquet(
-        folder / "data/testmini-00000-of-00001-725687bf7a18d64b.parquet", [*columns, ("precision", pa.float64())], rows
+        folder / "data/testmini-00000-of-00001-725687bf7a18d64b.parquet",
+        [*columns, ("precision", pa.float64())],
+        rows,
     )
     return 5
 
 
 def mmmu(folder: Path, faults: bool = True) -> int:
-    """MMMU validation: 4 good rows of 5: options as text, images in question and options, an open answer of two."""
+    """MMMU validation: 4 good rows of 5: options as text, images in question and options, an open answer of
+    two.
+    """
 
     def row(id_: str, question: str, options: str, answer: str, *images: dict) -> dict:
         kind = "multiple-choice" if options != "[]" else "open"
         numbered = {f"image_{number}": image for number, image in enumerate(images, 1)}
-        return {"id": id_, "question": question, "options": options, "answer": answer, "question_type": kind} | numbered
+        return {
+            "id": id_,
+            "question": question,
+            "options": options,
+            "answer": answer,
+            "question_type": kind,
+        } | numbered
 
     a, b, c = (cell(picture(60 + i, (30 + i, 20), "RGBA" if i == 1 else "RGB")) for i in range(3))
     rows = [

@@ -1,4 +1,6 @@
-"""Rows → files: images decoded once and named by content, failing rows set aside, the same on any number of cores."""
+"""Rows → files: images decoded once and named by content, failing rows set aside, the same on any number of
+cores.
+"""
 
 import io
 import json
@@ -100,7 +102,11 @@ def many_rows(count: int = 90) -> list:
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path):
@@ -125,7 +131,15 @@ def test_rejected_rows_say_line_reason_and_key(tmp_path):
         (52, "51"),
         (61, "60"),
     ]
-    words = ["ambiguous", "truncated", "stands twice", "max_pixels", "non-empty", "max_question", "there is none"]
+    words = [
+        "ambiguous",
+        "truncated",
+        "stands twice",
+        "max_pixels",
+        "non-empty",
+        "max_question",
+        "there is none",
+    ]
     for row, word in zip(rows, words, strict=True):
         assert word in row["reason"]
     several = next(example for example in read_examples(tmp_path / "d.jsonl") if example.id == "40")
@@ -139,7 +153,9 @@ def test_too_many_rejects_stop_the_run(tmp_path):
         write_examples("d", [LeftOut("filtered")], tmp_path / "e.jsonl")
 
 
-@pytest.mark.parametrize("path", ["../x.png", "/etc/x.png", "a/../../x.png", "C:/x.png", "..\\x.png", "a\0.png"])
+@pytest.mark.parametrize(
+    "path", ["../x.png", "/etc/x.png", "a/../../x.png", "C:/x.png", "..\\x.png", "a\0.png"]
+)
 def test_paths_that_lead_out_are_known(path):
     assert leaves_its_folder(path)
     with pytest.raises(ValueError, match="leads out"):

@@ -57,7 +57,11 @@ def test_a_dry_run_lists_the_whole_study(tmp_path):
 
 def test_table_2_stands_in_the_papers_order():
     labels = [(strategy.group, strategy.label) for strategy in STUDY.strategies.values()]
-    heuristics = [f"{scores} {name}" for scores in ("Step-ave", "2000-step") for name in ("A_in", "A_out", "A_bal", "Coli", "Norm")]
+    heuristics = [
+        f"{scores} {name}"
+        for scores in ("Step-ave", "2000-step")
+        for name in ("A_in", "A_out", "A_bal", "Coli", "Norm")
+    ]
     assert labels == [
         ("seed", "Single"),
         ("seed", "Exclude-one"),
@@ -67,7 +71,9 @@ def test_table_2_stands_in_the_papers_order():
         ("model", "Quadratic"),
         ("model", "CMA-ES"),
     ]
-    without = [strategy.without for strategy in STUDY.strategies.values() if strategy.group == "heuristic_no1"]
+    without = [
+        strategy.without for strategy in STUDY.strategies.values() if strategy.group == "heuristic_no1"
+    ]
     assert without == [["COCO"]] * 10
     assert STUDY.strategies["quadratic"].count == 10
 
@@ -82,7 +88,7 @@ def test_the_papers_counts_and_training():
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int], str]:
-    """A folder after `snakemake --configfile config/paper.yaml examples`, the counts to expect, what it said."""
+    """A folder after `snakemake examples --configfile config/paper.yaml`, the counts to expect, its words."""
     folder = clone(tmp_path_factory.mktemp("paper"))
     counts = raw_fixtures.write_all(folder / "raw", sat_train=4010, faults=False)
     output = snakemake(folder, "examples", "--configfile", "config/paper.yaml")
@@ -132,7 +138,7 @@ def test_nothing_runs_again(done):
 
 
 def test_made_up_predictions_are_scored_by_each_metric(done):
-    """Right answers score 1 with the benchmark's own metric, and answers that break the format are unparsed."""
+    """Right answers score 1 with the benchmark's own metric; what breaks the format is unparsed."""
     folder, counts, _ = done
     for name, benchmark in STUDY.benchmarks.items():
         examples = list(read_examples(folder / f"results/paper/examples/{name}.jsonl"))
@@ -151,10 +157,13 @@ def test_made_up_predictions_are_scored_by_each_metric(done):
         summary = score_benchmark(examples, right, metric, name)
         assert (summary.n, summary.score, summary.unparsed) == (counts[name], 1.0, 0), name
         broken = {
-            id_: prediction.model_copy(update={"completion": "?", "answer": None}) for id_, prediction in right.items()
+            id_: prediction.model_copy(update={"completion": "?", "answer": None})
+            for id_, prediction in right.items()
         }
         summary = score_benchmark(examples, broken, metric, name)
-        open_answers = sum(not example.choices for example in examples) if name == "MMMU" else 0  # searched as they are
+        open_answers = (
+            sum(not example.choices for example in examples) if name == "MMMU" else 0
+        )  # searched as they are
         assert summary.score < 1 and summary.unparsed == counts[name] - open_answers, name
 
 

@@ -1,4 +1,6 @@
-"""Raw files: from a hub (a small one of our own, over HTTP), from a folder, and everything that can be in the way."""
+"""Raw files: from a hub (a small one of our own, over HTTP), from a folder, and everything that can be in
+the way.
+"""
 
 import errno
 import hashlib
@@ -35,7 +37,9 @@ FILES = {"data/train-0.parquet": b"first", "data/train-1.parquet": b"second one"
 ABOUT = Published(
     repo="old/name", formerly=["new/name"], files={"train": ["data/train-*.parquet"]}, licence="mit"
 )
-BY_HAND = Published(files={"train": ["train/*.json"]}, licence="none", by_hand="get it and put it into {folder}/x")
+BY_HAND = Published(
+    files={"train": ["train/*.json"]}, licence="none", by_hand="get it and put it into {folder}/x"
+)
 
 
 def sha(data: bytes) -> str:
@@ -56,7 +60,9 @@ class FakeHub:
         if repo not in self.names:
             raise Moved(repo)
         commit = revision if len(revision) == 40 else self.commit
-        return Listing(commit, {name: (self.sizes.get(name, len(data)), sha(data)) for name, data in FILES.items()})
+        return Listing(
+            commit, {name: (self.sizes.get(name, len(data)), sha(data)) for name, data in FILES.items()}
+        )
 
     def fetch(self, repo, commit, path, folder):
         self.calls["fetch"] += 1
@@ -112,7 +118,9 @@ def test_a_branch_is_resolved_once(tmp_path):
 def test_a_moved_repository_is_found_under_its_other_name(tmp_path):
     manifest, said = get(tmp_path / "x-train/main", FakeHub(names=("new/name",)))
     assert manifest["repo"] == "new/name" and any("old/name: not on the hub" in line for line in said)
-    with pytest.raises(InputError, match="old/name and new/name: not on the hub, or private.*source.repo.*HF_TOKEN"):
+    with pytest.raises(
+        InputError, match="old/name and new/name: not on the hub, or private.*source.repo.*HF_TOKEN"
+    ):
         get(tmp_path / "y-train/main", FakeHub(names=()))
     with pytest.raises(InputError, match="my/own: not on the hub"):
         get(tmp_path / "z-train/main", FakeHub(), repo="my/own")
@@ -216,7 +224,7 @@ def test_a_full_disk_while_downloading():
         raise OSError(errno.ENOSPC, "No space left on device", "/x")
 
 
-# --- the client of the real hub, against a small hub of our own ------------------------------------------------
+# --- the client of the real hub, against a small hub of our own ---------------------------------------------
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -234,15 +242,17 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def do_HEAD(self):  # noqa: N802
+    def do_HEAD(self):
         self.do_GET()
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         path = self.path.partition("?")[0]
         if "/gated/" in path:
             return self.answer(403, b"{}", X_Error_Code="GatedRepo", X_Error_Message="Access is restricted")
         if "/lmms-lab/" in path or "/hidden/" in path:
-            return self.answer(401, b"{}", X_Error_Code="RepoNotFound", X_Error_Message="Repository not found")
+            return self.answer(
+                401, b"{}", X_Error_Code="RepoNotFound", X_Error_Message="Repository not found"
+            )
         if "/refused/" in path:
             return self.answer(403, b"{}", X_Error_Message="Invalid token")
         if path.endswith("/revision/nowhere"):
@@ -251,7 +261,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(400, b"{}", X_Error_Message="Bad request")
         if path.startswith("/api/datasets/"):
             files = [
-                {"rfilename": name, "size": len(data), "lfs": {"sha256": sha(data), "size": len(data), "pointerSize": 9}}
+                {
+                    "rfilename": name,
+                    "size": len(data),
+                    "lfs": {"sha256": sha(data), "size": len(data), "pointerSize": 9},
+                }
                 for name, data in FILES.items()
             ]
             body = json.dumps({"id": "x/y", "sha": COMMIT, "siblings": files}).encode()
@@ -271,27 +285,25 @@ def endpoint() -> Iterator[str]:
 
 
 CLIENT = """
-import json, sys
-from pathlib import Path
-from modomodo.datasets.published import Published
-from modomodo.downloads import HuggingFace, obtain
-from modomodo.errors import InputError
-folder, *cases = json.loads(sys.argv[1])
-for repo, revision in cases:
-    about = Published(repo=repo, formerly=["moved/ChartQA"], files={"train": ["data/*"]}, licence="")
-    try:
-        manifest = obtain("x", about, "train", Path(folder) / repo / revision, hub=HuggingFace(), revision=revision,
-                          say=lambda line: None, pause=0.0)
-        print(manifest["repo"], manifest["commit"], len(manifest["files"]))
-    except InputError as error:
-        print("error:", error)
+import json, sys from pathlib import Path from modomodo.datasets.published import Published from
+modomodo.downloads import HuggingFace, obtain from modomodo.errors import InputError folder, *cases =
+json.loads(sys.argv[1]) for repo, revision in cases: about = Published(repo=repo,
+formerly=["moved/ChartQA"], files={"train": ["data/*"]}, licence="") try: manifest = obtain("x", about,
+"train", Path(folder) / repo / revision, hub=HuggingFace(), revision=revision, say=lambda line: None,
+pause=0.0) print(manifest["repo"], manifest["commit"], len(manifest["files"])) except InputError as error:
+print("error:", error)
 """
 
 
 def client(folder: Path, endpoint: str, *cases: tuple[str, str], **environment: str) -> list[str]:
     """What a process with the hub's own client says of repositories."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    clean |= {"PYTHONPATH": str(ROOT), "HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home"), "HF_HUB_DISABLE_XET": "1"}
+    clean |= {
+        "PYTHONPATH": str(ROOT),
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(folder / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
     run = subprocess.run(
         [sys.executable, "-c", CLIENT, json.dumps([str(folder), *cases])],
         env=clean | environment,

@@ -3,8 +3,8 @@
 A dataset is `reader(raw, **options)`, where `raw` is the folder of its raw files. It yields, row by row and
 always in the same order:
 
-- the fields of an `Example` but `image`, and the image: as published (`pictures.Picture`) or drawn (Pillow's),
-  or a list of several, of which the first becomes `image` and the others `meta.images`;
+- the fields of an `Example` but `image`, and the image: as published (`pictures.Picture`) or drawn
+  (Pillow's), or a list of several, of which the first becomes `image` and the others `meta.images`;
 - `Rejected`, in place of a row that fails a check;
 - `LeftOut`, in place of a row that the dataset's own filter leaves out.
 

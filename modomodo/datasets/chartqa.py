@@ -1,8 +1,8 @@
 """ChartQA: questions about charts, lmms-lab/ChartQA, test (1,250 human, 1,250 augmented).
 
-Columns type, question, answer, image. The question is given as published; lmms-eval's "Answer the question with
-a single word." is not appended, since the reasoning template takes its place. The answer is a text also where
-it is a number: the metric decides what a number is.
+Columns type, question, answer, image. The question is given as published; lmms-eval's "Answer the question
+with a single word." is not appended, since the reasoning template takes its place. The answer is a text
+also where it is a number: the metric decides what a number is.
 """
 
 from collections.abc import Iterator

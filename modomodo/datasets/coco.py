@@ -39,9 +39,9 @@ _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 ABOUT = Published(
     repo="laolao77/ViRFT_COCO",
     files={"train": ["data/train-*.parquet"]},
-    licence="apache-2.0 on its card; CC BY-NC 4.0 for data by Visual-RFT's README; images: Flickr, each its own",
+    licence="apache-2.0 on its card; CC BY-NC 4.0 for data by Visual-RFT's README; images: Flickr",
     differs={
-        "train": "the paper used the 6k rows of ViRFT_COCO, not ViRFT_COCO_base65: check source.repo and revision"
+        "train": "the paper used ViRFT_COCO, not ViRFT_COCO_base65: check source.repo and source.revision"
     },
 )
 

@@ -8,9 +8,9 @@ Open in the paper, each an option:
 
 - `pattern`, which it does not print. `solution` (default): what stands in the solution's answer tags is a
   letter alone or after "is", e.g. "C", "(C)", "C.", "The correct answer is C". `bare`: a letter alone.
-  `original`: the last "Answer: C" of original_answer. Any other text is a regular expression of your own with
-  one group, searched in the solution's answer. `python benchmarks/geoqav_patterns.py FOLDER` counts them on the
-  real file; the one that gives 1969 is the paper's.
+  `original`: the last "Answer: C" of original_answer. Any other text is a regular expression of your own
+  with one group, searched in the solution's answer. `python benchmarks/geoqav_patterns.py FOLDER` counts
+  them on the real file; the one that gives 1969 is the paper's.
 - `question`: `problem` (default, the rewritten one) or `original_question`.
 """
 

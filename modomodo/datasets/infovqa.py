@@ -1,8 +1,9 @@
 """InfoVQA: questions about infographics, lmms-lab/DocVQA, config InfographicVQA, validation (2,801).
 
-Columns questionId, question, answers (all accepted ones), image and more. The first answer is the example's,
-all of them stand in `meta.answers` when there are several. Pages have up to 6250 x 9375 pixels and are kept as
-published; how many of them a model sees is its image processor's affair. The test split has no answers.
+Columns questionId, question, answers (all accepted ones), image and more. The first answer is the
+example's, all of them stand in `meta.answers` when there are several. Pages have up to 6250 x 9375 pixels
+and are kept as published; how many of them a model sees is its image processor's affair. The test split has
+no answers.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ ABOUT = Published(
     files={"validation": ["InfographicVQA/validation-*.parquet"]},
     licence="apache-2.0 on its card; the original's terms are the RRC portal's",
     differs={
-        "validation": "InfographicVQA's validation split has exactly the paper's 2,801 rows: check source and revision"
+        "validation": "InfographicVQA's validation split has exactly the paper's 2,801 rows: check source"
     },
 )
 

@@ -6,7 +6,8 @@ example of its own, the flattened list is shuffled, and images longer than 640 p
 
 Boxes are written as integers in 0-1000 of the image's sides, cut off, not rounded (Visual-RFT's conversion,
 and the coordinates Qwen2-VL was trained with), so that resizing leaves them as they are. A polygon that
-reaches over the image's edge is cut there. Labels: "target" is what is asked for; "ignore" and "flag" are not.
+reaches over the image's edge is cut there. Labels: "target" is what is asked for; "ignore" and "flag" are
+not.
 
 Open in the paper, each an option:
 
@@ -28,7 +29,9 @@ from modomodo.pictures import Picture, displayed_size
 
 QUESTION = "Output the bounding box in the image corresponding to the instruction: {}"
 _SUFFIXES = (".jpg", ".jpeg", ".png")
-_COUNT = "the paper says neither which instructions it kept nor how: check that ReasonSeg's {} is complete ({} images)"
+_COUNT = (
+    "the paper does not say which instructions it kept: check that ReasonSeg's {} is complete ({} images)"
+)
 
 ABOUT = Published(
     files={
@@ -37,8 +40,8 @@ ABOUT = Published(
     },
     licence="none stated for ReasonSeg; a mirror of its val split says cc-by-nc-4.0",
     by_hand="get train.zip and test.zip of ReasonSeg from "
-    "https://drive.google.com/drive/folders/125mewyg5Ao6tZ3ZdJ-1-E3n04LGVELqy and unpack them to {folder}/lisa/train "
-    "and {folder}/lisa/test",
+    "https://drive.google.com/drive/folders/125mewyg5Ao6tZ3ZdJ-1-E3n04LGVELqy and unpack them to "
+    "{folder}/lisa/train and {folder}/lisa/test",
     differs={"train": _COUNT.format("train", 239), "test": _COUNT.format("test", 779)},
 )
 

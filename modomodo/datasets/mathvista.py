@@ -4,8 +4,8 @@ Columns pid, question, decoded_image, choices, unit, precision, answer (a text: 
 question_type, answer_type, query and more. A multiple choice becomes the letter of the option whose text the
 answer is; a free form keeps its text, and `meta` tells the metric its answer_type and precision.
 
-Open in the paper, an option: `text`: `query` (default), MathVista's own prompt with its hint on the form of the
-answer, which lmms-eval builds on; `question`: question, unit and options only.
+Open in the paper, an option: `text`: `query` (default), MathVista's own prompt with its hint on the form of
+the answer, which lmms-eval builds on; `question`: question, unit and options only.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,10 @@
 """MMMU: college-level questions with one to seven images, lmms-lab/MMMU, validation (847 choices, 53 open).
 
-Columns id, question, options (a list written as a Python literal), answer, question_type, image_1 … image_7.
-The options are joined to the question, "A. …", one a line, as lmms-eval does. The images stand in the order of
-their numbers, and their marks, `<image 2>`, stay in question and options. The answer of an open question may be
-a list written as a literal ("['24/7', '3.429']"): all of them are accepted. The test split has no answers.
+Columns id, question, options (a list written as a Python literal), answer, question_type, image_1 …
+image_7. The options are joined to the question, "A. …", one a line, as lmms-eval does. The images stand in
+the order of their numbers, and their marks, `<image 2>`, stay in question and options. The answer of an
+open question may be a list written as a literal ("['24/7', '3.429']"): all of them are accepted. The test
+split has no answers.
 """
 
 import ast

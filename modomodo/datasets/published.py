@@ -92,8 +92,8 @@ def parquet_rows(raw: Path | None, columns: Sequence[str], optional: Sequence[st
                 missing = [column for column in columns if column not in present]
                 if missing:
                     raise InputError(
-                        f"{path}: no column '{missing[0]}': {nearest(missing[0], present)}: is this the dataset "
-                        "that the loader reads?"
+                        f"{path}: no column '{missing[0]}': {nearest(missing[0], present)}: is this the "
+                        "dataset that the loader reads?"
                     )
                 wanted = [*columns, *(column for column in optional if column in present)]
                 for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):

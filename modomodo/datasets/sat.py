@@ -11,8 +11,8 @@ Open, each an option:
 
 - `first`: examples taken from the start; by default 15000 of train and all of val (null: all).
 - `single_image`: false keeps rows of two images, both shown.
-- `order` of the options: `shuffled` (default; VisualThinker shuffles without a seed, here `seed` and the row's
-  number decide) or `published`, where the right one tends to stand first.
+- `order` of the options: `shuffled` (default; VisualThinker shuffles without a seed, here `seed` and the
+  row's number decide) or `published`, where the right one tends to stand first.
 - `layout`: `visualthinker` (default) or `plain`, the question and its options without the opening sentence.
 
 Its options are joined from the list itself; VisualThinker splits a text at ", ", which breaks options that
@@ -40,7 +40,8 @@ from modomodo.datasets.published import (
 from modomodo.errors import InputError
 
 LAYOUTS = {
-    "visualthinker": "Answer in natural language. {question} Choose between the following options: {options}.",
+    "visualthinker": "Answer in natural language. {question} "
+    "Choose between the following options: {options}.",
     "plain": "{question} Options: {options}.",
 }
 
@@ -50,7 +51,7 @@ ABOUT = Published(
     licence="mit",
     differs={
         "train": "the paper's 15,000 are taken to be the first rows with one image: see options.first",
-        "val": "the paper's 1,928 of val's 4,001 rows are taken to be those with one image: see options.single_image",
+        "val": "the paper's 1,928 are taken to be the rows with one image: see options.single_image",
     },
 )
 
@@ -60,7 +61,7 @@ def sat(
     raw: Path | None = None,
     *,
     split: str = "train",
-    first: int | None | str = "paper",
+    first: int | str | None = "paper",
     single_image: bool = True,
     order: str = "shuffled",
     seed: int = 42,

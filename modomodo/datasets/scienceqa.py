@@ -1,9 +1,9 @@
 """ScienceQA: school science as multiple choice, from lmms-lab/ScienceQA, config ScienceQA-IMG.
 
-Columns image, question, choices (two to five), answer (position from 0), hint and more. As the paper says, only
-questions with an image are kept, the options are joined to the question, and the answer is its letter. The
-config has just those (6218 train, 2017 test); rows without an image, as derek-thomas/ScienceQA has, are left
-out.
+Columns image, question, choices (two to five), answer (position from 0), hint and more. As the paper says,
+only questions with an image are kept, the options are joined to the question, and the answer is its letter.
+The config has just those (6218 train, 2017 test); rows without an image, as derek-thomas/ScienceQA has, are
+left out.
 
 Open in the paper, each an option: `layout` of an option, "{}. {}" by default (as lmms-eval and Fig. 2 write
 it), e.g. "({}) {}"; `hint`: true puts "Context: …" before the question, as lmms-eval does and the paper does

@@ -1,0 +1,38 @@
+"""Which regular expression gives the paper's 1969 GeoQAV examples?
+
+    python benchmarks/geoqav_patterns.py resources/geoqav-train/main
+
+Counts, in the real file, the rows that each named pattern of `modomodo.datasets.geoqav` keeps (further ones
+of your own can be given) and prints the difference to 1969. Set the one that fits as
+`domains.GeoQAV.options.pattern`.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.datasets.geoqav import PATTERNS, answer_letter, compiled
+from modomodo.datasets.published import parquet_rows
+
+PAPER = 1969
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    parser.add_argument("folder", type=Path, help="folder of the downloaded parquet file")
+    parser.add_argument(
+        "pattern", nargs="*", help="own expressions, with one group, for the solution's answer"
+    )
+    arguments = parser.parse_args()
+    expressions = {name: compiled(name) for name in [*PATTERNS, *arguments.pattern]}
+    kept = dict.fromkeys(expressions, 0)
+    total = 0
+    for row in parquet_rows(arguments.folder, ["solution", "original_answer"]):
+        total += 1
+        for name, expression in expressions.items():
+            kept[name] += answer_letter(row, name, expression) is not None
+    for name, count in kept.items():
+        print(f"{name:>12}: {count} of {total} rows ({count - PAPER:+d})")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,272 @@
+"""How fast raw rows become examples, and how much memory that takes.
+
+    python benchmarks/preprocessing.py speed --rows 400 --workers 1 2
+    python benchmarks/preprocessing.py make-pages --rows 100 --folder /tmp/infovqa
+    /usr/bin/time -v python benchmarks/preprocessing.py memory --folder /tmp/infovqa --workers 2
+    python benchmarks/preprocessing.py make-photos --rows 30000 --folder /tmp/sat
+    /usr/bin/time -v python benchmarks/preprocessing.py memory --folder /tmp/sat --workers 2
+
+`speed` makes a parquet file of COCO's shape (RGBA images of 640 x 480, of which PNGs have to be made, and
+JPEGs, which are kept), turns it into examples by a plain loop in one process and by `write_examples` with
+each number of workers, and prints rows a second (the best of --repeats), the ratio to the loop and whether
+the bytes are the same. `make-pages` and `make-photos` make one file with a single row group, the worst for
+a reader, of InfoVQA's largest pages (6250 x 9375 pixels) or of SAT's small photographs; `memory` turns it
+into examples and prints the largest resident memory of the process and its workers, all together.
+"""
+
+import argparse
+import hashlib
+import io
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from modomodo.datasets import datasets
+from modomodo.examples import Example, write_examples
+from modomodo.files import write_jsonl
+from modomodo.pictures import Picture, encode
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def photograph(seed: int, width: int, height: int) -> PIL.Image.Image:
+    """Smooth shapes with a little noise: compresses about as a photograph does."""
+    random = np.random.default_rng(seed)
+    small = PIL.Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    noise = random.integers(-6, 7, (min(height, 480), min(width, 640), 3))
+    tiled = np.tile(noise, (-(-height // noise.shape[0]), -(-width // noise.shape[1]), 1))[:height, :width]
+    smooth = np.asarray(small.resize((width, height), PIL.Image.Resampling.BICUBIC), np.int16)
+    return PIL.Image.fromarray(np.clip(smooth + tiled, 0, 255).astype(np.uint8))
+
+
+def encoded(image: PIL.Image.Image, form: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def coco_file(folder: Path, rows: int) -> Path:
+    """A file of ViRFT_COCO's columns; every other image is an RGBA PNG."""
+    images = []
+    for seed in range(min(rows, 40)):
+        photo = photograph(seed, 640, 480)
+        images.append(
+            encoded(photo.convert("RGBA"), "PNG", compress_level=1)
+            if seed % 2
+            else encoded(photo, "JPEG", quality=90)
+        )
+    table = pa.table(
+        {
+            "image": pa.array([{"bytes": images[i % len(images)], "path": None} for i in range(rows)], IMAGE),
+            "problem": [
+                f"Detect all objects belonging to the category '{i}' in the image." for i in range(rows)
+            ],
+            "solution": ["<answer>[{'Position': [1, 366, 344, 657], 'Confidence': 1}]</answer>"] * rows,
+        }
+    )
+    folder.mkdir(parents=True)
+    pq.write_table(table, folder / "train-00000-of-00001.parquet", row_group_size=100)
+    return folder
+
+
+def plain_loop(raw: Path, output: Path) -> None:
+    """The same files by the simplest program: read all, decode, write, one after the other."""
+    images = output.parent / "images/coco"
+    images.mkdir(parents=True)
+    lines = []
+    for row in datasets["coco"](raw):
+        assert isinstance(row, tuple)
+        fields, image = row
+        assert isinstance(image, Picture)
+        data, suffix = encode(image)
+        name = f"{hashlib.sha256(data).hexdigest()[:24]}{suffix}"
+        (images / name).write_bytes(data)
+        whole = {**fields, "dataset": "coco", "image": f"images/coco/{name}"}
+        lines.append(Example.model_validate(whole).model_dump(mode="json"))
+    write_jsonl(output, lines)
+
+
+def digest_of(folder: Path) -> str:
+    """Of all files below a folder but the list of rejected rows, which the plain loop does not write."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if not path.name.endswith(".rejected.jsonl"):
+            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def timed(make: Callable[[Path], object], folder: Path, repeats: int) -> float:
+    """Seconds of the fastest repeat; the last one's files stay."""
+    best = float("inf")
+    for _ in range(repeats):
+        shutil.rmtree(folder, ignore_errors=True)
+        started = time.perf_counter()
+        make(folder)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def speed(rows: int, workers: list[int], repeats: int, place: Path) -> None:
+    raw = coco_file(place / "raw", rows)
+    loop = timed(lambda folder: plain_loop(raw, folder / "coco.jsonl"), place / "plain", repeats)
+    truth = digest_of(place / "plain")
+    print(f"{'':>12} {'rows/s':>8} {'ratio':>6}  same bytes")
+    print(f"{'plain loop':>12} {rows / loop:8.1f} {1:6.2f}")
+    for number in workers:
+
+        def make(folder: Path, number: int = number) -> None:
+            write_examples("coco", datasets["coco"](raw), folder / "coco.jsonl", workers=number)
+
+        took = timed(make, place / "workers", repeats)
+        same = digest_of(place / "workers") == truth
+        print(f"{f'{number} workers':>12} {rows / took:8.1f} {loop / took:6.2f}  {'yes' if same else 'NO'}")
+        if not same:
+            sys.exit("the bytes differ")
+
+
+def one_row_group(path: Path, columns: dict[str, pa.DataType], rows: Iterable[dict], count: int) -> None:
+    schema = pa.schema(list(columns.items()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
+        batches = [pa.RecordBatch.from_pylist([row], schema) for row in rows]
+        writer.write_table(pa.Table.from_batches(batches), row_group_size=count)
+
+
+def make_pages(folder: Path, rows: int) -> None:
+    """InfographicVQA's columns."""
+    page = photograph(0, 6250, 9375)
+    data = [encoded(page, "JPEG", quality=quality) for quality in (70, 75, 80)]
+    text, texts = pa.string(), pa.list_(pa.string())
+    one_row_group(
+        folder / "infovqa.parquet",
+        {"questionId": text, "question": text, "answers": texts, "image": IMAGE},
+        (
+            {
+                "questionId": str(i),
+                "question": "?",
+                "answers": ["x"],
+                "image": {"bytes": data[i % 3], "path": None},
+            }
+            for i in range(rows)
+        ),
+        rows,
+    )
+
+
+def make_photos(folder: Path, rows: int) -> None:
+    """SAT's columns."""
+    photos = [encoded(photograph(i, 512, 512), "JPEG", quality=90) for i in range(200)]
+    text = pa.string()
+    one_row_group(
+        folder / "sat.parquet",
+        {
+            "image_bytes": pa.list_(pa.binary()),
+            "question": text,
+            "answers": pa.list_(text),
+            "correct_answer": text,
+        },
+        (
+            {
+                "image_bytes": [photos[i % 200]],
+                "question": f"{i}?",
+                "answers": ["a", "b"],
+                "correct_answer": "a",
+            }
+            for i in range(rows)
+        ),
+        rows,
+    )
+
+
+def memory(folder: Path, workers: int, place: Path) -> None:
+    (path,) = folder.glob("*.parquet")
+    name, groups = path.stem, pq.ParquetFile(path).num_row_groups
+    options = {"first": None} if name == "sat" else {}
+    peak, started = PeakMemory(), time.perf_counter()
+    rows = datasets[name](folder, **options)
+    counts = write_examples(name, rows, place / f"{name}.jsonl", workers=workers)
+    took = time.perf_counter() - started
+    print(
+        f"{counts['kept']} rows, file of {path.stat().st_size / 1e9:.2f} GB in {groups} row group, "
+        f"{workers} workers: "
+        f"{counts['kept'] / took:.1f} rows/s, largest resident memory {peak.stop() / 1e9:.2f} GB in all, "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB of this process alone"
+    )
+
+
+class PeakMemory:
+    """Largest resident memory of this process and all below it, looked at 20 times a second, in bytes."""
+
+    def __init__(self) -> None:
+        self.largest, self.running = 0, True
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def _watch(self) -> None:
+        while self.running:
+            self.largest = max(self.largest, sum(map(resident, family(os.getpid()))))
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        self.running = False
+        self.thread.join()
+        return self.largest
+
+
+def family(root: int) -> list[int]:
+    """A process and all that descend from it."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+    found = [root]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found
+
+
+def resident(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["speed", "make-pages", "make-photos", "memory"])
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="memory takes the last one")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="of the file that is made, or read by memory")
+    arguments = parser.parse_args()
+    if arguments.what != "speed" and arguments.folder is None:
+        parser.error("--folder is needed")
+    if arguments.what == "make-pages":
+        return make_pages(arguments.folder, arguments.rows)
+    if arguments.what == "make-photos":
+        return make_photos(arguments.folder, arguments.rows)
+    with tempfile.TemporaryDirectory() as place:
+        if arguments.what == "speed":
+            speed(arguments.rows, arguments.workers, arguments.repeats, Path(place))
+        else:
+            memory(arguments.folder, arguments.workers[-1], Path(place))
+
+
+if __name__ == "__main__":
+    main()
