@@ -1,6 +1,7 @@
 """Table 2: every mixture in the paper's order, with what is best and what is within noise of it."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,10 +33,11 @@ def table2(records: Records, headings: Sequence[Heading], seed: int) -> pd.DataF
     last = last_step(records).frame
     named = [(BASE, "Base", BASE, 0)]
     for heading in headings:
+        start = os.path.commonprefix(list(heading.mixtures)).rpartition("-")[0]
         for mixture in heading.mixtures:
             # `Single: detection` for one of several mixtures, the label alone for the only one.
             alone = len(heading.mixtures) == 1
-            label = heading.label if alone else f"{heading.label}: {mixture.partition('-')[2]}"
+            label = heading.label if alone else f"{heading.label}: {mixture.removeprefix(start + '-')}"
             named.append((heading.group, label, mixture, seed))
     rows = []
     for group, label, mixture, run_seed in named:

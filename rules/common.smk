@@ -1,20 +1,17 @@
 # The study and its static plan, which every rule file reads.
 
-import os
+import shlex
 import sys
-from pathlib import Path
 
+from modomodo.command_line import job_environment
 from modomodo.errors import InputError
 from modomodo.files import code_digest
 from modomodo.plan import plan
+from modomodo.steps import RecordsStep
 from modomodo.study import study_from
 
-# Jobs call `python`: the one that runs Snakemake, also where its environment was not activated, and find
-# the package also in an environment that it is not installed in.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["PYTHONPATH"] = os.pathsep.join([str(workflow.basedir), os.environ.get("PYTHONPATH", "")]).rstrip(
-    os.pathsep
-)
+# Jobs call `python` and import the package: those of the environment that runs Snakemake.
+job_environment(workflow.basedir)
 
 try:
     STUDY = study_from(config, " + ".join(map(str, workflow.configfiles)) or "config")
@@ -27,3 +24,21 @@ wildcard_constraints:
     dataset=r"[^/]+",
     mixture=r"[^/]+",
     seed=r"\d+",
+
+
+def learned(strategy, pattern):
+    """Files of the runs that a strategy learns from."""
+    return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in PLAN.learns_from[strategy]]
+
+
+def records_option(strategy):
+    """How a strategy that learns is told of domains and benchmarks; a seed need not know of a new benchmark."""
+    if not PLAN.learns_from[strategy]:
+        return ""
+    return f"--records-settings {shlex.quote(RecordsStep.of(STUDY).unordered().text())}"
+
+
+def examples_of(wildcards):
+    """Examples of the domains that the mixture can have weight on."""
+    domains = PLAN.support[wildcards.mixture]
+    return collect("<results>/examples/{domain}.jsonl", domain=domains)

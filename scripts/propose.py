@@ -72,7 +72,7 @@ def main() -> None:
         print(f"{mixture.name}: {shares}" + (f" ({proposal.note})" if proposal.note else ""))
 
 
-def read(arguments, domains: list[str]) -> Records:  # type: ignore[no-untyped-def]
+def read(arguments, domains: list[str]) -> Records:
     """The records, from a table or from scores; none for a strategy that needs none."""
     if arguments.records:
         return read_records(arguments.records)

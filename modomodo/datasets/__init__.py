@@ -14,4 +14,4 @@ from modomodo.registry import Registry
 RawExample = tuple[dict[str, Any], Image.Image]
 datasets: Registry[Callable[..., Iterator[RawExample]]] = Registry("dataset")
 
-from modomodo.datasets import boards  # noqa: F401  (registers itself)
+from modomodo.datasets import boards  # noqa: E402, F401  (it registers itself, here)

@@ -6,6 +6,7 @@ from modomodo.surrogates.base import Observations, Predictor, surrogates
 from modomodo.surrogates.points import Mean, point_predictor
 
 PENALTIES = np.geomspace(1e-3, 1e2, 11)
+LAW_PENALTY = 0.03
 
 
 def precision(variances: np.ndarray) -> np.ndarray:
@@ -91,3 +92,46 @@ def ridge_sqrt(observations: Observations, seed: int) -> Predictor:
         return lambda points: (np.sqrt(points) - shift) @ coefficients + level
 
     return point_predictor(observations, fit, seed)
+
+
+@surrogates.register("log_linear")
+def log_linear(observations: Observations, seed: int) -> Predictor:
+    """The exponential mixing law, score = c ± exp(b + t · w) (Ye et al. 2024, arXiv 2403.16952; Olmix).
+
+    Fitted on standardised scores by least squares with a small ridge on t, which few runs need; the sign that
+    fits better is taken.
+    """
+    return point_predictor(observations, _fit_law, seed)
+
+
+def _fit_law(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
+    from scipy.optimize import least_squares
+
+    root = np.sqrt(precision(variances))
+    width = weights.shape[1]
+    ridge = np.sqrt(LAW_PENALTY)
+
+    def curve(parameters: np.ndarray, sign: float, points: np.ndarray) -> np.ndarray:
+        return parameters[0] + sign * np.exp(np.clip(points @ parameters[1:], -20, 20))
+
+    best: tuple[float, float, np.ndarray] | None = None
+    for sign in (-1.0, 1.0):
+
+        def residuals(parameters: np.ndarray, sign: float = sign) -> np.ndarray:
+            misfit = (curve(parameters, sign, weights) - scores) * root
+            return np.concatenate([misfit, ridge * (parameters[1:] - parameters[1:].mean())])
+
+        def slopes(parameters: np.ndarray, sign: float = sign) -> np.ndarray:
+            grown = sign * np.exp(np.clip(weights @ parameters[1:], -20, 20))
+            top = np.column_stack([root, (grown * root)[:, None] * weights])
+            below = np.column_stack([np.zeros(width), ridge * (np.eye(width) - 1 / width)])
+            return np.concatenate([top, below])
+
+        # Rows of w sum to 1, so the offset b is the mean of t: the start is c ± 1 with no slope.
+        start = np.concatenate([[-sign], np.zeros(width)])
+        found = least_squares(residuals, start, jac=slopes, max_nfev=200)
+        if best is None or found.cost < best[0]:
+            best = (float(found.cost), sign, found.x)
+    assert best is not None
+    _, sign, parameters = best
+    return lambda points: curve(parameters, sign, points)

@@ -59,7 +59,7 @@ class PointPredictor:
 
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
         """Refits on mixtures drawn with replacement."""
-        folds = mixture_folds(self.observations.mixtures, self.observations.weights)
+        folds = mixture_folds(self.observations.weights)
         members = [np.flatnonzero(folds == fold) for fold in range(folds.max() + 1)]
         surfaces = np.empty((count, len(weights), len(self.benchmarks)))
         for i in range(count):
@@ -78,7 +78,7 @@ def point_predictor(observations: Observations, fit: Fit, seed: int) -> PointPre
     standard = Standard.of(final)
     everything = np.arange(len(final))
     means = _fit_each(fit, final.weights, standard, everything, seed)
-    folds = mixture_folds(final.mixtures, final.weights)
+    folds = mixture_folds(final.weights)
     groups = np.random.default_rng(seed).permutation(folds.max() + 1)
     errors = np.full(standard.scores.shape, np.nan)
     for part in np.array_split(groups, min(GROUPS, len(groups))):
