@@ -119,7 +119,7 @@ if pip install -q --dry-run --no-deps --no-index --require-hashes -r envs/torch.
     say "2/4 torch: the CPU build on this machine"
     install --require-hashes --no-index -r envs/torch.lock
 else
-    if [ "$(uname -s)" = Linux ]; then need_disk 12 "torch with CUDA"; fi
+    if [ "$(uname -s)" = Linux ]; then need_disk 10 "torch with CUDA"; fi
     say "2/4 torch: the package index's build (with CUDA on Linux: about 3 GB to download)"
     install --require-hashes -r envs/torch.lock
     install --require-hashes -r envs/cuda.lock
