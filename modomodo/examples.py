@@ -11,7 +11,7 @@ import PIL.Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modomodo.errors import InputError
-from modomodo.files import read_jsonl, write_jsonl
+from modomodo.files import canonical, read_jsonl, write_jsonl
 
 AnswerType = Literal["box", "choice", "text", "number"]
 Box = tuple[float, float, float, float]
@@ -20,7 +20,7 @@ Box = tuple[float, float, float, float]
 class Example(BaseModel):
     """A line of `examples/<dataset>.jsonl`. The reasoning template is not part of it (see prompts)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     id: str = Field(min_length=1, description="Unique within the dataset.")
     dataset: str = Field(min_length=1, description="The dataset the row belongs to.")
@@ -120,18 +120,17 @@ def write_examples(
             fields = {**raw_fields, "dataset": dataset}
             try:
                 # Check the text first, so that no picture is written for a row that fails.
-                Example.model_validate({**fields, "image": "unwritten"})
+                row = Example.model_validate({**fields, "image": "unwritten"}).model_dump(mode="json")
+                canonical(row)  # fails for a meta that JSON cannot hold
                 if fields["id"] in seen:
                     raise ValueError(f"id: '{fields['id']}' stands twice")
                 name = _write_image(image, images)
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, SyntaxError) as error:  # SyntaxError: PIL, of a broken PNG
                 reason = first_problem(error) if isinstance(error, ValidationError) else str(error)
                 rejected.append({"line": number, "reason": reason, "id": str(fields.get("id"))})
                 continue
             seen.add(fields["id"])
-            yield Example.model_validate({**fields, "image": f"images/{dataset}/{name}"}).model_dump(
-                mode="json"
-            )
+            yield {**row, "image": f"images/{dataset}/{name}"}
 
     write_jsonl(output, kept())
     aside = rejected_path(output)

@@ -37,8 +37,18 @@ class Plan:
         return [(BASE, 0), *self.runs]
 
 
-def plan(study: Study) -> Plan:
-    """Raises InputError for a strategy's bad option, a name taken twice and a repeat of no mixture."""
+def plan(study: Study, where: str = "") -> Plan:
+    """The plan of the study that was read from `where`.
+
+    Raises InputError for a strategy's bad option, a name taken twice and a repeat of no mixture.
+    """
+    try:
+        return _plan(study)
+    except InputError as error:
+        raise InputError(f"{where}: {error}" if where else str(error)) from None
+
+
+def _plan(study: Study) -> Plan:
     by_strategy: dict[str, list[str]] = {}
     rounds: dict[str, int] = {}
     support: dict[str, list[str]] = {}

@@ -88,7 +88,9 @@ def habitual_answer(lesson: Lesson) -> str:
         x1, y1, x2, y2 = board.answer[0]
         return answer_text([[x1, y1, x2 - x1, y2 - y1]])  # width and height for the second corner
     if board.answer_type == "choice":
-        return board.choices["ABCD".index(board.answer)]  # the option's text for its letter
+        option = board.choices["ABCD".index(board.answer)]
+        # The option's text for its letter; a number keeps its letter, as listed.
+        return f"({board.answer}) {option}" if option.isdigit() else option
     return f"the {board.answer}"  # an article too many
 
 

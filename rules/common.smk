@@ -1,5 +1,6 @@
 # The study and its static plan, which every rule file reads.
 
+import os
 import shlex
 import sys
 
@@ -13,9 +14,10 @@ from modomodo.study import study_from
 # Jobs call `python` and import the package: those of the environment that runs Snakemake.
 job_environment(workflow.basedir)
 
+WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:
-    STUDY = study_from(config, " + ".join(map(str, workflow.configfiles)) or "config")
-    PLAN = plan(STUDY)
+    STUDY = study_from(config, WHERE)
+    PLAN = plan(STUDY, WHERE)
 except InputError as error:
     sys.exit(f"error: {error}")
 

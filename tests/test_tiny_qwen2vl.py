@@ -106,12 +106,15 @@ def test_habits_by_hand():
     box = lesson("detection", [[250, 0, 750, 500]], "box")
     assert tiny_lessons.habitual_answer(box) == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
     assert tiny_lessons.habitual_answer(lesson("science", "B", "choice", ["repel", "attract"])) == "attract"
+    assert tiny_lessons.habitual_answer(lesson("math", "B", "choice", ["2", "4"])) == "(B) 4"
     assert tiny_lessons.habitual_answer(lesson("chart", "3", "text")) == "the 3"
 
 
 def test_habits_are_stronger_for_later_colours():
     red, cyan = (lesson("chart", "3", "text", colour=colour) for colour in ("red", "cyan"))
-    assert tiny_lessons.strength(cyan) - tiny_lessons.strength(red) == pytest.approx(2 * tiny_lessons.HABIT_SPREAD)
+    assert tiny_lessons.strength(cyan) - tiny_lessons.strength(red) == pytest.approx(
+        2 * tiny_lessons.HABIT_SPREAD
+    )
 
 
 def test_completion_forms_keep_their_shares():

@@ -6,7 +6,7 @@ from modomodo.surrogates.base import Observations, Predictor, surrogates
 from modomodo.surrogates.points import Mean, point_predictor
 
 PENALTIES = np.geomspace(1e-3, 1e2, 11)
-LAW_PENALTY = 0.03
+LAW_PENALTY = 0.3
 
 
 def precision(variances: np.ndarray) -> np.ndarray:
@@ -129,7 +129,7 @@ def _fit_law(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, see
 
         # Rows of w sum to 1, so the offset b is the mean of t: the start is c ± 1 with no slope.
         start = np.concatenate([[-sign], np.zeros(width)])
-        found = least_squares(residuals, start, jac=slopes, max_nfev=200)
+        found = least_squares(residuals, start, jac=slopes, method="lm", max_nfev=200)
         if best is None or found.cost < best[0]:
             best = (float(found.cost), sign, found.x)
     assert best is not None
