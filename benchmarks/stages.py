@@ -32,7 +32,9 @@ def jobs(study: str) -> pd.DataFrame:
     for path in Path(".snakemake/metadata").rglob("*"):
         if not path.is_file():
             continue
-        output = base64.b64decode("".join(path.relative_to(".snakemake/metadata").parts).replace("@", "")).decode()
+        output = base64.b64decode(
+            "".join(path.relative_to(".snakemake/metadata").parts).replace("@", "")
+        ).decode()
         record = json.loads(path.read_text(encoding="utf-8"))
         if not output.startswith(f"results/{study}/") or not record.get("endtime"):
             continue
@@ -52,7 +54,9 @@ def by_stage(frame: pd.DataFrame) -> pd.DataFrame:
     stage = frame["rule"].map(STAGES).fillna("the rest")
     table = frame.groupby(stage)["seconds"].agg(["count", "sum", "median"]).rename_axis("stage").reset_index()
     table.columns = pd.Index(["stage", "jobs", "seconds", "median_seconds"])
-    return table.assign(share=table["seconds"] / table["seconds"].sum()).sort_values("seconds", ascending=False)
+    return table.assign(share=table["seconds"] / table["seconds"].sum()).sort_values(
+        "seconds", ascending=False
+    )
 
 
 def start_up(study: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 
 from modomodo.answers import extract
-from modomodo.examples import Example
+from modomodo.examples import Example, image_paths
 from modomodo.predictions import Prediction
 from modomodo.prompts import Templates, messages
 
@@ -38,9 +38,10 @@ def make_batches(
     for start in range(0, len(order), size):
         chosen = order[start : start + size]
         images = []
-        for i in chosen:
-            with PIL.Image.open(rows[i][1] / rows[i][0].image) as image:
-                images.append(image.convert("RGB"))
+        for example, folder in (rows[i] for i in chosen):
+            for path in image_paths(example):  # one flat list: the processor counts each text's image marks
+                with PIL.Image.open(folder / path) as image:
+                    images.append(image.convert("RGB"))
         inputs = processor(
             text=[texts[i] for i in chosen],
             images=images,

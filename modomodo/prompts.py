@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from modomodo.errors import InputError
-from modomodo.examples import Example
+from modomodo.examples import Example, image_paths
+
+__all__ = ["Templates", "image_paths", "messages", "prompt_text"]
 
 _REASON = "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
 
@@ -39,21 +40,6 @@ def prompt_text(example: Example, templates: Templates) -> str:
     """The text of the user's turn: the question and the template of its answer type."""
     suffix: str = getattr(templates, example.answer_type)
     return f"{example.question}{templates.separator}{suffix}" if suffix else example.question
-
-
-def image_paths(example: Example) -> list[str]:
-    """The images in the order that the model sees them, relative to the examples' folder.
-
-    Most examples have one. A question about several (MMMU's `<image 2>`) lists the others, in the order of
-    their numbers, under `images` in its `meta`; their references stay in the text as they are.
-    Raises InputError naming the example when that list is anything else.
-    """
-    further = example.meta.get("images", [])
-    if not isinstance(further, list) or not all(isinstance(path, str) and path for path in further):
-        raise InputError(
-            f"example '{example.id}' of {example.dataset}: meta.images: expected a list of paths"
-        )
-    return [example.image, *further]
 
 
 def messages(example: Example, templates: Templates) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modomodo.errors import InputError, nearest
 from modomodo.files import canonical
+from modomodo.pictures import MAX_PIXELS
 from modomodo.prompts import Templates
 from modomodo.registry import Registry
 
@@ -35,14 +36,55 @@ class Settings(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+class Source(Settings):
+    """Which raw files are downloaded."""
+
+    revision: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Commit of the repository. A branch is resolved once, and kept to (resolved.json).",
+    )
+    repo: str | None = Field(
+        None, description="Repository on the Hugging Face hub; the loader's when absent."
+    )
+    files: list[str] | None = Field(
+        None, description="Patterns of the files needed; those of the loader's split when absent."
+    )
+    sha256: dict[str, str] = Field(
+        default_factory=dict, description="File → SHA-256 it must have, besides what the hub says."
+    )
+
+
 class Dataset(Settings):
     """Where examples come from: a registered function and its options."""
 
     loader: str = Field(description="Name of a registered dataset function.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of that function.")
+    source: Source | None = Field(
+        None, description="The raw files, for a loader of a dataset published on the hub."
+    )
+    expected: int | None = Field(
+        None, ge=1, description="Examples there should be; Table 1 reports a difference."
+    )
     max_rejected: float = Field(
         0.01, ge=0, le=1, description="Share of rows that may fail their checks before the run stops."
     )
+    max_question: int | None = Field(
+        None, ge=1, description="Longest question, in characters; none if absent."
+    )
+    max_pixels: int = Field(
+        MAX_PIXELS, ge=1, description="Largest image that is decoded, in pixels; a larger one fails its row."
+    )
+
+
+class Data(Settings):
+    """How raw data comes here and is worked on; nothing of it changes an example."""
+
+    raw_from: str | None = Field(
+        None,
+        description="Folder of raw files fetched beforehand, for nodes without a network: <loader>/<the file's path in "
+        "its repository>. What is not there is downloaded.",
+    )
+    threads: int = Field(1, ge=1, description="Processes that preprocess one dataset.")
 
 
 class Domain(Dataset):
@@ -172,6 +214,7 @@ class Study(Settings):
     model: Model
     domains: dict[Name, Domain] = Field(min_length=1, description="Training sets by name, in table order.")
     benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="Test sets by name, in table order.")
+    data: Data = Field(default_factory=Data)
     prompts: Templates = Field(default_factory=Templates, description="Reasoning templates.")
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
@@ -332,6 +375,7 @@ def check_functions(study: Study, where: str) -> None:
     # Here, since these import this module or what a user's plugin adds to.
     from modomodo.builders import model_builders
     from modomodo.datasets import datasets
+    from modomodo.datasets.published import catalogue
     from modomodo.metrics import metrics
     from modomodo.rewards import rewards
     from modomodo.strategies import strategies
@@ -356,4 +400,23 @@ def check_functions(study: Study, where: str) -> None:
             if reward not in study.training.reward_weights:
                 raise InputError(
                     f"{where}: training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
+                )
+    for part, entries in (("domains", study.domains), ("benchmarks", study.benchmarks)):
+        for name, entry in entries.items():
+            about = catalogue.get(entry.loader)
+            if about is None:
+                if entry.source is not None:
+                    raise InputError(
+                        f"{where}: {part}.{name}.source: loader '{entry.loader}' reads no raw files: remove it"
+                    )
+                continue
+            if about.split(entry.options) not in about.files:
+                split = about.split(entry.options)
+                raise InputError(
+                    f"{where}: {part}.{name}.options.split: unknown '{split}': {nearest(split, about.files)}"
+                )
+            if about.repo and entry.source is None:
+                raise InputError(
+                    f"{where}: {part}.{name}.source: missing: loader '{entry.loader}' reads {about.repo}: name a "
+                    "revision, e.g. source: {revision: main}"
                 )

@@ -35,9 +35,9 @@ DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711])
 class Curriculum:
     """Optimiser steps of each stage, questions a step, and held-out questions of a kind after each stage."""
 
-    vision_steps: int = 200
-    supervised_steps: int = 450
-    choice_steps: int = 450
+    vision_steps: int = 180
+    supervised_steps: int = 400
+    choice_steps: int = 420
     habit_steps: int = 120
     questions: int = 64
     examined: int = 60
@@ -199,10 +199,8 @@ def teach_vision(
     return scores
 
 
-def word_losses(
-    model: Qwen2VLForConditionalGeneration, seen: Tensor, tokens: Tensor, labels: Tensor
-) -> tuple[Tensor, int]:
-    """Sum and number of the next-word losses of a page of lessons.
+def word_loss(model: Qwen2VLForConditionalGeneration, seen: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
+    """The mean next-word loss of a page of lessons.
 
     What follows a lesson is padding, which causal attention never sees, so no mask is needed.
     """
@@ -212,8 +210,7 @@ def word_losses(
     read = model.model.language_model(inputs_embeds=inputs, position_ids=places, use_cache=False)
     learned = labels[:, 1:] != -100
     scores = model.lm_head(read.last_hidden_state[:, :-1][learned])
-    loss = torch.nn.functional.cross_entropy(scores, labels[:, 1:][learned], reduction="sum")
-    return loss, int(learned.sum())
+    return torch.nn.functional.cross_entropy(scores, labels[:, 1:][learned])
 
 
 def teach_answers(
@@ -237,11 +234,7 @@ def teach_answers(
     )
     bar = tqdm(range(steps), desc=name, disable=not progress)
     for step in bar:
-        chosen = order[step * batch : (step + 1) * batch]
-        # The shorter half and the longer half apart: less padding, the same gradient.
-        halves = np.array_split(chosen[np.argsort(book.lengths[chosen], kind="stable")], 2)
-        losses, learned = zip(*(word_losses(model, *book.batch(half)) for half in halves), strict=True)
-        loss = torch.stack(losses).sum() / sum(learned)
+        loss = word_loss(model, *book.batch(order[step * batch : (step + 1) * batch]))
         optimiser.step(loss, step / steps, 0.06)
         if step % 20 == 19:
             bar.set_postfix(loss=f"{loss.item():.3f}")

@@ -3,8 +3,11 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 
 from modomodo.command_line import job_environment
+from modomodo.datasets.published import catalogue
+from modomodo.downloads import MANIFEST, folder_of
 from modomodo.errors import InputError
 from modomodo.files import code_digest
 from modomodo.plan import plan
@@ -24,6 +27,7 @@ except InputError as error:
 
 wildcard_constraints:
     dataset=r"[^/]+",
+    raw=r"[^/]+/[^/]+",
     mixture=r"[^/]+",
     seed=r"\d+",
 
@@ -44,3 +48,28 @@ def examples_of(wildcards):
     """Examples of the domains that the mixture can have weight on."""
     domains = PLAN.support[wildcards.mixture]
     return collect("<results>/examples/{domain}.jsonl", domain=domains)
+
+
+DATASETS = {**STUDY.domains, **STUDY.benchmarks}
+
+
+def raw_folder(dataset):
+    """Where the raw files of a published dataset lie; studies share them."""
+    entry = DATASETS[dataset]
+    split = catalogue[entry.loader].split(entry.options)
+    return folder_of(entry.loader, split, entry.source and entry.source.revision)
+
+
+# Raw folder → the dataset that says how to fill it. Datasets of one folder that differ in their source would fill
+# it by the first one's: `source.revision` tells them apart.
+RAW = {}
+for name in DATASETS:
+    if DATASETS[name].loader in catalogue:
+        RAW.setdefault(str(raw_folder(name)), name)
+
+
+def manifest_of(wildcards):
+    """The raw files that a dataset's examples are made from; none for a dataset that is drawn."""
+    if DATASETS[wildcards.dataset].loader not in catalogue:
+        return []
+    return str(raw_folder(wildcards.dataset) / MANIFEST)

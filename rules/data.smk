@@ -1,20 +1,46 @@
-# raw → examples
+# hub → raw → examples
 
-from modomodo.steps import ExamplesStep, Table1Step
+from modomodo.downloads import MANIFEST
+from modomodo.steps import DownloadStep, ExamplesStep, Table1Step
+
+
+localrules:
+    download,
+
+
+# Data files lie beside the manifest, undeclared, so that a failed job's downloads are gone on from.
+rule download:
+    output:
+        ensure(f"resources/{{raw}}/{MANIFEST}", non_empty=True),
+    log:
+        "logs/resources/{raw}.log",
+    retries: 1
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        name=lambda wildcards: RAW.get(f"resources/{wildcards.raw}", ""),
+        settings=lambda wildcards: DownloadStep.of(STUDY, RAW[f"resources/{wildcards.raw}"]).text(),
+    shell:
+        "python scripts/download.py --settings {params.settings:q} --name {params.name:q}"
+        " --output {output} 2>&1 | tee {log}"
 
 
 rule preprocess:
+    input:
+        manifest_of,
     output:
         "<results>/examples/{dataset}.jsonl",
     log:
         "<logs>/examples/{dataset}.log",
     conda:
         "../envs/cpu.yaml"
+    threads: STUDY.data.threads
     params:
         settings=lambda wildcards: ExamplesStep.of(STUDY, wildcards.dataset).text(),
+        raw=lambda wildcards, input: f"--raw {shlex.quote(str(Path(input[0]).parent))}" if input else "",
     shell:
-        "python scripts/preprocess.py --settings {params.settings:q} --name {wildcards.dataset}"
-        " --output {output} 2>&1 | tee {log}"
+        "python scripts/preprocess.py --settings {params.settings:q} --name {wildcards.dataset} {params.raw}"
+        " --threads {threads} --output {output} 2>&1 | tee {log}"
 
 
 rule table1:

@@ -3,14 +3,19 @@
 Example:
     python scripts/preprocess.py --settings config/tiny.yaml --name detection --output /tmp/examples/detection.jsonl
 
-Writes DATASET.jsonl, images/DATASET/*.png and DATASET.rejected.jsonl (rows that failed a check, with the
-reason). Stops when more rows fail than `max_rejected` allows.
+    python scripts/preprocess.py --settings config/paper.yaml --name COCO --raw resources/coco-train/main --threads 8 \\
+        --output /tmp/examples/COCO.jsonl
+
+Writes DATASET.jsonl, images/DATASET/ and DATASET.rejected.jsonl (rows that failed a check, with the reason). Stops
+when more rows fail than `max_rejected` allows. What is written does not depend on the number of threads.
 """
 
 from pathlib import Path
 
 from modomodo import command_line
 from modomodo.datasets import datasets
+from modomodo.datasets.published import catalogue
+from modomodo.downloads import check_raw
 from modomodo.errors import InputError
 from modomodo.examples import write_examples
 from modomodo.steps import ExamplesStep
@@ -22,6 +27,7 @@ def main() -> None:
     command_line.add_settings(parser)
     parser.add_argument("--name", required=True, help="the dataset's name in the study")
     parser.add_argument("--raw", type=Path, help="folder of the raw data, for datasets that have one")
+    parser.add_argument("--threads", type=int, default=1, help="processes that decode images (default: 1)")
     parser.add_argument("--output", type=Path, required=True, help="the examples, DATASET.jsonl")
     arguments = parser.parse_args()
     step = command_line.settings(
@@ -29,14 +35,24 @@ def main() -> None:
     )
     load_plugins(step.plugins)
     dataset = step.dataset
+    if arguments.raw is not None and dataset.loader in catalogue:
+        check_raw(arguments.raw)
     try:
         rows = datasets[dataset.loader](arguments.raw, **dataset.options)
     except TypeError as error:
         raise InputError(f"{arguments.name}.options: {error}") from None
     counts = write_examples(
-        arguments.name, command_line.progress(rows, arguments.name), arguments.output, dataset.max_rejected
+        arguments.name,
+        command_line.progress(rows, arguments.name),
+        arguments.output,
+        dataset.max_rejected,
+        dataset.max_question,
+        dataset.max_pixels,
+        arguments.threads,
     )
-    print(f"{arguments.output}: {counts['kept']} examples, {counts['rejected']} rejected")
+    print(f"{arguments.output}: {counts.pop('kept')} examples, {counts.pop('rejected')} rejected")
+    for reason, count in counts.items():
+        print(f"{arguments.output}: {count} rows left out: {reason}")
 
 
 if __name__ == "__main__":

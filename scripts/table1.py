@@ -4,11 +4,15 @@ Example:
     python scripts/table1.py --settings config/tiny.yaml --examples results/tiny/examples/*.jsonl \\
         --output /tmp/table1.csv
 
-Stops when a benchmark has no rows, or when the steps of a run need more prompts than all domains together hold.
+Where the study says how many examples it expects (the paper's Table 1), two columns compare, and a difference is
+a warning with its likely cause. Stops when a benchmark has no rows, or when the steps of a run need more prompts
+than all domains together hold.
 A single domain may run dry: its run then ends early, as in the paper.
 """
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +20,7 @@ from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.examples import read_examples, rejected_path
 from modomodo.files import read_jsonl, write_csv
-from modomodo.steps import Table1Step
+from modomodo.steps import Expected, Table1Step
 from modomodo.streams import check_enough
 
 
@@ -30,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     step = command_line.settings(arguments.settings, Table1Step, Table1Step.of)
     files = {path.stem: path for path in arguments.examples}
-    rows = []
+    rows: list[dict[str, Any]] = []
     sizes = {}
     for name, role in step.roles:
         if name not in files:
@@ -50,8 +54,28 @@ def main() -> None:
                 "rejected": sum(1 for _ in read_jsonl(aside)) if aside.exists() else 0,
             }
         )
+    if step.expected:
+        for row in rows:
+            compare(row, step.expected.get(str(row["dataset"])))
     check_enough(sizes, step.steps, step.prompts_per_step)
-    write_csv(arguments.output, pd.DataFrame(rows))
+    # Nullable integers: a dataset without an expected count leaves its cells empty, not the others "5997.0".
+    write_csv(arguments.output, pd.DataFrame(rows).convert_dtypes())
+
+
+def compare(row: dict[str, Any], expected: Expected | None) -> None:
+    """Add the expected count and the difference to a row of the table, and warn when they differ."""
+    row["expected"] = expected.examples if expected else None
+    row["difference"] = row["examples"] - expected.examples if expected else None
+    if expected is None or row["difference"] == 0:
+        return
+    causes = [expected.cause] if expected.cause else []
+    if row["rejected"]:
+        causes.insert(0, f"{row['rejected']} rows failed a check, see {row['dataset']}.rejected.jsonl")
+    print(
+        f"warning: {row['dataset']}: {row['examples']} examples, {expected.examples} expected "
+        f"({row['difference']:+d}): {'; '.join(causes) or 'the raw data differs'}",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

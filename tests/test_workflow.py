@@ -240,7 +240,11 @@ def test_evaluation_settings_train_no_seed_again(done: Path) -> None:
     jobs = planned(done, changed(evaluation__batch_size=4))
     seeds = ("base", "single-detection", "single-science")
     predicted_again = set().union(*(of_mixture(mixture, since="predictions") for mixture in seeds))
-    assert jobs == predicted_again | {"mixtures/collinearity.json", *of_mixture("collinearity"), *AFTER_SCORES}
+    assert jobs == predicted_again | {
+        "mixtures/collinearity.json",
+        *of_mixture("collinearity"),
+        *AFTER_SCORES,
+    }
 
 
 def test_a_label_re_makes_only_the_table(done: Path) -> None:

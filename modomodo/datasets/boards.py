@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from modomodo.datasets import RawExample, datasets
 from modomodo.errors import InputError, nearest
@@ -115,6 +114,8 @@ def scale(box: tuple[int, int, int, int]) -> list[int]:
 @cache
 def scans(split: str) -> dict[str, np.ndarray]:
     """Digit → its scans [n, 8, 8], strokes 0 to 1. Training and test share none."""
+    from sklearn.datasets import load_digits  # here: a second that other datasets' jobs need not wait
+
     bundle = load_digits()
     order = np.random.default_rng(0).permutation(len(bundle.images))
     cut = round(SHARE_OF_SCANS_FOR_TRAINING * len(order))

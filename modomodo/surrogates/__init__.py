@@ -1,6 +1,6 @@
 """Surrogates: records → a predictor of scores for any mixture, with its uncertainty."""
 
-from modomodo.surrogates import ensemble, gaussian_processes, parametric, trees
+from modomodo.surrogates import calibration, ensemble, gaussian_processes, parametric, trees
 from modomodo.surrogates.base import (
     Objective,
     Observations,
@@ -18,6 +18,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Surrogate",
+    "calibration",
     "ensemble",
     "gaussian_processes",
     "objective",

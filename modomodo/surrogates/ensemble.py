@@ -6,7 +6,7 @@ import numpy as np
 
 from modomodo.surrogates.base import Observations, Prediction, Predictor, surrogates
 
-MEMBERS = ("gp_lead", "ridge_sqrt", "log_linear")
+MEMBERS = ("gp_lead", "ridge_sqrt", "lightgbm_small")
 
 
 @dataclass(frozen=True)
@@ -51,5 +51,5 @@ class EnsemblePredictor:
 
 @surrogates.register("ensemble")
 def ensemble(observations: Observations, seed: int) -> Predictor:
-    """The mean of gp_lead, ridge_sqrt and log_linear."""
+    """The mean of gp_lead, ridge_sqrt and lightgbm_small."""
     return EnsemblePredictor(tuple(surrogates[name](observations, seed) for name in MEMBERS))

@@ -367,7 +367,9 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
         parts.append((columns, rows, kernels, usable or structures[:1]))
     prior = _prior(family, observations)
 
-    def evidence(part: tuple, rows: np.ndarray, chosen: list[Structure]) -> Iterator[tuple[Spectrum, np.ndarray]]:
+    def evidence(
+        part: tuple, rows: np.ndarray, chosen: list[Structure]
+    ) -> Iterator[tuple[Spectrum, np.ndarray]]:
         columns, every, kernels, _ = part
         scores = standard.scores[np.ix_(every[rows], columns)]
         noise = relative[every[rows]]
@@ -385,14 +387,21 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
             rows = np.linspace(0, len(part[1]) - 1, SCREENED).astype(int)
             tables = [table for _, table in evidence(part, rows, part[3])]
             screened.append((part, np.stack(tables)))
-        weights = _posterior([table for _, table in screened], [part[3] for part, _ in screened], family.sharing)
+        weights = _posterior(
+            [table for _, table in screened], [part[3] for part, _ in screened], family.sharing
+        )
         parts = [
-            (*part[:3], [s for s, w in zip(part[3], table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100])
+            (
+                *part[:3],
+                [s for s, w in zip(part[3], table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100],
+            )
             for (part, _), table in zip(screened, weights, strict=True)
         ]
     fitted = [list(evidence(part, np.arange(len(part[1])), part[3])) for part in parts]
     weights = _posterior(
-        [np.stack([table for _, table in part]) for part in fitted], [part[3] for part in parts], family.sharing
+        [np.stack([table for _, table in part]) for part in fitted],
+        [part[3] for part in parts],
+        family.sharing,
     )
     for (columns, rows, kernels, chosen), spectra, table in zip(parts, fitted, weights, strict=True):
         keep = [i for i in range(len(chosen)) if table[i].sum(axis=(0, 1)).max() > KEPT]

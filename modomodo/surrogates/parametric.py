@@ -6,7 +6,8 @@ from modomodo.surrogates.base import Observations, Predictor, surrogates
 from modomodo.surrogates.points import Mean, point_predictor
 
 PENALTIES = np.geomspace(1e-3, 1e2, 11)
-LAW_PENALTY = 0.3
+LAW_PENALTIES = (0.03, 0.3, 3.0, 30.0)
+LAW_FOLDS = 5
 
 
 def precision(variances: np.ndarray) -> np.ndarray:
@@ -98,18 +99,34 @@ def ridge_sqrt(observations: Observations, seed: int) -> Predictor:
 def log_linear(observations: Observations, seed: int) -> Predictor:
     """The exponential mixing law, score = c ± exp(b + t · w) (Ye et al. 2024, arXiv 2403.16952; Olmix).
 
-    Fitted on standardised scores by least squares with a small ridge on t, which few runs need; the sign that
-    fits better is taken.
+    Fitted on standardised scores by least squares with a ridge on t, its penalty chosen by cross-validation; of
+    the two signs the one that fits better is taken.
     """
     return point_predictor(observations, _fit_law, seed)
 
 
 def _fit_law(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
+    """The law whose penalty predicts left-out fifths of the runs best."""
+    folds = np.random.default_rng(seed).permutation(len(scores)) % LAW_FOLDS
+    best = (np.inf, LAW_PENALTIES[-1])
+    if len(scores) >= LAW_FOLDS:
+        for penalty in reversed(LAW_PENALTIES):
+            error = 0.0
+            for fold in range(LAW_FOLDS):
+                out = folds == fold
+                law = _exponential(weights[~out], scores[~out], variances[~out], penalty)
+                error += float(((law(weights[out]) - scores[out]) ** 2).sum())
+            if error < best[0]:
+                best = (error, penalty)
+    return _exponential(weights, scores, variances, best[1])
+
+
+def _exponential(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, penalty: float) -> Mean:
     from scipy.optimize import least_squares
 
     root = np.sqrt(precision(variances))
     width = weights.shape[1]
-    ridge = np.sqrt(LAW_PENALTY)
+    ridge = np.sqrt(penalty)
 
     def curve(parameters: np.ndarray, sign: float, points: np.ndarray) -> np.ndarray:
         return parameters[0] + sign * np.exp(np.clip(points @ parameters[1:], -20, 20))
@@ -129,7 +146,7 @@ def _fit_law(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, see
 
         # Rows of w sum to 1, so the offset b is the mean of t: the start is c ± 1 with no slope.
         start = np.concatenate([[-sign], np.zeros(width)])
-        found = least_squares(residuals, start, jac=slopes, method="lm", max_nfev=200)
+        found = least_squares(residuals, start, jac=slopes, method="lm" if len(scores) > 1 else "trf", max_nfev=200)
         if best is None or found.cost < best[0]:
             best = (float(found.cost), sign, found.x)
     assert best is not None

@@ -82,7 +82,9 @@ class PointPredictor:
         for i in range(count):
             chosen = random.integers(len(members), size=len(members))
             rows = np.concatenate([members[fold] for fold in chosen])
-            for b, mean in enumerate(_fit_each(self.fit, self.observations.weights, self.standard, rows, self.seed)):
+            for b, mean in enumerate(
+                _fit_each(self.fit, self.observations.weights, self.standard, rows, self.seed)
+            ):
                 surfaces[i, :, b] = mean(weights)
         return surfaces * self.standard.scale + self.standard.center
 

@@ -1,0 +1,59 @@
+"""hub, or a folder → the raw files of one published dataset, checked.
+
+Example:
+    python scripts/download.py --settings config/paper.yaml --name COCO --output resources/coco-train/main/manifest.json
+
+On a cluster whose nodes have no network: run it where there is one with `--output raw/coco/manifest.json`, copy
+raw/ over, and set `data.raw_from: raw` (or give `--from raw`). Files that lie there are checked and linked, files
+that are missing are downloaded. docs/datasets.md says what is downloaded, and under which licence.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.datasets.published import catalogue
+from modomodo.downloads import HuggingFace, obtain
+from modomodo.errors import InputError
+from modomodo.files import write_json
+from modomodo.steps import DownloadStep
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--name", required=True, help="the dataset's name in the study")
+    parser.add_argument("--from", dest="raw_from", type=Path, help="folder of files fetched beforehand")
+    parser.add_argument("--output", type=Path, required=True, help="manifest.json; the files lie beside it")
+    arguments = parser.parse_args()
+    step = command_line.settings(
+        arguments.settings, DownloadStep, lambda study: DownloadStep.of(study, arguments.name)
+    )
+    load_plugins(step.plugins)
+    if step.loader not in catalogue:
+        raise InputError(f"--settings: loader '{step.loader}' has nothing to download")
+    raw_from = arguments.raw_from or (Path(step.raw_from) if step.raw_from else None)
+    if raw_from is not None and not raw_from.exists() and arguments.raw_from is None:
+        print(f"data.raw_from: no folder {raw_from}: downloading")
+        raw_from = None
+    source = step.source
+    manifest = obtain(
+        step.loader,
+        catalogue[step.loader],
+        step.split,
+        arguments.output.parent,
+        hub=HuggingFace(),
+        revision=source.revision if source else None,
+        repo=source.repo if source else None,
+        patterns=source.files if source else None,
+        sha256=source.sha256 if source else None,
+        raw_from=raw_from,
+        say=lambda line: print(line, flush=True),
+    )
+    write_json(arguments.output, manifest)
+    total = sum(entry["size"] for entry in manifest["files"].values())
+    print(f"{arguments.output}: {len(manifest['files'])} files, {total / 1e9:.2f} GB")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
