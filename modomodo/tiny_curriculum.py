@@ -10,15 +10,15 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2VLForConditionalGeneration
 
+from modomodo import command_line
 from modomodo.datasets import boards
 from modomodo.datasets.boards import CELL, CELLS, COLOURS, COMPOSERS, KINDS, Board, Thing
 from modomodo.muon import Optimiser
@@ -55,6 +55,11 @@ def patches(images: Tensor) -> Tensor:
         -1, -1, -1, -1, -1, -1, 2, -1, -1
     )  # a still is two equal frames
     return twice.reshape(n * 4 * IMAGE_TOKENS, 3 * 2 * patch * patch)
+
+
+def shown_steps(steps: int, name: str, progress: bool) -> Iterable[int]:
+    """The steps of a stage, with a word now and then on how far it is."""
+    return command_line.progress(range(steps), f"base model, {name}") if progress else range(steps)
 
 
 def see(model: Qwen2VLForConditionalGeneration, images: Tensor) -> Tensor:
@@ -172,7 +177,7 @@ def teach_vision(
 
     optimiser = Optimiser(dict(model.model.visual.named_parameters()), ".", 0.02, 3e-3)
     model.train()
-    for step in tqdm(range(steps), desc="vision", disable=not progress):
+    for step in shown_steps(steps, "vision", progress):
         chosen = torch.as_tensor(rng.integers(len(images), size=batch))
         seen = see(model, images[chosen]).flatten(0, 1)
         loss = ((seen - target(contents[chosen].flatten(0, 1))) ** 2).mean() / words.var() / 6
@@ -232,12 +237,9 @@ def teach_answers(
     order = np.concatenate(
         [rng.permutation(len(book.tokens)) for _ in range(1 + steps * batch // len(book.tokens))]
     )
-    bar = tqdm(range(steps), desc=name, disable=not progress)
-    for step in bar:
+    for step in shown_steps(steps, name, progress):
         loss = word_loss(model, *book.batch(order[step * batch : (step + 1) * batch]))
         optimiser.step(loss, step / steps, 0.06)
-        if step % 20 == 19:
-            bar.set_postfix(loss=f"{loss.item():.3f}")
     model.model.visual.requires_grad_(True)
 
 
