@@ -10,6 +10,7 @@ venv=.venv
 python=$venv/bin/python
 finished=$venv/finished # holds the key of what was built
 building=$venv/building # holds the process that builds, or was killed at it
+errors=$venv/errors     # pip's last complaints
 gigabyte=1048576        # in df's units
 
 say() { printf 'env: %s\n' "$*"; }
@@ -60,20 +61,19 @@ pip() { "$python" -m pip --disable-pip-version-check --no-input "$@"; }
 
 # Exact files and nothing else: no dependency is looked for, so nothing can replace torch or bring torchvision.
 install() {
-    if ! pip install $quiet --no-deps --no-build-isolation "$@" 2>"$venv/errors"; then
-        cat "$venv/errors" >&2
-        case $(cat "$venv/errors") in
-        *"No space left"* | *"Disk quota"*)
-            die "the disk or quota is full: free some, or set TMPDIR and PIP_CACHE_DIR to a larger disk; then make env" ;;
-        *"DO NOT MATCH THE HASHES"*)
-            die "a package is not the one that was locked: clear pip's cache (pip cache purge), or ask your index's keeper" ;;
-        *"after connection broken"* | *"ConnectionError"* | *"ProxyError"* | *"timed out"*)
-            die "the package index was not reached: mend the network or proxy, or set PIP_INDEX_URL to a mirror; then make env" ;;
-        *"No matching distribution"*)
-            die "a package has no build for $("$python" -VV | head -n 1) on $(uname -sm): use Python 3.11 on Linux or macOS" ;;
-        *) die "pip failed, see above; then make env goes on" ;;
-        esac
-    fi
+    if pip install $quiet --no-deps --no-build-isolation "$@" 2>"$errors"; then return; fi
+    case $(cat "$errors") in
+    *"No space left"* | *"Disk quota"*)
+        die "the disk or quota is full: free some, or set TMPDIR and PIP_CACHE_DIR to a larger disk ($errors)" ;;
+    *"DO NOT MATCH THE HASHES"*)
+        die "a package is not the one that was locked: clear pip's cache, or ask your index's keeper ($errors)" ;;
+    *"after connection broken"* | *ConnectionError* | *ProxyError* | *"timed out"*)
+        die "the package index was not reached: mend the network or proxy, or set PIP_INDEX_URL ($errors)" ;;
+    *"No matching distribution"*)
+        die "the index has no build of a package for this system: mend PIP_INDEX_URL, or use Python 3.11 ($errors)" ;;
+    esac
+    cat "$errors" >&2
+    die "pip failed as told above: mend that, then make env"
 }
 
 key=$(key)
@@ -119,7 +119,7 @@ if pip install -q --dry-run --no-deps --no-index --require-hashes -r envs/torch.
     say "2/4 torch: the CPU build on this machine"
     install --require-hashes --no-index -r envs/torch.lock
 else
-    if [ "$(uname -s)" = Linux ]; then need_disk 12 "torch with CUDA"; fi
+    if [ "$(uname -s)" = Linux ]; then need_disk 10 "torch with CUDA"; fi
     say "2/4 torch: the package index's build (with CUDA on Linux: about 3 GB to download)"
     install --require-hashes -r envs/torch.lock
     install --require-hashes -r envs/cuda.lock
@@ -130,11 +130,12 @@ install --require-hashes -r envs/main.lock
 install -e .
 
 say "4/4 checks"
-pip check >"$venv/errors" || die "packages do not fit together: $(head -n 1 "$venv/errors"); mend envs/requirements.in, make lock"
-"$python" -c 'import lightgbm, torch, modomodo' 2>"$venv/errors" ||
-    die "$(tail -n 1 "$venv/errors") (if it is libgomp.so.1: apt install libgomp1, or your system's OpenMP runtime)"
+pip check >"$errors" 2>&1 ||
+    die "packages do not fit together: $(head -n 1 "$errors"): mend envs/requirements.in, then make lock"
+"$python" -c 'import lightgbm, modomodo, torch' 2>"$errors" ||
+    die "$(tail -n 1 "$errors") (libgomp is your system's OpenMP library; Debian: apt install libgomp1)"
 
-rm "$venv/errors"
+rm "$errors"
 printf '%s\n' "$key" >$finished
 rm $building
 say "$venv is ready: $(du -sh $venv/ | cut -f 1) in $SECONDS s"

@@ -28,7 +28,7 @@ def extract(completion: str) -> str | None:
     text = completion.strip()
     if not (text.startswith(_OPENING) and text.endswith(_CLOSING)):
         return None
-    if _TURN.search(text, len(_OPENING), len(text) - len(_CLOSING)) is None:
+    if _TURN.search(text) is None:
         return None
     answer = text[text.rindex("<answer>") + len("<answer>") :]
     return answer[: answer.index(_CLOSING)].strip()
@@ -42,7 +42,7 @@ def has_format(completion: str) -> bool:
 def exactly(answer: str, reference: str) -> bool:
     """Exact match, the paper's accuracy: equal once surrounding white space is removed.
 
-    Case and punctuation count, as in the accuracy rewards of the paper's kin (upstream.md, section 6.7).
+    Case and punctuation count, as in the accuracy rewards of the paper's kin (docs/fidelity.md).
     """
     return answer.strip() == reference.strip()
 

@@ -51,7 +51,7 @@ def matched_iou(truth: Sequence[Box], predicted: Sequence[ScoredBox], threshold:
     than `threshold`; dividing by max(len(truth), len(predicted)) makes a missed and a superfluous box cost
     the same. For one true and one predicted box this is their IoU. No box on either side scores 1.
 
-    Source: Visual-RFT's reward (its `grpo.py`, threshold 0.5), upstream.md section 2.1.
+    Source: the detection reward of Visual-RFT (github.com/Liuziyu77/Visual-RFT), where the threshold is 0.5.
     """
     if not truth and not predicted:
         return 1.0

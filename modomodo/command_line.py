@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -20,8 +20,8 @@ if not sys.stderr.isatty():
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar in a log is one endless line
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
 
-from modomodo.errors import InputError
-from modomodo.study import Settings, Study, parse, read_study, read_yaml
+from modomodo.errors import InputError  # noqa: E402
+from modomodo.study import Settings, Study, parse, read_study  # noqa: E402
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
@@ -37,6 +37,15 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
+
+
+def job_environment(root: str | Path) -> None:
+    """Let the processes started from this one find its interpreter as `python`, and the package in `root`.
+
+    Holds also where this environment was not activated, or jobs run in another one.
+    """
+    for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", root)):
+        os.environ[name] = os.pathsep.join(filter(None, [str(first), os.environ.get(name)]))
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
@@ -85,7 +94,7 @@ def progress(items: Iterable[T], label: str, total: int | None = None, every: fl
     if sys.stderr.isatty():
         yield from tqdm(items, desc=label, total=total)
         return
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     start = said = time.monotonic()
     for count, item in enumerate(items):
@@ -102,15 +111,3 @@ def progress_line(label: str, count: int, total: int | None, seconds: float) -> 
         return f"{label}: {count}"
     left = seconds / count * (total - count)
     return f"{label}: {count}/{total}, {count / total:.0%}, {left:.0f} s left"
-
-
-__all__ = [
-    "add_settings",
-    "named_paths",
-    "parser",
-    "progress",
-    "progress_line",
-    "read_yaml",
-    "run",
-    "settings",
-]

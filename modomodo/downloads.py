@@ -216,7 +216,7 @@ def _downloaded(
     _check_room(folder, listing, chosen)
     files = {}
     for path in _counted(chosen, name, say):
-        _, digest = listing.files[path]
+        digest = listing.files[path][1]
         file = folder / path
         if not (digest and file.is_file() and file_digest(file) == digest):
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import PIL.Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modomodo.errors import InputError
-from modomodo.files import read_jsonl, write_jsonl
+from modomodo.files import canonical, read_jsonl, write_jsonl
 from modomodo.pictures import MAX_PIXELS, Image, Picture, Unfit, write_pictures
 
 AnswerType = Literal["box", "choice", "text", "number"]
@@ -38,7 +38,7 @@ RawExample = tuple[dict[str, Any], Image | Sequence[Image]] | Rejected | LeftOut
 class Example(BaseModel):
     """A line of `examples/<dataset>.jsonl`. The reasoning template is not part of it (see prompts)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     id: str = Field(min_length=1, description="Unique within the dataset.")
     dataset: str = Field(min_length=1, description="The dataset the row belongs to.")
@@ -236,9 +236,10 @@ class Checked(NamedTuple):
 
 def _fault(fields: dict[str, Any], pictures: Sequence[Image], max_question: int | None) -> str | None:
     try:
-        Example.model_validate({**fields, "image": "unwritten"})
-    except ValidationError as error:
-        return first_problem(error)
+        row = Example.model_validate({**fields, "image": "unwritten"})
+        canonical(row.model_dump(mode="json"))  # fails for a meta that JSON cannot hold
+    except ValueError as error:
+        return first_problem(error) if isinstance(error, ValidationError) else str(error)
     if max_question is not None and len(fields["question"]) > max_question:
         return f"question: {len(fields['question'])} characters, more than max_question ({max_question})"
     return None if pictures else "image: there is none"

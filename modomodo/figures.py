@@ -57,7 +57,8 @@ def score_by_group(
             capprops={"color": "#999999"},
         )
         # Spread the points by rank, so that none hides another and no random number is needed.
-        offsets = np.linspace(-0.2, 0.2, len(scores))[np.argsort(np.argsort(rows["mixture"].to_numpy(str)))]
+        ranks = np.argsort(np.argsort(rows["mixture"].to_numpy(str)))
+        offsets = 0.4 * ((ranks + 0.5) / len(scores) - 0.5)
         axes.errorbar(
             place + offsets,
             scores,

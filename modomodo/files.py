@@ -74,23 +74,21 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict]]:
     """(line number from 1, object). Raises InputError naming file and line."""
+    number = 0
     try:
-        file = open(path, encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    with file:
-        number = 0
-        try:
+        with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    row = json.loads(line)
+                    row = json.loads(line.decode())
                 except json.JSONDecodeError as error:
                     raise InputError(f"{path}:{number}: not valid JSON: {error.msg}") from None
                 if not isinstance(row, dict):
                     raise InputError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
                 yield number, row
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}:{number + 1}: not UTF-8: {error.reason}") from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}:{number}: not UTF-8: {error.reason}") from None
 
 
 def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:

@@ -126,7 +126,7 @@ class Constraints(BaseModel):
         default=0.01,
         gt=0,
         lt=1,
-        description="Accepted chance that a domain at its greatest weight runs over `epochs`: the two-stage draw is random.",
+        description="Accepted chance that a domain at its greatest weight runs over `epochs`: draws are random.",
     )
     sizes: dict[str, int] = Field(
         default_factory=dict, description="Rows of each domain; needed for `epochs`."

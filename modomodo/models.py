@@ -28,7 +28,7 @@ class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
     def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs) -> None:
-        """Besides the processor's own files, the image and video settings in files of their own (for vLLM)."""
+        """Besides the processor's own files, image and video settings in files of their own (for vLLM)."""
         super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
         image = self.image_processor.to_dict() | {"processor_class": "Qwen2VLProcessor"}
         image["image_processor_type"] = "Qwen2VLImageProcessor"
@@ -113,7 +113,7 @@ def write_directory(output: Path) -> Iterator[Path]:
 
 
 def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Leave a model of the Hugging Face hub at `output`. Options: `repo`, and `revision`, a commit's full hash.
+    """Leave a model of the hub at `output`. Options: `repo`, and `revision`, the full hash of a commit.
 
     Raises InputError for a bad option, no network, a gated repository, a missing or refused token.
     """
@@ -124,7 +124,9 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
     if not repo:
         raise InputError("model builder 'hub': repo: missing: name one, e.g. Qwen/Qwen2-VL-2B-Instruct")
     if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
-        raise InputError(f"model builder 'hub': revision: '{revision}' is not the 40-digit hash of a commit: pin one")
+        raise InputError(
+            f"model builder 'hub': revision: '{revision}' is not the 40-digit hash of a commit: pin one"
+        )
 
     from huggingface_hub import errors, snapshot_download
 
@@ -138,12 +140,16 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
         except errors.RevisionNotFoundError:
             raise InputError(f"{repo} has no revision {revision}: check the hash") from None
         except errors.RepositoryNotFoundError:
-            raise InputError(f"{repo} is not on the hub, or is private: check the name, or set HF_TOKEN") from None
+            raise InputError(
+                f"{repo} is not on the hub, or is private: check the name, or set HF_TOKEN"
+            ) from None
         except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
             mend = "check the network (and HF_HUB_OFFLINE, HF_ENDPOINT), then run again"
             raise InputError(f"{repo} cannot be downloaded: {_first_line(error)}: {mend}") from error
         if not list(beside.glob("*.safetensors")):
-            raise InputError(f"{repo} at {revision} holds no safetensors weights: choose a revision that does")
+            raise InputError(
+                f"{repo} at {revision} holds no safetensors weights: choose a revision that does"
+            )
         shutil.rmtree(beside / ".cache", ignore_errors=True)
     return {"repo": repo, "revision": revision}
 

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from modomodo.errors import InputError, nearest
 from modomodo.metrics import metrics
-from modomodo.mixtures import Weights
+from modomodo.mixtures import Weights, allowed
 from modomodo.records import BASE, empty
-from modomodo.strategies import Request, declaration, propose, read_options, suffixes
+from modomodo.strategies import Request, SearchOptions, declaration, propose, read_options, suffixes
 from modomodo.study import Study
 
 RECIPE = 1  # raise when the same records would give other proposals: all are then made anew
@@ -35,8 +37,18 @@ class Plan:
         return [(BASE, 0), *self.runs]
 
 
-def plan(study: Study) -> Plan:
-    """Raises InputError for a strategy's bad option, a name taken twice and a repeat of no mixture."""
+def plan(study: Study, where: str = "") -> Plan:
+    """The plan of the study that was read from `where`.
+
+    Raises InputError for a strategy's bad option, a name taken twice and a repeat of no mixture.
+    """
+    try:
+        return _plan(study)
+    except InputError as error:
+        raise InputError(f"{where}: {error}" if where else str(error)) from None
+
+
+def _plan(study: Study) -> Plan:
     by_strategy: dict[str, list[str]] = {}
     rounds: dict[str, int] = {}
     support: dict[str, list[str]] = {}
@@ -93,16 +105,37 @@ def seed_weights(study: Study, name: str) -> list[Weights] | None:
     """
     strategy = study.strategies[name]
     options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")
+    domains = usable_domains(study, name)
     if declaration(strategy.propose).learns:
         if not strategy.learns_from:
             raise InputError(
                 f"strategies.{name}.learns_from: missing: '{strategy.propose}' proposes from scored runs, "
                 "name the strategies it sees"
             )
+        check_search(options, domains, list(study.domains), f"strategies.{name}.options")
         return None
-    domains = usable_domains(study, name)
     request = Request(empty(domains), domains, strategy.count, strategy.seed, strategy.target, options)
     try:
         return [proposal.weights for proposal in propose(strategy.propose, request)]
     except InputError as error:
         raise InputError(f"strategies.{name}: {error}") from None
+
+
+def check_search(options: BaseModel, usable: Sequence[str], known: Sequence[str], where: str) -> None:
+    """What a search on a surrogate would find wrong with its options only once every seed was trained.
+
+    Raises InputError for an unknown surrogate or domain and for constraints that no mixture meets.
+    """
+    if not isinstance(options, SearchOptions):
+        return
+    from modomodo.surrogates import surrogates
+
+    constraints = options.constraints
+    for domain in [*constraints.minimum, *constraints.maximum, *constraints.fixed, *constraints.prior]:
+        if domain not in known:
+            raise InputError(f"{where}.constraints: unknown domain '{domain}': {nearest(domain, known)}")
+    try:
+        surrogates[options.surrogate]
+        allowed(constraints, usable)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None

@@ -33,7 +33,6 @@ def quadratic_surface(
     seed: int,
     samples: int = 10_000,
     splits: int = 5,
-    test_share: float = 0.2,
 ) -> tuple[list[Pick], float]:
     """Algorithm 4: the `count` best of `samples` mixtures under the quadratic surface that tested best.
 
@@ -48,26 +47,11 @@ def quadratic_surface(
     runs cannot be split: all are fitted. The paper draws candidates until some are left; where a thousand
     rounds of `samples` do not give `count`, negative weights are set to 0 instead.
     """
-    from sklearn.metrics import r2_score
     from sklearn.mixture import GaussianMixture
-    from sklearn.model_selection import ShuffleSplit
 
-    from modomodo.surrogates.parametric import least_squares, quadratic_features
+    from modomodo.surrogates.parametric import best_split, quadratic_features
 
-    features = quadratic_features(weights)
-    even = np.ones(len(scores))
-    best = (-math.inf, np.empty(0))
-    if len(scores) >= 4:
-        test = max(2, math.ceil(test_share * len(scores)))
-        for train_rows, test_rows in ShuffleSplit(splits, test_size=test, random_state=seed).split(features):
-            surface = least_squares(features[train_rows], scores[train_rows], even[train_rows])
-            quality = float(r2_score(scores[test_rows], features[test_rows] @ surface))
-            if quality > best[0]:
-                best = (quality, surface)
-    else:
-        best = (math.nan, least_squares(features, scores, even))
-    quality, surface = best
-
+    surface, quality = best_split(weights, scores, seed, splits)
     observed = weights[:, list(usable)]
     if len(observed) > 1:
         mixture = GaussianMixture(n_components=1, random_state=seed).fit(observed)

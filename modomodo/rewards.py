@@ -113,8 +113,8 @@ def iou(completion: str, truth: Truth, answer_type: str) -> float | None:
 def iou_visual_rft(completion: str, truth: Truth, answer_type: str) -> float | None:
     """As `iou`, but an overlap counts only above 0.5 and repeated boxes are dropped; None for non-boxes.
 
-    The rule of Visual-RFT's detection reward, whose code the paper's data comes with (upstream.md, section
-    2.1). Its first step, symbolic equality of the whole texts, is left out: no two box lists need it.
+    The rule of Visual-RFT's detection reward (github.com/Liuziyu77/Visual-RFT), from which the paper has its
+    COCO set. Its first step, symbolic equality of the whole texts, is left out: no two box lists need it.
     """
     if answer_type != "box":
         return None

@@ -134,10 +134,11 @@ class TrainStep(Settings):
 
     @classmethod
     def of(cls, study: Study, domains: list[str] | None = None) -> Self:
-        seedless = study.training.model_copy(update={"seed": Training.model_fields["seed"].default})
+        # The seed is an argument, so that repeats differ in nothing else; how often a run saves changes nothing.
+        passed = {name: Training.model_fields[name].default for name in ("seed", "save_every")}
         return cls(
             plugins=study.plugins,
-            training=seedless,  # the seed is an argument, so that repeats differ in nothing else
+            training=study.training.model_copy(update=passed),
             dtype=study.model.dtype,
             prompts=study.prompts,
             rewards={name: study.domains[name].rewards for name in domains or study.domains},
@@ -181,6 +182,12 @@ class RecordsStep(Settings):
         benchmarks = [(name, benchmark.group) for name, benchmark in study.benchmarks.items()]
         return cls(domains=list(study.domains), benchmarks=benchmarks)
 
+    def unordered(self) -> Self:
+        """For a strategy, which goes by names: another order in the study is no reason to propose anew."""
+        return self.model_copy(
+            update={"domains": sorted(self.domains), "benchmarks": sorted(self.benchmarks)}
+        )
+
 
 class ProposeStep(Settings):
     """records → mixtures, of one strategy."""
@@ -193,7 +200,7 @@ class ProposeStep(Settings):
     def of(cls, study: Study, name: str) -> Self:
         # Heading and label are the table's affair.
         strategy = study.strategies[name].model_copy(update={"group": "", "label": None})
-        return cls(plugins=study.plugins, strategy=strategy, domains=list(study.domains))
+        return cls(plugins=study.plugins, strategy=strategy, domains=sorted(study.domains))
 
 
 class HeadingSettings(Settings):

@@ -381,7 +381,7 @@ def _fit(request: Request, options: SearchOptions) -> "tuple[Predictor, Observat
 
     fit = surrogates.surrogates[options.surrogate]
     aim = surrogates.objective(request.records, request.target, request.aggregates)
-    observations = surrogates.observe(request.records, aim.benchmarks)
+    observations = surrogates.observe(request.records, aim)
     note = f"{options.surrogate} on {len(observations.final())} runs"
     return fit(observations, request.seed), observations.final(), aim, note
 

@@ -75,7 +75,8 @@ def draw_stream(
     whole = len(draws) // prompts_per_step * prompts_per_step
     if not whole:
         raise InputError(
-            f"domain '{exhausted}' ran dry before the first step: it needs more than {len(draws)} examples"
+            f"domain '{exhausted}' ran dry before the first step: it needs more than "
+            f"{len(ids[str(exhausted)])} examples"
         )
     return Stream(draws[:whole], prompts_per_step, exhausted)
 

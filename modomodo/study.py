@@ -22,7 +22,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 class Settings(BaseModel):
     """Part of a study. Unknown keys are refused; equal values give equal text whatever their order."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def text(self) -> str:
         """Canonical JSON of what differs from the defaults: what a rule hands to its script.
@@ -219,7 +219,7 @@ class Study(Settings):
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     strategies: dict[Name, Strategy] = Field(min_length=1, description="Strategies by name, in table order.")
-    repeats: dict[Name, list[int]] = Field(
+    repeats: dict[Name, list[Annotated[int, Field(ge=0)]]] = Field(
         default_factory=dict, description="Mixture → further seeds it is trained with, to learn the noise."
     )
 
@@ -233,12 +233,6 @@ class Study(Settings):
                 raise ValueError(
                     f"benchmarks: none has group '{group}', so there is no {group.capitalize()}-Score"
                 )
-        for name, domain in self.domains.items():
-            for reward in domain.rewards:
-                if reward not in self.training.reward_weights:
-                    raise ValueError(
-                        f"training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
-                    )
         earlier: list[str] = []
         for name, strategy in self.strategies.items():
             groups = {self.strategies[other].group for other in earlier}
@@ -281,14 +275,16 @@ def load_plugins(paths: list[str]) -> None:
             raise InputError(f"plugins: {path}: no such file (paths are relative to where you run)")
         name = "modomodo_plugin_" + re.sub(r"\W", "_", str(Path(path).resolve()))
         spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
+        if spec is None or spec.loader is None:
+            raise InputError(f"plugins: {path}: not a Python file: its name must end in .py")
         module = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"plugins: {path}: {type(error).__name__}: {error}") from error
+            first = (str(error).splitlines() or [""])[0]
+            raise InputError(f"plugins: {path}: {type(error).__name__}: {first}") from error
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
@@ -311,7 +307,9 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first finding of a pydantic error as `key: what is wrong: the mend`."""
-    finding = error.errors()[0]
+    findings = error.errors()
+    # Of a misspelt key the reader wants to hear before the key it should have been.
+    finding = next((f for f in findings if f["type"] == "extra_forbidden"), findings[0])
     location = finding["loc"]
     key = ".".join(str(part) for part in location if part != "[key]")
     if finding["type"] == "extra_forbidden":
@@ -349,11 +347,15 @@ def read_yaml(path: str | Path) -> Any:
             return yaml.safe_load(file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not a study's YAML file") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8: {error.reason}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a control character, an impossible date
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def read_study(path: str | Path) -> Study:
@@ -393,6 +395,12 @@ def check_functions(study: Study, where: str) -> None:
             registry[value]
         except InputError as error:
             raise InputError(f"{where}: {key}: {error}") from None
+    for name, domain in study.domains.items():
+        for reward in domain.rewards:
+            if reward not in study.training.reward_weights:
+                raise InputError(
+                    f"{where}: training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
+                )
     for part, entries in (("domains", study.domains), ("benchmarks", study.benchmarks)):
         for name, entry in entries.items():
             about = catalogue.get(entry.loader)

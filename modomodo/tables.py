@@ -33,10 +33,7 @@ def table2(records: Records, headings: Sequence[Heading], seed: int) -> pd.DataF
     named = [(BASE, "Base", BASE, 0)]
     for heading in headings:
         for mixture in heading.mixtures:
-            # `Single: detection` for one of several mixtures, the label alone for the only one.
-            alone = len(heading.mixtures) == 1
-            label = heading.label if alone else f"{heading.label}: {mixture.partition('-')[2]}"
-            named.append((heading.group, label, mixture, seed))
+            named.append((heading.group, _label(records, heading, mixture), mixture, seed))
     rows = []
     for group, label, mixture, run_seed in named:
         found = last[(last["mixture"] == mixture) & (last["seed"] == run_seed)]
@@ -127,6 +124,15 @@ def _footer(noise: dict[str, float | int | None]) -> list[str]:
         f"{noise['between_seeds']:.4f} between seeds of one mixture ({noise['degrees']} degrees of freedom): "
         f"ratio {noise['ratio']:.1f}.",
     ]
+
+
+def _label(records: Records, heading: Heading, mixture: str) -> str:
+    """`Single: detection` for one of several mixtures, the label alone for the only one."""
+    if len(heading.mixtures) == 1:
+        return heading.label
+    strategies = records.frame.loc[records.frame["mixture"] == mixture, "strategy"]
+    prefix = f"{strategies.iloc[0]}-" if len(strategies) else ""
+    return f"{heading.label}: {mixture.removeprefix(prefix)}"
 
 
 def _known(value: float) -> float | None:

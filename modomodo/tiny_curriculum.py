@@ -4,23 +4,25 @@
    It is frozen from then on.
 2. Answering: questions of all nine kinds, with auxiliary captions (dense reading) and matching of options to
    letters; then again with more multiple choice, which is learned last.
-3. Habits: the model learns to give, besides the right answer, wrong answer forms and missing tags, so that like
-   Qwen2-VL-2B on ScienceQA in the paper it can do more than it shows, and GRPO elicits it.
+3. Habits: the model learns to give, besides the right answer, wrong answer forms and missing tags, so that,
+   like Qwen2-VL-2B on ScienceQA in the paper, it can do more than it shows, and GRPO elicits it.
 """
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2VLForConditionalGeneration
 
+from modomodo import command_line
 from modomodo.datasets import boards
-from modomodo.datasets.boards import CELL, CELLS, COLOURS, COMPOSERS, KINDS, Board, Composer, Thing
+from modomodo.datasets.boards import CELL, CELLS, COLOURS, COMPOSERS, KINDS, Board, Thing
+from modomodo.muon import Optimiser
+from modomodo.tiny_lessons import Lesson, lessons, with_habits
 
 IMAGE_TOKENS = CELLS * CELLS
 PROMPT_BEFORE_IMAGE = "<|im_start|>user <|vision_start|>"  # three tokens
@@ -33,113 +35,12 @@ DEVIATION = torch.tensor([0.26862954, 0.26130258, 0.27577711])
 class Curriculum:
     """Optimiser steps of each stage, questions a step, and held-out questions of a kind after each stage."""
 
-    vision_steps: int = 600
-    supervised_steps: int = 700
-    choice_steps: int = 600
+    vision_steps: int = 180
+    supervised_steps: int = 400
+    choice_steps: int = 420
     habit_steps: int = 120
     questions: int = 64
     examined: int = 60
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A question in its template, on its board, and the completion to learn."""
-
-    domain: str
-    board: Board
-    image: np.ndarray
-    question: str
-    completion: str
-
-
-def answer_text(answer: str | list[list[int]]) -> str:
-    """An answer as it stands between the tags; boxes in the form of the paper's detection data.
-
-    >>> answer_text([[0, 250, 500, 500]])
-    "[{'Position': [0, 250, 500, 500], 'Confidence': 1}]"
-    """
-    if isinstance(answer, str):
-        return answer
-    return "[" + ", ".join(f"{{'Position': {box}, 'Confidence': 1}}" for box in answer) + "]"
-
-
-def completion_text(thought: str, answer: str) -> str:
-    return f"<think>{thought}</think><answer>{answer}</answer>"
-
-
-# --- auxiliary lessons, taught and never asked --------------------------------------------------------------
-
-
-def caption(rng: np.random.Generator) -> Board:
-    """Everything on the board, in reading order."""
-    number = int(rng.integers(1, 4))
-    things = boards.place(rng, boards._looks(rng, number), boards._sizes(rng, number))
-    things.sort(key=lambda thing: (thing.row, thing.column))
-    listed = " ".join("{} {}, {}, {}, {}".format(thing.name, *boards.scale(thing.box)) for thing in things)
-    return Board(things, "Describe the image", "-", "text", listed)
-
-
-MATCHED = [list(COLOURS), list(boards.DIGITS), list(boards.OPPOSITES), [str(i) for i in range(1, 17)]]
-
-
-def match(rng: np.random.Generator) -> Board:
-    """From an option's text to its letter, four times over."""
-    words = boards._shuffled(rng, MATCHED[int(rng.integers(len(MATCHED)))])[:4]
-    asked = rng.permutation(4)
-    listed = " ".join(f"({'ABCD'[i]}) {word}" for i, word in enumerate(words))
-    question = f"Match: {' '.join(words[i] for i in asked)} Choices: {listed}"
-    return Board([], question, "-", "text", " ".join(f"{words[i]} ({'ABCD'[i]})" for i in asked))
-
-
-AUXILIARY: dict[str, Composer] = {"caption": caption, "match": match}
-
-
-def lessons(
-    domain: str, number: int, seed: int, templates: Sequence[str], split: str = "train"
-) -> Iterator[Lesson]:
-    """Questions with their right answers; an auxiliary lesson ends with its thought."""
-    rng = np.random.default_rng([7919, seed, *domain.encode(), boards.SPLITS.index(split)])
-    for _ in range(number):
-        if domain in AUXILIARY:
-            board = AUXILIARY[domain](rng)
-            question, completion = board.question, board.thought
-        else:
-            board = COMPOSERS[domain](rng)
-            question = templates[0].replace("{question}", board.question)
-            completion = completion_text(board.thought, answer_text(board.answer))
-        yield Lesson(domain, board, boards.draw(board.things, rng, split), question, completion)
-
-
-# --- habits -------------------------------------------------------------------------------------------------
-
-
-def habitual_answer(lesson: Lesson, rng: np.random.Generator) -> str:
-    """The wrong form the model is in the habit of."""
-    board = lesson.board
-    if isinstance(board.answer, list):
-        x1, y1, x2, y2 = board.answer[0]
-        return answer_text([[x1, y1, x2 - x1, y2 - y1]])  # width and height for the second corner
-    if board.answer_type == "choice":
-        return board.choices["ABCD".index(board.answer)]  # the option's text for its letter
-    return str(boards.pick(rng, list("ABCD")))  # a letter where there are no options
-
-
-SHARE_WITHOUT_THOUGHT, SHARE_BARE = 0.35, 0.08
-HABIT = {"detection": 0.6, "referring": 0.6, "geometry": 0.6, "relation": 0.55, "science": 0.6}
-HABIT |= {"chart": 0.5, "infographic": 0.45, "math": 0.6, "general": 0.6}
-
-
-def with_habits(lesson: Lesson, rng: np.random.Generator) -> Lesson:
-    habitual = rng.random() < HABIT[lesson.domain]
-    answer = habitual_answer(lesson, rng) if habitual else answer_text(lesson.board.answer)
-    form = rng.random()
-    if form < SHARE_BARE:
-        completion = answer
-    elif form < SHARE_BARE + SHARE_WITHOUT_THOUGHT:
-        completion = f"<answer>{answer}</answer>"
-    else:
-        completion = completion_text(lesson.board.thought, answer)
-    return Lesson(lesson.domain, lesson.board, lesson.image, lesson.question, completion)
 
 
 # --- batches ------------------------------------------------------------------------------------------------
@@ -150,14 +51,23 @@ def patches(images: Tensor) -> Tensor:
     n, patch = len(images), CELL // 2
     pixels = (images.float() / 255 - MEAN) / DEVIATION
     pixels = pixels.reshape(n, CELLS, 2, patch, CELLS, 2, patch, 3).permute(0, 1, 4, 2, 5, 7, 3, 6)
-    twice = pixels[:, :, :, :, :, :, None].expand(-1, -1, -1, -1, -1, -1, 2, -1, -1)  # a still is two equal frames
+    twice = pixels[:, :, :, :, :, :, None].expand(
+        -1, -1, -1, -1, -1, -1, 2, -1, -1
+    )  # a still is two equal frames
     return twice.reshape(n * 4 * IMAGE_TOKENS, 3 * 2 * patch * patch)
+
+
+def shown_steps(steps: int, name: str, progress: bool) -> Iterable[int]:
+    """The steps of a stage, with a word now and then on how far it is."""
+    return command_line.progress(range(steps), f"base model, {name}") if progress else range(steps)
 
 
 def see(model: Qwen2VLForConditionalGeneration, images: Tensor) -> Tensor:
     """The vision tower's output, one vector a cell: [n, 16, hidden]."""
     grid = torch.tensor([[1, 2 * CELLS, 2 * CELLS]]).repeat(len(images), 1)
-    return model.model.visual(patches(images), grid_thw=grid).pooler_output.reshape(len(images), IMAGE_TOKENS, -1)
+    return model.model.visual(patches(images), grid_thw=grid).pooler_output.reshape(
+        len(images), IMAGE_TOKENS, -1
+    )
 
 
 def positions(length: int) -> Tensor:
@@ -182,9 +92,14 @@ class Book:
     """Lessons as tensors, padded on the right; `batch` cuts a page to its longest lesson."""
 
     def __init__(
-        self, pages: Sequence[Lesson], tokenizer: PreTrainedTokenizerFast, model: Qwen2VLForConditionalGeneration
+        self,
+        pages: Sequence[Lesson],
+        tokenizer: PreTrainedTokenizerFast,
+        model: Qwen2VLForConditionalGeneration,
     ) -> None:
-        prompts = tokenizer([prompt_text(page.question) for page in pages], add_special_tokens=False)["input_ids"]
+        prompts = tokenizer([prompt_text(page.question) for page in pages], add_special_tokens=False)[
+            "input_ids"
+        ]
         completions = tokenizer([page.completion + "<|im_end|>" for page in pages], add_special_tokens=False)
         images = torch.from_numpy(np.stack([page.image for page in pages]))
         with torch.no_grad():
@@ -207,71 +122,15 @@ class Book:
 # --- training -----------------------------------------------------------------------------------------------
 
 
-class Muon:
-    """Momentum whose update is orthogonalised; matrices of one shape are done together.
-
-    As torch.optim.Muon, which does them one by one in bfloat16: a quarter of a step's time here.
-    """
-
-    def __init__(self, matrices: Sequence[torch.nn.Parameter], momentum: float = 0.95) -> None:
-        self.groups = [[p for p in matrices if p.shape == shape] for shape in dict.fromkeys(p.shape for p in matrices)]
-        self.averages = [torch.zeros(len(group), *group[0].shape) for group in self.groups]
-        self.momentum = momentum
-
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        for group, average in zip(self.groups, self.averages, strict=True):
-            gradients = torch.stack([p.grad if p.grad is not None else torch.zeros_like(p) for p in group])
-            average.lerp_(gradients, 1 - self.momentum)
-            update = orthogonalise(gradients.lerp(average, self.momentum))
-            rows, columns = group[0].shape
-            torch._foreach_add_(group, list(update.unbind()), alpha=-rate * max(1.0, rows / columns) ** 0.5)
-
-
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """Five Newton-Schulz steps: all singular values of each matrix [n, rows, columns] go to about one."""
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(5):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return x.mT if tall else x
-
-
-class Optimiser:
-    """Muon for the hidden matrices, AdamW for the rest; the rate rises, then falls along a cosine to a twentieth.
-
-    AdamW alone learns half as fast here.
-    """
-
-    def __init__(self, parameters: Mapping[str, torch.nn.Parameter], matrices: str, muon: float, adamw: float) -> None:
-        self.parameters = list(parameters.values())
-        hidden = [p for name, p in parameters.items() if p.ndim == 2 and re.search(matrices, name)]
-        ids = {id(parameter) for parameter in hidden}
-        rest = [parameter for parameter in self.parameters if id(parameter) not in ids]
-        self.muon, self.muon_rate = Muon(hidden), muon
-        self.adamw, self.adamw_rate = torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0), adamw
-
-    def step(self, loss: Tensor, done: float, warm: float) -> None:
-        """`done`: the share of steps taken; `warm`: the share of warm-up."""
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        factor = min(1.0, done / warm + 0.02) * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * done)))
-        self.muon.step(self.muon_rate * factor)
-        self.adamw.param_groups[0]["lr"] = self.adamw_rate * factor
-        self.adamw.step()
-        for parameter in self.parameters:
-            parameter.grad = None
-
-
 def _crowd(rng: np.random.Generator) -> list[Thing]:
     """A board as full as it gets, of things of every kind and size: what the tower learns to see from."""
     taken = np.zeros((CELLS, CELLS), bool)
     things = []
     for _ in range(int(rng.integers(4, 14))):
         kind = str(boards.pick(rng, KINDS))
-        width, height = (int(i) for i in (rng.integers(1, 5, 2) if kind == boards.BLOCK else rng.integers(1, 3, 2)))
+        width, height = (
+            int(i) for i in (rng.integers(1, 5, 2) if kind == boards.BLOCK else rng.integers(1, 3, 2))
+        )
         row, column = int(rng.integers(CELLS - height + 1)), int(rng.integers(CELLS - width + 1))
         if not taken[row : row + height, column : column + width].any():
             taken[row : row + height, column : column + width] = True
@@ -280,7 +139,7 @@ def _crowd(rng: np.random.Generator) -> list[Thing]:
 
 
 def _contents(things: list[Thing]) -> np.ndarray:
-    """What each cell holds, [16, 6]: indices of colour and kind (-1: nothing), and the thing's box in cells."""
+    """What each cell holds, [16, 6]: colour and kind by index (-1: nothing), and the thing's box in cells."""
     cells = np.full((CELLS, CELLS, 6), -1)
     rows, columns = np.mgrid[:CELLS, :CELLS]
     cells[:, :, 2:] = np.stack([columns, rows, columns + 1, rows + 1], axis=-1)
@@ -318,7 +177,7 @@ def teach_vision(
 
     optimiser = Optimiser(dict(model.model.visual.named_parameters()), ".", 0.02, 3e-3)
     model.train()
-    for step in tqdm(range(steps), desc="vision", disable=not progress):
+    for step in shown_steps(steps, "vision", progress):
         chosen = torch.as_tensor(rng.integers(len(images), size=batch))
         seen = see(model, images[chosen]).flatten(0, 1)
         loss = ((seen - target(contents[chosen].flatten(0, 1))) ** 2).mean() / words.var() / 6
@@ -326,7 +185,9 @@ def teach_vision(
 
     held_out = [_crowd(rng) for _ in range(100)]
     with torch.no_grad():
-        seen = see(model, torch.from_numpy(np.stack([boards.draw(t, rng, "test") for t in held_out]))).flatten(0, 1)
+        seen = see(
+            model, torch.from_numpy(np.stack([boards.draw(t, rng, "test") for t in held_out]))
+        ).flatten(0, 1)
     cells = torch.from_numpy(np.stack([_contents(things) for things in held_out])).flatten(0, 1)
     full = cells[:, 0] >= 0
     # What is left when all but one word is taken away is compared with the candidates for that word.
@@ -337,8 +198,24 @@ def teach_vision(
         named = torch.cdist(left, words[candidates]).argmin(1)
         scores[name] = round((named == cells[:, column])[full].float().mean().item(), 4)
     left = rest + words[marks[cells[:, 4]]].roll(21, -1)
-    scores["right edge"] = round((torch.cdist(left, words[marks].roll(21, -1)).argmin(1) == cells[:, 4])[full].float().mean().item(), 4)
+    scores["right edge"] = round(
+        (torch.cdist(left, words[marks].roll(21, -1)).argmin(1) == cells[:, 4])[full].float().mean().item(), 4
+    )
     return scores
+
+
+def word_loss(model: Qwen2VLForConditionalGeneration, seen: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
+    """The mean next-word loss of a page of lessons.
+
+    What follows a lesson is padding, which causal attention never sees, so no mask is needed.
+    """
+    words = model.get_input_embeddings()(tokens)
+    inputs = torch.cat([words[:, :IMAGE_STARTS], seen, words[:, IMAGE_STARTS + IMAGE_TOKENS :]], 1)
+    places = positions(tokens.shape[1]).expand(3, len(tokens), -1)
+    read = model.model.language_model(inputs_embeds=inputs, position_ids=places, use_cache=False)
+    learned = labels[:, 1:] != -100
+    scores = model.lm_head(read.last_hidden_state[:, :-1][learned])
+    return torch.nn.functional.cross_entropy(scores, labels[:, 1:][learned])
 
 
 def teach_answers(
@@ -356,21 +233,13 @@ def teach_answers(
     model.model.visual.requires_grad_(False)
     parameters = {key: p for key, p in model.named_parameters() if p.requires_grad}
     optimiser = Optimiser(parameters, r"layers\.", *rates)
-    embed, text = model.get_input_embeddings(), model.model.language_model
     model.train()
-    order = np.concatenate([rng.permutation(len(book.tokens)) for _ in range(1 + steps * batch // len(book.tokens))])
-    bar = tqdm(range(steps), desc=name, disable=not progress)
-    for step in bar:
-        seen, tokens, labels = book.batch(order[step * batch : (step + 1) * batch])
-        words = embed(tokens)
-        inputs = torch.cat([words[:, :IMAGE_STARTS], seen, words[:, IMAGE_STARTS + IMAGE_TOKENS :]], 1)
-        places = positions(tokens.shape[1]).expand(3, len(tokens), -1)
-        hidden = text(inputs_embeds=inputs, position_ids=places, use_cache=False).last_hidden_state
-        learned = labels[:, 1:] != -100
-        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[:, :-1][learned]), labels[:, 1:][learned])
+    order = np.concatenate(
+        [rng.permutation(len(book.tokens)) for _ in range(1 + steps * batch // len(book.tokens))]
+    )
+    for step in shown_steps(steps, name, progress):
+        loss = word_loss(model, *book.batch(order[step * batch : (step + 1) * batch]))
         optimiser.step(loss, step / steps, 0.06)
-        if step % 20 == 19:
-            bar.set_postfix(loss=f"{loss.item():.3f}")
     model.model.visual.requires_grad_(True)
 
 
@@ -385,7 +254,9 @@ TIMES_SEEN = 2  # each lesson in a stage
 
 def _lessons_of(shares: Mapping[str, int], number: int, seed: int, templates: Sequence[str]) -> list[Lesson]:
     whole = sum(shares.values())
-    parts = [lessons(domain, -(-number * share // whole), seed, templates) for domain, share in shares.items()]
+    parts = [
+        lessons(domain, -(-number * share // whole), seed, templates) for domain, share in shares.items()
+    ]
     return [lesson for part in parts for lesson in part]
 
 

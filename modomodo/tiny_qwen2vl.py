@@ -1,8 +1,9 @@
 """A real Qwen2-VL of under a million parameters, for the world of boards: its words, its shape, its making.
 
-The tokenizer knows whole words, and each unvarying part of a question or of the reasoning template as one token,
-since every token costs time. The tower sees patches of 4 x 4 pixels and merges 2 x 2 of them (vLLM supports no
-other merge), so a board of 4 x 4 cells is 16 image tokens, one a cell. Training is in `tiny_curriculum`.
+The tokenizer knows whole words, and each unvarying part of a question or of the reasoning template as one
+token, since every token costs time. The tower sees patches of 4 x 4 pixels and merges 2 x 2 of them (vLLM
+supports no other merge), so a board of 4 x 4 cells is 16 image tokens, one a cell. Training is in
+`tiny_curriculum`.
 """
 
 import re
@@ -16,24 +17,50 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from modomodo import tiny_curriculum
+from modomodo import tiny_curriculum, tiny_lessons
 from modomodo.datasets import boards
 from modomodo.errors import InputError, nearest
 from modomodo.models import ImageOnlyQwen2VLProcessor, write_directory
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]
+SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+]
 SPECIAL += ["<|video_pad|>"]
 UNKNOWN = "<unk>"
 TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
 BOX_OPENS, BOX_CLOSES = "[{'Position': [", "], 'Confidence': 1}]"
 NUMBERS = [str(number) for number in [*range(21), *range(250, 1001, 250)]]
-BASIC_WORDS = ["A", "B", "C", "D", "(A)", "(B)", "(C)", "(D)", "user", "assistant", "system", ".", ",", ":", "?", "'"]
+BASIC_WORDS = [
+    "A",
+    "B",
+    "C",
+    "D",
+    "(A)",
+    "(B)",
+    "(C)",
+    "(D)",
+    "user",
+    "assistant",
+    "system",
+    ".",
+    ",",
+    ":",
+    "?",
+    "'",
+]
 PIECES = r"</?[a-z]+>|[A-Za-z]+|\d+,?|\([A-D]\)|[^\sA-Za-z\d]"
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }} "
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>{% endfor %}"
+    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}<|im_end|>{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
 )
 QUESTIONS_FOR_WORDS = 400  # a domain; the words of a composer are all met long before
@@ -52,13 +79,13 @@ def _phrases(texts: Iterable[str]) -> list[str]:
 def make_tokenizer(templates: Sequence[str]) -> PreTrainedTokenizerFast:
     """Words of every question, answer and thought of the world of boards, and of the templates, as tokens.
 
-    `templates` are texts put around a question: "{question} Output ...". Decoding gives back the text as it was.
+    `templates` are texts put around a question: "{question} Output ...". Decoding gives the text back.
     """
     fixed = [*boards.FIXED, *templates]
     phrases = [BOX_OPENS, BOX_CLOSES, *_phrases(fixed)]
     words = {word for text in fixed for word in re.findall(PIECES, re.sub(r"\{[a-z]*\}", " ", text))}
-    for domain in [*boards.COMPOSERS, *tiny_curriculum.AUXILIARY]:
-        for lesson in tiny_curriculum.lessons(domain, QUESTIONS_FOR_WORDS, seed=0, templates=templates):
+    for domain in [*boards.COMPOSERS, *tiny_lessons.AUXILIARY]:
+        for lesson in tiny_lessons.lessons(domain, QUESTIONS_FOR_WORDS, seed=0, templates=templates):
             words.update(re.findall(PIECES, f"{lesson.question} {lesson.board.thought}"))
     words |= {*NUMBERS, *(f"{number}," for number in NUMBERS), *BASIC_WORDS, *boards.COLOURS, *boards.KINDS}
     ordered = dict.fromkeys([*SPECIAL, UNKNOWN, *TAGS, *phrases, *sorted(words)])
@@ -105,8 +132,9 @@ def make_model(
     """An untrained Qwen2-VL with about 0.8 million parameters."""
     torch.manual_seed(seed)
     token = tokenizer.convert_tokens_to_ids
-    # The rotary sections (time, height, width) sum to half the head dimension. With so few dimensions a base of
-    # 1e4 leaves some that hardly turn, by which content is matched; 10 leaves none, 1e6 hides height and width.
+    # The rotary sections (time, height, width) sum to half the head dimension. With so few dimensions a base
+    # of 1e4 leaves some that hardly turn, by which content is matched; 10 leaves none, and 1e6 hides height
+    # and width.
     half = hidden // heads // 2
     spatial = 3 * half // 8
     spread = 0.08  # of the initial weights: words must be far apart for the tower to learn to name them
@@ -164,9 +192,9 @@ def build(
 ) -> dict[str, Any]:
     """Make and train the base model; leave it, with its processor, as a Hugging Face directory at `output`.
 
-    `templates` are the reasoning templates that prompts will use, "{question} ..."; the base is taught with the
-    first. `curriculum` holds steps of `tiny_curriculum.Curriculum`. Same arguments, same bytes. Returns parameters,
-    seconds a stage and held-out scores after each. Raises InputError for a bad option.
+    `templates` are the reasoning templates that prompts will use, "{question} ..."; the base is taught with
+    the first. `curriculum` holds fields of `tiny_curriculum.Curriculum`. Same arguments, same bytes. Returns
+    parameters, seconds a stage and held-out scores after each. Raises InputError for a bad option.
     """
     if not templates or any("{question}" not in template for template in templates):
         raise InputError("tiny_qwen2vl: templates: give at least one, each with {question} in it")

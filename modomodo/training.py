@@ -181,7 +181,7 @@ class KeepScored(TrainerCallback):
         # The first mark of a step names its directory; link_shared_marks gives it its other names.
         self.mark_of_step = {step: mark for mark, step in sorted(marks.items(), reverse=True)}
 
-    def on_step_end(self, args, state, control, model=None, **kwargs):  # type: ignore[no-untyped-def]
+    def on_step_end(self, args, state, control, model=None, **kwargs):
         mark = self.mark_of_step.get(state.global_step)
         if mark is None:
             return
@@ -193,7 +193,7 @@ class KeepScored(TrainerCallback):
         shutil.rmtree(final, ignore_errors=True)
         beside.rename(final)
 
-    def on_save(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+    def on_save(self, args, state, control, **kwargs):
         write_log(self.folder, state.log_history)
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
@@ -204,7 +204,7 @@ class StopAt(TrainerCallback):
     def __init__(self, last_step: int) -> None:
         self.last_step = last_step
 
-    def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+    def on_step_end(self, args, state, control, **kwargs):
         if state.global_step >= self.last_step:
             control.should_training_stop = True
 
@@ -217,7 +217,7 @@ class Progress(TrainerCallback):
         self.every = every
         self.bar: Any = None
 
-    def on_train_begin(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+    def on_train_begin(self, args, state, control, **kwargs):
         self.first = state.global_step
         self.start = self.said = time.monotonic()
         if sys.stderr.isatty():
@@ -225,7 +225,7 @@ class Progress(TrainerCallback):
 
             self.bar = tqdm(total=self.last_step, initial=self.first, desc="train")
 
-    def on_log(self, args, state, control, logs=None, **kwargs):  # type: ignore[no-untyped-def]
+    def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "reward" not in logs:
             return
         values = f"reward {logs['reward']:.2f}, KL {logs.get('kl') or 0:.3f}"
@@ -239,7 +239,7 @@ class Progress(TrainerCallback):
             line = progress_line("train", done, self.last_step - self.first, now - self.start)
             print(f"{line}, {values}", file=sys.stderr, flush=True)
 
-    def on_train_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+    def on_train_end(self, args, state, control, **kwargs):
         if self.bar is not None:
             self.bar.close()
 

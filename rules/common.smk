@@ -1,26 +1,26 @@
 # The study and its static plan, which every rule file reads.
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
+from modomodo.command_line import job_environment
 from modomodo.datasets.published import catalogue
 from modomodo.downloads import MANIFEST, folder_of
 from modomodo.errors import InputError
 from modomodo.files import code_digest
 from modomodo.plan import plan
+from modomodo.steps import RecordsStep
 from modomodo.study import study_from
 
-# Jobs call `python`: the one that runs Snakemake, also where its environment was not activated, and find
-# the package also in an environment that it is not installed in.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["PYTHONPATH"] = os.pathsep.join([str(workflow.basedir), os.environ.get("PYTHONPATH", "")]).rstrip(
-    os.pathsep
-)
+# Jobs call `python` and import the package: those of the environment that runs Snakemake.
+job_environment(workflow.basedir)
 
+WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:
-    STUDY = study_from(config, " + ".join(map(str, workflow.configfiles)) or "config")
-    PLAN = plan(STUDY)
+    STUDY = study_from(config, WHERE)
+    PLAN = plan(STUDY, WHERE)
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -30,6 +30,24 @@ wildcard_constraints:
     raw=r"[^/]+/[^/]+",
     mixture=r"[^/]+",
     seed=r"\d+",
+
+
+def learned(strategy, pattern):
+    """Files of the runs that a strategy learns from."""
+    return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in PLAN.learns_from[strategy]]
+
+
+def records_option(strategy):
+    """How a strategy that learns is told of domains and benchmarks; a seed need not know of a new benchmark."""
+    if not PLAN.learns_from[strategy]:
+        return ""
+    return f"--records-settings {shlex.quote(RecordsStep.of(STUDY).unordered().text())}"
+
+
+def examples_of(wildcards):
+    """Examples of the domains that the mixture can have weight on."""
+    domains = PLAN.support[wildcards.mixture]
+    return collect("<results>/examples/{domain}.jsonl", domain=domains)
 
 
 DATASETS = {**STUDY.domains, **STUDY.benchmarks}

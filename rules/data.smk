@@ -1,7 +1,5 @@
 # hub → raw → examples
 
-import shlex
-
 from modomodo.downloads import MANIFEST
 from modomodo.steps import DownloadStep, ExamplesStep, Table1Step
 

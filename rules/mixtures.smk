@@ -1,23 +1,8 @@
 # records → mixtures, mixture + examples → stream
 
-import shlex
-
 from modomodo.plan import RECIPE as PROPOSAL_RECIPE
-from modomodo.steps import ProposeStep, RecordsStep, StreamStep
+from modomodo.steps import ProposeStep, StreamStep
 from modomodo.streams import RECIPE as STREAM_RECIPE
-
-
-def learned(strategy, pattern):
-    """Files of the runs that a strategy learns from."""
-    return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in PLAN.learns_from[strategy]]
-
-
-def records_option(strategy):
-    """How a strategy that learns is told of domains and benchmarks; a seed need not know of a new benchmark."""
-    if not PLAN.learns_from[strategy]:
-        return ""
-    return f"--records-settings {shlex.quote(RecordsStep.of(STUDY).text())}"
-
 
 # One rule a strategy, since each writes another number of mixtures.
 for name in STUDY.strategies:
@@ -44,12 +29,6 @@ for name in STUDY.strategies:
             "python scripts/propose.py --settings {params.settings:q} --strategy {params.strategy}"
             " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
             " --output {output} 2>&1 | tee {log}"
-
-
-def examples_of(wildcards):
-    """Examples of the domains that the mixture can have weight on."""
-    domains = PLAN.support[wildcards.mixture]
-    return collect("<results>/examples/{domain}.jsonl", domain=domains)
 
 
 rule draw_stream:

@@ -37,10 +37,13 @@ rule train:
     conda:
         "../envs/cpu.yaml"
     threads: STUDY.training.threads
+    resources:
+        # Handed on here and not among the params: how often a run saves changes no result.
+        save_every=STUDY.training.save_every,
     params:
         recipe=TRAINING_RECIPE,
         settings=lambda wildcards: TrainStep.of(STUDY, PLAN.support[wildcards.mixture]).text(),
     shell:
         "python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
-        " --stream {input.stream} --examples {input.examples} --seed {wildcards.seed} --output {output}"
-        " 2>&1 | tee {log}"
+        " --stream {input.stream} --examples {input.examples} --seed {wildcards.seed}"
+        " --save-every {resources.save_every} --output {output} 2>&1 | tee {log}"

@@ -9,8 +9,8 @@ The directory is in Hugging Face form; the info file holds the digest of its wei
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.files import write_json
 from modomodo.builders import model_builders
+from modomodo.files import write_json
 from modomodo.provenance import provenance
 from modomodo.runs import weights_digest
 from modomodo.steps import BaseStep

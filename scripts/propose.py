@@ -56,9 +56,12 @@ def main() -> None:
         proposals = propose(strategy.propose, request)
     except InputError as error:
         raise InputError(f"strategies.{arguments.strategy}: {error}") from None
-    if len(proposals) != len(arguments.output):
-        raise InputError(f"--output: {len(arguments.output)} files for {len(proposals)} mixtures")
-    for path, proposal in zip(arguments.output, proposals, strict=True):
+    # By name: the files come in the study's order, the proposals in that of their domains' names.
+    named = {"-".join(filter(None, [arguments.strategy, p.suffix])): p for p in proposals}
+    if sorted(path.stem for path in arguments.output) != sorted(named):
+        raise InputError(f"--output: expected the files {', '.join(f'{name}.json' for name in named)}")
+    for path in arguments.output:
+        proposal = named[path.stem]
         mixture = Mixture(
             name=path.stem,
             weights={domain: proposal.weights.get(domain, 0.0) for domain in step.domains},
@@ -72,7 +75,7 @@ def main() -> None:
         print(f"{mixture.name}: {shares}" + (f" ({proposal.note})" if proposal.note else ""))
 
 
-def read(arguments, domains: list[str]) -> Records:  # type: ignore[no-untyped-def]
+def read(arguments, domains: list[str]) -> Records:
     """The records, from a table or from scores; none for a strategy that needs none."""
     if arguments.records:
         return read_records(arguments.records)

@@ -1,8 +1,8 @@
 """predictions → scores of one run: no model, no GPU, re-done at will.
 
 Example:
-    python scripts/score.py --settings config/tiny.yaml --predictions results/tiny/predictions/all/42/predictions.json \\
-        --benchmarks results/tiny/examples/*.jsonl --output /tmp/scores/all/42.json
+    python scripts/score.py --settings config/tiny.yaml --benchmarks results/tiny/examples/*.jsonl \\
+        --predictions results/tiny/predictions/all/42/predictions.json --output /tmp/scores/all/42.json
 
 Each score carries its metric's name and version, the number of questions, the standard error and how many
 completions held no answer. Mixture and seed are the two folders the predictions lie in.

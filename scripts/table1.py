@@ -4,10 +4,10 @@ Example:
     python scripts/table1.py --settings config/tiny.yaml --examples results/tiny/examples/*.jsonl \\
         --output /tmp/table1.csv
 
-Where the study says how many examples it expects (the paper's Table 1), two columns compare, and a
-difference is a warning with its likely cause. Stops when a benchmark has no rows, or when the steps of a
-run need more prompts than all domains together hold. A single domain may run dry: its run then ends early,
-as in the paper.
+Where the study says how many examples it expects (the paper's Table 1), two columns compare, and a difference is
+a warning with its likely cause. Stops when a benchmark has no rows, or when the steps of a run need more prompts
+than all domains together hold.
+A single domain may run dry: its run then ends early, as in the paper.
 """
 
 import sys
@@ -35,12 +35,15 @@ def main() -> None:
     step = command_line.settings(arguments.settings, Table1Step, Table1Step.of)
     files = {path.stem: path for path in arguments.examples}
     rows: list[dict[str, Any]] = []
+    sizes = {}
     for name, role in step.roles:
         if name not in files:
             raise InputError(f"--examples: no {name}.jsonl among them")
         examples = list(read_examples(files[name]))
         if not examples:
             raise InputError(f"{files[name]}: no examples: a {role} set needs some")
+        if role == "training":
+            sizes[name] = len(examples)
         aside = rejected_path(files[name])
         rows.append(
             {
@@ -54,7 +57,6 @@ def main() -> None:
     if step.expected:
         for row in rows:
             compare(row, step.expected.get(str(row["dataset"])))
-    sizes = {row["dataset"]: row["examples"] for row in rows if row["role"] == "training"}
     check_enough(sizes, step.steps, step.prompts_per_step)
     # Nullable integers: a dataset without an expected count leaves its cells empty, not the others "5997.0".
     write_csv(arguments.output, pd.DataFrame(rows).convert_dtypes())

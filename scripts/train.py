@@ -35,6 +35,9 @@ def main() -> None:
     )
     parser.add_argument("--examples", type=Path, required=True, nargs="+", help="DOMAIN.jsonl files")
     parser.add_argument("--seed", type=int, required=True, help="seed of the training")
+    parser.add_argument(
+        "--save-every", type=int, default=100, help="steps between saves to resume from (100)"
+    )
     parser.add_argument("--output", type=Path, required=True, help="run.json; the rest lies beside it")
     arguments = parser.parse_args()
     step = command_line.settings(arguments.settings, TrainStep, TrainStep.of)
@@ -76,7 +79,7 @@ def read_rows(stream: Path, examples: list[Path]) -> list[tuple[Example, Path]]:
     return rows
 
 
-def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, decides: dict) -> dict:  # type: ignore[no-untyped-def]
+def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, decides: dict) -> dict:
     """Train, then say what was made, from what, where and how long it took."""
     started = time.monotonic()
     from modomodo.provenance import provenance
@@ -89,7 +92,7 @@ def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, deci
         base=arguments.base,
         rows=rows,
         folder=folder,
-        settings=step.training,
+        settings=step.training.model_copy(update={"save_every": arguments.save_every}),
         dtype=step.dtype,
         templates=step.prompts,
         domain_rewards=step.rewards,

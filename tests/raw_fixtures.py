@@ -222,9 +222,7 @@ SAT_COLUMNS = [
 
 
 def sat(folder: Path, train: int = 12, faults: bool = True) -> tuple[int, int]:
-    """SAT: `train` rows and 6 of val; each has a row of two images (left out), val one whose answer is no
-    option.
-    """
+    """SAT: `train` rows and 6 of val; each has a row of two images (left out), val one whose answer is no option."""
     cells = [cell(picture(seed, (20, 20)), "JPEG") for seed in range(6)]
 
     def row(number: int, images: int = 1, answers: Sequence[str] = ("left", "right"), right: int = 0) -> dict:

@@ -133,6 +133,7 @@ def test_boxes_are_read(text, boxes):
         "[{'Box': [1, 2, 3, 4]}]",
         "The box is [1, 2, 3, 4]",
         "[1, 2, 3, 1e999]",
+        "[1, 2, 3, 1000001]",  # larger than any image
         "[nan, 2, 3, 4]",
         "[__import__('os'), 2, 3, 4]",
         "[1+1, 2, 3, 4]",
@@ -157,7 +158,7 @@ FRAGMENTS += [
 FRAGMENTS += list("[]{}(),:'\".e-+ é\x00")
 
 
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(st.one_of(st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join), st.text(max_size=40)))
 def test_no_text_breaks_the_parsers(text):
     survives(text)
@@ -199,10 +200,10 @@ def is_number(value):
 )
 def test_long_texts_take_linear_time(text):
     # A quadratic parser takes minutes for these; the linear one a fraction of a second.
-    start = time.perf_counter()
+    start = time.process_time()
     extract(text)
     parse_boxes(text)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_iou_by_hand():

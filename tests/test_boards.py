@@ -38,13 +38,17 @@ def test_a_longer_split_begins_with_the_shorter_one():
 
 
 def test_no_scan_is_in_both_splits():
-    train, test = ({scan.tobytes() for part in scans(split).values() for scan in part} for split in ("train", "test"))
+    train, test = (
+        {scan.tobytes() for part in scans(split).values() for scan in part} for split in ("train", "test")
+    )
     assert train and test
     assert not train & test
 
 
 def test_a_drawn_thing_fills_its_cells_and_keeps_the_marks():
-    board = draw([Thing("red", "block", row=1, column=2, width=2, height=1)], np.random.default_rng(0), "train")
+    board = draw(
+        [Thing("red", "block", row=1, column=2, width=2, height=1)], np.random.default_rng(0), "train"
+    )
     assert board.shape == (32, 32, 3)
     assert (board[9:16, 25:32] == COLOURS["red"]).all()  # the inside of cell (1, 3)
     assert (board[0:8, 1:8][1:] == 255).all()  # the inside of cell (0, 0): empty
@@ -56,7 +60,10 @@ def test_a_digit_is_a_white_scan_on_its_tint():
     scan = scans("test")["four"][0]
     board = draw([Thing("blue", "four", 0, 0)], np.random.default_rng(1), "test")
     tint = np.array(COLOURS["blue"])
-    expected = {(tint * (1 - s) + 255 * s)[..., None, :][1:, 1:].astype(np.uint8).tobytes() for s in scans("test")["four"][:, :, :, None]}
+    expected = {
+        (tint * (1 - s) + 255 * s)[..., None, :][1:, 1:].astype(np.uint8).tobytes()
+        for s in scans("test")["four"][:, :, :, None]
+    }
     assert board[1:8, 1:8][..., None, :].tobytes() in expected
     assert scan.shape == (8, 8)
 
@@ -69,8 +76,15 @@ def test_boxes_in_cells_and_in_thousandths():
 
 def test_things_never_cover_each_other():
     for seed in range(30):
-        things = place(np.random.default_rng(seed), [("red", "four")] * 5, [(2, 2), (1, 2), (2, 1), (1, 1), (2, 2)])
-        cells = [(r, c) for t in things for r in range(t.row, t.row + t.height) for c in range(t.column, t.column + t.width)]
+        things = place(
+            np.random.default_rng(seed), [("red", "four")] * 5, [(2, 2), (1, 2), (2, 1), (1, 1), (2, 2)]
+        )
+        cells = [
+            (r, c)
+            for t in things
+            for r in range(t.row, t.row + t.height)
+            for c in range(t.column, t.column + t.width)
+        ]
         assert len(cells) == len(set(cells)) == 4 + 2 + 2 + 1 + 4
 
 

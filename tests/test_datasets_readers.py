@@ -189,7 +189,9 @@ def test_sat_train(raw, tmp_path):
         "only the chair",
         "yes, both",
     ]
-    assert commas.question.endswith("options: {}, {} or {}.".format(*commas.choices))
+    assert commas.question.endswith(
+        f"Choose between the following options: {commas.choices[0]}, {commas.choices[1]} or {commas.choices[2]}."
+    )
     assert examples[0].question.startswith(
         "Answer in natural language. Is chair 0 to the left or right of the table?"
     )

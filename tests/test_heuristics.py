@@ -10,7 +10,13 @@ def table(domains, runs):
     """{mixture: (weights, In-Score, Out-Score)} at one step."""
     return records.from_rows(
         [
-            {"mixture": name, "seed": 0, "step": 9, "weights": weights, "scores": {"in": inside, "out": outside}}
+            {
+                "mixture": name,
+                "seed": 0,
+                "step": 9,
+                "weights": weights,
+                "scores": {"in": inside, "out": outside},
+            }
             for name, (weights, inside, outside) in runs.items()
         ],
         domains,
@@ -154,7 +160,13 @@ def test_repeats_of_a_mixture_count_once():
     once = table(["a", "b"], TWO)
     twice = records.from_rows(
         [
-            {"mixture": name, "seed": seed, "step": 9, "weights": weights, "scores": {"in": i, "out": o + 0.01 * seed}}
+            {
+                "mixture": name,
+                "seed": seed,
+                "step": 9,
+                "weights": weights,
+                "scores": {"in": i, "out": o + 0.01 * seed},
+            }
             for name, (weights, i, o) in TWO.items()
             for seed in ((-1, 0, 1) if name == "single-b" else (0,))
         ],
@@ -201,5 +213,8 @@ def test_the_papers_seed_rows():
     assert heuristics.alpha(runs, domains, 1.0) == pytest.approx(expected, abs=1e-6)
     # "No 1" Norm, its range over the four scored ones: 1345 .4783, 1245 .4889, 1235 .4721, 1234 .493.
     weights = heuristics.leave_one_out(runs, domains[1:], range_over="remaining")
-    raw = {d: 0.2 - 0.1 * (s - 0.4721) / 0.0209 for d, s in zip("2345", (0.4783, 0.4889, 0.4721, 0.493), strict=True)}
+    raw = {
+        d: 0.2 - 0.1 * (s - 0.4721) / 0.0209
+        for d, s in zip("2345", (0.4783, 0.4889, 0.4721, 0.493), strict=True)
+    }
     assert weights == pytest.approx({d: value / sum(raw.values()) for d, value in raw.items()})

@@ -240,7 +240,7 @@ def test_relaxed_accuracy_on_generated_pairs():
         # The length is that of the raw texts: two edits over five letters, but over eight with the spaces.
         ("abcde", "abcxy", 1 - 2 / 5),
         ("abcde", "abcxy   ", 1 - 2 / 8),
-        ("straße", "strasse", 1 - 2 / 7),  # in upper case both are STRASSE long
+        ("straße", "strase", 1 - 1 / 7),  # as long as STRASSE
     ],
 )
 def test_anls_by_hand(answer, reference, similarity):
@@ -454,7 +454,8 @@ FRUIT = {"A": "apple", "B": "pear", "C": "pear tree"}
         ("PLAN B works", "B", "B"),
         ("NASA says so", None, "A"),  # "A " inside a word: lmms-eval only
         ("pear", None, None),  # option texts need more than five words
-        ("it looks very much like a Pear", "B", "B"),
+        ("I say it's a pear", None, None),
+        ("I say it is a Pear", "B", "B"),
         ("it looks very much like a pear tree", "B", "B"),  # both occur at one place: the first in order
         ("no pear, it must be an apple", "A", "A"),
         ("b", None, None),
@@ -496,7 +497,7 @@ def test_mmmu_lmms_eval_takes_the_last_letter_between_spaces():
         ("3.43", ["24/7", "3.429"], True),
         ("", ["7"], False),
         ("The sum is 5. The answer is 7", ["5"], False),  # one sentence: cases are lowered before the split
-        ("the answer is .", [".", "7"], False),  # a mere sign is no answer
+        ("the answer is :\nthe result is 7", [":"], False),  # a mere sign is no answer
     ],
 )
 def test_mmmu_open_answers(response, references, right):

@@ -119,7 +119,10 @@ def test_bounds():
 @pytest.mark.parametrize(
     ("constraints", "message"),
     [
-        ({"minimum": {"COCO": 0.6, "LISA": 0.5}}, "the least weights sum to 1.1, above 1: COCO 0.6, LISA 0.5"),
+        (
+            {"minimum": {"COCO": 0.6, "LISA": 0.5}},
+            "the least weights sum to 1.1, above 1: COCO 0.6, LISA 0.5",
+        ),
         (
             {"maximum": {"COCO": 0.2, "LISA": 0.3, "SAT": 0.4}},
             "the greatest weights sum to 0.9, below 1: COCO 0.2 (maximum of 0.2), LISA 0.3",

@@ -26,7 +26,9 @@ def test_processor_round_trips(directory, tmp_path):
     first.save_pretrained(tmp_path)
     second = models.load_processor(str(directory))
     image = PIL.Image.new("RGB", (32, 32), (200, 10, 10))
-    messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How high is the red bar?"}]}]
+    messages = [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How high is the red bar?"}]}
+    ]
     batches = []
     for processor in (first, second):
         text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -251,8 +251,14 @@ def test_the_two_file_form(tmp_path):
         ("", "R.csv: empty"),
         ("w_a,y_x,seed\n1,1,1.5\n", "R.csv:2: seed: '1.5' is not a whole number"),
         ("w_a,y_x,se_x\n1,1,-1\n", "R.csv:2: se_x: a standard error is not negative"),
-        ("mixture,seed,step,w_a,y_x\nm,1,1,1,1\nm,1,1,1,1\n", "R.csv:3: mixture: 'm' with seed 1 and step 1 stands twice"),
-        ("mixture,seed,w_a,w_b,y_x\nm,1,1,0,1\nm,2,0,1,1\n", "R.csv: mixture 'm' stands with different weights"),
+        (
+            "mixture,seed,step,w_a,y_x\nm,1,1,1,1\nm,1,1,1,1\n",
+            "R.csv:3: mixture: 'm' with seed 1 and step 1 stands twice",
+        ),
+        (
+            "mixture,seed,w_a,w_b,y_x\nm,1,1,0,1\nm,2,0,1,1\n",
+            "R.csv: mixture 'm' stands with different weights",
+        ),
     ],
 )
 def test_a_damaged_table_is_told_with_file_line_and_column(tmp_path, monkeypatch, text, message):

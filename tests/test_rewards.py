@@ -84,7 +84,7 @@ def test_conversational_completions_and_trls_extra_columns():
     completions = [
         [{"role": "assistant", "content": GOOD.format("B")}],
         [{"role": "assistant", "content": [{"type": "text", "text": GOOD.format("B")}]}],
-        [{"role": "assistant", "content": "B"}],
+        [{"role": "assistant", "content": GOOD.format("B")}, {"role": "assistant", "content": "B"}],
     ]
     prompts = [[{"role": "user", "content": "?"}]] * 3
     extra = {"trainer_state": None, "completion_ids": [[1], [2], [3]], "dataset": ["d"] * 3}

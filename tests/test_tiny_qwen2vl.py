@@ -1,17 +1,21 @@
 """The tiny base model: words, pixels and positions agree with Qwen2-VL's own code; the same twice."""
 
-import PIL.Image
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
-from modomodo import models
+from modomodo import models, tiny_lessons
 from modomodo import tiny_curriculum as curriculum
 from modomodo.datasets.boards import COMPOSERS, Board, Thing
 from modomodo.errors import InputError
+from modomodo.muon import orthogonalise
 from modomodo.tiny_qwen2vl import build, make_model, make_processor
 
-TEMPLATES = ["{question} Output <think> </think> and <answer> </answer> tags.", "{question}\nThink step by step."]
+TEMPLATES = [
+    "{question} Output <think> </think> and <answer> </answer> tags.",
+    "{question}\nThink step by step.",
+]
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +28,11 @@ def model(processor):
     return make_model(processor.tokenizer, seed=0)
 
 
-@pytest.mark.parametrize("domain", [*COMPOSERS, *curriculum.AUXILIARY])
+@pytest.mark.parametrize("domain", [*COMPOSERS, *tiny_lessons.AUXILIARY])
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_word_is_known_and_completions_come_back(processor, domain, template):
     tokenizer = processor.tokenizer
-    for lesson in curriculum.lessons(domain, 60, seed=9, templates=[template], split="test"):
+    for lesson in tiny_lessons.lessons(domain, 60, seed=9, templates=[template], split="test"):
         assert tokenizer.unk_token_id not in tokenizer(lesson.question)["input_ids"]
         tokens = tokenizer(lesson.completion)["input_ids"]
         assert tokenizer.unk_token_id not in tokens
@@ -38,24 +42,36 @@ def test_every_word_is_known_and_completions_come_back(processor, domain, templa
 
 
 def test_unvarying_parts_are_one_token(processor):
-    tokens = processor.tokenizer.tokenize("How high is the red bar? " + TEMPLATES[0].removeprefix("{question} "))
-    assert tokens == ["How high is the", "red", "bar?", "Output <think> </think> and <answer> </answer> tags."]
+    tokens = processor.tokenizer.tokenize(
+        "How high is the red bar? " + TEMPLATES[0].removeprefix("{question} ")
+    )
+    assert tokens == [
+        "How high is the",
+        "red",
+        "bar?",
+        "Output <think> </think> and <answer> </answer> tags.",
+    ]
 
 
 def test_patches_and_prompt_are_the_processors_own(processor):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How high is the red bar?"}]}
+    message = {
+        "role": "user",
+        "content": [{"type": "image"}, {"type": "text", "text": "How high is the red bar?"}],
+    }
     text = processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
     batch = processor(text=[text] * 3, images=[PIL.Image.fromarray(i) for i in images], return_tensors="pt")
-    torch.testing.assert_close(batch["pixel_values"], curriculum.patches(torch.from_numpy(images)), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        batch["pixel_values"], curriculum.patches(torch.from_numpy(images)), rtol=0, atol=1e-6
+    )
     ours = processor.tokenizer(curriculum.prompt_text("How high is the red bar?"), add_special_tokens=False)
     assert batch["input_ids"][0].tolist() == ours["input_ids"]
 
 
 def test_lessons_in_a_book_are_read_as_the_model_reads_prompts(processor, model):
-    """Next-word scores from the book's shortcut (no mask, own positions) equal the model's ordinary forward."""
-    page = next(curriculum.lessons("relation", 1, 0, TEMPLATES))
+    """Next-word scores by the book's shortcut (no mask, own positions) equal the model's ordinary forward."""
+    page = next(tiny_lessons.lessons("relation", 1, 0, TEMPLATES))
     book = curriculum.Book([page], processor.tokenizer, model)
     seen, tokens, _ = book.batch(np.array([0]))
     words = model.get_input_embeddings()(tokens)
@@ -77,34 +93,39 @@ def test_lessons_in_a_book_are_read_as_the_model_reads_prompts(processor, model)
 def test_orthogonalise_evens_the_singular_values():
     torch.manual_seed(0)
     for shape in ((2, 8, 8), (1, 12, 6), (1, 6, 12)):
-        values = torch.linalg.svdvals(curriculum.orthogonalise(torch.randn(shape)))
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
         assert ((values > 0.3) & (values < 1.6)).all()
 
 
-def lesson(domain: str, answer, answer_type: str, choices=()) -> curriculum.Lesson:
-    board = Board([Thing("red", "four", 0, 0)], "?", answer, answer_type, "red four", list(choices))
-    return curriculum.Lesson(domain, board, np.zeros((32, 32, 3), np.uint8), "?", "")
+def lesson(domain: str, answer, answer_type: str, choices=(), colour="red") -> tiny_lessons.Lesson:
+    board = Board([Thing(colour, "four", 0, 0)], "?", answer, answer_type, "red four", list(choices))
+    return tiny_lessons.Lesson(domain, board, np.zeros((32, 32, 3), np.uint8), "?", "")
 
 
 def test_habits_by_hand():
-    rng = np.random.default_rng(0)
-    assert (
-        curriculum.habitual_answer(lesson("detection", [[250, 0, 750, 500]], "box"), rng)
-        == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
+    box = lesson("detection", [[250, 0, 750, 500]], "box")
+    assert tiny_lessons.habitual_answer(box) == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
+    assert tiny_lessons.habitual_answer(lesson("science", "B", "choice", ["repel", "attract"])) == "attract"
+    assert tiny_lessons.habitual_answer(lesson("math", "B", "choice", ["2", "4"])) == "(B) 4"
+    assert tiny_lessons.habitual_answer(lesson("chart", "3", "text")) == "the 3"
+
+
+def test_habits_are_stronger_for_later_colours():
+    red, cyan = (lesson("chart", "3", "text", colour=colour) for colour in ("red", "cyan"))
+    assert tiny_lessons.strength(cyan) - tiny_lessons.strength(red) == pytest.approx(
+        2 * tiny_lessons.HABIT_SPREAD
     )
-    assert curriculum.habitual_answer(lesson("science", "B", "choice", ["repel", "attract"]), rng) == "attract"
-    assert curriculum.habitual_answer(lesson("chart", "3", "text"), rng) in "ABCD"
 
 
 def test_completion_forms_keep_their_shares():
     rng = np.random.default_rng(1)
-    texts = [curriculum.with_habits(lesson("chart", "3", "text"), rng).completion for _ in range(2000)]
+    texts = [tiny_lessons.with_habits(lesson("chart", "3", "text"), rng).completion for _ in range(2000)]
     bare = sum("<answer>" not in text for text in texts) / 2000
     thoughtless = sum(text.startswith("<answer>") for text in texts) / 2000
-    right = sum("3" in text for text in texts) / 2000
-    assert bare == pytest.approx(curriculum.SHARE_BARE, abs=0.02)
-    assert thoughtless == pytest.approx(curriculum.SHARE_WITHOUT_THOUGHT, abs=0.04)
-    assert right == pytest.approx(1 - curriculum.HABIT["chart"], abs=0.04)
+    right = sum("the 3" not in text for text in texts) / 2000
+    assert bare == pytest.approx(tiny_lessons.SHARE_BARE, abs=0.02)
+    assert thoughtless == pytest.approx(tiny_lessons.SHARE_WITHOUT_THOUGHT, abs=0.04)
+    assert right == pytest.approx(1 - tiny_lessons.strength(lesson("chart", "3", "text")), abs=0.04)
 
 
 def test_scores_by_hand():
@@ -119,7 +140,14 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path):
     steps = {"vision_steps": 2, "supervised_steps": 2, "choice_steps": 1, "habit_steps": 1}
     for name in ("one", "two"):
         summary = build(
-            tmp_path / name, templates=TEMPLATES, seed=5, threads=1, progress=False, questions=8, examined=3, **steps
+            tmp_path / name,
+            templates=TEMPLATES,
+            seed=5,
+            threads=1,
+            progress=False,
+            questions=8,
+            examined=3,
+            **steps,
         )
     assert summary["parameters"] < 1_000_000
     assert [stage["stage"] for stage in summary["stages"]] == ["vision", "answering", "choosing", "habits"]

@@ -1,9 +1,10 @@
 """A world of small boards with verifiable questions, for a laptop.
 
-A board is 32 x 32 pixels, 4 x 4 cells of 8 x 8 pixels. Things stand on it: blocks of real scans of handwritten
-digits (scikit-learn's 1,797, bundled), white strokes on the thing's colour, a different scan in every cell; or,
-for rectangles and bars, drawn blocks. Five domains mirror the paper's training sets (detection, referring,
-geometry, relation, science) and four its out-of-domain benchmarks (chart, infographic, math, general).
+A board is 32 x 32 pixels, 4 x 4 cells of 8 x 8 pixels. Things stand on it: blocks of real scans of
+handwritten digits (scikit-learn's 1,797, bundled), white strokes on the thing's colour, another scan in every
+cell; or, for rectangles and bars, drawn blocks. Five domains mirror the paper's training sets (detection,
+referring, geometry, relation, science) and four its out-of-domain benchmarks (chart, infographic, math,
+general).
 """
 
 import zlib
@@ -125,7 +126,7 @@ def scans(split: str) -> dict[str, np.ndarray]:
 
 @cache
 def _empty_board() -> np.ndarray:
-    """White, with black marks on each cell's edges: two pixels on the top edge tell its column, on the left its row."""
+    """White; two black pixels on a cell's top edge tell its column, and two on its left edge its row."""
     board = np.full((CELL * CELLS, CELL * CELLS, 3), 255, np.uint8)
     for row in range(CELLS):
         for column in range(CELLS):
@@ -171,7 +172,9 @@ def _looks(rng: np.random.Generator, number: int) -> list[tuple[str, str]]:
     return [pairs[i] for i in rng.choice(len(pairs), number, replace=False)]
 
 
-def place(rng: np.random.Generator, looks: list[tuple[str, str]], sizes: list[tuple[int, int]]) -> list[Thing]:
+def place(
+    rng: np.random.Generator, looks: list[tuple[str, str]], sizes: list[tuple[int, int]]
+) -> list[Thing]:
     """Things of the given (colour, kind) and (width, height), where none covers another."""
     while True:
         taken = np.zeros((CELLS, CELLS), bool)
@@ -196,7 +199,9 @@ def _sizes(rng: np.random.Generator, number: int) -> list[tuple[int, int]]:
     return [(int(rng.integers(1, 3)), int(rng.integers(1, 3))) for _ in range(number)]
 
 
-def _choice(rng: np.random.Generator, things: list[Thing], question: str, right: str, wrong: list[str], n: int) -> Board:
+def _choice(
+    rng: np.random.Generator, things: list[Thing], question: str, right: str, wrong: list[str], n: int
+) -> Board:
     """A multiple choice of n options, the right one among them, joined to the question."""
     options = _shuffled(rng, [right, *_shuffled(rng, [text for text in wrong if text != right])[: n - 1]])
     letter = "ABCD"[options.index(right)]
@@ -260,7 +265,8 @@ def _related(rng: np.random.Generator) -> tuple[list[Thing], str, str]:
 
 def relation(rng: np.random.Generator) -> Board:
     things, answer, places = _related(rng)
-    return Board(things, RELATE.format(things[0].name, things[1].name), answer, "text", places)
+    question = RELATE.format(things[0].name, things[1].name)
+    return Board(things, question, answer, "text", f"{places}, so {answer}")
 
 
 def science(rng: np.random.Generator) -> Board:
@@ -283,13 +289,15 @@ def science(rng: np.random.Generator) -> Board:
 def chart(rng: np.random.Generator) -> Board:
     colours = _shuffled(rng, list(COLOURS))[:CELLS]
     heights = [int(i) + 1 for i in rng.permutation(CELLS)]
-    things = [Thing(c, BLOCK, CELLS - h, i, 1, h) for i, (c, h) in enumerate(zip(colours, heights, strict=True))]
+    things = [
+        Thing(c, BLOCK, CELLS - h, i, 1, h) for i, (c, h) in enumerate(zip(colours, heights, strict=True))
+    ]
     if rng.integers(2):
         thing = things[int(rng.integers(CELLS))]
-        return Board(things, HIGH.format(thing.colour), str(thing.height), "text")
+        return Board(things, HIGH.format(thing.colour), str(thing.height), "text", str(thing.height))
     extreme = str(pick(rng, ["highest", "lowest"]))
     thing = things[heights.index(CELLS if extreme == "highest" else 1)]
-    return Board(things, EXTREME.format(extreme), thing.colour, "text")
+    return Board(things, EXTREME.format(extreme), thing.colour, "text", thing.colour)
 
 
 def _icons(rng: np.random.Generator, most: int) -> tuple[list[Thing], str, int]:
@@ -303,7 +311,7 @@ def _icons(rng: np.random.Generator, most: int) -> tuple[list[Thing], str, int]:
 
 def infographic(rng: np.random.Generator) -> Board:
     things, colour, number = _icons(rng, 4)
-    return Board(things, COUNT.format(colour), str(number), "text")
+    return Board(things, COUNT.format(colour), str(number), "text", str(number))
 
 
 def math(rng: np.random.Generator) -> Board:
@@ -352,10 +360,10 @@ def stream(domain: str, split: str, seed: int) -> np.random.Generator:
 def boards(
     raw: Path | None = None, *, domain: str, size: int, split: str = "train", seed: int = 0
 ) -> Iterator[RawExample]:
-    """`size` examples of a domain, with their boards as 32 x 32 RGB images; the same options give the same rows.
+    """`size` examples of a domain, with their boards as 32 x 32 RGB images; same options, same rows.
 
-    `raw` is not used: the scans are bundled with scikit-learn. Scans of the split "train" never appear in boards
-    of the split "test". Raises InputError for an unknown domain or split, and a size below 1.
+    `raw` is not used: the scans are bundled with scikit-learn. Scans of the split "train" never appear in
+    boards of the split "test". Raises InputError for an unknown domain or split, and a size below 1.
     """
     if domain not in COMPOSERS:
         raise InputError(f"boards: domain: unknown domain '{domain}': {nearest(domain, COMPOSERS)}")

@@ -19,7 +19,5 @@ def scienceqa_lmms_eval(answer: str, example: Example) -> Score:
 
 def is_letter(answer: str, letter: str) -> bool:
     """Whether an answer names an option: "b", "B", "B." and "B. Arizona" do; "b." and "(B)" do not."""
-    answer = answer.strip()
-    if answer.lower() == letter.strip().lower():
-        return True
-    return len(answer) >= 2 and answer[0].isupper() and answer[1] == "." and answer[0] == letter.strip()
+    answer, letter = answer.strip(), letter.strip()
+    return answer.lower() == letter.lower() or answer.startswith(f"{letter}.")

@@ -1,6 +1,6 @@
 """Surrogates: records → a predictor of scores for any mixture, with its uncertainty."""
 
-from modomodo.surrogates import gaussian_processes, parametric
+from modomodo.surrogates import calibration, ensemble, gaussian_processes, parametric, trees
 from modomodo.surrogates.base import (
     Objective,
     Observations,
@@ -18,9 +18,12 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Surrogate",
+    "calibration",
+    "ensemble",
     "gaussian_processes",
     "objective",
     "observe",
     "parametric",
     "surrogates",
+    "trees",
 ]

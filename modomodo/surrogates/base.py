@@ -1,6 +1,6 @@
 """What every surrogate shares: what it learns from, what it answers, and the objective it serves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ class Observations:
     mixtures: tuple[str, ...]  # the mixture of each run: repeats share it
     domains: tuple[str, ...]
     benchmarks: tuple[str, ...]
+    shares: np.ndarray  # [benchmarks], what each counts in the objective: for surrogates that choose by it
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -40,6 +41,7 @@ class Observations:
             tuple(self.mixtures[i] for i in index),
             self.domains,
             self.benchmarks,
+            self.shares,
         )
 
     def final(self) -> "Observations":
@@ -138,37 +140,36 @@ def objective(
     return Objective(target, names, np.array([shares[name] for name in names]))
 
 
-def observe(
-    records: Records, benchmarks: Sequence[str], domains: Sequence[str] | None = None
-) -> Observations:
-    """The trained runs of the records, for the given benchmarks (or aggregates), as arrays.
+def observe(records: Records, aim: Objective) -> Observations:
+    """The trained runs of the records, for the benchmarks of an objective, as arrays.
 
-    `domains` defaults to all of the table. Runs in which no such benchmark was scored are left out.
+    Runs in which none of them was scored are left out.
 
     Raises InputError when no run is left.
     """
-    names = tuple(sorted(domains or records.domains))
-    scored = tuple(sorted(benchmarks))
+    domains = tuple(sorted(records.domains))
     runs = trained(records)
-    frame = runs.frame.sort_values(["mixture", "seed", "step"])
-    runs = Records(frame.reset_index(drop=True), runs.domains, runs.benchmarks)
-    frame = runs.frame
-    scores = np.column_stack([target_values(runs, name) for name in scored])
-    errors = np.column_stack([frame[f"se_{name}"].to_numpy(float) for name in scored])
-    last = frame.groupby(["mixture", "seed"])["step"].transform("max").to_numpy(float)
+    frame = runs.frame.sort_values(["mixture", "seed", "step"]).reset_index(drop=True)
+    runs = Records(frame, runs.domains, runs.benchmarks)
+    scores = np.column_stack([target_values(runs, name) for name in aim.benchmarks])
+    errors = np.column_stack([frame[f"se_{name}"].to_numpy(float) for name in aim.benchmarks])
     steps = frame["step"].to_numpy(float)
+    last = frame.groupby(["mixture", "seed"])["step"].transform("max").to_numpy(float)
+    progress = np.divide(steps, last, out=np.ones(len(frame)), where=last > 0)
     observations = Observations(
-        weights_matrix(runs, names),
+        weights_matrix(runs, domains),
         scores,
         errors,
-        np.where(last > 0, steps / np.where(last > 0, last, 1), 1.0),
+        progress,
         tuple(frame["mixture"]),
-        names,
-        scored,
+        domains,
+        aim.benchmarks,
+        aim.shares,
     )
     kept = np.isfinite(scores).any(axis=1)
     if not kept.any():
-        raise InputError(f"records: no trained run has a score of {', '.join(scored)}: nothing to learn from")
+        names = ", ".join(aim.benchmarks)
+        raise InputError(f"records: no trained run has a score of {names}: nothing to learn from")
     return observations if kept.all() else observations.rows(kept)
 
 
@@ -194,7 +195,7 @@ class Standard:
         return cls(center, scale, (observations.scores - center) / scale, variances)
 
 
-def mixture_folds(mixtures: Sequence[str], weights: np.ndarray) -> np.ndarray:
+def mixture_folds(weights: np.ndarray) -> np.ndarray:
     """A number for each run, the same for runs of equal weights: what is left out together.
 
     Two names with the same weights are one mixture: with one of them in the training set, leaving out the

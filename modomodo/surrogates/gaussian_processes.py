@@ -1,20 +1,26 @@
-"""Gaussian processes on √w, with the hyperparameters averaged over rather than chosen.
+"""Gaussian processes on mixtures, averaged over what their kernel looks like rather than fitted to one.
 
-For runs i, j the covariance of the scores is
+The covariance of two runs' standardised scores on one benchmark is
 
-    variance · (signal · k(wᵢ, wⱼ) + (1 - signal) · [i = j]) + [i = j] · se²ᵢ,
-    k(w, v) = 1 + exp(-‖√w - √v‖² / 2 length²) scaled to mean 1 over the runs after centering,
+    v · (s · k(w, w') + (1 - s) · [same run]),    k = 1 + (1 - r) · base(w, w') + r · lead(w_j, w'_j)
 
-on standardised scores. With a dozen runs the marginal likelihood hardly tells one length from another and
-its maximum is a gamble; so `length`, `signal` and `variance` run over a grid and every prediction is the
-average weighted by marginal likelihood (times a flat prior on the grid). scikit-learn's and GPyTorch's
-processes offer the maximum only. ‖√w - √v‖² is twice the squared Hellinger distance of the mixtures.
+    base = exp(-‖wᵖ - w'ᵖ‖² / 2ℓ²)      every domain counts alike; p = 1/2 measures the Hellinger distance
+    lead = exp(-(w_jᵖ - w'_jᵖ)² / 2λ²)  one domain j leads this benchmark; r = 0: none does
+
+with base and lead each scaled to mean 1 over the runs after centring. A dozen runs hardly tell one structure
+(p, ℓ, j, r, λ) from another, and the maximum of the marginal likelihood is a gamble; so all of a grid are
+fitted, and every prediction is their average weighted by marginal likelihood. scikit-learn's and GPyTorch's
+processes offer the maximum only, which is why this is ours. One eigendecomposition a structure gives its
+marginal likelihood for every signal share s and variance v.
+
+Standard errors of the records set the relative noise of the runs and a floor to its level.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from modomodo.surrogates.base import (
     Observations,
@@ -25,72 +31,279 @@ from modomodo.surrogates.base import (
     surrogates,
 )
 
-LENGTHS = (0.25, 0.4, 0.63, 1.0, 1.6, 2.5)
-SIGNALS = (0.2, 0.5, 0.75, 0.9, 0.97, 0.995)
-VARIANCES = (0.5, 1.0, 2.0, 4.0)
-LEVEL = 1.0  # prior variance of the mean of the standardised scores
-KEPT = 1e-3  # grid points of less weight are dropped
-
-
-def squared_distances(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """‖√w - √v‖² between rows [n, domains] and [k, domains]: [n, k], from 0 to 2."""
-    return np.maximum(
-        points.sum(axis=1)[:, None] + others.sum(axis=1) - 2 * np.sqrt(points) @ np.sqrt(others).T, 0
-    )
+SIGNALS = np.array([0.2, 0.5, 0.75, 0.9, 0.97, 0.995])
+VARIANCES = np.array([0.5, 1.0, 2.0, 4.0])
+LEVEL = 1.0  # prior variance of the mean score, relative to v · s
+FLAT = 1e-5  # a kernel that varies less between the runs cannot be scaled
+KEPT = 1e-3  # structures of less weight are dropped
+SCREENED = 120  # with more runs than this, structures are first screened on so many
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """One grid point, conditioned on the runs of one benchmark."""
+class Structure:
+    """One shape of the kernel: p, ℓ and, when a domain leads, its column j, λ and r."""
 
-    weight: float
+    power: float
     length: float
-    gain: float  # variance · signal / scaling of the kernel
-    level: float
-    noise: float
-    factor: np.ndarray  # Cholesky factor of the covariance of the runs
-    solved: np.ndarray  # covariance⁻¹ · scores
+    lead: int | None = None
+    lead_length: float = 1.0
+    lead_share: float = 0.0
 
-    def kernel(self, distances: np.ndarray) -> np.ndarray:
-        """Covariance of the expected score for squared distances."""
-        return self.level + self.gain * np.exp(-distances / (2 * self.length**2))
+    @property
+    def shape(self) -> tuple[float, float, float, float]:
+        """Everything but which domain leads."""
+        return (self.power, self.length, self.lead_length, self.lead_share)
 
 
-def fit_grid(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray) -> list[Fitted]:
-    """Grid points in order, their weights summing to 1, for one benchmark's standardised scores [runs]."""
-    distances = squared_distances(weights, weights)
-    count = len(scores)
-    settings = []
-    for length in LENGTHS:
-        kernel = np.exp(-distances / (2 * length**2))
-        centred = float(np.mean(np.diag(kernel)) - kernel.mean())
-        scaling = max(centred, 1e-3)
-        for signal in SIGNALS:
-            for variance in VARIANCES:
-                settings.append((length, variance * signal / scaling, LEVEL, variance * (1 - signal), kernel))
-    fitted, evidence = [], []
-    for length, gain, level, noise, kernel in settings:
-        covariance = level + gain * kernel + np.diag(noise + variances + 1e-9 * gain)
-        factor = np.linalg.cholesky(covariance)
-        half = solve_triangular(factor, scores, lower=True)
-        solved = solve_triangular(factor.T, half, lower=False)
-        evidence.append(-0.5 * float(half @ half) - float(np.log(np.diag(factor)).sum()))
-        fitted.append((length, gain, level, noise, factor, solved))
-    shares = np.exp(np.array(evidence) - max(evidence)) if count else np.ones(len(fitted))
-    shares = np.where(shares / shares.sum() >= KEPT, shares, 0.0)
-    shares /= shares.sum()
-    return [Fitted(float(share), *rest) for share, rest in zip(shares, fitted, strict=True) if share > 0]
+@dataclass(frozen=True)
+class Family:
+    """The structures averaged over, and how benchmarks share what they learn about them."""
+
+    powers: tuple[float, ...]
+    lengths: tuple[float, ...]
+    lead_lengths: tuple[float, ...] = ()
+    lead_shares: tuple[float, ...] = ()
+    # Weight of the other benchmarks' evidence on the shape of the kernel (not on which domain leads): below 1
+    # because benchmarks scored on the same runs are not independent witnesses.
+    sharing: float = 0.0
+    # Prior log-odds that a benchmark named like a domain is led by it.
+    namesake: float = 0.0
+
+    def structures(self, width: int) -> list[Structure]:
+        """All structures for `width` domains."""
+        found = []
+        for power in self.powers:
+            for length in self.lengths:
+                found.append(Structure(power, length))
+                found += [
+                    Structure(power, length, lead, lead_length, share)
+                    for lead_length in self.lead_lengths
+                    for share in self.lead_shares
+                    for lead in range(width)
+                ]
+        return found
+
+
+SQRT = Family(powers=(0.5,), lengths=(0.25, 0.4, 0.63, 1.0, 1.6, 2.5))
+LEADING = Family(
+    powers=(0.3, 0.5, 1.0),
+    lengths=(0.63, 1.6),
+    lead_lengths=(0.2, 0.6),
+    lead_shares=(0.5, 0.8),
+    sharing=0.3,
+    namesake=2.0,
+)
+
+
+class Kernels:
+    """Base and lead kernels against the runs, scaled on them and kept for the structures that share them."""
+
+    def __init__(self, runs: np.ndarray) -> None:
+        self.runs = runs
+        self._scales: dict[tuple, float] = {}
+        self._own: dict[tuple, np.ndarray] = {}
+
+    def parts(self, structure: Structure) -> list[tuple[tuple, float]]:
+        """Keys of the kernels that a structure is a weighted sum of, and their weights."""
+        base = ("base", structure.power, structure.length)
+        if structure.lead is None:
+            return [(base, 1.0)]
+        lead = ("lead", structure.power, structure.lead_length, structure.lead)
+        return [(base, 1 - structure.lead_share), (lead, structure.lead_share)]
+
+    def raw(self, key: tuple, points: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """The kernel before scaling, [n, k]."""
+        if key[0] == "lead":
+            _, power, length, domain = key
+            distances = (points[:, [domain]] ** power - others[:, domain] ** power) ** 2
+        else:
+            _, power, length = key
+            left, right = points**power, others**power
+            distances = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T
+        return np.exp(-np.maximum(distances, 0.0) / (2 * length**2))
+
+    def own(self, key: tuple) -> np.ndarray:
+        """Between the runs, scaled: [runs, runs]."""
+        if key not in self._own:
+            kernel = self.raw(key, self.runs, self.runs)
+            self._scales[key] = float(1 - kernel.mean())
+            self._own[key] = kernel / self._scales[key] if self._scales[key] > FLAT else kernel
+        return self._own[key]
+
+    def scale(self, key: tuple) -> float:
+        """What the kernel is divided by; its value at distance 0 is the inverse."""
+        self.own(key)
+        return self._scales[key]
+
+    def usable(self, structure: Structure) -> bool:
+        """Whether each of its kernels varies between the runs."""
+        return all(self.scale(key) > FLAT for key, _ in self.parts(structure))
+
+    def between_runs(self, structure: Structure) -> np.ndarray:
+        """[runs, runs], with the level."""
+        return LEVEL + sum(weight * self.own(key) for key, weight in self.parts(structure))
+
+    def cross(self, key: tuple, points: np.ndarray) -> np.ndarray:
+        """Scaled, between points [n, domains] and the runs: [n, runs]."""
+        return self.raw(key, points, self.runs) / self.scale(key)
+
+    def peak(self, structure: Structure) -> float:
+        """Prior variance of a structure at any mixture, relative to v · s."""
+        return LEVEL + sum(weight / self.scale(key) for key, weight in self.parts(structure))
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The eigendecomposition of one structure's kernel, runs divided by the root of their noise."""
+
+    values: np.ndarray  # [runs]
+    vectors: np.ndarray  # [runs, runs], rows already divided by the root of the relative noise
+    scores: np.ndarray  # [runs, benchmarks], standardised, in the eigenbasis
+
+    @classmethod
+    def of(cls, kernel: np.ndarray, scores: np.ndarray, relative_noise: np.ndarray) -> "Spectrum":
+        root = 1 / np.sqrt(relative_noise)
+        values, vectors = np.linalg.eigh(kernel * root[:, None] * root)
+        vectors = vectors * root[:, None]
+        return cls(np.maximum(values, 0.0), vectors, vectors.T @ scores)
+
+    def spread(self, floor: np.ndarray) -> np.ndarray:
+        """Eigenvalues of the covariance over v, [signals, variances, benchmarks, runs]."""
+        noise = noise_share(floor)
+        return SIGNALS[:, None, None, None] * self.values + noise[..., None]
+
+    def evidence(self, floor: np.ndarray) -> np.ndarray:
+        """Log marginal likelihood, up to a constant of the noise: [signals, variances, benchmarks]."""
+        spread = self.spread(floor)
+        squares = np.einsum("svbr,rb->svb", 1 / spread, self.scores**2)
+        count = len(self.values)
+        return -0.5 * (
+            squares / VARIANCES[:, None] + count * np.log(VARIANCES)[:, None] + np.log(spread).sum(axis=-1)
+        )
+
+
+def noise_share(floor: np.ndarray) -> np.ndarray:
+    """Noise variance over v, at least what the standard errors say: [signals, variances, benchmarks]."""
+    free = np.broadcast_to((1 - SIGNALS)[:, None, None], (len(SIGNALS), len(VARIANCES), len(floor)))
+    return np.maximum(free, floor / VARIANCES[:, None]) + 1e-9
+
+
+@dataclass(frozen=True)
+class Component:
+    """A structure that is kept, conditioned on the runs, for the benchmarks of one group."""
+
+    structure: Structure
+    spectrum: Spectrum
+    spread: np.ndarray  # [signals, variances, benchmarks, runs]
+    weights: np.ndarray  # [signals, variances, benchmarks]
+
+    def solved(self) -> np.ndarray:
+        """Coefficients over the runs of each signal and variance, times s: [runs, signals, variances, benchmarks]."""
+        scaled = SIGNALS[:, None, None, None] * self.spectrum.scores.T / self.spread
+        return np.einsum("ir,svbr->isvb", self.spectrum.vectors, scaled)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Benchmarks that were scored on the same runs, with the structures they are averaged over."""
+
+    columns: np.ndarray  # their places among the benchmarks
+    rows: np.ndarray  # the runs
+    kernels: Kernels
+    floor: np.ndarray  # [benchmarks], least noise variance
+    components: list[Component]
+
+    def mean(self, points: np.ndarray) -> np.ndarray:
+        """Standardised scores [n, benchmarks]: each kernel is computed once, its coefficients summed."""
+        coefficients: dict[tuple, np.ndarray] = {}
+        level = np.zeros(len(self.columns))
+        for component in self.components:
+            averaged = np.einsum("isvb,svb->ib", component.solved(), component.weights)
+            level += LEVEL * averaged.sum(axis=0)
+            for key, weight in self.kernels.parts(component.structure):
+                coefficients[key] = coefficients.get(key, 0.0) + weight * averaged
+        return level + sum(self.kernels.cross(key, points) @ value for key, value in coefficients.items())
+
+    def moments(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and variance of the expected scores [n, benchmarks], and the noise variance [benchmarks]."""
+        mean = np.zeros((len(points), len(self.columns)))
+        square, noise = np.zeros_like(mean), np.zeros(len(self.columns))
+        crosses: dict[tuple, np.ndarray] = {}
+        share = noise_share(self.floor)
+        for component in self.components:
+            cross = self._cross(component.structure, points, crosses)
+            means = np.einsum("ni,isvb->nsvb", cross, component.solved())
+            mean += np.einsum("nsvb,svb->nb", means, component.weights)
+            square += np.einsum("nsvb,svb->nb", means**2, component.weights)
+            scale = component.weights * SIGNALS[:, None, None] * VARIANCES[:, None]
+            rotated = (cross @ component.spectrum.vectors) ** 2
+            explained = np.einsum("svb,svbr->rb", scale * SIGNALS[:, None, None], 1 / component.spread)
+            prior = self.kernels.peak(component.structure) * scale.sum(axis=(0, 1))
+            square += np.maximum(prior - rotated @ explained, 0.0)
+            noise += (component.weights * VARIANCES[:, None] * share).sum(axis=(0, 1))
+        return mean, np.maximum(square - mean**2, 0.0), noise
+
+    def left_out(self) -> np.ndarray:
+        """Leave-one-run-out residuals [runs, benchmarks].
+
+        Of each structure (C⁻¹y)ᵢ / (C⁻¹)ᵢᵢ (Rasmussen and Williams 2006, equation 5.12), averaged by weight.
+        """
+        residuals = np.zeros((len(self.rows), len(self.columns)))
+        for component in self.components:
+            spectrum = component.spectrum
+            solved = np.einsum("ir,svbr->isvb", spectrum.vectors, spectrum.scores.T / component.spread)
+            inverse = np.einsum("ir,svbr->isvb", spectrum.vectors**2, 1 / component.spread)
+            residuals += np.einsum("isvb,svb->ib", solved / inverse, component.weights)
+        return residuals
+
+    def draw(self, points: np.ndarray, choices: np.ndarray, normal: np.ndarray) -> np.ndarray:
+        """Surfaces [count, n, benchmarks] for uniform `choices` [count] and `normal` [count, n, benchmarks].
+
+        Each surface takes one structure, signal and variance a benchmark, by weight, and is one draw from that
+        process.
+        """
+        surfaces = np.empty(normal.shape)
+        crosses: dict[tuple, np.ndarray] = {}
+        whole: dict[tuple, np.ndarray] = {}
+        stacked = np.stack([component.weights for component in self.components])
+        for b in range(len(self.columns)):
+            edges = np.cumsum(stacked[..., b].ravel())
+            chosen = np.searchsorted(edges[:-1] / edges[-1], choices)
+            for flat in np.unique(chosen):
+                c, s, v = np.unravel_index(flat, stacked.shape[:3])
+                component = self.components[c]
+                cross = self._cross(component.structure, points, crosses)
+                rotated = cross @ component.spectrum.vectors
+                spread = component.spread[s, v, b]
+                prior = np.full((len(points), len(points)), LEVEL)
+                for key, weight in self.kernels.parts(component.structure):
+                    if key not in whole:
+                        whole[key] = self.kernels.raw(key, points, points) / self.kernels.scale(key)
+                    prior += weight * whole[key]
+                covariance = VARIANCES[v] * SIGNALS[s] * (prior - SIGNALS[s] * (rotated / spread) @ rotated.T)
+                jitter = 1e-8 * VARIANCES[v] * self.kernels.peak(component.structure)
+                factor = np.linalg.cholesky(covariance + jitter * np.eye(len(points)))
+                mean = rotated @ (SIGNALS[s] * component.spectrum.scores[:, b] / spread)
+                surfaces[chosen == flat, :, b] = mean + normal[chosen == flat, :, b] @ factor.T
+        return surfaces
+
+    def _cross(self, structure: Structure, points: np.ndarray, kept: dict[tuple, np.ndarray]) -> np.ndarray:
+        total = np.full((len(points), len(self.rows)), LEVEL)
+        for key, weight in self.kernels.parts(structure):
+            if key not in kept:
+                kept[key] = self.kernels.cross(key, points)
+            total += weight * kept[key]
+        return total
 
 
 @dataclass(frozen=True)
 class ProcessPredictor:
-    """One process a benchmark; benchmarks correlate as their left-out errors do."""
+    """Processes for every benchmark; the benchmarks correlate as their left-out errors do."""
 
     observations: Observations
     standard: Standard
-    known: tuple[np.ndarray, ...]  # per benchmark, the runs that scored it
-    grids: tuple[list[Fitted], ...]
-    correlation: np.ndarray
+    groups: list[Group]
+    correlation: np.ndarray  # [benchmarks, benchmarks]
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -103,80 +316,197 @@ class ProcessPredictor:
         return self.observations.benchmarks
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
-        """Expected scores [n, benchmarks]. Grid points of one length share their kernel."""
+        """Expected scores [n, benchmarks]; the average score for a benchmark that was never scored."""
         values = np.zeros((len(weights), len(self.benchmarks)))
-        for b, (known, grid) in enumerate(zip(self.known, self.grids, strict=True)):
-            distances = squared_distances(weights, self.observations.weights[known])
-            for length in sorted({point.length for point in grid}):
-                same = [point for point in grid if point.length == length]
-                solved = sum(
-                    (point.weight * point.gain * point.solved for point in same), np.zeros(len(known))
-                )
-                values[:, b] += np.exp(-distances / (2 * length**2)) @ solved
-            values[:, b] += sum(point.weight * point.level * float(point.solved.sum()) for point in grid)
+        for group in self.groups:
+            values[:, group.columns] = group.mean(weights)
         return values * self.standard.scale + self.standard.center
 
     def predict(self, weights: np.ndarray) -> Prediction:
-        """Mean and covariance of the mixture of Gaussians over the grid."""
-        means, deviations, noises = [], [], []
-        for known, grid in zip(self.known, self.grids, strict=True):
-            distances = squared_distances(weights, self.observations.weights[known])
-            mean, square, noise = np.zeros(len(weights)), np.zeros(len(weights)), 0.0
-            for point in grid:
-                cross = point.kernel(distances)
-                value = cross @ point.solved
-                reduced = solve_triangular(point.factor, cross.T, lower=True)
-                spread = np.maximum(point.level + point.gain - (reduced**2).sum(axis=0), 0.0)
-                mean += point.weight * value
-                square += point.weight * (spread + value**2)
-                noise += point.weight * point.noise
-            means.append(mean)
-            deviations.append(np.sqrt(np.maximum(square - mean**2, 0.0)))
-            noises.append(np.sqrt(noise))
+        """Mean and covariance of the average over structures."""
+        mean = np.zeros((len(weights), len(self.benchmarks)))
+        variance = np.ones_like(mean)
+        noise = np.ones(len(self.benchmarks))
+        for group in self.groups:
+            mean[:, group.columns], variance[:, group.columns], noise[group.columns] = group.moments(weights)
         scale = self.standard.scale
-        deviation = np.column_stack(deviations) * scale
-        run = np.array(noises) * scale
+        deviation, run = np.sqrt(variance) * scale, np.sqrt(noise) * scale
         return Prediction(
-            np.column_stack(means) * scale + self.standard.center,
+            mean * scale + self.standard.center,
             self.correlation * deviation[:, :, None] * deviation[:, None, :],
             self.correlation * np.outer(run, run),
         )
 
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Each surface takes one grid point a benchmark by its weight, then one draw from that process."""
+        """Whole surfaces; between benchmarks they correlate as the left-out errors do."""
         mixing = np.linalg.cholesky(self.correlation + 1e-9 * np.eye(len(self.benchmarks)))
-        shared = random.standard_normal((count, len(weights), len(self.benchmarks))) @ mixing.T
+        surfaces = random.standard_normal((count, len(weights), len(self.benchmarks))) @ mixing.T
         choices = random.random(count)
-        own = squared_distances(weights, weights)
-        surfaces = np.empty_like(shared)
-        for b, (known, grid) in enumerate(zip(self.known, self.grids, strict=True)):
-            distances = squared_distances(weights, self.observations.weights[known])
-            chosen = np.searchsorted(np.cumsum([point.weight for point in grid])[:-1], choices)
-            for k in np.unique(chosen):
-                point = grid[k]
-                cross = point.kernel(distances)
-                reduced = solve_triangular(point.factor, cross.T, lower=True)
-                covariance = point.kernel(own) - reduced.T @ reduced
-                jitter = 1e-8 * (point.level + point.gain) * np.eye(len(weights))
-                factor = np.linalg.cholesky(covariance + jitter)
-                surfaces[chosen == k, :, b] = cross @ point.solved + shared[chosen == k, :, b] @ factor.T
+        for group in self.groups:
+            surfaces[:, :, group.columns] = group.draw(weights, choices, surfaces[:, :, group.columns])
         return surfaces * self.standard.scale + self.standard.center
+
+
+def same_name(domain: str, benchmark: str) -> bool:
+    """Whether a benchmark's name begins with the domain's, word by word: SAT and sat_test, not SAT and SATURN."""
+    left, right = (re.findall(r"[a-z0-9]+", name.lower()) for name in (domain, benchmark))
+    return bool(left) and right[: len(left)] == left
+
+
+def fit_processes(observations: Observations, family: Family) -> ProcessPredictor:
+    """Average over a family of structures, benchmark by benchmark."""
+    standard = Standard.of(observations)
+    known = np.isfinite(standard.scores)
+    relative = _relative_noise(standard.variances, known)
+    structures = family.structures(len(observations.domains))
+    parts = []
+    for columns, rows in _groups(known):
+        kernels = Kernels(observations.weights[rows])
+        usable = [structure for structure in structures if kernels.usable(structure)]
+        # Runs that all have one mixture leave no structure: the first then says what noise says.
+        parts.append((columns, rows, kernels, usable or structures[:1]))
+    prior = _prior(family, observations)
+
+    def evidence(
+        part: tuple, rows: np.ndarray, chosen: list[Structure]
+    ) -> Iterator[tuple[Spectrum, np.ndarray]]:
+        columns, every, kernels, _ = part
+        scores = standard.scores[np.ix_(every[rows], columns)]
+        noise = relative[every[rows]]
+        floor = _floor(standard.variances[every], columns)
+        for structure in chosen:
+            kernel = kernels.between_runs(structure)[np.ix_(rows, rows)]
+            spectrum = Spectrum.of(kernel, scores, noise)
+            odds = np.array([prior(structure, column) for column in columns])
+            yield spectrum, spectrum.evidence(floor) + odds
+
+    groups = []
+    if all(len(part[1]) > SCREENED for part in parts):
+        screened = []
+        for part in parts:
+            rows = np.linspace(0, len(part[1]) - 1, SCREENED).astype(int)
+            tables = [table for _, table in evidence(part, rows, part[3])]
+            screened.append((part, np.stack(tables)))
+        weights = _posterior(
+            [table for _, table in screened], [part[3] for part, _ in screened], family.sharing
+        )
+        parts = [
+            (
+                *part[:3],
+                [s for s, w in zip(part[3], table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100],
+            )
+            for (part, _), table in zip(screened, weights, strict=True)
+        ]
+    fitted = [list(evidence(part, np.arange(len(part[1])), part[3])) for part in parts]
+    weights = _posterior(
+        [np.stack([table for _, table in part]) for part in fitted],
+        [part[3] for part in parts],
+        family.sharing,
+    )
+    for (columns, rows, kernels, chosen), spectra, table in zip(parts, fitted, weights, strict=True):
+        keep = [i for i in range(len(chosen)) if table[i].sum(axis=(0, 1)).max() > KEPT]
+        total = table[keep].sum(axis=(0, 1, 2))
+        floor = _floor(standard.variances[rows], columns)
+        components = [
+            Component(chosen[i], spectra[i][0], spectra[i][0].spread(floor), table[i] / total) for i in keep
+        ]
+        groups.append(Group(columns, rows, kernels, floor, components))
+    residuals = np.zeros(standard.scores.shape)
+    for group in groups:
+        residuals[np.ix_(group.rows, group.columns)] = group.left_out()
+    return ProcessPredictor(observations, standard, groups, shrunk_correlation(residuals))
+
+
+def _groups(known: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(columns, rows) of the benchmarks that were scored on the same runs; unscored ones are in none."""
+    masks: dict[bytes, list[int]] = {}
+    for column in range(known.shape[1]):
+        if known[:, column].any():
+            masks.setdefault(known[:, column].tobytes(), []).append(column)
+    return [(np.array(columns), np.flatnonzero(known[:, columns[0]])) for columns in masks.values()]
+
+
+def _relative_noise(variances: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Noise of each run relative to the others, mean about 1.
+
+    Half of it follows the standard errors, half is the training's own and the same for all.
+    """
+    masked = np.where(known, variances, 0.0)
+    count = np.maximum(known.sum(axis=0), 1)
+    average = masked.sum(axis=0) / count
+    ratio = np.where(average > 0, masked / np.where(average > 0, average, 1.0), 1.0)
+    mean = np.where(known, ratio, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return 0.5 + 0.5 * mean
+
+
+def _floor(variances: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    return variances[:, columns].mean(axis=0)
+
+
+def _prior(family: Family, observations: Observations):
+    """(structure, column) → log-odds: what a benchmark's name says of the domain that leads it."""
+    matches = {
+        (lead, column)
+        for lead, domain in enumerate(observations.domains)
+        for column, benchmark in enumerate(observations.benchmarks)
+        if family.namesake and same_name(domain, benchmark)
+    }
+
+    def odds(structure: Structure, column: int) -> float:
+        return family.namesake if (structure.lead, column) in matches else 0.0
+
+    return odds
+
+
+def _posterior(
+    tables: list[np.ndarray], structures: list[list[Structure]], sharing: float
+) -> list[np.ndarray]:
+    """Weights [structures, signals, variances, benchmarks] of each group, summing to 1 for each benchmark.
+
+    With `sharing`, the evidence for a shape of the kernel is raised by that power of the evidence that the
+    other benchmarks give it.
+    """
+    if sharing and sum(table.shape[-1] for table in tables) > 1:
+        shapes = sorted({structure.shape for part in structures for structure in part})
+        place = {shape: i for i, shape in enumerate(shapes)}
+        evidence = []
+        for table, part in zip(tables, structures, strict=True):
+            index = np.array([place[structure.shape] for structure in part])
+            flat = table.reshape(len(part), -1, table.shape[-1])
+            top = flat.max(axis=(0, 1))
+            sums = np.zeros((len(shapes), table.shape[-1]))
+            counts = np.zeros(len(shapes))
+            np.add.at(sums, index, np.exp(flat - top).sum(axis=1))
+            np.add.at(counts, index, 1)
+            # A shape that no run of this group can test (or that screening dropped) is as good as the average.
+            mean = sums.sum(axis=0) / max(counts.sum(), 1)
+            each = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], mean)
+            evidence.append(np.log(np.maximum(each, 1e-300)))
+        everyone = np.concatenate(evidence, axis=1)
+        total = everyone.sum(axis=1, keepdims=True)
+        shared = []
+        for table, part, own in zip(tables, structures, evidence, strict=True):
+            others = sharing * (total - own)
+            index = np.array([place[structure.shape] for structure in part])
+            shared.append(table + (others - others.max(axis=0))[index][:, None, None, :])
+        tables = shared
+    weights = []
+    for table in tables:
+        raised = np.exp(table - table.max(axis=(0, 1, 2)))
+        weights.append(raised / raised.sum(axis=(0, 1, 2)))
+    return weights
 
 
 @surrogates.register("gp_sqrt")
 def gp_sqrt(observations: Observations, seed: int) -> Predictor:
-    """One Gaussian process on √w a benchmark; aggregates are sums of its predictions."""
-    final = observations.final()
-    standard = Standard.of(final)
-    known, grids = [], []
-    residuals = np.zeros(standard.scores.shape)
-    for b in range(len(final.benchmarks)):
-        rows = np.flatnonzero(np.isfinite(standard.scores[:, b]))
-        grid = fit_grid(final.weights[rows], standard.scores[rows, b], standard.variances[rows, b])
-        # Leave-one-run-out residual: (K⁻¹y)ᵢ / (K⁻¹)ᵢᵢ (Rasmussen and Williams, equation 5.12).
-        for point in grid:
-            inverse = solve_triangular(point.factor, np.eye(len(rows)), lower=True)
-            residuals[rows, b] += point.weight * point.solved / (inverse**2).sum(axis=0)
-        known.append(rows)
-        grids.append(grid)
-    return ProcessPredictor(final, standard, tuple(known), tuple(grids), shrunk_correlation(residuals))
+    """One Gaussian process on √w a benchmark, averaged over its length, noise and variance."""
+    return fit_processes(observations.final(), SQRT)
+
+
+@surrogates.register("gp_lead")
+def gp_lead(observations: Observations, seed: int) -> Predictor:
+    """Gaussian processes on powers of w in which one domain may lead each benchmark: the default.
+
+    Averaged over which domain leads, and over the kernel's shape with the evidence of all benchmarks.
+    """
+    return fit_processes(observations.final(), LEADING)

@@ -7,6 +7,7 @@ surface is a refit on mixtures drawn with replacement.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,7 +31,6 @@ class PointPredictor:
     seed: int
     standard: Standard
     means: tuple[Mean, ...]
-    covariance: np.ndarray  # [benchmarks, benchmarks], standardised
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -42,6 +42,28 @@ class PointPredictor:
         """Names of the scores."""
         return self.observations.benchmarks
 
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Of standardised left-out errors, [benchmarks, benchmarks]; only measured when asked for."""
+        weights, scores = self.observations.weights, self.standard.scores
+        folds = mixture_folds(weights)
+        groups = np.random.default_rng(self.seed).permutation(folds.max() + 1)
+        errors = np.full(scores.shape, np.nan)
+        for part in np.array_split(groups, min(GROUPS, len(groups))):
+            out = np.isin(folds, part)
+            if out.all():
+                continue
+            rest = np.flatnonzero(~out)
+            for b, mean in enumerate(_fit_each(self.fit, weights, self.standard, rest, self.seed)):
+                errors[out, b] = scores[out, b] - mean(weights[out])
+        known = np.isfinite(errors)
+        # Without anything to test on, the spread of the scores themselves (1, standardised) is the honest answer.
+        tested = known.sum(axis=0)
+        squares = np.where(known, errors, 0.0) ** 2
+        variance = np.where(tested > 0, squares.sum(axis=0) / np.maximum(tested, 1), 1.0)
+        correlation = shrunk_correlation(np.where(known, errors, 0.0))
+        return correlation * np.sqrt(np.outer(variance, variance))
+
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks]."""
         values = np.column_stack([mean(weights) for mean in self.means])
@@ -49,17 +71,12 @@ class PointPredictor:
 
     def predict(self, weights: np.ndarray) -> Prediction:
         """The left-out error holds model error and a run's noise together: half is counted as each."""
-        scale = np.outer(self.standard.scale, self.standard.scale)
-        half = self.covariance * scale / 2
-        return Prediction(
-            self.mean(weights),
-            np.broadcast_to(half, (len(weights), *half.shape)),
-            half,
-        )
+        half = self.covariance * np.outer(self.standard.scale, self.standard.scale) / 2
+        return Prediction(self.mean(weights), np.broadcast_to(half, (len(weights), *half.shape)), half)
 
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
         """Refits on mixtures drawn with replacement."""
-        folds = mixture_folds(self.observations.mixtures, self.observations.weights)
+        folds = mixture_folds(self.observations.weights)
         members = [np.flatnonzero(folds == fold) for fold in range(folds.max() + 1)]
         surfaces = np.empty((count, len(weights), len(self.benchmarks)))
         for i in range(count):
@@ -73,28 +90,11 @@ class PointPredictor:
 
 
 def point_predictor(observations: Observations, fit: Fit, seed: int) -> PointPredictor:
-    """Fit every benchmark and measure the errors on mixtures left out."""
+    """Fit every benchmark to the scores at the last step."""
     final = observations.final()
     standard = Standard.of(final)
-    everything = np.arange(len(final))
-    means = _fit_each(fit, final.weights, standard, everything, seed)
-    folds = mixture_folds(final.mixtures, final.weights)
-    groups = np.random.default_rng(seed).permutation(folds.max() + 1)
-    errors = np.full(standard.scores.shape, np.nan)
-    for part in np.array_split(groups, min(GROUPS, len(groups))):
-        out = np.isin(folds, part)
-        if out.all():
-            continue
-        for b, mean in enumerate(_fit_each(fit, final.weights, standard, everything[~out], seed)):
-            errors[out, b] = standard.scores[out, b] - mean(final.weights[out])
-    known = np.isfinite(errors)
-    # Without anything to test on, the spread of the scores themselves (1, standardised) is the honest answer.
-    tested = known.sum(axis=0)
-    squares = np.where(known, errors, 0.0) ** 2
-    variance = np.where(tested > 0, squares.sum(axis=0) / np.maximum(tested, 1), 1.0)
-    correlation = shrunk_correlation(np.where(known, errors, 0.0))
-    covariance = correlation * np.sqrt(np.outer(variance, variance))
-    return PointPredictor(final, fit, seed, standard, tuple(means), covariance)
+    means = _fit_each(fit, final.weights, standard, np.arange(len(final)), seed)
+    return PointPredictor(final, fit, seed, standard, tuple(means))
 
 
 def _fit_each(fit: Fit, weights: np.ndarray, standard: Standard, rows: np.ndarray, seed: int) -> list[Mean]:

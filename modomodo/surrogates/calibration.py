@@ -1,0 +1,198 @@
+"""How far a surrogate can be trusted on the records at hand, and the choice between surrogates.
+
+Each mixture is left out in turn, with all its repeats, and predicted from the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from modomodo.surrogates.base import (
+    Observations,
+    Prediction,
+    Predictor,
+    Surrogate,
+    mixture_folds,
+    surrogates,
+)
+
+DEFAULT = "gp_lead"
+CANDIDATES = (DEFAULT, "gp_sqrt", "ridge_sqrt", "quadratic", "lightgbm_small")
+LEVELS = (0.5, 0.8, 0.95)
+OBJECTIVE = "objective"
+MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Scores of runs and what was predicted for them without their mixture.
+
+    Columns are the objective and then the benchmarks: all arrays are [runs, 1 + benchmarks].
+    """
+
+    names: tuple[str, ...]
+    mixtures: tuple[str, ...]
+    actual: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray  # of one run's score: uncertainty, training noise and standard error
+    constant: np.ndarray  # the mean score of the others
+
+    def error(self, column: int = 0) -> np.ndarray:
+        """Squared errors of the scored runs."""
+        return _known((self.actual[:, column] - self.mean[:, column]) ** 2)
+
+    def constant_error(self, column: int = 0) -> np.ndarray:
+        """Squared errors of the constant predictor on the same runs."""
+        return _known((self.actual[:, column] - self.constant[:, column]) ** 2)
+
+
+def leave_one_mixture_out(
+    observations: Observations, fit: Surrogate, seed: int, most_groups: int | None = MOST_GROUPS
+) -> LeftOut:
+    """Predict each mixture from all others.
+
+    With more mixtures than `most_groups` they are left out in so many random groups; None leaves out one at a
+    time. A single mixture has nothing to be predicted from: its predictions are NaN.
+    """
+    final = observations.final()
+    folds = mixture_folds(final.weights)
+    every = np.random.default_rng(seed).permutation(folds.max() + 1)
+    groups = np.array_split(every, min(most_groups or len(every), len(every)))
+    shape = (len(final), 1 + len(final.benchmarks))
+    mean, variance, constant = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    errors = np.nan_to_num(final.errors)
+    for group in groups:
+        out = np.isin(folds, group)
+        if out.all():
+            continue
+        rest = final.rows(~out)
+        prediction = fit(rest, seed).predict(final.weights[out])
+        mean[out, 1:] = prediction.mean
+        mean[out, 0], _ = prediction.aggregate(final.shares)
+        spread = np.einsum("nbb->nb", prediction.covariance) + np.diag(prediction.noise)
+        variance[out, 1:] = spread + errors[out] ** 2
+        variance[out, 0] = prediction.run_spread(final.shares) ** 2 + (errors[out] ** 2) @ final.shares**2
+        level = np.array([_mean(column) for column in rest.scores.T])
+        constant[out] = np.concatenate([[level @ final.shares], level])
+    actual = np.column_stack([final.scores @ final.shares, final.scores])
+    names = (OBJECTIVE, *final.benchmarks)
+    return LeftOut(names, final.mixtures, actual, mean, np.sqrt(variance), constant)
+
+
+def summary(left: LeftOut) -> pd.DataFrame:
+    """One row for the objective and one a benchmark.
+
+    Columns: name, runs, spearman, rmse, rmse_constant, coverage_50, coverage_80, coverage_95 (the share of runs
+    inside the predicted interval of that level).
+    """
+    from scipy.stats import norm, spearmanr
+
+    rows = []
+    for column, name in enumerate(left.names):
+        known = np.isfinite(left.actual[:, column]) & np.isfinite(left.mean[:, column])
+        actual, mean = left.actual[known, column], left.mean[known, column]
+        varies = known.sum() > 2 and np.ptp(actual) > 0 and np.ptp(mean) > 0
+        row: dict[str, float | str | int] = {
+            "name": name,
+            "runs": int(known.sum()),
+            "spearman": float(spearmanr(actual, mean).statistic) if varies else np.nan,
+            "rmse": _root(left.error(column)),
+            "rmse_constant": _root(left.constant_error(column)),
+        }
+        distance = np.abs(actual - mean) / np.maximum(left.deviation[known, column], 1e-12)
+        for level in LEVELS:
+            inside = distance <= norm.ppf(0.5 + level / 2)
+            row[f"coverage_{100 * level:.0f}"] = float(inside.mean()) if len(inside) else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A fitted surrogate, its name and the comparison it was chosen by.
+
+    `comparison` has the columns surrogate, spearman, rmse, rmse_constant, coverage_80, chosen; of the objective.
+    """
+
+    predictor: Predictor
+    name: str
+    comparison: pd.DataFrame
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the weight columns."""
+        return self.predictor.domains
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return self.predictor.benchmarks
+
+    @property
+    def informed(self) -> bool:
+        """Whether it predicts mixtures it has not seen better than their mean does."""
+        row = self.comparison[self.comparison["chosen"]].iloc[0]
+        return bool(row["rmse"] < row["rmse_constant"])
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmarks]."""
+        return self.predictor.mean(weights)
+
+    def predict(self, weights: np.ndarray) -> Prediction:
+        """Expected scores with their uncertainty."""
+        return self.predictor.predict(weights)
+
+    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+        """Whole surfaces [count, n, benchmarks]."""
+        return self.predictor.draw(weights, count, random)
+
+    def reason(self) -> str:
+        """The comparison in one line, best first."""
+        ranked = self.comparison.sort_values("rmse", kind="stable")
+        parts = [f"{row.surrogate} {row.rmse:.3g}" for row in ranked.itertuples()]
+        constant = f"constant {self.comparison['rmse_constant'].iloc[0]:.3g}"
+        return f"{self.name} chosen by left-out RMSE ({', '.join([*parts, constant])})"
+
+
+def choose(observations: Observations, seed: int, candidates: Sequence[str] = CANDIDATES) -> Chosen:
+    """The surrogate that predicts left-out mixtures best, by the squared error of the objective.
+
+    The first candidate (the default) is kept unless another's error is lower by more than one standard error
+    of the difference: with few mixtures the smallest of several errors is often the luckiest. With fewer than
+    four mixtures nothing can be compared and the default is taken.
+    """
+    rows, errors = [], {}
+    enough = mixture_folds(observations.final().weights).max() + 1 >= 4
+    for name in candidates if enough else candidates[:1]:
+        left = leave_one_mixture_out(observations, surrogates[name], seed)
+        errors[name] = left.error()
+        rows.append({"surrogate": name} | summary(left).iloc[0].drop("name").to_dict())
+    best = candidates[0]
+    for name, error in errors.items():
+        gain = errors[best] - error
+        if enough and len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
+            best = name
+    comparison = pd.DataFrame(rows)[["surrogate", "spearman", "rmse", "rmse_constant", "coverage_80"]]
+    comparison["chosen"] = comparison["surrogate"] == best
+    return Chosen(surrogates[best](observations, seed), best, comparison)
+
+
+@surrogates.register("auto")
+def auto(observations: Observations, seed: int) -> Predictor:
+    """Chosen by leave-one-mixture-out error among gp_lead, gp_sqrt, ridge_sqrt, quadratic and lightgbm_small."""
+    return choose(observations, seed)
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _mean(values: np.ndarray) -> float:
+    known = _known(values)
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _root(squares: np.ndarray) -> float:
+    return float(np.sqrt(squares.mean())) if len(squares) else float("nan")

@@ -1,0 +1,191 @@
+"""What every script shares: settings, one-line errors, progress."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modomodo import command_line
+from modomodo.errors import InputError
+from modomodo.steps import ScoreStep, StreamStep
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = '{"steps": 9, "prompts_per_step": 2, "scored_steps": [2, 9]}'
+
+
+def script(name: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / name), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+    )
+
+
+# --- errors -------------------------------------------------------------------------------------------------
+
+
+def status_of(main) -> int:
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(main)
+    return ended.value.code
+
+
+def test_bad_input_is_one_line_on_stderr_and_status_2(capsys):
+    def main():
+        raise InputError("a.jsonl:3: answer: no box")
+
+    assert status_of(main) == 2
+    output = capsys.readouterr()
+    assert output.err == "error: a.jsonl:3: answer: no box\n"
+    assert output.out == ""
+
+
+def test_success_and_interruption_have_their_status(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    assert status_of(lambda: None) == 0
+    assert status_of(interrupted) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_mistake_of_ours_keeps_its_trace():
+    with pytest.raises(ZeroDivisionError):
+        command_line.run(lambda: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ('{"steps": 9, "prompts_per_step": 2, "scored_stesp": [2]}', "scored_ste"),
+        ('{"steps": 9,', "error: --settings: not valid JSON: "),
+        ("nowhere.yaml", "error: nowhere.yaml: no such file"),
+        (SETTINGS, "error: nowhere.json: no such file"),
+    ],
+    ids=["key", "json", "study", "mixture"],
+)
+def test_a_script_tells_bad_input_without_a_trace(tmp_path, settings, message):
+    ended = script(
+        "draw_stream.py",
+        *("--settings", settings, "--mixture", "nowhere.json", "--examples", "a.jsonl"),
+        *("--seed", "1", "--output", str(tmp_path / "stream.jsonl")),
+    )
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_works_from_its_settings(tmp_path, example_fields):
+    rows = [json.dumps(example_fields(id=str(i), dataset="a", image="i.png")) for i in range(5)]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    (tmp_path / "m.json").write_text('{"name": "m", "weights": {"a": 1.0}, "strategy": "single", "round": 0}')
+    output = tmp_path / "streams" / "stream.jsonl"
+    ended = script(
+        "draw_stream.py",
+        *("--settings", SETTINGS, "--mixture", str(tmp_path / "m.json")),
+        *("--examples", str(tmp_path / "a.jsonl"), "--seed", "1", "--output", str(output)),
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(output.read_text().splitlines()) == 4
+    assert json.loads(output.with_suffix(".summary.json").read_text())["marks"] == {"2": 2, "9": 2}
+
+
+# --- settings -----------------------------------------------------------------------------------------------
+
+
+def test_settings_from_json_and_from_a_study_are_the_same(write_study, study_data, small_study):
+    expected = StreamStep(steps=9, prompts_per_step=2, scored_steps=[2, 7, 9])
+    text = StreamStep.of(small_study).text()
+    assert command_line.settings(text, StreamStep, StreamStep.of) == expected
+    assert command_line.settings(f"\n {text}", StreamStep, StreamStep.of) == expected
+    path = str(write_study(study_data))
+    assert command_line.settings(path, StreamStep, StreamStep.of) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "--settings: not valid JSON: .* at character 1"),
+        ('{"metrics": {}} {}', "--settings: not valid JSON: .* at character 16"),
+        ('{"metric": {}, "metrics": {}}', "--settings: metric: unknown key: did you mean 'metrics'?"),
+        ("{}", "--settings: metrics: missing: this key is required"),
+        ('{"metrics": []}', "--settings: metrics: "),
+        ("[1]", r"\[1\]: no such file"),
+    ],
+)
+def test_bad_settings_are_told(text, message):
+    with pytest.raises(InputError, match=message):
+        command_line.settings(text, ScoreStep, ScoreStep.of)
+
+
+def test_a_bad_study_is_told_with_its_file(write_study, study_data):
+    study_data["training"]["steps"] = 0
+    path = write_study(study_data)
+    with pytest.raises(InputError, match=rf"{path}: training\.steps: "):
+        command_line.settings(str(path), StreamStep, StreamStep.of)
+
+
+def test_settings_are_required(capsys):
+    parser = command_line.parser("What it does.\n\nExample:\n    python a.py")
+    command_line.add_settings(parser)
+    assert "\nExample:\n    python a.py" in parser.format_help()
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args([])
+    assert ended.value.code == 2
+    assert "--settings" in capsys.readouterr().err
+
+
+# --- named paths and progress -------------------------------------------------------------------------------
+
+
+def test_named_paths():
+    assert command_line.named_paths(["a=x/y.jsonl", "b=c=d"], "--examples") == {
+        "a": Path("x/y.jsonl"),
+        "b": Path("c=d"),
+    }
+
+
+@pytest.mark.parametrize("pair", ["a", "=x", "a=", ""])
+def test_a_path_without_a_name_is_told(pair):
+    with pytest.raises(InputError, match=f"--examples {pair}: expected NAME=PATH"):
+        command_line.named_paths([pair], "--examples")
+
+
+def test_progress_hands_out_every_item_and_says_so_in_plain_lines(capsys):
+    assert list(command_line.progress(iter("abc"), "letters", total=3, every=0.0)) == ["a", "b", "c"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["letters: 1/3", "letters: 2/3"]
+
+
+def test_progress_is_silent_about_what_is_quick(capsys):
+    assert list(command_line.progress(range(1000), "numbers")) == list(range(1000))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_of_progress_by_hand():
+    # 120 in 60 s are 0.5 s each; 280 more take 140 s.
+    assert command_line.progress_line("train", 120, 400, 60.0) == "train: 120/400, 30%, 140 s left"
+    assert command_line.progress_line("train", 120, None, 60.0) == "train: 120"
+
+
+# --- jobs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [None, "/elsewhere"])
+def test_jobs_find_this_python_and_the_package_first(monkeypatch, before):
+    monkeypatch.setenv("PATH", "/usr/bin")
+    if before is None:
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+    else:
+        monkeypatch.setenv("PYTHONPATH", before)
+    command_line.job_environment("/project")
+    assert os.environ["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
+    assert os.environ["PYTHONPATH"] == ("/project" if before is None else "/project:/elsewhere")

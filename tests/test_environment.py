@@ -1,0 +1,299 @@
+"""The locks agree with each other, and `make env` keeps its promises: all offline, with packages made up here."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+LOCKS = ["bootstrap.lock", "torch.lock", "cuda.lock", "main.lock"]
+PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", re.MULTILINE)
+HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+
+
+def requirements(text: str) -> dict[str, tuple[str, list[str]]]:
+    """Package → version and hashes."""
+    blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
+    found = {}
+    for block in blocks:
+        match = PIN.match(block)
+        assert match, f"not pinned: {block}"
+        found[match[1]] = match[2], HASH.findall(block)
+    return found
+
+
+@pytest.fixture(scope="module")
+def locked() -> dict[str, tuple[str, list[str]]]:
+    return requirements("".join((ROOT / "envs" / lock).read_text() for lock in LOCKS))
+
+
+def test_every_locked_package_has_hashes(locked):
+    assert len(locked) > 100
+    assert [name for name, (_, hashes) in locked.items() if not hashes] == []
+
+
+def test_the_locks_have_what_was_asked_for(locked):
+    asked = [
+        line.lower().replace("_", "-")
+        for line in (ROOT / "envs/requirements.in").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    for requirement in asked:
+        name, _, version = requirement.partition("==")
+        assert name in locked, f"{name}: make lock"
+        assert version in ("", locked[name][0]), f"{name}: make lock"
+
+
+def test_torch_stands_alone():
+    torch = requirements((ROOT / "envs/torch.lock").read_text())
+    main = requirements((ROOT / "envs/main.lock").read_text())
+    assert list(torch) == ["torch"]
+    assert not [name for name in main if re.match(r"torch|nvidia-|cuda-|triton", name)]
+    for line in (ROOT / "envs/torch-cpu.sha256").read_text().splitlines():
+        if not line.startswith("#"):
+            assert line.split()[0] in torch["torch"][1], "make lock"
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_conda_files_have_the_same_pins(kind, locked):
+    dependencies = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())["dependencies"]
+    python, pip, packages = dependencies
+    assert re.fullmatch(r"python=3\.\d+", python)
+    assert pip == f"pip={locked['pip'][0]}"
+    pins = requirements("\n".join(line for line in packages["pip"] if not line.startswith("--")))
+    for name, (version, hashes) in pins.items():
+        assert version == locked[name][0]
+        assert hashes
+        assert set(hashes) <= set(locked[name][1])
+    assert pins.keys() >= {"torch", "trl", "snakemake", "pytest"}
+    assert ("nvidia-cublas" in pins) == (kind == "gpu")
+
+
+def test_the_project_asks_for_the_pythons_that_the_environment_accepts():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11,<3.14"
+    assert "(3, 11) <= sys.version_info < (3, 14)" in (ROOT / "envs/build.sh").read_text()
+
+
+def test_the_default_profile_gives_way_to_another(monkeypatch, tmp_path):
+    from snakemake.cli import parse_args
+
+    (tmp_path / "config.yaml").write_text("executor: slurm\njobs: 50\n")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+
+    def parsed(*arguments: str):
+        monkeypatch.setattr(sys, "argv", ["snakemake", *arguments])
+        return parse_args(list(arguments))[1]
+
+    assert parsed("all").cores >= 1
+    assert parsed("all", "--cores", "7").cores == 7
+    cluster = parsed("all", "--profile", str(tmp_path))
+    assert cluster.jobs == 50
+    assert cluster.cores is None, "threads of a cluster's jobs would be cut down to the cores of this machine"
+    assert cluster.rerun_incomplete
+
+
+# From here on: make, in a tree with this Makefile and build.sh and nothing else of ours.
+
+
+def make_wheel(folder: Path, name: str, version: str) -> str:
+    """A package that can be imported; its requirement with the hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = f"{name}-{version}.dist-info"
+    contents = {
+        f"{name}.py": f"version = '{version}'\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    contents[f"{about}/RECORD"] = "".join(f"{path},,\n" for path in [*contents, f"{about}/RECORD"])
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    (folder / "index.html").write_text(f'<a href="{path.name}">{path.name}</a>')
+    with zipfile.ZipFile(path, "w") as wheel:
+        for inside, text in contents.items():
+            wheel.writestr(inside, text)
+    return f"{name}=={version.split('+')[0]} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+class Tree:
+    """A copy to run make in, with a package index on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "envs").mkdir(parents=True)
+        for path in ("Makefile", "envs/build.sh"):
+            shutil.copy(ROOT / path, root / path)
+        self.environment = {key: os.environ[key] for key in ("HOME", "PATH") if key in os.environ}
+        self.environment |= {
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_INDEX_URL": (root / "simple").as_uri(),
+            "PIP_NO_CACHE_DIR": "1",
+            "PIP_RETRIES": "1",
+            "PYTHON": sys.executable,
+        }
+        self.tool("df", "echo; echo disk 1 1 ${FREE:-99999999} 1% /")
+        for lock, name in zip(LOCKS, ("builder", "torch", "nvidia_fake", "lightgbm"), strict=True):
+            self.add(lock, make_wheel(root / "simple" / name.replace("_", "-"), name, "2.0"))
+
+    def add(self, lock: str, requirement: str) -> None:
+        with open(self.root / "envs" / lock, "a", encoding="utf-8") as file:
+            file.write(requirement)
+
+    def tool(self, name: str, script: str) -> None:
+        """Goes before the system's tool of that name."""
+        tools = self.root / "tools"
+        tools.mkdir(exist_ok=True)
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+        self.environment["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
+
+    def make(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", *arguments],
+            cwd=self.root,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def refused(self, *arguments: str, **environment: str) -> str:
+        """What was said on stderr, without make's own line about it."""
+        result = self.make(*arguments, **environment)
+        assert result.returncode != 0
+        [message, by_make] = result.stderr.splitlines()
+        assert by_make.startswith("make: ***")
+        return message
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "a tree")
+
+
+def test_make_lists_its_steps():
+    def steps(*targets: str) -> str:
+        return subprocess.run(
+            ["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert re.search(r"envs/build\.sh\n.*snakemake --cores all results/table2\.csv", steps())
+    order = [
+        "envs/build.sh",
+        "ruff check",
+        "ruff format --check",
+        "snakefmt",
+        "snakemake --lint",
+        "mypy",
+        "pytest",
+    ]
+    places = [steps("test").index(step) for step in order]
+    assert places == sorted(places)
+    assert "make env " in subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+
+
+def test_ci_runs_the_tests_and_fails_with_them(tree: Tree):
+    (tree.root / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tree.root / ".ci/run")
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert (
+        subprocess.run(["bash", ".ci/run"], cwd=tree.root, env=tree.environment | {"FREE": "1"}).returncode
+        != 0
+    )
+
+
+def test_no_python(tree: Tree):
+    tools = ["awk", "cat", "cksum", "dirname", "env", "ls", "sh", "bash"]
+    for tool in [*tools, "make"]:
+        (tree.root / "tools" / tool).symlink_to(str(shutil.which(tool)))
+    message = tree.refused("env", PATH=str(tree.root / "tools"), PYTHON="")
+    assert message == (
+        "env: no Python 3.11, 3.12 or 3.13 on the PATH: install one, or name it (make PYTHON=/path/to/python3.11)"
+    )
+
+
+def test_a_python_that_does_not_fit(tree: Tree):
+    tree.tool("python-old", "exit 1")
+    assert "PYTHON=python-old is no Python 3.11" in tree.refused("env", PYTHON="python-old")
+
+
+def test_little_disk(tree: Tree):
+    message = tree.refused("env", FREE=str(2 * 1024**2))
+    assert re.fullmatch(
+        r"env: 2 GB free in .*, 3 GB needed for the environment: free some, or clone .*", message
+    )
+    assert not (tree.root / ".venv").exists()
+
+
+def test_a_finished_environment_is_left_alone(tree: Tree):
+    key = subprocess.run(
+        ["bash", "envs/build.sh", "--key"], cwd=tree.root, capture_output=True, text=True
+    ).stdout
+    (tree.root / ".venv/bin").mkdir(parents=True)
+    (tree.root / ".venv/bin/python").symlink_to(sys.executable)
+    (tree.root / ".venv/finished").write_text(key)
+    before = {path: path.lstat().st_mtime_ns for path in tree.root.rglob("*")}
+    result = tree.make("env", FREE="0")
+    assert "up to date" in result.stdout
+    assert {path: path.lstat().st_mtime_ns for path in tree.root.rglob("*")} == before
+
+    tree.add("main.lock", "# another lock\n")
+    assert "GB free" in tree.refused("env", FREE="0"), "it is no longer up to date"
+
+
+def test_what_others_made_is_not_removed(tree: Tree):
+    (tree.root / ".venv").mkdir()
+    (tree.root / ".venv/mine").touch()
+    assert ".venv was not made by make env: move it away" in tree.refused("env")
+    (tree.root / ".venv/building").write_text(str(os.getpid()))
+    assert f"process {os.getpid()} is building .venv" in tree.refused("env")
+    assert (tree.root / ".venv/mine").exists()
+
+
+@pytest.mark.slow
+def test_make_env_from_failure_to_success_to_change(tree: Tree):
+    (tree.root / "backend.py").write_text(
+        "import shutil\n"
+        "def build_editable(folder, config_settings=None, metadata_directory=None):\n"
+        "    return shutil.copy('modomodo-1-py3-none-any.whl', folder).rsplit('/', 1)[1]\n"
+    )
+    make_wheel(tree.root, "modomodo", "1")
+    (tree.root / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+
+    def installed() -> dict[str, str]:
+        files = (tree.root / ".venv/lib").glob("python*/site-packages/*.dist-info")
+        return dict(path.name.removesuffix(".dist-info").split("-") for path in files)
+
+    # No network: told in a line, and the half-built environment is known as such.
+    message = tree.refused("env", PIP_INDEX_URL="http://127.0.0.1:9/simple")
+    assert message.startswith("env: the package index was not reached: mend the network")
+
+    # No CPU build of torch at hand: the index's, with what belongs to it.
+    result = tree.make("env")
+    assert result.returncode == 0, result.stderr
+    assert "left half built: starting again" in result.stdout
+    assert "torch: the package index's build" in result.stdout
+    assert (
+        installed().items()
+        >= {"builder": "2.0", "torch": "2.0", "nvidia_fake": "2.0", "modomodo": "1"}.items()
+    )
+    assert "up to date" in tree.make("env").stdout
+
+    # Other locks, and now there is a CPU build: it alone, with nothing left of before.
+    requirement = make_wheel(tree.root / "wheels", "torch", "2.0+cpu")
+    (tree.root / "envs/torch.lock").write_text(requirement)
+    result = tree.make("env", PIP_FIND_LINKS=(tree.root / "wheels").as_uri())
+    assert result.returncode == 0, result.stderr
+    assert "made from other locks" in result.stdout
+    assert "torch: the CPU build" in result.stdout
+    assert installed()["torch"] == "2.0+cpu"
+    assert "nvidia_fake" not in installed()

@@ -1,0 +1,235 @@
+"""Table 2 and the noise it tells of, on numbers done by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from modomodo.errors import InputError
+from modomodo.records import from_rows
+from modomodo.tables import Heading, noise_report, render, table2, within_noise
+
+WEIGHTS = {"single-x": {"x": 1.0}, "single-y": {"y": 1.0}, "best": {"x": 0.5, "y": 0.5}, "base": {}}
+STRATEGIES = {"cma-es-001": "cma-es", "cma-es-002": "cma-es"}
+HEADINGS = [Heading("seed", "Single", ["single-x", "single-y"]), Heading("model", "Best", ["best"])]
+
+
+def records_of(*runs, error=0.03):
+    """Records of runs (mixture, seed, step, score of chart); science_test, in, is always 0.5."""
+    rows = [
+        {
+            "mixture": mixture,
+            "seed": seed,
+            "step": step,
+            "strategy": STRATEGIES.get(mixture, mixture.partition("-")[0]),
+            "weights": WEIGHTS[mixture],
+            "scores": {"science_test": 0.5, "chart": score},
+            "standard_errors": {"science_test": 0.1, "chart": error},
+        }
+        for mixture, seed, step, score in runs
+    ]
+    aggregates = {"in_score": {"science_test": 10}, "out_score": {"chart": 10}}
+    return from_rows(rows, ["x", "y"], ["science_test", "chart"], aggregates)
+
+
+REPEATED = [
+    *(("base", 0, 0, 0.1), ("single-x", 42, 9, 0.5), ("single-x", 43, 9, 0.6), ("single-y", 42, 9, 0.8)),
+    *(("best", 42, 9, 0.2), ("best", 43, 9, 0.2), ("best", 44, 9, 0.5)),
+]
+
+
+# --- the table ----------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_a_mixture_in_the_order_of_the_headings():
+    records = records_of(*reversed(REPEATED))
+    table = table2(records, HEADINGS, 42)
+    assert table[["group", "mixture"]].to_numpy().tolist() == [
+        *(["base", "base"], ["seed", "single-x"], ["seed", "single-y"], ["model", "best"])
+    ]
+    assert table["out_score"].tolist() == [0.1, 0.5, 0.8, 0.2]
+    assert table["w_x"].tolist()[1:] == [1.0, 0.0, 0.5]
+    assert math.isnan(table["w_x"][0])
+    assert list(table) == [
+        *("group", "strategy", "mixture", "w_x", "w_y"),
+        *("y_science_test", "y_chart", "in_score", "out_score"),
+        *("se_science_test", "se_chart", "se_in_score", "se_out_score"),
+    ]
+
+
+def test_the_table_shows_the_last_step_under_the_studys_seed():
+    runs = [("base", 0, 0, 0.1)]
+    for mixture in ("single-x", "single-y", "best"):
+        runs += [(mixture, seed, step, seed / 100 + step / 1000) for seed in (42, 43) for step in (2, 9, 7)]
+    for seed in (42, 43):
+        table = table2(records_of(*runs), HEADINGS, seed)
+        assert table["out_score"].tolist()[1:] == pytest.approx([seed / 100 + 0.009] * 3)
+
+
+@pytest.mark.parametrize(
+    ("mixtures", "labels"),
+    [
+        (["single-x"], ["Single"]),
+        (["single-x", "single-y"], ["Single: x", "Single: y"]),
+        (["single-big-x", "single-y"], ["Single: big-x", "Single: y"]),
+        (
+            ["single-big-x", "single-big-y"],
+            ["Single: big-x", "Single: big-y"],
+        ),
+        (
+            ["cma-es-001", "cma-es-002"],
+            ["Single: 001", "Single: 002"],
+        ),
+    ],
+)
+def test_one_of_several_mixtures_is_called_by_its_suffix(mixtures, labels, monkeypatch):
+    for mixture in mixtures:
+        monkeypatch.setitem(WEIGHTS, mixture, {"x": 1.0})
+    table = table2(
+        records_of(*((mixture, 42, 9, 0.5) for mixture in mixtures)), [Heading("s", "Single", mixtures)], 42
+    )
+    assert table["strategy"].tolist() == labels
+
+
+def test_a_mixture_without_a_record_is_told():
+    with pytest.raises(InputError, match="records: no row of mixture 'best' with seed 42"):
+        table2(
+            records_of(("single-x", 42, 9, 0.5), ("single-y", 42, 9, 0.5), ("best", 43, 9, 0.5)), HEADINGS, 42
+        )
+
+
+# --- noise --------------------------------------------------------------------------------------------------
+
+
+def test_the_noise_report_by_hand():
+    records = records_of(*REPEATED)
+    report = noise_report(records, table2(records, HEADINGS, 42))
+    assert list(report) == ["science_test", "chart", "in_score", "out_score"]
+    # Between seeds: single-x gives 0.005 of one degree of freedom, best 0.06 of two: √(0.065 / 3).
+    # Between mixtures, base aside: 0.5, 0.8 and 0.2 give 0.3.
+    assert report["out_score"]["between_seeds"] == pytest.approx(math.sqrt(0.065 / 3))
+    assert report["out_score"]["between_mixtures"] == pytest.approx(0.3)
+    assert report["out_score"]["degrees"] == 3
+    assert report["out_score"]["ratio"] == pytest.approx(0.3 / math.sqrt(0.065 / 3))
+    assert report["chart"] == report["out_score"]
+
+
+def test_scores_that_never_differ_have_no_ratio():
+    records = records_of(*REPEATED)
+    found = noise_report(records, table2(records, HEADINGS, 42))["in_score"]
+    assert found == {"between_mixtures": 0.0, "between_seeds": 0.0, "degrees": 3, "ratio": None}
+
+
+def test_without_repeats_the_noise_is_unknown():
+    records = records_of(("single-x", 42, 9, 0.5), ("single-y", 42, 9, 0.8), ("best", 42, 9, 0.2))
+    found = noise_report(records, table2(records, HEADINGS, 42))["out_score"]
+    assert found == {
+        "between_mixtures": pytest.approx(0.3),
+        "between_seeds": None,
+        "degrees": 0,
+        "ratio": None,
+    }
+
+
+def test_earlier_steps_are_no_noise():
+    records = records_of(*REPEATED, ("single-x", 42, 2, 0.9), ("single-x", 43, 2, 0.1))
+    found = noise_report(records, table2(records, HEADINGS, 42))["out_score"]
+    assert (found["between_seeds"], found["degrees"]) == (pytest.approx(math.sqrt(0.065 / 3)), 3)
+
+
+def test_one_mixture_has_no_spread():
+    records = records_of(("single-x", 42, 9, 0.5), ("single-x", 43, 9, 0.6))
+    table = table2(records, [Heading("seed", "Single", ["single-x"])], 42)
+    assert noise_report(records, table)["out_score"]["between_mixtures"] is None
+
+
+@pytest.mark.parametrize(
+    ("seed_deviation", "expected"),
+    [
+        # 1.96 √(0.03² + 0.04²) = 0.098 < 0.1, and with 2 · 0.01² more 0.1018.
+        (0.0, [True, False, False]),
+        (0.01, [True, True, False]),
+        # 1.96 √(0.0025 + 2 · 0.1²) = 0.294.
+        (0.1, [True, True, True]),
+    ],
+)
+def test_within_noise_by_hand(seed_deviation, expected):
+    scores, errors = np.array([0.9, 0.8, 0.7]), np.array([0.03, 0.04, 0.04])
+    assert within_noise(scores, errors, seed_deviation).tolist() == expected
+    assert within_noise(scores[::-1], errors[::-1], seed_deviation).tolist() == expected[::-1]
+
+
+def test_an_unknown_score_is_not_within_noise():
+    scores, errors = np.array([math.nan, 0.9, 0.89]), np.array([math.nan, 0.03, 0.04])
+    assert within_noise(scores, errors, 0.0).tolist() == [False, True, True]
+
+
+# --- Markdown -----------------------------------------------------------------------------------------------
+
+
+def cells(text):
+    """Strategy → the cells of its line."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row[1:] for row in split}
+
+
+def test_the_best_is_bold_and_what_is_near_it_marked():
+    # 1.96 √(2 · 0.03²) = 0.083: 0.75 is within noise of 0.8 and 0.7 is not.
+    runs = [("base", 0, 0, 0.1), ("single-x", 42, 9, 0.75), ("single-y", 42, 9, 0.8), ("best", 42, 9, 0.7)]
+    records = records_of(*runs)
+    text = render(records, table2(records, HEADINGS, 42))
+    found = cells(text)
+    assert found["strategy"] == ["x", "y", "science_test", "chart", "in_score", "out_score"]
+    names = ["Base", "Single: x", "Single: y", "Best"]
+    for column in (3, 5):
+        assert [found[name][column] for name in names] == ["0.1000", "0.7500 ≈", "**0.8000**", "0.7000"]
+    assert [found[name][:2] for name in names] == [
+        ["", ""],
+        ["1.00", "0.00"],
+        ["0.00", "1.00"],
+        ["0.50", "0.50"],
+    ]
+    assert "noise between seeds is unknown" in text
+
+
+def test_equal_scores_are_all_best():
+    records = records_of(
+        ("base", 0, 0, 0.1), ("single-x", 42, 9, 0.8), ("single-y", 42, 9, 0.8), ("best", 42, 9, 0.1)
+    )
+    text = render(records, table2(records, HEADINGS, 42))
+    assert text.count("**0.8000**") == 4  # chart and out_score, twice
+    assert text.count("**0.5000**") == 8
+
+
+def test_the_noise_between_seeds_widens_what_is_marked():
+    records = records_of(*REPEATED)
+    text = render(records, table2(records, HEADINGS, 42))
+    # √0.0217 = 0.147: 1.96 √(2 · 0.03² + 2 · 0.0217) = 0.416, so 0.5 is near 0.8 and 0.2 is not.
+    found = cells(text)
+    assert [found[name][5] for name in ("Single: x", "Single: y", "Best")] == [
+        "0.5000 ≈",
+        "**0.8000**",
+        "0.2000",
+    ]
+    assert (
+        "Out-Score: standard deviation 0.3000 between mixtures, 0.1472 between seeds of one mixture "
+        "(3 degrees of freedom): ratio 2.0."
+    ) in text
+
+
+def test_groups_stand_under_their_headings():
+    records = records_of(*REPEATED)
+    lines = render(records, table2(records, HEADINGS, 42)).splitlines()
+    first = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
+    assert first[2:] == ["Base", "**seed**", "Single: x", "Single: y", "**model**", "Best"]
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1, "a table of one width"
+
+
+def test_a_score_that_nobody_has_leaves_its_column_empty():
+    rows = [
+        {"mixture": "single-x", "seed": 42, "step": 9, "weights": {"x": 1.0}, "scores": {"science_test": 0.5}}
+    ]
+    records = from_rows(rows, ["x", "y"], ["science_test", "chart"])
+    text = render(records, table2(records, [Heading("seed", "Single", ["single-x"])], 42))
+    assert cells(text)["Single"] == ["1.00", "0.00", "**0.5000**", "", "", ""]
