@@ -15,8 +15,9 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 .NOTPARALLEL:
 .PHONY: table env test lint types unit format lock clean-env help
 
-table: env ## (or just make) build .venv if need be, then results/table2.csv
-	$(RUN) snakemake --cores all results/table2.csv
+table: env ## (or just make) build .venv if need be, then results/table2.csv and the rest of the study
+	$(RUN) snakemake --cores all results/table2.csv all
+	@echo "Table 2: results/table2.csv, to read: results/tiny/table2.md, to look at: results/tiny/figures/out_score.png"
 
 env: ## build .venv from the hashed locks in envs/ (PYTHON=/path/to/python)
 	@PYTHON="$(PYTHON)" envs/build.sh
