@@ -259,6 +259,24 @@ def test_a_training_setting_trains_every_mixture_again(done: Path) -> None:
     assert not any(job.startswith(("examples/", "base")) for job in jobs)
 
 
+def test_a_domains_rewards_train_again_only_mixtures_that_can_have_weight_on_it(done: Path) -> None:
+    jobs = planned(done, changed(domains__detection__rewards=["iou"]))
+    derived = {"mixtures/collinearity.json", *of_mixture("collinearity")}
+    assert jobs == of_mixture("single-detection", since="runs") | derived | AFTER_SCORES
+
+
+def test_a_metric_scores_again_without_a_model(done: Path) -> None:
+    jobs = planned(done, changed(benchmarks__chart__metric="relaxed_accuracy"))
+    seeds = ("base", "single-detection", "single-science")
+    scored_again = set().union(*(of_mixture(mixture, since="scores") for mixture in seeds))
+    assert jobs == scored_again | {"mixtures/collinearity.json", *of_mixture("collinearity"), *AFTER_SCORES}
+
+
+def test_a_new_strategy_runs_only_its_own_mixtures(done: Path) -> None:
+    study = changed(strategies__all={"propose": "all", "group": "own"})
+    assert planned(done, study) == {"mixtures/all.json", *of_mixture("all"), *AFTER_SCORES}
+
+
 def test_a_new_benchmark_predicts_only_itself_and_trains_nothing(done: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(done, copy, symlinks=True)
