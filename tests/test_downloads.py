@@ -285,13 +285,20 @@ def endpoint() -> Iterator[str]:
 
 
 CLIENT = """
-import json, sys from pathlib import Path from modomodo.datasets.published import Published from
-modomodo.downloads import HuggingFace, obtain from modomodo.errors import InputError folder, *cases =
-json.loads(sys.argv[1]) for repo, revision in cases: about = Published(repo=repo,
-formerly=["moved/ChartQA"], files={"train": ["data/*"]}, licence="") try: manifest = obtain("x", about,
-"train", Path(folder) / repo / revision, hub=HuggingFace(), revision=revision, say=lambda line: None,
-pause=0.0) print(manifest["repo"], manifest["commit"], len(manifest["files"])) except InputError as error:
-print("error:", error)
+import json, sys
+from pathlib import Path
+from modomodo.datasets.published import Published
+from modomodo.downloads import HuggingFace, obtain
+from modomodo.errors import InputError
+folder, *cases = json.loads(sys.argv[1])
+for repo, revision in cases:
+    about = Published(repo=repo, formerly=["moved/ChartQA"], files={"train": ["data/*"]}, licence="")
+    try:
+        manifest = obtain("x", about, "train", Path(folder) / repo / revision, hub=HuggingFace(), revision=revision,
+                          say=lambda line: None, pause=0.0)
+        print(manifest["repo"], manifest["commit"], len(manifest["files"]))
+    except InputError as error:
+        print("error:", error)
 """
 
 
