@@ -81,10 +81,10 @@ def encode(image: Image, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
     A published image is changed where it is larger than `longest`, not RGB, turned by EXIF orientation (the
     libraries that read it later disagree on obeying that) or one of several frames; else its bytes stay.
     """
-    if isinstance(image, PIL.Image.Image):
-        return _png(image), ".png"
     with _decoder(max_pixels):
         try:
+            if isinstance(image, PIL.Image.Image):
+                return _png(image), ".png"
             data = image.source if isinstance(image.source, bytes) else image.source.read_bytes()
             with PIL.Image.open(io.BytesIO(data), formats=_DECODED) as opened:
                 suffix = _KEPT.get(opened.format or "")

@@ -77,8 +77,8 @@ def test_valid_rows(example_fields, changes):
         ({**BOX, "answer": [[0, 0, 1]]}, "answer"),
         ({**BOX, "answer": [0, 0, 1, 1]}, "answer"),
         ({**BOX, "answer": [[5, 0, 5, 1]]}, "box [5, 0, 5, 1] has no area"),
-        ({**BOX, "answer": [[0, 3, 5, 1]]}, "box [0.0, 3.0, 5.0, 1.0] has no area"),
-        ({**BOX, "answer": [[0, 0, 5, 5], [9, 0, 5, 1]]}, "box [9.0, 0.0, 5.0, 1.0] has no area"),
+        ({**BOX, "answer": [[0, 3, 5, 1]]}, "box [0, 3, 5, 1] has no area"),
+        ({**BOX, "answer": [[0, 0, 5, 5], [9, 0, 5, 1]]}, "box [9, 0, 5, 1] has no area"),
         ({**BOX, "answer": [[0, 0, math.nan, 1]]}, "answer"),
         (
             {**BOX, "answer": [[0, 0, math.inf, 1]]},
