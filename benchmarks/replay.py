@@ -146,7 +146,9 @@ def draw(ranks: pd.DataFrame, searches: pd.DataFrame, path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     means = ranks.groupby(["surrogate", "runs"], sort=False)["composite_spearman"].mean().unstack(0)
     for name in means:
-        axes[0].plot(means.index, means[name], marker="o", label=name, linewidth=2.5 if name == DEFAULT else 1.2)
+        axes[0].plot(
+            means.index, means[name], marker="o", label=name, linewidth=2.5 if name == DEFAULT else 1.2
+        )
     axes[0].set(xlabel="runs", ylabel="Spearman on unseen mixtures", title="Composite", ylim=(None, 1))
     axes[0].set_xscale("log", base=2)
     axes[0].set_xticks(means.index, [str(count) for count in means.index])
@@ -155,7 +157,9 @@ def draw(ranks: pd.DataFrame, searches: pd.DataFrame, path: Path) -> None:
         curves = searches.groupby(["method", "runs"], sort=False)["regret"].mean().unstack(0)
         for name in curves:
             axes[1].plot(curves.index, curves[name], label=name)
-        axes[1].set(xlabel="runs", ylabel="regret of the best run so far", title="Sequential search", ylim=(0, None))
+        axes[1].set(
+            xlabel="runs", ylabel="regret of the best run so far", title="Sequential search", ylim=(0, None)
+        )
         axes[1].legend(fontsize=8)
     else:
         axes[1].set_axis_off()
@@ -177,16 +181,22 @@ def headline(ranks: pd.DataFrame, counts: Sequence[int]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tables", type=Path, nargs="+", help="CSV tables of recorded runs")
     parser.add_argument("--runs", type=int, nargs="+", default=[8, 16, 32], help="runs to learn from")
     parser.add_argument("--seeds", type=int, default=20, help="random choices of those runs")
     parser.add_argument(
         "--surrogates", nargs="+", default=list(COMPARED), help=f"which (default: {' '.join(COMPARED)})"
     )
-    parser.add_argument("--sequential", type=int, nargs=2, metavar=("FIRST", "LAST"), help="also search, run by run")
+    parser.add_argument(
+        "--sequential", type=int, nargs=2, metavar=("FIRST", "LAST"), help="also search, run by run"
+    )
     parser.add_argument("--lower-is-better", action="store_true", help="the metrics are losses")
-    parser.add_argument("--output", type=Path, default=Path("results/replay"), help="folder of CSVs and figure")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/replay"), help="folder of CSVs and figure"
+    )
     arguments = parser.parse_args()
     for name in arguments.surrogates:
         surrogates[name]

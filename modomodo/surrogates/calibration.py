@@ -19,7 +19,7 @@ from modomodo.surrogates.base import (
 )
 
 DEFAULT = "gp_lead"
-CANDIDATES = (DEFAULT, "gp_sqrt", "ridge_sqrt", "quadratic", "lightgbm_small")
+CANDIDATES = (DEFAULT, "gp_sqrt", "ridge_sqrt", "quadratic")
 LEVELS = (0.5, 0.8, 0.95)
 OBJECTIVE = "objective"
 MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
@@ -181,7 +181,7 @@ def choose(observations: Observations, seed: int, candidates: Sequence[str] = CA
 
 @surrogates.register("auto")
 def auto(observations: Observations, seed: int) -> Predictor:
-    """Chosen by leave-one-mixture-out error among gp_lead, gp_sqrt, ridge_sqrt, quadratic and lightgbm_small."""
+    """Chosen by leave-one-mixture-out error among gp_lead, gp_sqrt, ridge_sqrt and quadratic."""
     return choose(observations, seed)
 
 

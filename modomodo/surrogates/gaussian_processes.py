@@ -101,6 +101,7 @@ class Kernels:
     def __init__(self, runs: np.ndarray) -> None:
         self.runs = runs
         self._scales: dict[tuple, float] = {}
+        self._flat: dict[tuple, bool] = {}
         self._own: dict[tuple, np.ndarray] = {}
 
     def parts(self, structure: Structure) -> list[tuple[tuple, float]]:
@@ -126,8 +127,10 @@ class Kernels:
         """Between the runs, scaled: [runs, runs]."""
         if key not in self._own:
             kernel = self.raw(key, self.runs, self.runs)
-            self._scales[key] = float(1 - kernel.mean())
-            self._own[key] = kernel / self._scales[key] if self._scales[key] > FLAT else kernel
+            variation = float(1 - kernel.mean())
+            self._scales[key] = variation if variation > FLAT else 1.0
+            self._flat[key] = variation <= FLAT
+            self._own[key] = kernel / self._scales[key]
         return self._own[key]
 
     def scale(self, key: tuple) -> float:
@@ -137,11 +140,13 @@ class Kernels:
 
     def usable(self, structure: Structure) -> bool:
         """Whether each of its kernels varies between the runs."""
-        return all(self.scale(key) > FLAT for key, _ in self.parts(structure))
+        for key, _ in self.parts(structure):
+            self.own(key)
+        return not any(self._flat[key] for key, _ in self.parts(structure))
 
     def between_runs(self, structure: Structure) -> np.ndarray:
         """[runs, runs], with the level."""
-        return LEVEL + sum(weight * self.own(key) for key, weight in self.parts(structure))
+        return LEVEL + np.sum([weight * self.own(key) for key, weight in self.parts(structure)], axis=0)
 
     def cross(self, key: tuple, points: np.ndarray) -> np.ndarray:
         """Scaled, between points [n, domains] and the runs: [n, runs]."""

@@ -10,19 +10,19 @@ from modomodo.surrogates.points import Mean, point_predictor
 
 # regression_fitting/regression.ipynb of sail-sg/regmix: 1,000 trees of learning rate 0.01, everything else at
 # LightGBM's defaults. There a validation set stops early; the runs here are too few to give some away.
-PUBLISHED = {"n_estimators": 1000, "learning_rate": 1e-2}
+PUBLISHED = {"num_iterations": 1000, "learning_rate": 1e-2}
 
 # A leaf of LightGBM holds at least 20 runs unless told otherwise: below 40 runs no tree splits at all.
 SMALL = {
-    "n_estimators": 300,
+    "num_iterations": 300,
     "learning_rate": 0.05,
     "num_leaves": 4,
-    "min_child_samples": 2,
-    "min_child_weight": 0.0,
-    "subsample": 0.8,
-    "subsample_freq": 1,
-    "colsample_bytree": 0.7,
-    "reg_lambda": 1.0,
+    "min_data_in_leaf": 2,
+    "min_sum_hessian_in_leaf": 0.0,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "feature_fraction": 0.7,
+    "lambda_l2": 1.0,
 }
 
 
@@ -30,10 +30,11 @@ def _boosted(settings: dict[str, Any], observations: Observations, seed: int) ->
     def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
         import lightgbm
 
-        model = lightgbm.LGBMRegressor(
-            **settings, random_state=seed, n_jobs=1, deterministic=True, force_row_wise=True, verbosity=-1
-        )
-        booster = model.fit(weights, scores, sample_weight=precision(variances)).booster_
+        if len(scores) < 2:
+            return lambda points: np.full(len(points), scores.mean())
+        data = lightgbm.Dataset(weights, scores, weight=precision(variances), params={"verbosity": -1})
+        fixed = {"objective": "regression", "seed": seed, "num_threads": 1, "verbosity": -1}
+        booster = lightgbm.train({**settings, **fixed, "deterministic": True, "force_row_wise": True}, data)
         return lambda points: np.asarray(booster.predict(points))
 
     return point_predictor(observations, fit, seed)
