@@ -491,7 +491,7 @@ def test_intervals_cover_what_they_promise():
             found.append(row[f"coverage_{level}"])
     assert 0.38 < np.mean(inside[50]) < 0.68
     assert 0.68 < np.mean(inside[80]) < 0.92
-    assert 0.86 < np.mean(inside[95])
+    assert np.mean(inside[95]) > 0.86
 
 
 def test_auto_prefers_the_surrogate_that_predicts():
