@@ -52,7 +52,7 @@ This page is made by `python scripts/draw_boards.py`.
 
 ## What GRPO can show on it, and what it cannot
 
-**The gains are elicitation by construction.** Fifty steps of GRPO teach a model of this size no new vision.
+**The gains are elicitation by construction.** Eighty steps of GRPO teach a model of this size no new vision.
 The base model (`modomodo/tiny_curriculum.py`) is first taught to answer all nine kinds of questions, and then
 given habits that hide it: a right answer in a wrong form, a missing thought, missing tags. GRPO takes them off,
 in the domains it trains on and in the benchmarks that share the habit, as it largely does in the paper, where
