@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Self
@@ -133,18 +134,28 @@ def read_examples(path: str | Path) -> Iterator[Example]:
         yield example
 
 
-def check_image(example: Example, path: str | Path) -> None:
-    """Raises InputError when an image of an example of file `path` is missing or cannot be decoded."""
+@contextmanager
+def open_image(example: Example, name: str, folder: Path) -> Iterator[PIL.Image.Image]:
+    """An image of an example, by its path as the example has it, and the folder of the examples' file.
+
+    Raises InputError naming example and image when the image is missing, or fails to be decoded inside `with`.
+    """
+    try:
+        with PIL.Image.open(folder / name) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError) as error:
+        path = folder / f"{example.dataset}.jsonl"
+        raise InputError(
+            f"{path}: id '{example.id}': image: {folder / name} cannot be read ({error}): delete {path} to "
+            "make it anew"
+        ) from None
+
+
+def check_image(example: Example, folder: Path) -> None:
+    """Raises InputError when an image of an example is missing or cannot be decoded. `folder`: its file's."""
     for name in image_paths(example):
-        image = Path(path).parent / name
-        try:
-            with PIL.Image.open(image) as opened:
-                opened.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(
-                f"{path}: id '{example.id}': image: {image} cannot be read ({error}): delete {path} to make "
-                "it anew"
-            ) from None
+        with open_image(example, name, folder) as image:
+            image.load()
 
 
 def write_examples(

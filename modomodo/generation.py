@@ -1,16 +1,15 @@
 """Checkpoint + questions → predictions, greedily, with transformers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import PIL.Image
 import torch
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 
 from modomodo.answers import extract
-from modomodo.examples import Example, image_paths
+from modomodo.examples import Example, image_paths, open_image
 from modomodo.predictions import Prediction
 from modomodo.prompts import Templates, messages
 
@@ -23,40 +22,102 @@ class Batch:
     inputs: Mapping[str, torch.Tensor]
 
 
-def make_batches(
-    rows: Sequence[tuple[Example, Path]], processor: ProcessorMixin, templates: Templates, size: int
-) -> list[Batch]:
-    """Batches of at most `size` questions of similar length. Rows: (example, folder of its image path)."""
-    texts = [
-        processor.apply_chat_template(
-            messages(example, templates), tokenize=False, add_generation_prompt=True
-        )
-        for example, _ in rows
-    ]
-    order = sorted(range(len(rows)), key=lambda i: (len(texts[i]), i))
-    batches = []
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
+# Pixels of one batch, as published: a page of InfoVQA's size is a batch of its own. In the processor's tensors a
+# pixel takes 24 bytes (three colours, two equal frames, float32).
+BATCH_PIXELS = 1 << 24
+# Prepared batches kept for the next checkpoint, in bytes, over all benchmarks. Beyond it they are prepared anew:
+# InfoVQA's would take hundreds of gigabytes.
+KEPT_BYTES = 1 << 30
+
+
+class Batches:
+    """A benchmark's questions in batches, each made ready when it is asked for.
+
+    May be gone through once a checkpoint. The first `kept` bytes of tensors stay for the next time, the rest are
+    made anew, with the same result. Raises InputError naming the image that cannot be read.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[Example, Path]],
+        processor: ProcessorMixin,
+        templates: Templates,
+        size: int,
+        kept: int = KEPT_BYTES,
+    ) -> None:
+        """Batches of at most `size` questions of similar length and `BATCH_PIXELS` of images, one at least.
+
+        Rows: (example, folder of its image path).
+        """
+        self._rows = rows
+        self._processor = processor
+        self._texts = [
+            processor.apply_chat_template(
+                messages(example, templates), tokenize=False, add_generation_prompt=True
+            )
+            for example, _ in rows
+        ]
+        order = sorted(range(len(rows)), key=lambda i: (len(self._texts[i]), i))
+        self._chosen = list(_split(order, [_pixels(*row) for row in rows], size))
+        self._kept: dict[int, Batch] = {}
+        self._room = kept
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number, chosen in enumerate(self._chosen):
+            if number in self._kept:
+                yield self._kept[number]
+                continue
+            batch = self._make(chosen)
+            bytes_ = sum(tensor.nbytes for tensor in batch.inputs.values())
+            if bytes_ <= self._room:
+                self._room -= bytes_
+                self._kept[number] = batch
+            yield batch
+
+    def _make(self, chosen: Sequence[int]) -> Batch:
         images = []
-        for example, folder in (rows[i] for i in chosen):
+        for example, folder in (self._rows[i] for i in chosen):
             for path in image_paths(example):  # one flat list: the processor counts each text's image marks
-                with PIL.Image.open(folder / path) as image:
+                with open_image(example, path, folder) as image:
                     images.append(image.convert("RGB"))
-        inputs = processor(
-            text=[texts[i] for i in chosen],
+        inputs = self._processor(
+            text=[self._texts[i] for i in chosen],
             images=images,
             padding=True,
             padding_side="left",
             return_tensors="pt",
         )
-        batches.append(Batch([rows[i][0].id for i in chosen], dict(inputs)))
-    return batches
+        return Batch([self._rows[i][0].id for i in chosen], dict(inputs))
+
+
+def _pixels(example: Example, folder: Path) -> int:
+    """Pixels of an example's images, by their headers."""
+    total = 0
+    for path in image_paths(example):
+        with open_image(example, path, folder) as image:
+            total += image.width * image.height
+    return total
+
+
+def _split(order: Sequence[int], pixels: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Cut into runs of at most `size` rows and `BATCH_PIXELS`; a larger row stands alone."""
+    chosen: list[int] = []
+    for i in order:
+        if chosen and (len(chosen) == size or sum(pixels[j] for j in chosen) + pixels[i] > BATCH_PIXELS):
+            yield chosen
+            chosen = []
+        chosen.append(i)
+    if chosen:
+        yield chosen
 
 
 def predict(
     model: PreTrainedModel,
     processor: ProcessorMixin,
-    batches: Sequence[Batch],
+    batches: Iterable[Batch],
     max_completion_tokens: int,
     after_batch: Callable[[], Any] = lambda: None,
 ) -> dict[str, Prediction]:

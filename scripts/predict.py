@@ -99,7 +99,7 @@ def predict_missing(
     """Load each checkpoint once and write what it has not answered yet."""
     import torch  # here, since a job that finds all its predictions made should take no seconds
 
-    from modomodo.generation import make_batches, predict
+    from modomodo.generation import KEPT_BYTES, Batches, predict
     from modomodo.models import load_model, load_processor
 
     torch.set_num_threads(step.evaluation.threads)
@@ -108,10 +108,12 @@ def predict_missing(
     wanted = sorted({name for names in missing.values() for _, name, _ in names})
     for name in wanted:
         for example, image_folder in rows[name]:
-            check_image(example, image_folder / f"{name}.jsonl")
+            check_image(example, image_folder)
     processor = load_processor(next(iter(directory_of.values())))
+    kept = KEPT_BYTES // len(wanted)
     batches = {
-        name: make_batches(rows[name], processor, step.prompts, step.evaluation.batch_size) for name in wanted
+        name: Batches(rows[name], processor, step.prompts, step.evaluation.batch_size, kept)
+        for name in wanted
     }
     loads = command_line.progress(sorted(missing), "predict", len(missing))
     for weights in loads:

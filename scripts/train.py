@@ -74,7 +74,7 @@ def read_rows(stream: Path, examples: list[Path]) -> list[tuple[Example, Path]]:
             known[domain] = {row.id: row for row in read_examples(files[domain])}
         if id_ not in known[domain]:
             raise InputError(f"{stream}:{number}: {files[domain]} has no example '{id_}': delete the stream")
-        check_image(known[domain][id_], files[domain])
+        check_image(known[domain][id_], files[domain].parent)
         rows.append((known[domain][id_], files[domain].parent))
     return rows
 

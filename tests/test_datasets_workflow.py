@@ -12,7 +12,7 @@ import pytest
 import raw_fixtures
 
 from modomodo.examples import image_paths, read_examples
-from modomodo.generation import make_batches
+from modomodo.generation import Batches
 from modomodo.metrics import metrics
 from modomodo.predictions import Prediction
 from modomodo.prompts import Templates
@@ -190,7 +190,7 @@ def test_a_question_with_three_images_reaches_the_processor_in_order(done):
             return {}
 
     processor = Processor()
-    make_batches([(example, path.parent)], processor, Templates(), 4)
+    list(Batches([(example, path.parent)], processor, Templates(), 4))
     assert processor.sizes == [(30, 20), (31, 20), (32, 20)]
     assert [part["type"] for part in processor.content] == ["image"] * 3 + ["text"]
     assert "<image 2>" in processor.content[-1]["text"]

@@ -328,7 +328,7 @@ def written(tmp_path, example_fields, picture):
 
 def test_a_whole_image_passes(written):
     path, example = written
-    check_image(example, path)
+    check_image(example, path.parent)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 20, 33, 45, 0.5, -40])
@@ -338,7 +338,7 @@ def test_a_truncated_image_is_told(written, kept):
     data = image.read_bytes()
     image.write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
     with pytest.raises(InputError) as error:
-        check_image(example, path)
+        check_image(example, path.parent)
     text = str(error.value)
     assert text.startswith(f"{path}: id 'seven': image: {image} cannot be read")
     assert f"delete {path} to make it anew" in text
@@ -349,11 +349,11 @@ def test_a_damaged_image_is_told(written, picture, damage):
     path, example = written
     (path.parent / example.image).write_bytes(damage(picture))
     with pytest.raises(InputError, match="id 'seven': image: .* cannot be read"):
-        check_image(example, path)
+        check_image(example, path.parent)
 
 
 def test_a_missing_image_is_told(written):
     path, example = written
     (path.parent / example.image).unlink()
     with pytest.raises(InputError, match="id 'seven': image: .* cannot be read"):
-        check_image(example, path)
+        check_image(example, path.parent)
