@@ -1,6 +1,7 @@
 """A study: one YAML file that says everything. The one home of defaults, bounds and descriptions."""
 
 import importlib.util
+import math
 import re
 import types
 import typing
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from modomodo.errors import InputError, nearest
 from modomodo.files import canonical
@@ -149,7 +150,20 @@ class Training(Settings):
     save_every: int = Field(
         100, ge=1, description="Steps between saves that an interrupted run resumes from."
     )
+    gpus: int = Field(
+        0, ge=0, description="GPUs of one run; 0: the CPU. With vllm 'server' one of them only generates."
+    )
+    vllm: Literal["off", "colocate", "server"] = Field(
+        "off",
+        description="What generates the completions: 'off', the trainer itself; 'colocate', a vLLM inside each "
+        "training process; 'server', TRL's vLLM server on a GPU of its own, the others train.",
+    )
     threads: int = Field(1, ge=1, description="CPU threads of a training process.")
+
+    @field_validator("vllm", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        return "off" if value is False else value  # to YAML, a bare `off` is false
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -161,6 +175,17 @@ class Training(Settings):
         if self.trajectories % self.accumulation:
             raise ValueError(
                 f"accumulation: {self.trajectories} trajectories do not divide into {self.accumulation} micro-batches"
+            )
+        if self.vllm == "server" and self.gpus < 2:
+            raise ValueError(
+                f"vllm: 'server' keeps one GPU to itself and trains on the others, but gpus is {self.gpus}: set "
+                "gpus to 2 or more, or vllm to colocate"
+            )
+        if self.trajectories % (self.accumulation * self.processes):
+            raise ValueError(
+                f"gpus: {self.trajectories} trajectories do not divide into {self.accumulation} micro-batches on "
+                f"{self.processes} training GPUs: change gpus, accumulation or trajectories, e.g. trajectories: "
+                f"{math.lcm(self.generations, self.accumulation * self.processes)}"
             )
         if sorted(set(self.scored_steps)) != self.scored_steps or self.scored_steps[0] < 1:
             raise ValueError("scored_steps: must be positive and increasing")
@@ -176,13 +201,37 @@ class Training(Settings):
         """Prompts consumed by one optimiser step."""
         return self.trajectories // self.generations
 
+    @property
+    def processes(self) -> int:
+        """Training processes: one a GPU that trains, one on the CPU."""
+        return max(1, self.gpus - (self.vllm == "server"))
+
+    @property
+    def samples(self) -> int:
+        """Completions per training process and micro-batch."""
+        return self.trajectories // (self.accumulation * self.processes)
+
 
 class Evaluation(Settings):
     """How predictions are made. Greedy, as the paper's benchmarks are scored."""
 
     max_completion_tokens: int = Field(512, ge=1, description="Longest completion, in tokens.")
     batch_size: int = Field(16, ge=1, description="Questions answered at once.")
+    gpus: int = Field(
+        0, ge=0, description="GPUs of one predicting job; 0: the CPU. vLLM splits the model over several."
+    )
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="What generates. vLLM is many times faster on a GPU."
+    )
     threads: int = Field(1, ge=1, description="CPU threads of a predicting process.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.engine == "transformers" and self.gpus > 1:
+            raise ValueError(
+                f"gpus: engine 'transformers' uses one GPU, not {self.gpus}: set gpus to 1, or engine to vllm"
+            )
+        return self
 
 
 class Strategy(Settings):

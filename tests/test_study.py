@@ -217,10 +217,14 @@ def test_settings_cannot_be_changed_in_place(small_study):
         ("training.max_grad_norm", 0),
         ("training.save_every", 0),
         ("training.threads", 0),
+        ("training.gpus", -1),
+        ("training.vllm", "on"),
         ("training.bf16", "maybe"),
         ("evaluation.max_completion_tokens", 0),
         ("evaluation.batch_size", 0),
         ("evaluation.threads", 0),
+        ("evaluation.gpus", -1),
+        ("evaluation.engine", "sglang"),
         ("strategies.all.count", 0),
         ("strategies.all.seed", -1),
         ("strategies.all.scores", "first"),
@@ -262,6 +266,8 @@ def test_a_repeat_has_a_seed_that_training_may_have(study_data):
         ("training.kl", 0),
         ("training.generations", 2),
         ("training.accumulation", 12),
+        ("training.gpus", 12),
+        ("training.vllm", False),  # how YAML reads a bare `off`
         ("training.scored_steps", [9]),
         ("training.scored_steps", [1, 2, 3, 4]),
         ("evaluation.batch_size", 1),
@@ -280,6 +286,20 @@ def test_a_value_on_its_bound_is_accepted(study_data, key, value):
         ({"generations": 24}, "trajectories: 12 is not a multiple of generations (24)"),
         ({"accumulation": 5}, "accumulation: 12 trajectories do not divide into 5 micro-batches"),
         (
+            {"gpus": 5},
+            "gpus: 12 trajectories do not divide into 1 micro-batches on 5 training GPUs: change gpus, "
+            "accumulation or trajectories, e.g. trajectories: 30",
+        ),
+        (
+            {"gpus": 4, "vllm": "server", "accumulation": 6},
+            "gpus: 12 trajectories do not divide into 6 micro-batches on 3 training GPUs",
+        ),
+        (
+            {"gpus": 1, "vllm": "server"},
+            "vllm: 'server' keeps one GPU to itself and trains on the others, but gpus is 1: set gpus to 2 or "
+            "more, or vllm to colocate",
+        ),
+        (
             {"scored_steps": [2, 10]},
             "scored_steps: 10 lies beyond the last step (9): lower it or raise training.steps",
         ),
@@ -294,6 +314,29 @@ def test_training_values_that_do_not_fit_together_are_told(study_data, training,
     text = complaint(study_data)
     assert text.startswith("training")
     assert message in text
+
+
+@pytest.mark.parametrize(
+    ("training", "processes", "samples"),
+    [
+        ({}, 1, 12),
+        ({"gpus": 1, "vllm": "colocate", "accumulation": 6}, 1, 2),
+        ({"gpus": 2, "vllm": "server", "accumulation": 6}, 1, 2),
+        ({"gpus": 3, "vllm": "colocate"}, 3, 4),
+        ({"gpus": 4, "vllm": "server", "accumulation": 2}, 3, 2),
+    ],
+)
+def test_the_trajectories_of_a_step_are_divided_over_the_gpus_that_train(training, processes, samples):
+    settings = Training(**training)
+    assert (settings.processes, settings.samples) == (processes, samples)
+    assert settings.processes * settings.samples * settings.accumulation == 12
+
+
+def test_transformers_predicts_on_one_gpu(study_data):
+    study_data["evaluation"] = {"gpus": 2}
+    assert complaint(study_data).startswith("evaluation: gpus: engine 'transformers' uses one GPU, not 2")
+    study_data["evaluation"] = {"gpus": 2, "engine": "vllm"}
+    study_from(study_data, "study.yaml")
 
 
 # --- unknown and missing keys -------------------------------------------------------------------------------
