@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, Features, Image, Value
+from datasets import Dataset, Features, Image, List, Value
 from transformers import ProcessorMixin, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from modomodo.command_line import progress_line
-from modomodo.examples import Example
+from modomodo.examples import Example, image_paths
 from modomodo.files import write_jsonl
 from modomodo.models import freeze_vision, load_model, load_processor
 from modomodo.prompts import Templates, prompt_text
@@ -112,18 +112,18 @@ def trainer_arguments(settings: Training, folder: Path, seed: int, reward_names:
 
 
 def training_dataset(rows: Sequence[tuple[Example, Path]], templates: Templates) -> Dataset:
-    """One row a prompt, in the stream's order, with the columns that rewards see."""
+    """One row a prompt, in the stream's order, with its images and the columns that rewards see."""
     records = [
         {
             "prompt": [{"role": "user", "content": prompt_text(example, templates)}],
-            "image": str(folder / example.image),
+            "images": [str(folder / path) for path in image_paths(example)],
             **columns(example),
         }
         for example, folder in rows
     ]
     features = Features(
         {name: Value("string") for name in records[0]}
-        | {"prompt": [{"role": Value("string"), "content": Value("string")}], "image": Image()}
+        | {"prompt": [{"role": Value("string"), "content": Value("string")}], "images": List(Image())}
     )
     return Dataset.from_list(records, features=features)
 

@@ -7,6 +7,7 @@ import json
 
 import PIL.Image
 import pytest
+from trl.data_utils import prepare_multimodal_messages
 
 from modomodo.errors import InputError
 from modomodo.examples import Example
@@ -131,9 +132,21 @@ def test_the_dataset_is_the_stream_in_its_order(tmp_path, example_fields):
     dataset = training_dataset(rows, Templates(number="Think.", separator=" "))
     assert dataset["id"][:] == ids
     assert dataset[0]["prompt"] == [{"role": "user", "content": "How many? Think."}]
-    assert dataset[0]["image"].size == (4, 4)
+    assert [image.size for image in dataset[0]["images"]] == [(4, 4)]
     assert {"dataset", "answer", "answer_type"} <= set(dataset.column_names)
     assert json.loads(dataset[0]["answer"]) == "3"
+
+
+def test_a_question_about_several_images_shows_them_all_in_order(tmp_path, example_fields):
+    for width in (4, 5, 6):
+        PIL.Image.new("RGB", (width, 4)).save(tmp_path / f"{width}.png")
+    one = Example(**example_fields(id="1", image="4.png"))
+    two = Example(**example_fields(id="2", image="6.png", meta={"images": ["5.png"]}))
+    dataset = training_dataset([(one, tmp_path), (two, tmp_path)], Templates())
+    assert [[image.width for image in row["images"]] for row in dataset] == [[4], [6, 5]]
+    # As TRL makes messages of the column: a place for each image, then the question.
+    (message,) = prepare_multimodal_messages(dataset[1]["prompt"], images=dataset[1]["images"])
+    assert [part["type"] for part in message["content"]] == ["image", "image", "text"]
 
 
 # --- saves and marks ----------------------------------------------------------------------------------------
