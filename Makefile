@@ -7,17 +7,29 @@ PYTHON ?=
 # Tests at a time: one per core of the smallest machine that is supported. They train models with one thread each.
 WORKERS ?= 2
 
+# The study that status, plan and provenance look at.
+STUDY ?= config/tiny.yaml
+
 # As in an activated environment, whatever the caller's shell or cluster modules have set.
 unexport PYTHONHOME PYTHONPATH
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
-.PHONY: table env test lint types unit format lock clean-env help
+.PHONY: table status plan provenance env test lint types unit format reference lock clean-env help
 
 table: env ## (or just make) build .venv if need be, then results/table2.csv and the rest of the study
 	$(RUN) snakemake --cores all results/table2.csv all
 	@echo "Table 2: results/table2.csv, to read: results/tiny/table2.md, to look at: results/tiny/figures/out_score.png"
+
+status: env ## how far the study is, also while it runs (STUDY=config/paper.yaml)
+	@$(RUN) python scripts/status.py --study $(STUDY)
+
+plan: env ## what the study will run, and its hours and disk (STUDY=config/paper.yaml)
+	@$(RUN) python scripts/plan.py --study $(STUDY)
+
+provenance: env ## the chain behind one number of Table 2 (MIXTURE=all BENCHMARK=chart)
+	@$(RUN) python scripts/provenance.py --study $(STUDY) --mixture "$(MIXTURE)" --benchmark "$(BENCHMARK)"
 
 env: ## build .venv from the hashed locks in envs/ (PYTHON=/path/to/python)
 	@PYTHON="$(PYTHON)" envs/build.sh
@@ -41,6 +53,9 @@ format: env ## rewrite Python, Snakefiles and rules in the house's style
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 	$(RUN) snakefmt Snakefile rules
+
+reference: env ## docs/config.md and the schema for editors, from the models
+	$(RUN) python scripts/reference.py --output docs/config.md --schema config/study.schema.json
 
 lock: env ## envs/requirements.in -> locks and conda files (UPGRADE=1: the newest that fit)
 	$(RUN) python envs/lock.py $(if $(UPGRADE),--upgrade)

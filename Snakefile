@@ -33,6 +33,10 @@ include: "rules/evaluation.smk"
 include: "rules/reporting.smk"
 
 
+onstart:
+    print(plan_line(), file=sys.stderr, flush=True)
+
+
 localrules:
     all,
     examples,

@@ -21,6 +21,7 @@ if not sys.stderr.isatty():
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
 
 from modomodo.errors import InputError  # noqa: E402
+from modomodo.files import write_whole  # noqa: E402
 from modomodo.study import Settings, Study, parse, read_study  # noqa: E402
 
 T = TypeVar("T")
@@ -63,6 +64,22 @@ def add_settings(arguments: argparse.ArgumentParser) -> None:
         metavar="JSON|STUDY.yaml",
         help="this step's settings: JSON as the rule passes it, or a study's YAML file to take them from",
     )
+
+
+def add_study(arguments: argparse.ArgumentParser) -> None:
+    """The --study argument of a script that looks at a whole study."""
+    arguments.add_argument(
+        "--study", type=Path, default=Path("config/tiny.yaml"), help="the study (default: %(default)s)"
+    )
+
+
+def tell(text: str, output: Path | None) -> None:
+    """Print a text for people, or write it to a file."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    with write_whole(output) as file:
+        file.write(text)
 
 
 def settings(text: str, model: type[S], take: Callable[[Study], S]) -> S:

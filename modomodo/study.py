@@ -234,6 +234,18 @@ class Evaluation(Settings):
         return self
 
 
+class Costs(Settings):
+    """What `make plan` reckons with until runs of this study have been measured. No result depends on it."""
+
+    training_hours: float | None = Field(
+        None, gt=0, description="Hours that a training run of all steps takes, on training.gpus GPUs."
+    )
+    prediction_hours: float | None = Field(
+        None, gt=0, description="Hours to predict all scored steps of a run, on evaluation.gpus GPUs."
+    )
+    checkpoint_gb: float | None = Field(None, gt=0, description="Size of one checkpoint, in GB (1e9 bytes).")
+
+
 class Strategy(Settings):
     """One way to choose mixtures, and how many."""
 
@@ -267,6 +279,7 @@ class Study(Settings):
     prompts: Templates = Field(default_factory=Templates, description="Reasoning templates.")
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    costs: Costs = Field(default_factory=Costs)
     strategies: dict[Name, Strategy] = Field(min_length=1, description="Strategies by name, in table order.")
     repeats: dict[Name, list[Annotated[int, Field(ge=0)]]] = Field(
         default_factory=dict, description="Mixture → further seeds it is trained with, to learn the noise."

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from modomodo.command_line import job_environment
+from modomodo.costs import costs_of, summary
 from modomodo.datasets.published import catalogue
 from modomodo.downloads import MANIFEST, folder_of
 from modomodo.errors import InputError
@@ -23,6 +24,14 @@ try:
     PLAN = plan(STUDY, WHERE)
 except InputError as error:
     sys.exit(f"error: {error}")
+
+
+def plan_line():
+    """What is left to be done, said when a run starts."""
+    try:
+        return summary(costs_of(STUDY, PLAN))
+    except InputError as error:
+        return f"plan: {error}"
 
 
 wildcard_constraints:

@@ -6,12 +6,13 @@ Example:
 The directory is in Hugging Face form; the info file holds the digest of its weights and what it cost.
 """
 
+import time
 from pathlib import Path
 
 from modomodo import command_line
 from modomodo.builders import model_builders
 from modomodo.files import write_json
-from modomodo.provenance import provenance
+from modomodo.provenance import STARTED, provenance
 from modomodo.runs import weights_digest
 from modomodo.steps import BaseStep
 from modomodo.study import load_plugins
@@ -27,9 +28,14 @@ def main() -> None:
     load_plugins(step.plugins)
     build = model_builders[step.model.builder]
     summary = build(arguments.output, step.model.options, step.prompts, step.model.threads)
-    write_json(
-        arguments.info, {"weights": weights_digest(arguments.output), "summary": summary, **provenance()}
-    )
+    about = {
+        "weights": weights_digest(arguments.output),
+        "settings": step.changed(),
+        "summary": summary,
+        **provenance(),
+        "seconds": time.monotonic() - STARTED,
+    }
+    write_json(arguments.info, about)
 
 
 if __name__ == "__main__":

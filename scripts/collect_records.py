@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.mixtures import read_mixture
+from modomodo.provenance import describe
 from modomodo.records import write_records
 from modomodo.scores import collect, read_run_scores
 from modomodo.steps import RecordsStep
@@ -27,6 +28,7 @@ def main() -> None:
     }
     runs = [read_run_scores(path) for path in arguments.scores]
     write_records(arguments.output, collect(runs, mixtures, step.domains, dict(step.benchmarks)))
+    describe(arguments.output, step, [*arguments.scores, *arguments.mixtures])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from modomodo.errors import InputError
 from modomodo.examples import read_examples
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures import read_mixture
+from modomodo.provenance import describe
 from modomodo.steps import StreamStep
 from modomodo.streams import draw_stream, summary
 
@@ -42,6 +43,7 @@ def main() -> None:
         raise InputError(f"{arguments.mixture}: {error}") from None
     write_jsonl(arguments.output, (draw._asdict() for draw in stream.draws))
     write_json(arguments.output.with_suffix(".summary.json"), summary(stream, weights, step.scored_steps))
+    describe(arguments.output, step, [arguments.mixture, *arguments.examples], arguments.seed)
 
 
 if __name__ == "__main__":

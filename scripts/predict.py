@@ -17,6 +17,7 @@ from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.files import digest, file_digest, read_json, write_json, write_jsonl
 from modomodo.predictions import RECIPE
+from modomodo.provenance import describe_part
 from modomodo.steps import PredictStep
 from modomodo.study import load_plugins
 
@@ -53,6 +54,8 @@ def main() -> None:
                 missing.setdefault(weights, []).append((mark, name, key))
     if missing:
         predict_missing(checkpoints, missing, made, rows, step, folder)
+        answered = [f"{mark}/{name}" for names in missing.values() for mark, name, _ in names]
+        describe_part(folder / "run.json", step, answered, arguments.benchmarks)
     for mark, names in listed.items():
         for name, entry in names.items():
             entry["sha256"] = file_digest(folder / mark / f"{name}.jsonl")

@@ -16,9 +16,10 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.datasets import datasets
 from modomodo.datasets.published import catalogue
-from modomodo.downloads import check_raw
+from modomodo.downloads import MANIFEST, check_raw
 from modomodo.errors import InputError
 from modomodo.examples import write_examples
+from modomodo.provenance import describe
 from modomodo.steps import ExamplesStep
 from modomodo.study import load_plugins
 
@@ -51,6 +52,8 @@ def main() -> None:
         dataset.max_pixels,
         arguments.threads,
     )
+    raw = sorted(arguments.raw.glob(MANIFEST)) if arguments.raw else []
+    describe(arguments.output, step, raw)
     print(f"{arguments.output}: {counts.pop('kept')} examples, {counts.pop('rejected')} rejected")
     for reason, count in counts.items():
         print(f"{arguments.output}: {count} rows left out: {reason}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.mixtures import Mixture, read_mixture, write_mixture
+from modomodo.provenance import describe
 from modomodo.records import Records, average_steps, empty, last_step, observed_digest, read_records
 from modomodo.scores import collect, read_run_scores
 from modomodo.steps import ProposeStep, RecordsStep
@@ -71,8 +72,14 @@ def main() -> None:
             predicted=proposal.predicted,
         )
         write_mixture(path, mixture)
+        describe(path, step, learned_from(arguments))
         shares = ", ".join(f"{domain} {weight:.2f}" for domain, weight in mixture.weights.items() if weight)
         print(f"{mixture.name}: {shares}" + (f" ({proposal.note})" if proposal.note else ""))
+
+
+def learned_from(arguments) -> list[Path]:
+    """The files whose scores the strategy sees."""
+    return [arguments.records] if arguments.records else [*arguments.scores, *arguments.mixtures]
 
 
 def read(arguments, domains: list[str]) -> Records:

@@ -16,6 +16,7 @@ from modomodo.examples import read_examples
 from modomodo.files import read_json, write_json
 from modomodo.metrics import metrics
 from modomodo.predictions import read_predictions
+from modomodo.provenance import describe
 from modomodo.scores import BenchmarkScore, RunScores, score_benchmark
 from modomodo.steps import ScoreStep
 from modomodo.study import load_plugins
@@ -52,6 +53,7 @@ def main() -> None:
             )
     run = RunScores(mixture=folder.parent.name, seed=int(folder.name), steps=steps)
     write_json(arguments.output, run.model_dump(mode="json"))
+    describe(arguments.output, step, [arguments.predictions, *(files[name] for name in step.metrics)])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.files import write_csv, write_json, write_whole
+from modomodo.provenance import describe
 from modomodo.records import read_records
 from modomodo.steps import TableStep
 from modomodo.tables import Heading, noise_report, render, table2
@@ -32,6 +33,7 @@ def main() -> None:
     with write_whole(arguments.output.with_suffix(".md")) as file:
         file.write(render(records, table))
     write_json(arguments.output.with_name("noise.json"), noise_report(records, table))
+    describe(arguments.output, step, [arguments.records])
 
 
 if __name__ == "__main__":

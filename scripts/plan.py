@@ -1,0 +1,27 @@
+"""study → what it will run and what that costs: runs by stage, what exists, GPU-hours, disk.
+
+Example:
+    python scripts/plan.py --study config/paper.yaml
+
+Starts nothing. Durations are those of finished runs where there are any, else the study's `costs`.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.costs import costs_of, render
+from modomodo.plan import plan
+from modomodo.study import read_study
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_study(parser)
+    parser.add_argument("--output", type=Path, help="write it to this file instead of the terminal")
+    arguments = parser.parse_args()
+    study = read_study(arguments.study)
+    command_line.tell(render(study, costs_of(study, plan(study, str(arguments.study)))), arguments.output)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

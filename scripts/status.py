@@ -1,0 +1,29 @@
+"""study → how far it is: what is done, running, failed and missing, and the best mixture so far.
+
+Example:
+    python scripts/status.py --study config/tiny.yaml
+
+Reads files only, so it can be asked while Snakemake works. A failed job shows the last lines of its log. That a
+result exists does not mean that it is up to date: `snakemake -n` tells that.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.plan import plan
+from modomodo.status import read_status, render
+from modomodo.study import read_study
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_study(parser)
+    parser.add_argument("--output", type=Path, help="write it to this file instead of the terminal")
+    arguments = parser.parse_args()
+    study = read_study(arguments.study)
+    text = render(study, read_status(study, plan(study, str(arguments.study))))
+    command_line.tell(text, arguments.output)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
