@@ -55,8 +55,10 @@ def page() -> str:
         told = (
             sys.modules[registry[n].__module__] if registry is datasets else registry[n] for n in registry
         )
-        rows = [(f"`{name}`", _text(_first_line(thing))) for name, thing in zip(registry, told, strict=True)]
-        parts.append(_table(("name", "what"), rows))
+        named: list[tuple[str, ...]] = [
+            (f"`{name}`", _text(_first_line(thing))) for name, thing in zip(registry, told, strict=True)
+        ]
+        parts.append(_table(("name", "what"), named))
     parts.append("### Strategies: `strategies.<name>.propose`, and their `options`\n")
     shared: dict[str, type[BaseModel]] = {}
     for name in strategies:
@@ -100,7 +102,7 @@ def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 
 def _fields(model: type[BaseModel]) -> str:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, field in model.model_fields.items():
         rows.append(
             (
