@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from modomodo.errors import InputError
 from modomodo.examples import Example, first_problem
 from modomodo.files import read_json
-from modomodo.metrics import Score, Summary, summarise
+from modomodo.metrics import Metric, Summary, summarise
 from modomodo.mixtures import Mixture
 from modomodo.predictions import Prediction
 from modomodo.records import BASE, Records, from_rows
 
-Metric = Callable[[str, str | None, Example], Score]
+Ask = Callable[[Sequence[str]], Mapping[str, str]]  # prompts → a judge's replies
 
 
 class BenchmarkScore(BaseModel):
@@ -27,6 +27,7 @@ class BenchmarkScore(BaseModel):
     score: float = Field(ge=0, le=1)
     standard_error: float = Field(ge=0)
     unparsed: int = Field(ge=0, description="Questions whose completion held no answer.")
+    judge: str | None = Field(None, description="Model that read the answers, for a metric that asks one.")
 
 
 class RunScores(BaseModel):
@@ -40,18 +41,32 @@ class RunScores(BaseModel):
 
 
 def score_benchmark(
-    examples: Sequence[Example], predictions: Mapping[str, Prediction], metric: Metric, where: str
+    examples: Sequence[Example],
+    predictions: Mapping[str, Prediction],
+    metric: Metric,
+    where: str,
+    ask: Ask | None = None,
 ) -> Summary:
-    """The metric's mean over the examples. Raises InputError for an example without a prediction."""
-    values, unparsed = [], 0
+    """The metric's mean over the examples; `ask` is for a metric that wants a judge's replies.
+
+    Raises InputError for an example without a prediction.
+    """
+    rows = []
     for example in examples:
         if example.id not in predictions:
             raise InputError(f"{where}: no prediction for '{example.id}': delete the file and predict again")
         prediction = predictions[example.id]
-        score = metric(prediction.completion, prediction.answer, example)
-        values.append(score.value)
-        unparsed += not score.parsed
-    return summarise(values, unparsed)
+        rows.append((prediction.completion, prediction.answer, example))
+    prompts = [metric.question(*row) for row in rows]
+    asked = [prompt for prompt in prompts if prompt is not None]
+    if asked and ask is None:
+        raise InputError(f"metric '{metric.name}' asks a judge: name its model under judge.model")
+    replies = ask(asked) if ask is not None and asked else {}
+    scores = [
+        metric(*row, None if prompt is None else replies[prompt])
+        for row, prompt in zip(rows, prompts, strict=True)
+    ]
+    return summarise([score.value for score in scores], sum(not score.parsed for score in scores))
 
 
 def read_run_scores(path: str | Path) -> RunScores:

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from modomodo.datasets.published import catalogue
 from modomodo.errors import InputError
+from modomodo.metrics import metrics
 from modomodo.plan import plan
 from modomodo.prompts import Templates
-from modomodo.study import Dataset, Evaluation, Model, Settings, Source, Strategy, Study, Training
+from modomodo.study import Dataset, Evaluation, Judge, Model, Settings, Source, Strategy, Study, Training
 
 
 class DownloadStep(Settings):
@@ -161,14 +162,17 @@ class PredictStep(Settings):
 
 
 class ScoreStep(Settings):
-    """predictions → scores. `metrics`: benchmark → metric."""
+    """predictions → scores. `metrics`: benchmark → metric; `judge` where one of them asks it."""
 
     plugins: list[str] = []
     metrics: dict[str, str]
+    judge: Judge | None = None
 
     @classmethod
     def of(cls, study: Study) -> Self:
-        return cls(plugins=study.plugins, metrics={name: b.metric for name, b in study.benchmarks.items()})
+        named = {name: benchmark.metric for name, benchmark in study.benchmarks.items()}
+        asked = any(metrics[metric].prompt is not None for metric in named.values())
+        return cls(plugins=study.plugins, metrics=named, judge=study.judge if asked else None)
 
 
 class RecordsStep(Settings):

@@ -246,6 +246,34 @@ class Costs(Settings):
     checkpoint_gb: float | None = Field(None, gt=0, description="Size of one checkpoint, in GB (1e9 bytes).")
 
 
+class Judge(Settings):
+    """A model behind an OpenAI-compatible endpoint, for metrics that ask one (mathvista_judged)."""
+
+    model: str = Field(min_length=1, description="The model's name at the endpoint; pin a dated one.")
+    endpoint: str = Field(
+        "https://api.openai.com/v1", description="Its address, up to where /chat/completions follows."
+    )
+    key: str | None = Field(
+        "OPENAI_API_KEY",
+        description="Environment variable that holds the key, which stands in no file; null: none is sent.",
+    )
+    request: dict[str, Any] = Field(
+        {"temperature": 0, "max_tokens": 256}, description="Further fields of each request."
+    )
+    parallel: int = Field(8, ge=1, le=256, description="Requests under way at once.")
+    timeout: float = Field(60.0, gt=0, description="Seconds that one request may take.")
+
+    @model_validator(mode="after")
+    def _is_asked_over_http(self) -> Self:
+        if not re.match(r"https?://[^/\s]", self.endpoint):
+            raise ValueError(
+                f"endpoint: '{self.endpoint}': expected an address, e.g. http://127.0.0.1:8000/v1"
+            )
+        if taken := {"model", "messages", "stream", "n"} & set(self.request):
+            raise ValueError(f"request: '{min(taken)}' is not free to choose: remove it")
+        return self
+
+
 class Strategy(Settings):
     """One way to choose mixtures, and how many."""
 
@@ -280,6 +308,7 @@ class Study(Settings):
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     costs: Costs = Field(default_factory=Costs)
+    judge: Judge | None = Field(None, description="Whom metrics ask that need a model to read an answer.")
     strategies: dict[Name, Strategy] = Field(min_length=1, description="Strategies by name, in table order.")
     repeats: dict[Name, list[Annotated[int, Field(ge=0)]]] = Field(
         default_factory=dict, description="Mixture → further seeds it is trained with, to learn the noise."
@@ -457,6 +486,12 @@ def check_functions(study: Study, where: str) -> None:
             registry[value]
         except InputError as error:
             raise InputError(f"{where}: {key}: {error}") from None
+    for name, benchmark in study.benchmarks.items():
+        if metrics[benchmark.metric].prompt is not None and study.judge is None:
+            raise InputError(
+                f"{where}: benchmarks.{name}.metric: '{benchmark.metric}' asks a judge: name its model under "
+                "judge.model"
+            )
     for name, domain in study.domains.items():
         for reward in domain.rewards:
             if reward not in study.training.reward_weights:

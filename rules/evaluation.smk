@@ -50,6 +50,13 @@ rule predict_base:
 ruleorder: predict_base > predict
 
 
+# A judge is asked over the network, which a cluster's nodes may not have.
+if ScoreStep.of(STUDY).judge:
+
+    localrules:
+        score,
+
+
 rule score:
     input:
         predictions="<results>/predictions/{mixture}/{seed}/predictions.json",

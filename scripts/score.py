@@ -5,7 +5,8 @@ Example:
         --predictions results/tiny/predictions/all/42/predictions.json --output /tmp/scores/all/42.json
 
 Each score carries its metric's name and version, the number of questions, the standard error and how many
-completions held no answer. Mixture and seed are the two folders the predictions lie in.
+completions held no answer. Mixture and seed are the two folders the predictions lie in. What a judge says, for
+a metric that asks one, is kept beside the predictions (BENCHMARK.judge.jsonl) and not asked for again.
 """
 
 from pathlib import Path
@@ -14,12 +15,13 @@ from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.examples import read_examples
 from modomodo.files import read_json, write_json
+from modomodo.judge import replies
 from modomodo.metrics import metrics
 from modomodo.predictions import read_predictions
 from modomodo.provenance import describe
-from modomodo.scores import BenchmarkScore, RunScores, score_benchmark
+from modomodo.scores import Ask, BenchmarkScore, RunScores, score_benchmark
 from modomodo.steps import ScoreStep
-from modomodo.study import load_plugins
+from modomodo.study import Judge, load_plugins
 
 
 def main() -> None:
@@ -47,13 +49,22 @@ def main() -> None:
                 )
             path = folder / entries[name]["path"]
             predictions = {prediction.id: prediction for prediction in read_predictions(path)}
-            summary = score_benchmark(examples, predictions, metric, str(path))
+            ask = asking(step.judge, folder / f"{name}.judge.jsonl", f"{name} at step {mark}")
+            summary = score_benchmark(examples, predictions, metric, str(path), ask)
             steps[int(mark)][name] = BenchmarkScore(
-                metric=metric_name, version=metric.version, **summary._asdict()
+                metric=metric_name,
+                version=metric.version,
+                judge=step.judge.model if step.judge and metric.prompt else None,
+                **summary._asdict(),
             )
     run = RunScores(mixture=folder.parent.name, seed=int(folder.name), steps=steps)
-    write_json(arguments.output, run.model_dump(mode="json"))
+    write_json(arguments.output, run.model_dump(mode="json", exclude_none=True))
     describe(arguments.output, step, [arguments.predictions, *(files[name] for name in step.metrics)])
+
+
+def asking(judge: Judge | None, kept: Path, label: str) -> Ask | None:
+    """How a metric asks the study's judge, whose replies are kept in a file; None where there is no judge."""
+    return None if judge is None else lambda prompts: replies(prompts, judge, kept, label)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,10 @@ def test_every_metric_scores_a_right_and_a_missing_answer(name):
     example = some_example(name)
     right = "[0, 0, 1, 1]" if name.startswith("mean_iou") else "B"
     assert metrics[name].version >= 1
-    assert metrics[name](f"<think>a</think><answer>{right}</answer>", right, example) == Score(1.0, True)
-    missing = metrics[name]("nothing", None, example)
+    read, nothing = (right, "None") if metrics[name].prompt else (None, None)  # a judge's replies
+    found = metrics[name](f"<think>a</think><answer>{right}</answer>", right, example, read)
+    assert found == Score(1.0, True)
+    missing = metrics[name]("nothing", None, example, nothing)
     assert not missing.parsed
     if not metrics[name].reads_completion:
         assert missing.value == 0

@@ -1,7 +1,8 @@
-"""MathVista: extraction by rules in place of a model, then the official normalisation and equality.
+"""MathVista: the answer is extracted, then normalised and compared as officially.
 
-Officially an answer that is not already bare is extracted by GPT (evaluation/extract_answer.py); the judge
-moves scores by several points, so what stands here is named in the results as this metric's version.
+Officially an answer that is not already bare is extracted by GPT (evaluation/extract_answer.py). `mathvista`
+extracts by rules alone and needs no key; `mathvista_judged` asks the study's judge, as the paper's copy of
+lmms-eval asks GPT. Judges differ by several points, so a score names its metric, version and judge.
 An example's `meta` holds `answer_type` (integer, float or list) and, for a float, `precision` in decimals;
 a multiple choice needs neither.
 """
@@ -27,6 +28,57 @@ def mathvista(text: str, example: Example) -> Score:
     extraction = extract(text, example.choices, kind)
     prediction = normalise(extraction or "", example.choices, kind, precision)
     return Score(float(prediction == _truth(example)), parsed=extraction is not None)
+
+
+# In words of our own: the official demonstrations ask for the same forms.
+_PROMPT = """Someone was asked a question about a picture and answered it. Write down the final answer that they \
+gave, and nothing else: no words around it, no reasoning. Do not solve the question yourself. If they gave no \
+answer, write None.
+
+{form}
+
+Question:
+{question}
+
+Their answer:
+{answer}
+
+Final answer:"""
+_FORMS = {
+    "choice": "The final answer is the letter of an option in brackets, such as (B).",
+    "integer": "The final answer is an integer without unit, such as 14.",
+    "float": "The final answer is a decimal number with {precision} decimals and without unit, such as {such}.",
+    "list": "The final answer is a list in square brackets, such as [3, 0, 8].",
+}
+
+
+def judge_prompt(text: str, example: Example) -> str | None:
+    """What the judge is asked: to copy the answer out of a text. None where officially no model is asked.
+
+    That is for an empty text, an option's very text, and a bare integer or float.
+    """
+    kind, precision = _kind(example)
+    if not text.strip() or _is_literal(text.strip(), example.choices, kind):
+        return None
+    form = _FORMS["choice" if example.choices else kind]
+    such = f"{2.75:.{precision or 0}f}"
+    return _PROMPT.format(
+        form=form.format(precision=precision, such=such), question=example.question, answer=text.strip()
+    )
+
+
+@metric("mathvista_judged", version=1, reads_completion=True, prompt=judge_prompt)
+def mathvista_judged(text: str, example: Example, reply: str | None) -> Score:
+    """As `mathvista`, but the answer is what the study's judge reads in the text.
+
+    "None", "N/A" and no words count as unparsed, and are scored as the official rules do an empty extraction.
+    """
+    kind, precision = _kind(example)
+    extraction = (text if reply is None else reply).strip()
+    if extraction not in example.choices and extraction.rstrip(".").lower() in ("none", "n/a"):
+        extraction = ""
+    prediction = normalise(extraction, example.choices, kind, precision)
+    return Score(float(prediction == _truth(example)), parsed=bool(extraction))
 
 
 def _kind(example: Example) -> tuple[str, int | None]:
@@ -94,7 +146,7 @@ def extract(text: str, choices: Sequence[str], answer_type: str) -> str | None:
     text = text.strip()
     if not text:
         return None
-    if text in choices or (not choices and _is_bare(text, answer_type)):
+    if _is_literal(text, choices, answer_type):
         return text
     announced = _after_last(_ANNOUNCED, text)
     if announced is not None and (found := _find(announced, choices, answer_type, announced=True)):
@@ -110,7 +162,10 @@ def _find(text: str, choices: Sequence[str], answer_type: str, announced: bool) 
     return _number(text, first=announced)
 
 
-def _is_bare(text: str, answer_type: str) -> bool:
+def _is_literal(text: str, choices: Sequence[str], answer_type: str) -> bool:
+    """Whether a text is an answer as it stands: an option's text, or a bare number."""
+    if choices:
+        return text in choices
     try:
         {"integer": int, "float": float}[answer_type](text)
     except (KeyError, ValueError):

@@ -1,7 +1,8 @@
 """What a metric is, and what a benchmark's scores amount to."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,41 +25,71 @@ class Metric:
     `judge` sees the extracted answer. Without one (the completion broke the reasoning format) the score is 0
     and unparsed, unless the metric `reads_completion`: then `judge` sees the whole completion in its place,
     as the parsers of those benchmarks do. `version` is raised when the same answers would score differently.
+
+    A metric with a `prompt` wants a judging model (study.Judge) to read the answer first: `prompt(text,
+    example)` is what it is asked, None where there is no need, and `judge` is given its reply, or None, too.
     """
 
     name: str
     version: int
-    judge: Callable[[str, Example], Score]
+    judge: Callable[..., Score]  # (text, example), with a `prompt` (text, example, reply)
     reads_completion: bool = False
+    prompt: Callable[[str, Example], str | None] | None = None
 
     def __post_init__(self) -> None:
         # The registry tells two functions of one name apart by where they were defined.
         self.__module__, self.__qualname__ = self.judge.__module__, self.judge.__qualname__
         self.__doc__ = self.judge.__doc__
 
-    def __call__(self, completion: str, answer: str | None, example: Example) -> Score:
+    def question(self, completion: str, answer: str | None, example: Example) -> str | None:
+        """What a judging model is to be asked about a row; None for nothing.
+
+        Raises InputError as the score does.
+        """
+        if self.prompt is None or (answer is None and not self.reads_completion):
+            return None
+        with self._naming(example):
+            return self.prompt(completion if answer is None else answer, example)
+
+    def __call__(
+        self, completion: str, answer: str | None, example: Example, reply: str | None = None
+    ) -> Score:
         """The score of one row. Raises InputError naming the example when it lacks what the metric needs."""
         if answer is None and not self.reads_completion:
             return Score(0.0, parsed=False)
-        try:
-            score = self.judge(completion if answer is None else answer, example)
+        with self._naming(example):
+            text = completion if answer is None else answer
+            score = self.judge(text, example, *([] if self.prompt is None else [reply]))
             if not 0 <= score.value <= 1:
                 raise ValueError(f"value {score.value} is not in [0, 1]")
+            return score
+
+    @contextmanager
+    def _naming(self, example: Example) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             where = f"metric '{self.name}': example '{example.id}' of {example.dataset}"
             reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             raise InputError(f"{where}: {reason}") from error
-        return score
 
 
 metrics: Registry[Metric] = Registry("metric")
 
 
-def metric(name: str, version: int, reads_completion: bool = False) -> Callable[[Callable], Metric]:
-    """Decorator: register a function `(text, example) → Score` as a metric."""
+def metric(
+    name: str,
+    version: int,
+    reads_completion: bool = False,
+    prompt: Callable[[str, Example], str | None] | None = None,
+) -> Callable[[Callable], Metric]:
+    """Decorator: register a function `(text, example) → Score` as a metric.
 
-    def decorate(judge: Callable[[str, Example], Score]) -> Metric:
-        return metrics.register(name)(Metric(name, version, judge, reads_completion))
+    With a `prompt` the function is `(text, example, reply) → Score` (see Metric).
+    """
+
+    def decorate(judge: Callable[..., Score]) -> Metric:
+        return metrics.register(name)(Metric(name, version, judge, reads_completion, prompt))
 
     return decorate
 
