@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 import warnings
@@ -20,7 +21,7 @@ if not sys.stderr.isatty():
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar in a log is one endless line
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
 
-from modomodo.errors import InputError  # noqa: E402
+from modomodo.errors import InputError, Interrupted  # noqa: E402
 from modomodo.files import write_whole  # noqa: E402
 from modomodo.study import Settings, Study, parse, read_study  # noqa: E402
 
@@ -29,12 +30,19 @@ S = TypeVar("S", bound=Settings)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script's main and exit; bad input becomes one line on stderr and status 2, without a trace."""
+    """Run a script's main and exit; bad input becomes one line on stderr and status 2, without a trace.
+
+    Work that was told to stop and was saved exits with 143.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a rule's shell may ignore it, to let its program finish
     try:
         main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as interruption:
+        print(interruption, file=sys.stderr)
+        sys.exit(143)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)

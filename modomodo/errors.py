@@ -11,6 +11,10 @@ class InputError(Exception):
     """
 
 
+class Interrupted(Exception):  # noqa: N818 (nothing is wrong)
+    """Told to stop from outside, all of use was saved: scripts exit with 143, as if SIGTERM had ended them."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint that names the known word closest to `name`, or lists what is known."""
     known = sorted(known)

@@ -30,6 +30,7 @@ def open_run(folder: Path, key: str) -> dict | None:
     whose = folder / "key"
     if not whose.is_file() or whose.read_text(encoding="utf-8").strip() != key:
         if folder.exists():
+            whose.unlink(missing_ok=True)  # first: what is half removed is nobody's work
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         with write_whole(whose) as file:

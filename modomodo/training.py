@@ -5,6 +5,7 @@ domains only, checkpoints at the scored steps, and a resume that really restores
 """
 
 import shutil
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -19,14 +20,15 @@ from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from modomodo.command_line import progress_line
+from modomodo.errors import Interrupted
 from modomodo.examples import Example, image_paths
 from modomodo.files import write_jsonl
 from modomodo.models import freeze_vision, load_model, load_processor
 from modomodo.prompts import Templates, prompt_text
 from modomodo.rewards import columns, rewards
+from modomodo.saves import close_save, keep_newest_whole
 from modomodo.study import Training
 
-COMPLETE = "complete"  # marks a trainer save that was written to its end
 # What differs between two equal runs does not belong in their log; run.json has the durations.
 VOLATILE = {"step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
 
@@ -49,6 +51,8 @@ def train(
     directory) and `log.jsonl` in `folder`; goes on from the last whole save in `folder/trainer`. The
     learning rate follows the study's steps even when the stream ends before, at `last_step`. Returns
     durations in seconds.
+
+    Raises Interrupted when told to stop (SIGTERM), after a save.
     """
     started = time.monotonic()
     torch.set_num_threads(settings.threads)
@@ -66,9 +70,13 @@ def train(
         callbacks=[KeepScored(folder, processor, marks), StopAt(last_step), Progress(last_step)],
     )
     trainer.remove_callback(PrinterCallback)
+    told = SaveWhenTold(last_step)
+    trainer.add_callback(told)
     ready = time.monotonic()
-    save = last_whole_save(folder / "trainer")
+    save = keep_newest_whole(folder / "trainer")
     trainer.train(resume_from_checkpoint=str(save) if save else None)
+    if told.stopped_at is not None:
+        raise Interrupted(f"told to stop: saved at step {told.stopped_at} of {last_step}, run again to go on")
     link_shared_marks(folder, marks)
     write_log(folder, trainer.state.log_history)
     return {"start": ready - started, "train": time.monotonic() - ready}
@@ -195,7 +203,10 @@ class KeepScored(TrainerCallback):
 
     def on_save(self, args, state, control, **kwargs):
         write_log(self.folder, state.log_history)
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        if torch.distributed.is_initialized():  # each process writes its random state into the save
+            torch.distributed.barrier()
+        if state.is_world_process_zero:
+            close_save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 class StopAt(TrainerCallback):
@@ -207,6 +218,30 @@ class StopAt(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step >= self.last_step:
             control.should_training_stop = True
+
+
+class SaveWhenTold(TrainerCallback):
+    """On SIGTERM (time limit, preemption, `scancel`): save after the step at hand, and stop.
+
+    A trainer's state is whole only between two steps. All processes of a run stop at the same one.
+    """
+
+    def __init__(self, last_step: int) -> None:
+        self.last_step = last_step
+        self.told = False
+        self.stopped_at: int | None = None
+        signal.signal(signal.SIGTERM, self._tell)
+
+    def _tell(self, *_: object) -> None:
+        self.told = True
+
+    def on_step_end(self, args, state, control, **kwargs):
+        told = torch.tensor(float(self.told), device=args.device)
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+        if told.item() and state.global_step < self.last_step:  # else it is done anyway
+            self.stopped_at = state.global_step
+            control.should_save = control.should_training_stop = True
 
 
 class Progress(TrainerCallback):
@@ -242,12 +277,6 @@ class Progress(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         if self.bar is not None:
             self.bar.close()
-
-
-def last_whole_save(folder: Path) -> Path | None:
-    """The newest trainer save that was written to its end."""
-    saves = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return max(saves, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def link_shared_marks(folder: Path, marks: Mapping[int, int]) -> None:

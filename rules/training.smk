@@ -44,6 +44,7 @@ rule train:
         recipe=TRAINING_RECIPE,
         settings=lambda wildcards: TrainStep.of(STUDY, PLAN.support[wildcards.mixture]).text(),
     shell:
-        "python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+        # The trainer is to save when a scheduler ends the job: its shell and tee outlive the signal.
+        "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --seed {wildcards.seed}"
         " --save-every {resources.save_every} --output {output} 2>&1 | tee {log}"

@@ -125,6 +125,7 @@ def predict_missing(
             model.cuda()
         for mark, name, key in missing[weights]:
             path = folder / mark / f"{name}.jsonl"
+            path.with_suffix(".key").unlink(missing_ok=True)  # of other predictions than those to come
             if (weights, name) in made:  # marks past the end of a stream share their weights
                 predictions = made[weights, name].read_text(encoding="utf-8")
                 path.parent.mkdir(parents=True, exist_ok=True)

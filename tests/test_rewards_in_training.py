@@ -1,9 +1,11 @@
-"""What stands between a study and TRL: rewards by domain, arguments, the stream's order, saves and marks.
+"""What stands between a study and TRL: rewards by domain, arguments, the stream's order, and marks.
 
 The one module of the quick tests that imports modomodo.training, which takes seconds.
 """
 
 import json
+import os
+import signal
 
 import PIL.Image
 import pytest
@@ -14,9 +16,8 @@ from modomodo.examples import Example
 from modomodo.prompts import Templates
 from modomodo.study import Training
 from modomodo.training import (
-    COMPLETE,
+    SaveWhenTold,
     StopAt,
-    last_whole_save,
     link_shared_marks,
     reward_functions,
     trainer_arguments,
@@ -149,17 +150,7 @@ def test_a_question_about_several_images_shows_them_all_in_order(tmp_path, examp
     assert [part["type"] for part in message["content"]] == ["image", "image", "text"]
 
 
-# --- saves and marks ----------------------------------------------------------------------------------------
-
-
-def test_the_last_whole_save_is_by_number_and_complete(tmp_path):
-    assert last_whole_save(tmp_path / "nowhere") is None
-    for step, whole in ((5, True), (100, True), (20, True), (200, False)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if whole:
-            (folder / COMPLETE).touch()
-    assert last_whole_save(tmp_path) == tmp_path / "checkpoint-100"
+# --- marks ----------------------------------------------------------------------------------------------
 
 
 def test_marks_past_the_end_are_links_to_the_first_of_them(tmp_path):
@@ -204,3 +195,28 @@ def test_the_log_holds_no_durations_and_only_steps(tmp_path):
         '{"step": 1, "kl": 0.0, "loss": 0.1, "reward": 0.5}',
         '{"step": 2, "kl": 0.01, "reward": 0.75}',
     ]
+
+
+def test_a_training_told_to_stop_saves_after_the_step_at_hand():
+    class State:
+        global_step = 0
+        should_save = should_training_stop = False
+        device = "cpu"
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        callback = SaveWhenTold(last_step=9)
+        state, control = State(), State()
+        state.global_step = 3
+        callback.on_step_end(State, state, control)
+        assert not control.should_save
+        os.kill(os.getpid(), signal.SIGTERM)
+        state.global_step = 4
+        callback.on_step_end(State, state, control)
+        assert control.should_save and control.should_training_stop and callback.stopped_at == 4
+        # At the last step there is nothing to go on with: the run is finished, not interrupted.
+        state.global_step, callback.stopped_at = 9, None
+        callback.on_step_end(State, state, control)
+        assert callback.stopped_at is None
+    finally:
+        signal.signal(signal.SIGTERM, before)
