@@ -270,7 +270,8 @@ def render(study: Study, costs: Costs) -> str:
     lines.append("")
     for number, groups in enumerate(costs.rounds):
         text = ", ".join(f"{name} {count}" for name, count in groups.items())
-        lines.append(f"round {number}: {sum(groups.values())} mixtures: {text}")
+        count = sum(groups.values())
+        lines.append(f"round {number}: {count} mixture{'s' * (count > 1)}: {text}")
     lines += ["", *_totals(study, costs)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -278,6 +279,8 @@ def render(study: Study, costs: Costs) -> str:
 def _totals(study: Study, costs: Costs) -> list[str]:
     lines = []
     work = [costs.stage(RUNS), costs.stage(PREDICTIONS)]
+    if not any(cost.missing for cost in work):
+        return ["nothing is left to train or predict"]
     unknown = [cost.stage for cost in work if cost.missing and cost.seconds is None]
     if unknown:
         lines.append(

@@ -22,6 +22,8 @@ from modomodo.runs import weights_digest
 from modomodo.scores import RunScores, read_run_scores
 from modomodo.study import Study
 
+VERSIONS = "with "
+
 
 @dataclass
 class Link:
@@ -99,12 +101,15 @@ def lineage(
 
 
 def render(lineage: Lineage) -> str:
-    """The chain as text."""
+    """The chain as text. Versions that all links share are told once."""
+    versions = {fact for link in lineage.links for fact in link.facts if fact.startswith(VERSIONS)}
     lines = [lineage.title, ""]
     for link in lineage.links:
         lines.append(f"{link.what:<12}{link.path}")
-        lines += [f"{'':<12}{fact}" for fact in link.facts]
+        lines += [f"{'':<12}{fact}" for fact in link.facts if len(versions) > 1 or fact not in versions]
         lines += [f"{'':<12}{'ok: ' if held else 'CHANGED SINCE: '}{what}" for what, held in link.checks]
+    if len(versions) == 1:
+        lines.append(f"{'all':<12}{versions.pop()}")
     verdict = "every link holds" if lineage.intact else "a link has changed since: run the study again"
     return "\n".join([*lines, "", verdict]) + "\n"
 
@@ -301,7 +306,7 @@ def _made_by(about: dict[str, Any]) -> list[str]:
     versions = ", ".join(
         f"{name} {version}" for name, version in about.get("versions", {}).items() if version
     )
-    return [", ".join(filter(None, parts)), versions]
+    return [", ".join(filter(None, parts)), VERSIONS + versions]
 
 
 def _inputs(path: Path) -> list[tuple[str, bool]]:

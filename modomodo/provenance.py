@@ -26,12 +26,22 @@ PACKAGES = ["torch", "transformers", "trl", "accelerate", "datasets", "numpy", "
 STARTED = time.monotonic()  # of the process, but for the import of this module
 
 
+def _code() -> str:
+    """Digest of the package's source: what '+changes' leaves open, and what there is without a repository."""
+    folder = Path(__file__).parent
+    files = sorted(folder.rglob("*.py"))
+    return digest({str(path.relative_to(folder)): file_digest(path) for path in files})
+
+
+CODE = _code()  # now: a long job may see its files change
+
+
 def provenance() -> dict:
     """Versions of what computes, the project's commit and code, and the machine."""
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "commit": _commit(),
-        "code": _code(),
+        "code": CODE,
         "hardware": _hardware(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -92,13 +102,6 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
-
-
-def _code() -> str:
-    """Digest of the package's source: what '+changes' leaves open, and what there is without a repository."""
-    folder = Path(__file__).parent
-    files = sorted(folder.rglob("*.py"))
-    return digest({str(path.relative_to(folder)): file_digest(path) for path in files})
 
 
 def _hardware() -> dict[str, Any]:
