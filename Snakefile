@@ -37,6 +37,11 @@ onstart:
     print(plan_line(), file=sys.stderr, flush=True)
 
 
+onerror:
+    for mend in mends_of(log):
+        print(f"mend: {mend}", file=sys.stderr, flush=True)
+
+
 localrules:
     all,
     examples,

@@ -1,13 +1,14 @@
 """What every script shares: settings from the command line, one-line errors, calm progress."""
 
 import argparse
+import itertools
 import json
 import os
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -21,9 +22,9 @@ if not sys.stderr.isatty():
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar in a log is one endless line
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
 
-from modomodo.errors import InputError, Interrupted  # noqa: E402
+from modomodo.errors import InputError, Interrupted, nearest  # noqa: E402
 from modomodo.files import write_whole  # noqa: E402
-from modomodo.study import Settings, Study, parse, read_study  # noqa: E402
+from modomodo.study import Settings, Study, parse, read_study, read_yaml  # noqa: E402
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
@@ -45,6 +46,14 @@ def run(main: Callable[[], None]) -> NoReturn:
         sys.exit(143)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        from modomodo.mends import mend_of
+
+        mend = mend_of(f"{type(error).__module__}.{type(error).__name__}: {error}")
+        if mend is None:
+            raise
+        print(f"error: {' '.join(str(error).split())}: {mend}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(0)
 
 
@@ -55,6 +64,32 @@ def job_environment(root: str | Path) -> None:
     """
     for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", root)):
         os.environ[name] = os.pathsep.join(filter(None, [str(first), os.environ.get(name)]))
+
+
+def check_snakemake(arguments: Sequence[str]) -> None:
+    """Tell in one line what Snakemake would tell in a trace: a --configfile that cannot be read, or is a target.
+
+    Snakemake takes every word after --configfile for a file. Exits with status 2.
+    """
+    words = list(arguments)
+    option = next((word for word in words if word in ("--configfile", "--configfiles")), None)
+    if option is None:
+        return
+    files = list(itertools.takewhile(lambda word: not word.startswith("-"), words[words.index(option) + 1 :]))
+    try:
+        for file in files:
+            if Path(file).suffix not in (".yaml", ".yml", ".json"):
+                raise InputError(
+                    f"{option} takes every word that follows for a file, so also '{file}': put targets before it, e.g. "
+                    f"snakemake {file} {option} {files[0]}"
+                )
+            if not Path(file).exists():
+                known = [str(path) for path in sorted(Path(file).parent.glob("*.y*ml"))]
+                raise InputError(f"{file}: no such study: {nearest(file, known)}")
+            read_yaml(file)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:

@@ -54,15 +54,19 @@ def write_json(path: str | Path, value: Any) -> None:
         file.write("\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Raises InputError when the file is missing or is not JSON."""
+def read_json(path: str | Path, *keys: str) -> Any:
+    """Raises InputError when the file is missing, is not JSON, or lacks one of the keys."""
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            value = json.load(file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error}): delete it and run again") from None
+    for key in keys:
+        if key not in value:
+            raise InputError(f"{path}: no '{key}': made by another version: delete it and run again")
+    return value
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:

@@ -177,7 +177,7 @@ def _score(path: Path, folder: Path, scores: RunScores, step: int, of: list[str]
 
 def _prediction(folder: Path, mixture: str, seed: int, step: int, benchmark: str, scores: RunScores) -> Link:
     home = folder / f"predictions/{mixture}/{seed}"
-    listed = read_json(home / "predictions.json")
+    listed = read_json(home / "predictions.json", "settings", "predictions")
     entry = listed["predictions"][str(step)][benchmark]
     path = home / entry["path"]
     link = Link("predictions", path, [f"settings {canonical(listed['settings'])}"])
@@ -215,7 +215,7 @@ def _checkpoint(folder: Path, mixture: str, seed: int, step: int) -> Link:
 
 def _training(folder: Path, mixture: str, seed: int) -> Link:
     path = folder / f"runs/{mixture}/{seed}/run.json"
-    run = read_json(path)
+    run = read_json(path, "seed", "settings", "base", "rows")
     facts = [f"seed {run['seed']}, settings {canonical(run['settings'])}", *_made_by(run)]
     link = Link("training", path, facts)
     base = read_json(folder / "base.json")["weights"]

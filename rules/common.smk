@@ -9,8 +9,9 @@ from modomodo.command_line import job_environment
 from modomodo.costs import costs_of, summary
 from modomodo.datasets.published import catalogue
 from modomodo.downloads import MANIFEST, folder_of
-from modomodo.errors import InputError
+from modomodo.errors import InputError, nearest
 from modomodo.files import code_digest
+from modomodo.mends import mends_of
 from modomodo.plan import plan
 from modomodo.steps import RecordsStep
 from modomodo.study import study_from
@@ -53,9 +54,17 @@ def records_option(strategy):
     return f"--records-settings {shlex.quote(RecordsStep.of(STUDY).unordered().text())}"
 
 
+def support_of(wildcards):
+    """Domains that the mixture can have weight on."""
+    if wildcards.mixture not in PLAN.support:
+        known = nearest(wildcards.mixture, PLAN.support)
+        sys.exit(f"error: {WHERE}: the study has no mixture '{wildcards.mixture}': {known}")
+    return PLAN.support[wildcards.mixture]
+
+
 def examples_of(wildcards):
     """Examples of the domains that the mixture can have weight on."""
-    domains = PLAN.support[wildcards.mixture]
+    domains = support_of(wildcards)
     return collect("<results>/examples/{domain}.jsonl", domain=domains)
 
 

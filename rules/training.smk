@@ -42,7 +42,7 @@ rule train:
         save_every=STUDY.training.save_every,
     params:
         recipe=TRAINING_RECIPE,
-        settings=lambda wildcards: TrainStep.of(STUDY, PLAN.support[wildcards.mixture]).text(),
+        settings=lambda wildcards: TrainStep.of(STUDY, support_of(wildcards)).text(),
     shell:
         # The trainer is to save when a scheduler ends the job: its shell and tee outlive the signal.
         "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"

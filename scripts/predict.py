@@ -75,8 +75,8 @@ def find_checkpoints(run: Path | None, base: Path | None, info: Path | None) -> 
     if run is None:
         if base is None or info is None:
             raise InputError("--base-info: needed with --base")
-        return {"0": (base, read_json(info)["weights"])}
-    kept = read_json(run)["checkpoints"]
+        return {"0": (base, read_json(info, "weights")["weights"])}
+    kept = read_json(run, "checkpoints")["checkpoints"]
     for entry in kept.values():
         if not (run.parent / entry["path"]).is_dir():
             raise InputError(

@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     step = command_line.settings(arguments.settings, ScoreStep, ScoreStep.of)
     load_plugins(step.plugins)
-    listed = read_json(arguments.predictions)["predictions"]
+    listed = read_json(arguments.predictions, "predictions")["predictions"]
     files = {path.stem: path for path in arguments.benchmarks}
     folder = arguments.predictions.parent
     steps: dict[int, dict[str, BenchmarkScore]] = {int(mark): {} for mark in listed}

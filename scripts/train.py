@@ -43,8 +43,8 @@ def main() -> None:
     step = command_line.settings(arguments.settings, TrainStep, TrainStep.of)
     load_plugins(step.plugins)
     rows = read_rows(arguments.stream, arguments.examples)
-    drawn = read_json(arguments.stream.with_suffix(".summary.json"))
-    base = read_json(arguments.base_info)
+    drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "marks")
+    base = read_json(arguments.base_info, "weights")
     decides = {
         "recipe": RECIPE,
         "settings": step.changed(),
