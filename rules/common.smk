@@ -42,6 +42,11 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+def growing(amount):
+    """A resource that a job may run out of: each further attempt has twice as much."""
+    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+
+
 def learned(strategy, pattern):
     """Files of the runs that a strategy learns from."""
     return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in PLAN.learns_from[strategy]]

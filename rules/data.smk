@@ -6,6 +6,7 @@ from modomodo.steps import DownloadStep, ExamplesStep, Table1Step
 
 localrules:
     download,
+    table1,
 
 
 # Data files lie beside the manifest, undeclared, so that a failed job's downloads are gone on from.
@@ -35,6 +36,9 @@ rule preprocess:
     conda:
         "../envs/cpu.yaml"
     threads: STUDY.data.threads
+    resources:
+        mem_mb=growing(4_000 + 4_000 * STUDY.data.threads),
+        runtime=growing(240),
     params:
         settings=lambda wildcards: ExamplesStep.of(STUDY, wildcards.dataset).text(),
         raw=lambda wildcards, input: f"--raw {shlex.quote(str(Path(input[0]).parent))}" if input else "",

@@ -3,6 +3,11 @@
 from modomodo.predictions import RECIPE as PREDICTION_RECIPE
 from modomodo.steps import PredictStep, RecordsStep, ScoreStep
 
+
+localrules:
+    records,
+
+
 BENCHMARKS = collect("<results>/examples/{benchmark}.jsonl", benchmark=STUDY.benchmarks)
 
 
@@ -19,6 +24,10 @@ rule predict:
     conda:
         "../envs/cpu.yaml"
     threads: STUDY.evaluation.threads
+    resources:
+        gpu=STUDY.evaluation.gpus,
+        mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
+        runtime=growing(8 * 60),
     params:
         recipe=PREDICTION_RECIPE,
         settings=PredictStep.of(STUDY).text(),
@@ -39,6 +48,10 @@ rule predict_base:
     conda:
         "../envs/cpu.yaml"
     threads: STUDY.evaluation.threads
+    resources:
+        gpu=STUDY.evaluation.gpus,
+        mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
+        runtime=growing(8 * 60),
     params:
         recipe=PREDICTION_RECIPE,
         settings=PredictStep.of(STUDY).text(),
@@ -67,6 +80,9 @@ rule score:
         "<logs>/scores/{mixture}/{seed}.log",
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(4_000),
+        runtime=growing(60),
     params:
         versions=PLAN.metric_versions,
         settings=ScoreStep.of(STUDY).text(),

@@ -19,6 +19,9 @@ for name in STUDY.strategies:
             f"<logs>/mixtures/{name}.log",
         conda:
             "../envs/cpu.yaml"
+        resources:
+            mem_mb=growing(4_000),
+            runtime=growing(60),
         params:
             strategy=name,
             recipe=PROPOSAL_RECIPE,
@@ -44,6 +47,9 @@ rule draw_stream:
         "<logs>/streams/{mixture}/{seed}.log",
     conda:
         "../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(4_000),
+        runtime=growing(30),
     params:
         recipe=STREAM_RECIPE,
         settings=StreamStep.of(STUDY).text(),

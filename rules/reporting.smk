@@ -3,6 +3,12 @@
 from modomodo.steps import TableStep
 
 
+localrules:
+    table2_files,
+    copy_table2,
+    figure_out_score,
+
+
 rule table2_files:
     input:
         "<results>/records.csv",

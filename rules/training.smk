@@ -10,9 +10,13 @@ rule base_model:
         info="<results>/base.json",
     log:
         "<logs>/base.log",
+    localrule: STUDY.model.builder == "hub"  # a download, and a cluster's nodes may have no network
     conda:
         "../envs/cpu.yaml"
     threads: STUDY.model.threads
+    resources:
+        mem_mb=growing(8_000),
+        runtime=growing(120),
     params:
         settings=BaseStep.of(STUDY).text(),
     shell:
@@ -38,6 +42,10 @@ rule train:
         "../envs/cpu.yaml"
     threads: STUDY.training.threads
     resources:
+        gpu=STUDY.training.gpus,
+        mem_mb=growing(8_000 + 56_000 * STUDY.training.gpus),
+        # Does not grow: a run that was out of time goes on from its save, and a longer limit waits longer.
+        runtime=24 * 60,
         # Handed on here and not among the params: how often a run saves changes no result.
         save_every=STUDY.training.save_every,
     params:
