@@ -1,6 +1,7 @@
 """What every script shares: settings from the command line, one-line errors, calm progress."""
 
 import argparse
+import gc
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -55,6 +57,21 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(f"error: {' '.join(str(error).split())}: {mend}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
+
+
+@contextmanager
+def imports() -> Iterator[None]:
+    """For the import of large libraries: without Python's garbage collector, then or later.
+
+    It would look through their hundreds of thousands of objects again and again, a quarter of the time of
+    the imports and a tenth of a short training's, and find nothing: they live as long as the process.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def job_environment(root: str | Path) -> None:

@@ -3,13 +3,15 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoProcessor, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import ProcessorMixin
 
 from modomodo.errors import InputError
@@ -92,6 +94,62 @@ def freeze_vision(model: Qwen2VLForConditionalGeneration) -> int:
     tower = model.model.visual
     tower.requires_grad_(False)
     return sum(parameter.numel() for parameter in tower.parameters())
+
+
+def see_images_once(models: Sequence[Qwen2VLForConditionalGeneration]) -> None:
+    """Let models of one frozen vision tower share it, and look at the images of a step once.
+
+    GRPO shows the tower each image k times in the rollouts, and again to the policy and to its reference; what
+    it answers is the same each time. Only the images of the last batch are remembered.
+    """
+    tower = models[0].model.visual
+    for other in models[1:]:
+        other.model.visual = tower
+    look = tower.forward
+    known: list[_Seen] = []
+
+    def remembering(
+        hidden_states: torch.Tensor, grid_thw: torch.Tensor, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        sizes = grid_thw.prod(-1).tolist()
+        precision = (tower.dtype, torch.is_autocast_enabled(hidden_states.device.type))
+        shown: list[_Seen] = []
+        new: list[_Seen] = []
+        for patches, grid in zip(hidden_states.split(sizes), grid_thw, strict=True):
+            image = next((seen for seen in (*known, *new) if seen.shows(patches, grid, precision)), None)
+            if image is None:
+                image = _Seen(patches, grid, precision)
+                new.append(image)
+            shown.append(image)
+        if new:
+            seen = look(
+                torch.cat([image.patches for image in new]), grid_thw=torch.stack([i.grid for i in new])
+            )
+            sizes = [len(image.patches) for image in new]
+            merged = seen.pooler_output.split([size // tower.spatial_merge_size**2 for size in sizes])
+            for image, *answer in zip(new, seen.last_hidden_state.split(sizes), merged, strict=True):
+                image.answer = answer
+        known[:] = {id(image): image for image in shown}.values()
+        states, pooled = zip(*(image.answer for image in shown), strict=True)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=torch.cat(states), pooler_output=torch.cat(pooled)
+        )
+
+    tower.forward = remembering
+
+
+@dataclass(eq=False)
+class _Seen:
+    """An image as the tower gets it, and what the tower answered: by patch and by merged patch."""
+
+    patches: torch.Tensor
+    grid: torch.Tensor
+    precision: tuple[torch.dtype, bool]
+    answer: list[torch.Tensor] = field(default_factory=list)
+
+    def shows(self, patches: torch.Tensor, grid: torch.Tensor, precision: tuple[torch.dtype, bool]) -> bool:
+        same = precision == self.precision and torch.equal(grid, self.grid)
+        return same and torch.equal(patches, self.patches)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,9 +22,10 @@ from transformers import PreTrainedTokenizerFast, Qwen2VLForConditionalGeneratio
 from modomodo import command_line
 from modomodo.datasets import boards
 from modomodo.datasets.boards import CELL, CELLS, COLOURS, COMPOSERS, KINDS, Board, Thing
-from modomodo.muon import Optimiser
+from modomodo.muon import Optimiser, Team
 from modomodo.tiny_lessons import Lesson, lessons, with_habits
 
+PARTS = 4  # of a batch, for the threads to share out
 IMAGE_TOKENS = CELLS * CELLS
 PROMPT_BEFORE_IMAGE = "<|im_start|>user <|vision_start|>"  # three tokens
 IMAGE_STARTS = 3
@@ -96,16 +98,17 @@ class Book:
         pages: Sequence[Lesson],
         tokenizer: PreTrainedTokenizerFast,
         model: Qwen2VLForConditionalGeneration,
+        team: Team,
     ) -> None:
         prompts = tokenizer([prompt_text(page.question) for page in pages], add_special_tokens=False)[
             "input_ids"
         ]
         completions = tokenizer([page.completion + "<|im_end|>" for page in pages], add_special_tokens=False)
         images = torch.from_numpy(np.stack([page.image for page in pages]))
-        with torch.no_grad():
-            self.seen = torch.cat([see(model, part) for part in images.split(64)])
+        self.seen = torch.cat(team.map(torch.no_grad()(partial(see, model)), images.split(64)))
         pairs = list(zip(prompts, completions["input_ids"], strict=True))
         self.lengths = np.array([len(prompt) + len(completion) for prompt, completion in pairs])
+        self.words = np.array([len(completion) for _, completion in pairs])  # to learn
         self.tokens = torch.zeros(len(pages), int(self.lengths.max()), dtype=torch.long)
         self.labels = torch.full_like(self.tokens, -100)
         for i, (prompt, completion) in enumerate(pairs):
@@ -155,6 +158,7 @@ def teach_vision(
     steps: int,
     batch: int,
     seed: int,
+    team: Team,
     progress: bool,
 ) -> dict[str, float]:
     """The tower learns, cell by cell, the sum of the embeddings of the words for what is there."""
@@ -175,13 +179,18 @@ def teach_vision(
         corners = [words[marks[cells[:, 2 + i]]].roll(7 * (i + 1), -1) for i in range(4)]
         return words[colours[cells[:, 0]]] + words[kinds[cells[:, 1]]] + torch.stack(corners).sum(0)
 
+    def loss(chosen: np.ndarray) -> Tensor:
+        rows = torch.as_tensor(chosen)
+        seen = see(model, images[rows]).flatten(0, 1)
+        distance = ((seen - target(contents[rows].flatten(0, 1))) ** 2).mean() / words.var() / 6
+        return distance * (len(chosen) / batch)
+
     optimiser = Optimiser(dict(model.model.visual.named_parameters()), ".", 0.02, 3e-3)
     model.train()
     for step in shown_steps(steps, "vision", progress):
-        chosen = torch.as_tensor(rng.integers(len(images), size=batch))
-        seen = see(model, images[chosen]).flatten(0, 1)
-        loss = ((seen - target(contents[chosen].flatten(0, 1))) ** 2).mean() / words.var() / 6
-        optimiser.step(loss, step / steps, 0.05)
+        chosen = rng.integers(len(images), size=batch)
+        team.backward(loss, np.array_split(chosen, PARTS), optimiser.parameters)
+        optimiser.step(step / steps, 0.05, team)
 
     held_out = [_crowd(rng) for _ in range(100)]
     with torch.no_grad():
@@ -205,7 +214,7 @@ def teach_vision(
 
 
 def word_loss(model: Qwen2VLForConditionalGeneration, seen: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
-    """The mean next-word loss of a page of lessons.
+    """The next-word loss of a page of lessons, summed over the words to learn.
 
     What follows a lesson is padding, which causal attention never sees, so no mask is needed.
     """
@@ -215,7 +224,7 @@ def word_loss(model: Qwen2VLForConditionalGeneration, seen: Tensor, tokens: Tens
     read = model.model.language_model(inputs_embeds=inputs, position_ids=places, use_cache=False)
     learned = labels[:, 1:] != -100
     scores = model.lm_head(read.last_hidden_state[:, :-1][learned])
-    return torch.nn.functional.cross_entropy(scores, labels[:, 1:][learned])
+    return torch.nn.functional.cross_entropy(scores, labels[:, 1:][learned], reduction="sum")
 
 
 def teach_answers(
@@ -226,6 +235,7 @@ def teach_answers(
     rates: tuple[float, float],
     seed: int,
     name: str,
+    team: Team,
     progress: bool,
 ) -> None:
     """Next-word training of the language model on the completions; the tower stays as it is."""
@@ -238,8 +248,16 @@ def teach_answers(
         [rng.permutation(len(book.tokens)) for _ in range(1 + steps * batch // len(book.tokens))]
     )
     for step in shown_steps(steps, name, progress):
-        loss = word_loss(model, *book.batch(order[step * batch : (step + 1) * batch]))
-        optimiser.step(loss, step / steps, 0.06)
+        chosen = order[step * batch : (step + 1) * batch]
+        learned = int(book.words[chosen].sum())
+
+        def loss(part: np.ndarray, learned: int = learned) -> Tensor:
+            return word_loss(model, *book.batch(part)) / learned
+
+        # A part holds lessons of like length, so that little of it is padding.
+        chosen = chosen[np.argsort(book.lengths[chosen], kind="stable")]
+        team.backward(loss, np.array_split(chosen, PARTS), optimiser.parameters)
+        optimiser.step(step / steps, 0.06, team)
     model.model.visual.requires_grad_(True)
 
 
@@ -266,6 +284,7 @@ def teach(
     templates: Sequence[str],
     plan: Curriculum,
     seed: int,
+    team: Team,
     progress: bool = True,
 ) -> list[dict]:
     """The whole curriculum, in place. Returns for each stage its name, seconds and held-out scores."""
@@ -275,7 +294,7 @@ def teach(
         stages.append({"stage": name, "seconds": round(time.monotonic() - started, 1), "scores": scores})
 
     started = time.monotonic()
-    seen = teach_vision(model, tokenizer, plan.vision_steps, plan.questions, seed, progress)
+    seen = teach_vision(model, tokenizer, plan.vision_steps, plan.questions, seed, team, progress)
     report("vision", started, seen)
     for i, (name, shares, steps, rates) in enumerate(
         [
@@ -290,8 +309,8 @@ def teach(
             if name == "habits":
                 rng = np.random.default_rng([seed, 6007])
                 pages = [with_habits(page, rng) for page in pages]
-            book = Book(pages, tokenizer, model)
-            teach_answers(model, book, steps, plan.questions, rates, seed, name, progress)
+            book = Book(pages, tokenizer, model, team)
+            teach_answers(model, book, steps, plan.questions, rates, seed, name, team, progress)
         report(name, started, examine(model, tokenizer, templates, plan.examined))
     return stages
 

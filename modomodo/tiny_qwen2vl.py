@@ -21,6 +21,7 @@ from modomodo import tiny_curriculum, tiny_lessons
 from modomodo.datasets import boards
 from modomodo.errors import InputError, nearest
 from modomodo.models import ImageOnlyQwen2VLProcessor, write_directory
+from modomodo.muon import Team
 
 SPECIAL = [
     "<|endoftext|>",
@@ -206,11 +207,12 @@ def build(
             raise InputError(f"tiny_qwen2vl: {option}: {value} is negative")
     plan = tiny_curriculum.Curriculum(**curriculum)
     threads_before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # work is shared out by the team
     try:
         processor = make_processor(templates)
         model = make_model(processor.tokenizer, seed)
-        stages = tiny_curriculum.teach(model, processor.tokenizer, templates, plan, seed, progress)
+        with Team(threads) as team:
+            stages = tiny_curriculum.teach(model, processor.tokenizer, templates, plan, seed, team, progress)
     finally:
         torch.set_num_threads(threads_before)
     with write_directory(Path(output)) as beside:

@@ -23,7 +23,7 @@ from modomodo.command_line import progress_line
 from modomodo.errors import Interrupted
 from modomodo.examples import Example, image_paths
 from modomodo.files import write_jsonl
-from modomodo.models import freeze_vision, load_model, load_processor
+from modomodo.models import freeze_vision, load_model, load_processor, see_images_once
 from modomodo.prompts import Templates, prompt_text
 from modomodo.rewards import columns, rewards
 from modomodo.saves import close_save, keep_newest_whole
@@ -72,6 +72,10 @@ def train(
     trainer.remove_callback(PrinterCallback)
     told = SaveWhenTold(last_step)
     trainer.add_callback(told)
+    if settings.freeze_vision:
+        # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
+        reference = [trainer.ref_model] if isinstance(trainer.ref_model, type(model)) else []
+        see_images_once([model, *reference])
     ready = time.monotonic()
     save = keep_newest_whole(folder / "trainer")
     trainer.train(resume_from_checkpoint=str(save) if save else None)

@@ -100,10 +100,13 @@ def predict_missing(
     folder: Path,
 ) -> None:
     """Load each checkpoint once and write what it has not answered yet."""
-    import torch  # here, since a job that finds all its predictions made should take no seconds
+    with (
+        command_line.imports()
+    ):  # here, since a job that finds all its predictions made should take no seconds
+        import torch
 
-    from modomodo.generation import KEPT_BYTES, Batches, predict
-    from modomodo.models import load_model, load_processor
+        from modomodo.generation import KEPT_BYTES, Batches, predict
+        from modomodo.models import load_model, load_processor
 
     torch.set_num_threads(step.evaluation.threads)
     started = time.monotonic()

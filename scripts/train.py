@@ -82,8 +82,9 @@ def read_rows(stream: Path, examples: list[Path]) -> list[tuple[Example, Path]]:
 def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, decides: dict) -> dict:
     """Train, then say what was made, from what, where and how long it took."""
     started = time.monotonic()
-    from modomodo.provenance import provenance
-    from modomodo.training import train  # imports torch and TRL: seconds that a finished run need not wait
+    with command_line.imports():  # torch and TRL: seconds that a finished run need not wait
+        from modomodo.provenance import provenance
+        from modomodo.training import train
 
     folder = arguments.output.parent
     marks = {int(mark): real for mark, real in drawn["marks"].items()}

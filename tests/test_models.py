@@ -116,3 +116,39 @@ def test_hub_keeps_the_weights_and_refuses_a_directory_without(tmp_path, monkeyp
     with pytest.raises(InputError, match="no safetensors"):
         models.download(tmp_path / "model", {"repo": "a/b", "revision": "1" * 40})
     assert (tmp_path / "model" / "model.safetensors").exists()
+
+
+def test_a_frozen_tower_sees_each_image_once_and_answers_as_before(directory):
+    """A step of GRPO: images of two prompts, three times each, asked for again by the reference in another order."""
+    models_ = [models.load_model(directory) for _ in range(2)]
+    plain = models.load_model(directory).model.visual
+    for model in models_:
+        models.freeze_vision(model)
+    looked: list[int] = []
+    tower = models_[0].model.visual
+    look = tower.forward
+
+    def counted(hidden_states, grid_thw, **kwargs):
+        looked.append(len(grid_thw))
+        return look(hidden_states, grid_thw=grid_thw, **kwargs)
+
+    tower.forward = counted
+    models.see_images_once(models_)
+    assert models_[1].model.visual is tower
+    torch.manual_seed(0)
+    one, two, other = (torch.randn(64, 96) for _ in range(3))
+    small = torch.randn(16, 96)
+    grid = {64: [1, 8, 8], 16: [1, 4, 4]}
+
+    def ask(model, images):
+        return model.model.visual(torch.cat(images), grid_thw=torch.tensor([grid[len(i)] for i in images]))
+
+    for images, new in (([one, one, one, two, two, two], 2), ([two, one, two], 0), ([other, one, small], 2)):
+        before = len(looked)
+        for model in models_:
+            answer = ask(model, images)
+            expected = plain(torch.cat(images), grid_thw=torch.tensor([grid[len(i)] for i in images]))
+            torch.testing.assert_close(answer.pooler_output, expected.pooler_output)
+            torch.testing.assert_close(answer.last_hidden_state, expected.last_hidden_state)
+            answer.pooler_output = None  # as Qwen2-VL does, which must harm no later answer
+        assert looked[before:] == ([new] if new else [])

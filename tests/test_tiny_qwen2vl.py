@@ -9,7 +9,7 @@ from modomodo import models, tiny_lessons
 from modomodo import tiny_curriculum as curriculum
 from modomodo.datasets.boards import COMPOSERS, Board, Thing
 from modomodo.errors import InputError
-from modomodo.muon import orthogonalise
+from modomodo.muon import Team, orthogonalise
 from modomodo.tiny_qwen2vl import build, make_model, make_processor
 
 TEMPLATES = [
@@ -72,7 +72,8 @@ def test_patches_and_prompt_are_the_processors_own(processor):
 def test_lessons_in_a_book_are_read_as_the_model_reads_prompts(processor, model):
     """Next-word scores by the book's shortcut (no mask, own positions) equal the model's ordinary forward."""
     page = next(tiny_lessons.lessons("relation", 1, 0, TEMPLATES))
-    book = curriculum.Book([page], processor.tokenizer, model)
+    with Team(1) as team:
+        book = curriculum.Book([page], processor.tokenizer, model, team)
     seen, tokens, _ = book.batch(np.array([0]))
     words = model.get_input_embeddings()(tokens)
     inputs = torch.cat([words[:, :3], seen, words[:, 19:]], 1)
@@ -136,14 +137,29 @@ def test_scores_by_hand():
     assert curriculum.score("<think>x</think><answer>left</answer>", Board([], "?", "left", "text")) == 1.0
 
 
-def test_the_same_arguments_give_the_same_bytes(tmp_path):
+def test_a_team_leaves_the_gradients_of_the_whole_batch():
+    weight, unused = torch.nn.Parameter(torch.tensor([1.0, 2.0])), torch.nn.Parameter(torch.ones(1))
+    with Team(2) as team:
+        team.backward(
+            lambda part: (weight * torch.tensor(part)).sum(), [[1.0, 0.0], [2.0, 5.0]], [weight, unused]
+        )
+    assert weight.grad.tolist() == [3.0, 5.0]
+    assert unused.grad.tolist() == [0.0]
+
+
+def test_an_error_in_a_team_is_told():
+    with pytest.raises(ZeroDivisionError), Team(2) as team:
+        team.map(lambda part: 1 // part, [1, 0, 1])
+
+
+def test_the_same_options_give_the_same_bytes_by_any_number_of_threads(tmp_path):
     steps = {"vision_steps": 2, "supervised_steps": 2, "choice_steps": 1, "habit_steps": 1}
-    for name in ("one", "two"):
+    for name, threads in (("one", 1), ("two", 2)):
         summary = build(
             tmp_path / name,
             templates=TEMPLATES,
             seed=5,
-            threads=1,
+            threads=threads,
             progress=False,
             questions=8,
             examined=3,
