@@ -82,6 +82,9 @@ def obtain(
     linked; the hub. Raises InputError, in one line, for whatever is in the way.
     """
     patterns = patterns or about.files[split]
+    for pattern in patterns:
+        if leaves_its_folder(pattern):
+            raise InputError(f"{loader}: source.files: '{pattern}' leads out of the folder of raw files")
     wanted = dict(sha256 or {})
     manifest = _at_hand(folder, patterns)
     if manifest is None and raw_from is not None:

@@ -128,6 +128,8 @@ def _rgb(image: PIL.Image.Image, background: Background) -> PIL.Image.Image:
         return flat
     if image.mode.startswith("I;16"):  # 16 bits: Pillow would cut off instead of scaling
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode in ("I", "F"):  # which value is white is written nowhere
+        raise Unfit(f"image: pixels of 32 bits (mode {image.mode}) are no picture of known brightness")
     return image.convert("RGB")
 
 

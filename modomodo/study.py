@@ -69,8 +69,8 @@ class Dataset(Settings):
     max_rejected: float = Field(
         0.01, ge=0, le=1, description="Share of rows that may fail their checks before the run stops."
     )
-    max_question: int | None = Field(
-        None, ge=1, description="Longest question, in characters; none if absent."
+    max_question: int = Field(
+        20_000, ge=1, description="Longest question, in characters; a longer one fails its row."
     )
     max_pixels: int = Field(
         MAX_PIXELS, ge=1, description="Largest image that is decoded, in pixels; a larger one fails its row."

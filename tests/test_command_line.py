@@ -1,5 +1,6 @@
 """What every script shares: settings, one-line errors, progress."""
 
+import errno
 import json
 import os
 import subprocess
@@ -96,6 +97,23 @@ def test_a_script_works_from_its_settings(tmp_path, example_fields):
     assert (ended.returncode, ended.stderr) == (0, "")
     assert len(output.read_text().splitlines()) == 4
     assert json.loads(output.with_suffix(".summary.json").read_text())["marks"] == {"2": 2, "9": 2}
+
+
+def test_a_full_disk_is_told_in_a_line_and_other_failures_keep_their_trace(capsys):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device", "results/x.jsonl")
+
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(full)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "results/x.jsonl" in said and "the disk is full" in said and said.count("\n") == 1
+
+    def broken():
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError):
+        command_line.run(broken)
 
 
 # --- settings -----------------------------------------------------------------------------------------------

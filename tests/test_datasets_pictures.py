@@ -66,11 +66,24 @@ def test_a_turned_photograph_is_turned_for_good(tmp_path):
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known format"),
         (bomb(), "max_pixels"),
         (encoded(picture(0, (500, 2))), "200 times"),
+        (encoded(PIL.Image.new("F", (4, 4), 0.5), "TIFF"), "32 bits"),
+        (encoded(PIL.Image.new("I", (4, 4), 70_000), "TIFF"), "32 bits"),
     ],
 )
 def test_images_that_are_refused(data, reason):
     with pytest.raises(Unfit, match=reason):
         encode(Picture(data))
+
+
+def test_of_an_animation_the_first_frame_is_shown():
+    frames = [PIL.Image.new("RGB", (8, 6), colour) for colour in ("red", "green", "blue")]
+    for form in ("GIF", "PNG", "WEBP", "TIFF"):
+        options = {} if form == "GIF" else {"lossless": True} if form == "WEBP" else {}
+        data = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
+        still, suffix = encode(Picture(data))
+        image = opened(still)
+        assert (suffix, image.mode, image.size) == (".png", "RGB", (8, 6)), form
+        assert getattr(image, "n_frames", 1) == 1 and image.getpixel((3, 3)) == (255, 0, 0), form
 
 
 def test_the_largest_image_is_a_setting():

@@ -133,7 +133,7 @@ def _points(annotation: dict[str, Any], box: str) -> list[tuple[float, float]]:
         shapes = shapes[:1]
     try:
         points = [(float(x), float(y)) for shape in shapes for x, y in shape["points"]]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise Unfit("shapes: points that are no pairs of numbers") from None
     if not points:
         raise Unfit("shapes: no polygon of the target")

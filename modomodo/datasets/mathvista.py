@@ -78,7 +78,8 @@ def _answer(row: Row) -> dict[str, Any]:
         raise Unfit(f"answer_type: '{kind}': expected integer, float or list")
     meta: dict[str, Any] = {"answer_type": kind}
     if kind == "float":
-        if row["precision"] is None:
-            raise Unfit("precision: missing for a float")
-        meta["precision"] = int(row["precision"])
+        precision = row["precision"]
+        if not isinstance(precision, int | float) or not 0 <= precision <= 15:  # NaN neither
+            raise Unfit(f"precision: {precision}: expected a float's number of decimals")
+        meta["precision"] = int(precision)
     return {"answer": answer, "answer_type": "text" if kind == "list" else "number", "meta": meta}

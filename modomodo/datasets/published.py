@@ -110,14 +110,19 @@ def examples_of(
 ) -> Iterator[RawExample]:
     """Each row by `convert(row, id)`; what that finds Unfit becomes Rejected under its id.
 
-    `name(row, number)` gives the id; the number counts from 0 over all files.
+    So does a row whose cells are not of the published types. `name(row, number)` gives the id; the number
+    counts from 0 over all files.
     """
     for number, row in enumerate(rows):
         id_ = name(row, number)
+        example: RawExample
         try:
-            yield convert(row, id_)
+            example = convert(row, id_)
         except Unfit as unfit:
-            yield Rejected(id_, str(unfit))
+            example = Rejected(id_, str(unfit))
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            example = Rejected(id_, f"not of the published form ({type(error).__name__}: {error})")
+        yield example
 
 
 def picture(
