@@ -210,7 +210,7 @@ def write_examples(
         for row, written in write_pictures(checked(), images, max_pixels, workers):
             reason = str(written) if isinstance(written, Unfit) else row.reason
             if row.fields is None or reason is not None or isinstance(written, Unfit):
-                rejected.append({"line": row.number, "reason": reason, "id": row.id})
+                rejected.append({"line": row.number, "reason": _shortened(str(reason)), "id": row.id})
                 continue
             paths = [f"images/{dataset}/{name}" for name in written]
             fields = {**row.fields, "image": paths[0]}
@@ -254,6 +254,10 @@ def _fault(fields: dict[str, Any], pictures: Sequence[Image], max_question: int 
     if max_question is not None and len(fields["question"]) > max_question:
         return f"question: {len(fields['question'])} characters, more than max_question ({max_question})"
     return None if pictures else "image: there is none"
+
+
+def _shortened(reason: str, longest: int = 300) -> str:
+    return reason if len(reason) <= longest else f"{reason[:longest]} …"
 
 
 def rejected_path(examples: Path) -> Path:

@@ -73,7 +73,10 @@ class Dataset(Settings):
         20_000, ge=1, description="Longest question, in characters; a longer one fails its row."
     )
     max_pixels: int = Field(
-        MAX_PIXELS, ge=1, description="Largest image that is decoded, in pixels; a larger one fails its row."
+        MAX_PIXELS,
+        ge=1,
+        le=2 * MAX_PIXELS,  # what Pillow opens at all, in training and prediction too
+        description="Largest image that is decoded, in pixels; a larger one fails its row.",
     )
 
 

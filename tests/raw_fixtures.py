@@ -374,8 +374,8 @@ def mathvista(folder: Path) -> int:
 
 
 def mmmu(folder: Path, faults: bool = True) -> int:
-    """MMMU validation: 4 good rows of 5: options as text, images in question and options, an open answer of
-    two.
+    """MMMU validation: 4 good rows of 5: options as text, images in question, options and explanation, an open
+    answer of two.
     """
 
     def row(id_: str, question: str, options: str, answer: str, *images: dict) -> dict:
@@ -394,7 +394,9 @@ def mmmu(folder: Path, faults: bool = True) -> int:
         row("validation_Accounting_1", "<image 1> What is it?", "['$6', '$7', \"it's $8\"]", "B", a),
         row("validation_Art_2", "Which fits <image 1>?", "['<image 2>', '<image 3>']", "A", a, b, c),
         row("validation_Math_3", "How long is it? <image 1>", "[]", "['24/7', '3.429']", c),
-        row("validation_Music_4", "Which tune is <image 1>?", "[]", "Transformation", b),
+        # The second image belongs to the explanation and must not be shown.
+        row("validation_Music_4", "Which tune is <image 1>?", "[]", "Transformation", b, c)
+        | {"explanation": "<image 2> gives it away."},
         row("validation_Physics_5", "See <image 1> and <image 2>.", "['yes', 'no']", "A", a) | FAULT,
     ]
     names = ["id", "question", "options", "explanation", "answer", "question_type", "subfield"]

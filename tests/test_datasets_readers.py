@@ -1,20 +1,23 @@
 """Raw rows → examples: each dataset's own rules and quirks."""
 
 import json
+import re
+import time
 from pathlib import Path
 
 import PIL.Image
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import raw_fixtures
 from raw_fixtures import cell, parquet, picture
 
 from modomodo.datasets import LeftOut, Rejected, datasets
 from modomodo.datasets.coco import without_template
-from modomodo.datasets.geoqav import options_in
+from modomodo.datasets.geoqav import PATTERNS, answer_letter, compiled, options_in
 from modomodo.datasets.lisa import normalised_box
 from modomodo.datasets.mmmu import literal_list
-from modomodo.datasets.published import Unfit, catalogue
+from modomodo.datasets.published import Unfit, catalogue, examples_of
 from modomodo.errors import InputError
 from modomodo.examples import Example, read_examples, rejected_path, write_examples
 
@@ -257,11 +260,78 @@ def test_mmmu(raw, tmp_path):
     assert several.choices == ["<image 2>", "<image 3>"] and len(several.meta["images"]) == 2
     assert [PIL.Image.open(tmp_path / path).size for path in several.meta["images"]] == [(31, 20), (32, 20)]
     assert examples[2].meta["answers"] == ["24/7", "3.429"] and examples[2].answer_type == "text"
-    assert (examples[3].answer, examples[3].meta) == ("Transformation", {})
+    assert (examples[3].answer, examples[3].meta) == ("Transformation", {})  # one image of its two
     assert "<image 2>" in aside[0]["reason"]
     for text in ("__import__('os')", "{'a': 1}", "[" * 5000, "['a'"):
         with pytest.raises(Unfit):
             literal_list(text)
+
+
+NOT_A_NUMBER = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("loader", "changes", "reason"),
+    [
+        ("mathvista", {"precision": NOT_A_NUMBER}, "precision: nan"),
+        ("mathvista", {"precision": None}, "precision: None"),
+        ("mathvista", {"question_type": "multi_choice", "choices": None}, "not among the 0 options"),
+        ("sat", {"image_bytes": None}, "there is none"),
+        ("sat", {"image_bytes": [None]}, "there is none"),
+        ("sat", {"answers": ["left", "left"]}, "stands 2 times"),
+        ("sat", {"answers": [None, "left"]}, "no list of texts"),
+        ("scienceqa", {"answer": None}, "None is not among"),
+        ("scienceqa", {"choices": ["a", None]}, "no list of texts"),
+        ("infovqa", {"answers": None}, "answers: empty"),
+        ("infovqa", {"answers": [None, " "]}, "answers: empty"),
+        ("chartqa", {"answer": None}, "answer: empty"),
+        ("mmmu", {"options": "['a', 'b'"}, "not a list of texts"),
+        ("mmmu", {"answer": "x" * 1000}, "x …$"),  # reasons stay short
+        ("geoqav", {"problem": "q" * 20_001}, "20001 characters, more than max_question"),
+        ("coco", {"image": {"bytes": b"GIF89a", "path": None}}, "image:"),
+        ("coco", {"solution": "<answer>[{'Position': [9, 9, 3, 3]}]</answer>"}, "no area"),
+        ("coco", {"solution": "<answer>[{'Position': [9, 9, 30, 1001]}]</answer>"}, "outside the image"),
+    ],
+)
+def test_a_row_with_a_bad_cell_is_set_aside_and_no_other(raw, tmp_path, loader, changes, reason):
+    folder = split_of(raw, loader, next(iter(catalogue[loader].files)), tmp_path / "published")
+    path = min(folder.rglob("*.parquet"))
+    table = pq.read_table(path)
+    row = table.to_pylist()[0]
+    made = [{**row, **changes}, row]
+    for number, one in enumerate(made):  # datasets that bring ids of their own
+        one.update({column: f"id{number}" for column in ("pid", "id", "questionId") if column in one})
+    parquet(
+        tmp_path / "changed" / path.name, list(zip(table.schema.names, table.schema.types, strict=True)), made
+    )
+    output = tmp_path / "out.jsonl"
+    write_examples(loader, datasets[loader](tmp_path / "changed"), output, 1, max_question=20_000)
+    aside = [json.loads(line) for line in rejected_path(output).read_text().splitlines()]
+    assert [one["line"] for one in aside] == [1] and len(list(read_examples(output))) == 1
+    assert re.search(reason, aside[0]["reason"])
+
+
+def test_a_row_of_another_form_than_published_is_set_aside():
+    def convert(row, id_):
+        return ({"id": id_}, picture()) if row["n"] > 1 else LeftOut("small")
+
+    rows = [{"n": 2}, {"n": "two"}, {}, {"n": 1}]
+    found = list(examples_of(iter(rows), lambda row, number: str(number), convert))
+    assert [type(one) for one in found] == [tuple, Rejected, Rejected, LeftOut]
+    assert found[1].id == "1" and found[1].reason.startswith("not of the published form (TypeError: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 200_000, "\n" * 200_000, "A. " + "x " * 100_000 + "\n", "is " * 60_000]
+)
+def test_long_texts_take_linear_time(text):
+    started = time.process_time()
+    for name in PATTERNS:
+        row = {"solution": f"<answer>{text}</answer>", "original_answer": text}
+        answer_letter(row, name, compiled(name))
+    options_in(text)
+    without_template(text)
+    assert time.process_time() - started < 5
 
 
 def test_unknown_options_are_told(tmp_path):

@@ -31,7 +31,7 @@ from modomodo.pictures import Background
 
 # Visual-RFT's template, from its first words to its last; the line breaks inside vary.
 _TEMPLATE = re.compile(
-    r"\s*Output the thinking process in <think>.*?Please strictly follow the format\.?\s*", re.DOTALL
+    r"Output the thinking process in <think>.*?Please strictly follow the format\.?", re.DOTALL
 )
 _CATEGORY = re.compile(r"category '([^']+)'")
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -84,7 +84,7 @@ def _example(row: Row, id_: str, raw: Path, background: Background) -> RawExampl
 
 def without_template(problem: str) -> str:
     """The question alone. Raises Unfit when a template of another wording is left in it."""
-    question = _TEMPLATE.sub("\n", problem).strip()
+    question = "\n".join(part.strip() for part in _TEMPLATE.split(problem)).strip()
     if "<think>" in question or "<answer>" in question:
         raise Unfit("problem: holds a reasoning template of an unknown wording")
     return question

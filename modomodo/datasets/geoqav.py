@@ -9,8 +9,8 @@ Open in the paper, each an option:
 - `pattern`, which it does not print. `solution` (default): what stands in the solution's answer tags is a
   letter alone or after "is", e.g. "C", "(C)", "C.", "The correct answer is C". `bare`: a letter alone.
   `original`: the last "Answer: C" of original_answer. Any other text is a regular expression of your own
-  with one group, searched in the solution's answer. `python benchmarks/geoqav_patterns.py FOLDER` counts
-  them on the real file; the one that gives 1969 is the paper's.
+  with one group, of which the last match in the solution's answer counts. `python
+  benchmarks/geoqav_patterns.py FOLDER` counts them on the real file; the one that gives 1969 is the paper's.
 - `question`: `problem` (default, the rewritten one) or `original_question`.
 """
 
@@ -37,11 +37,11 @@ from modomodo.errors import InputError
 PATTERNS = {
     "solution": r"^(?:.*\bis:?\s*)?[\"'*(]*([A-Z])[\"'*)]*\.?$",
     "bare": r"^\(?([A-Z])\)?\.?$",
-    "original": r"(?s).*\bAnswer:\s*\(?([A-Z])\b",
+    "original": r"\bAnswer:\s*\(?([A-Z])\b",
 }
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 # "A. 3", "A) 3", "(A) 3", "A: 3", each on a line of its own.
-_OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\s*(\S.*?)\s*$", re.MULTILINE)
+_OPTION = re.compile(r"^[ \t]*\(?([A-Z])[.):][ \t]*(\S.*)$", re.MULTILINE)
 
 ABOUT = Published(
     repo="lmms-lab/multimodal-open-r1-8k-verified",
@@ -95,14 +95,14 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def answer_letter(row: Row, pattern: str, expression: re.Pattern[str]) -> str | None:
-    """The letter that a pattern finds in a row's answer, None when it finds none."""
+    """The letter that a pattern finds last in a row's answer, None when it finds none."""
     if pattern == "original":
         text = row["original_answer"] or ""
     else:
         answers = _ANSWER.findall(row["solution"] or "")
         text = (answers[-1] if answers else "").strip()
-    found = expression.search(text)
-    return found.group(1) if found else None
+    letters: list[str] = [found.group(1) for found in expression.finditer(text)]
+    return letters[-1] if letters else None
 
 
 def _example(row: Row, id_: str, answer: str, question: str, raw: Path, longest: int) -> RawExample:
@@ -128,5 +128,5 @@ def options_in(question: str) -> list[str]:
     for name, text in found[starts[-1] :] if starts else []:
         if name != letter(len(options)):
             break
-        options.append(text)
+        options.append(text.rstrip())
     return options if len(options) > 1 else []

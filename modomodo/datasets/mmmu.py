@@ -1,8 +1,9 @@
 """MMMU: college-level questions with one to seven images, lmms-lab/MMMU, validation (847 choices, 53 open).
 
 Columns id, question, options (a list written as a Python literal), answer, question_type, image_1 …
-image_7. The options are joined to the question, "A. …", one a line, as lmms-eval does. The images stand in
-the order of their numbers, and their marks, `<image 2>`, stay in question and options. The answer of an
+image_7. The options are joined to the question, "A. …", one a line, as lmms-eval does. The images that question
+and options refer to stand in the order of their numbers, and their marks, `<image 2>`, stay in the text; an image
+that only the explanation refers to is not shown. The answer of an
 open question may be a list written as a literal ("['24/7', '3.429']"): all of them are accepted. The test
 split has no answers.
 """
@@ -56,11 +57,13 @@ def mmmu(raw: Path | None = None, *, split: str = "validation") -> Iterator[RawE
         if choices:
             question = f"{question}\n{lettered(choices)}"
         present = [column for column in _IMAGES if row.get(column) is not None]
-        for number in _MARK.findall(question):
-            if f"image_{number}" not in present:
-                raise Unfit(f"question: refers to <image {number}>, which it has not")
+        named = {f"image_{number}" for number in _MARK.findall(question)}
+        for column in sorted(named):
+            if column not in present:
+                raise Unfit(f"question: refers to <{column.replace('_', ' ')}>, which it has not")
+        shown = [column for column in present if column in named or not named]
         return {"id": id_, "question": question, **_answer(row, choices)}, [
-            picture(row[column], folder) for column in present
+            picture(row[column], folder) for column in shown
         ]
 
     return examples_of(rows, lambda row, number: str(row["id"]), example)
