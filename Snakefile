@@ -59,14 +59,12 @@ rule all:
         "<results>/table1.csv",
         "<results>/table2.md",
         "<results>/figures/out_score.svg",
+        ["<results>/own_domain.csv"] if STUDY.held_out else [],
 
 
 rule examples:
     input:
-        collect(
-            "<results>/examples/{dataset}.jsonl",
-            dataset=[*STUDY.domains, *STUDY.benchmarks],
-        ),
+        collect("<results>/examples/{dataset}.jsonl", dataset=STUDY.datasets),
         "<results>/table1.csv",
 
 

@@ -25,6 +25,7 @@ class Plan:
     support: Mapping[str, Sequence[str]]  # mixture → domains that it can have weight on
     runs: Sequence[tuple[str, int]]
     metric_versions: Mapping[str, int]  # benchmark → version of its metric
+    singles: Mapping[str, str]  # domain with held-out questions → the mixture that is that domain alone
 
     @property
     def mixtures(self) -> list[str]:
@@ -80,6 +81,14 @@ def _plan(study: Study) -> Plan:
                 f"repeats.{mixture}: {seeds}: seeds must differ, and from training.seed ({seed})"
             )
         runs += [(mixture, other) for other in seeds]
+    singles = {}
+    for domain in study.held_out:
+        alone = [mixture for mixture, domains in support.items() if domains == [domain]]
+        if not alone:
+            raise InputError(
+                f"held_out.{domain}: no mixture is {domain} alone: add a strategy with `propose: single`"
+            )
+        singles[domain] = alone[0]
     return Plan(
         by_strategy=by_strategy,
         rounds=rounds,
@@ -90,6 +99,7 @@ def _plan(study: Study) -> Plan:
         support=support,
         runs=runs,
         metric_versions={name: metrics[b.metric].version for name, b in study.benchmarks.items()},
+        singles=singles,
     )
 
 

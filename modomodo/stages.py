@@ -26,7 +26,7 @@ def results_of(study: Study, plan: Plan, root: Path = Path("results")) -> list[R
 
 
 def _results(study: Study, plan: Plan) -> Iterator[tuple[str, str, str]]:
-    for dataset in (*study.domains, *study.benchmarks):
+    for dataset in study.datasets:
         yield EXAMPLES, dataset, f"examples/{dataset}.jsonl"
     yield BASE_MODEL, "base", "base.json"
     for mixture in plan.mixtures:

@@ -27,7 +27,7 @@ class DownloadStep(Settings):
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
-        entry = {**study.domains, **study.benchmarks}[name]
+        entry = study.datasets[name]
         if entry.loader not in catalogue:
             raise InputError(
                 f"'{name}' has nothing to download: its loader '{entry.loader}' reads no raw files"
@@ -49,7 +49,7 @@ class ExamplesStep(Settings):
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
-        entry = {**study.domains, **study.benchmarks}[name]
+        entry = study.datasets[name]
         # The raw files are an input, and how many examples are expected is Table 1's affair.
         fields = {
             key: getattr(entry, key) for key in Dataset.model_fields if key not in ("source", "expected")
@@ -173,6 +173,23 @@ class ScoreStep(Settings):
         named = {name: benchmark.metric for name, benchmark in study.benchmarks.items()}
         asked = any(metrics[metric].prompt is not None for metric in named.values())
         return cls(plugins=study.plugins, metrics=named, judge=study.judge if asked else None)
+
+
+class OwnDomainStep(Settings):
+    """base + runs on one domain + held-out questions → what each gains. `metrics`: domain → metric."""
+
+    plugins: list[str] = []
+    evaluation: Evaluation
+    dtype: str
+    prompts: Templates = Field(default_factory=Templates)
+    metrics: dict[str, str]
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        return cls(
+            **dict(PredictStep.of(study)),
+            metrics={name: held_out.metric for name, held_out in study.held_out.items()},
+        )
 
 
 class RecordsStep(Settings):

@@ -5,6 +5,7 @@ import math
 import re
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -106,6 +107,12 @@ class Benchmark(Dataset):
     group: Literal["in", "out"] = Field(
         description="'in': from a training domain, part of the In-Score; 'out': part of the Out-Score."
     )
+
+
+class HeldOut(Dataset):
+    """Questions of a training domain that are not trained on, scored to see what training on it alone gains."""
+
+    metric: str = Field(description="Name of a registered metric.")
 
 
 class Model(Settings):
@@ -296,6 +303,11 @@ class Strategy(Settings):
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the function.")
 
 
+def held_out_name(domain: str) -> str:
+    """What the examples held out of a domain are called."""
+    return f"{domain}_held_out"
+
+
 class Study(Settings):
     """Everything a study is."""
 
@@ -306,6 +318,11 @@ class Study(Settings):
     model: Model
     domains: dict[Name, Domain] = Field(min_length=1, description="Training sets by name, in table order.")
     benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="Test sets by name, in table order.")
+    held_out: dict[Name, HeldOut] = Field(
+        default_factory=dict,
+        description="Domain → held-out questions of its own kind, asked of the base model and of the run on that "
+        "domain alone: own_domain.csv. No part of any score.",
+    )
     data: Data = Field(default_factory=Data)
     prompts: Templates = Field(default_factory=Templates, description="Reasoning templates.")
     training: Training = Field(default_factory=Training)
@@ -322,6 +339,13 @@ class Study(Settings):
         both = sorted(set(self.domains) & set(self.benchmarks))
         if both:
             raise ValueError(f"benchmarks.{both[0]}: a domain has this name too; call it e.g. {both[0]}_test")
+        for name in self.held_out:
+            if name not in self.domains:
+                raise ValueError(f"held_out.{name}: unknown domain: {nearest(name, self.domains)}")
+            if held_out_name(name) in (*self.domains, *self.benchmarks):
+                raise ValueError(
+                    f"held_out.{name}: its examples would be {held_out_name(name)}.jsonl: rename that one"
+                )
         for group in ("in", "out"):
             if not any(benchmark.group == group for benchmark in self.benchmarks.values()):
                 raise ValueError(
@@ -351,6 +375,12 @@ class Study(Settings):
                 )
             earlier.append(name)
         return self
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """All sets of examples by name: domains, benchmarks, held-out questions."""
+        held_out = {held_out_name(name): entry for name, entry in self.held_out.items()}
+        return {**self.domains, **self.benchmarks, **held_out}
 
     def teachers(self, name: str) -> list[str]:
         """The strategies that a strategy learns from, groups spelt out, in table order."""
@@ -482,6 +512,9 @@ def check_functions(study: Study, where: str) -> None:
     for name, benchmark in study.benchmarks.items():
         named.append((f"benchmarks.{name}.loader", datasets, benchmark.loader))
         named.append((f"benchmarks.{name}.metric", metrics, benchmark.metric))
+    for name, held_out in study.held_out.items():
+        named.append((f"held_out.{name}.loader", datasets, held_out.loader))
+        named.append((f"held_out.{name}.metric", metrics, held_out.metric))
     for name, strategy in study.strategies.items():
         named.append((f"strategies.{name}.propose", strategies, strategy.propose))
     for key, registry, value in named:
@@ -495,13 +528,21 @@ def check_functions(study: Study, where: str) -> None:
                 f"{where}: benchmarks.{name}.metric: '{benchmark.metric}' asks a judge: name its model under "
                 "judge.model"
             )
+    for name, held_out in study.held_out.items():
+        if metrics[held_out.metric].prompt is not None:
+            raise InputError(
+                f"{where}: held_out.{name}.metric: '{held_out.metric}' asks a judge, held-out questions have none: "
+                "use another metric"
+            )
     for name, domain in study.domains.items():
         for reward in domain.rewards:
             if reward not in study.training.reward_weights:
                 raise InputError(
                     f"{where}: training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
                 )
-    for part, entries in (("domains", study.domains), ("benchmarks", study.benchmarks)):
+    parts: dict[str, Mapping[str, Dataset]]
+    parts = {"domains": study.domains, "benchmarks": study.benchmarks, "held_out": study.held_out}
+    for part, entries in parts.items():
         for name, entry in entries.items():
             about = catalogue.get(entry.loader)
             if about is None:

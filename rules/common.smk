@@ -73,7 +73,7 @@ def examples_of(wildcards):
     return collect("<results>/examples/{domain}.jsonl", domain=domains)
 
 
-DATASETS = {**STUDY.domains, **STUDY.benchmarks}
+DATASETS = STUDY.datasets
 
 
 def raw_folder(dataset):

@@ -1,12 +1,14 @@
 # checkpoints → predictions → scores → records
 
 from modomodo.predictions import RECIPE as PREDICTION_RECIPE
-from modomodo.steps import PredictStep, RecordsStep, ScoreStep
+from modomodo.steps import OwnDomainStep, PredictStep, RecordsStep, ScoreStep
 
 
 localrules:
     records,
 
+
+from modomodo.study import held_out_name
 
 BENCHMARKS = collect("<results>/examples/{benchmark}.jsonl", benchmark=STUDY.benchmarks)
 
@@ -106,3 +108,35 @@ rule records:
     shell:
         "python scripts/collect_records.py --settings {params.settings:q} --scores {input.scores}"
         " --mixtures {input.mixtures} --output {output} 2>&1 | tee {log}"
+
+
+# What training on one domain alone gains on held-out questions of its own kind; no score has a part in it.
+if STUDY.held_out:
+
+    rule own_domain:
+        input:
+            base="<results>/base",
+            info="<results>/base.json",
+            runs=[
+                f"<results>/runs/{mixture}/{STUDY.training.seed}/run.json"
+                for mixture in PLAN.singles.values()
+            ],
+            held_out=[f"<results>/examples/{held_out_name(domain)}.jsonl" for domain in PLAN.singles],
+        output:
+            "<results>/own_domain.csv",
+        log:
+            "<logs>/own_domain.log",
+        conda:
+            "../envs/cpu.yaml"
+        threads: STUDY.evaluation.threads
+        resources:
+            gpu=STUDY.evaluation.gpus,
+            mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
+            runtime=growing(60),
+        params:
+            recipe=PREDICTION_RECIPE,
+            settings=OwnDomainStep.of(STUDY).text(),
+            runs=lambda wildcards, input: [f"{domain}={run}" for domain, run in zip(PLAN.singles, input.runs)],
+        shell:
+            "python scripts/own_domain.py --settings {params.settings:q} --base {input.base} --runs {params.runs}"
+            " --held-out {input.held_out} --output {output} 2>&1 | tee {log}"

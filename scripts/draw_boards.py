@@ -59,6 +59,26 @@ in the domains it trains on and in the benchmarks that share the habit, as it la
 Qwen2-VL-2B goes from 0.05 to 0.78 on ScienceQA by learning to answer in the form asked for. So the tiny study
 shows that the pipeline works, that mixtures differ and how they are optimised; it says nothing about which data
 is good for a real model.
+
+## What it shows as shipped
+
+Two training domains have no benchmark of their own kind, as in the paper. So the study asks 200 held-out questions
+of each domain (`held_out` in `config/tiny.yaml`; no score uses them) of the base model and of the run on that
+domain alone. `results/tiny/own_domain.csv`, as measured:
+
+| domain | metric | base | trained on it alone | gain in standard errors |
+|---|---|---|---|---|
+| detection | mean IoU | .43 | .83 | 12.5 |
+| referring (runs dry at step 30 of 80) | mean IoU | .29 | .43 | 5.2 |
+| geometry | exact match | .19 | .80 | 17.6 |
+| relation | exact match | .18 | .96 | 25.5 |
+| science | exact match | .38 | .66 | 6.2 |
+
+Some mixtures hurt: relation alone takes math from .27 to .11 and science from .31 to .17; geometry, science and
+everything but relation take relation from .23 to .06 or .07. Out-Score: base .325, the best single .527, all five
+equally .611, the best heuristic .666, the best of two by CMA-ES on a Gaussian process .648, of two by the quadratic
+surface .643. Between mixtures its standard deviation is .082, between seeds of one mixture .013 (4 degrees of
+freedom), so differences of .03 are within noise.
 """
 
 

@@ -131,6 +131,24 @@ def test_table_2_has_a_trained_and_scored_row_for_every_mixture(done: Path) -> N
     assert (done / "results/table2.csv").read_bytes() == (done / RESULTS / "table2.csv").read_bytes()
 
 
+def test_the_gain_on_the_own_domain_is_that_of_the_answers(done: Path) -> None:
+    line = pd.read_csv(done / RESULTS / "own_domain.csv").iloc[0]
+    assert (line["domain"], line["mixture"], line["seed"], line["questions"]) == (
+        "science",
+        "single-science",
+        42,
+        10,
+    )
+    examples = pd.read_json(done / RESULTS / "examples/science_held_out.jsonl", lines=True, dtype=False)
+    for model in ("base", "trained"):
+        answers = pd.read_json(
+            done / RESULTS / f"own_domain/{model}/science.jsonl", lines=True, dtype={"answer": str}
+        )
+        assert list(answers["id"]) == list(examples["id"])
+        assert line[model] == pytest.approx((answers["answer"] == examples["answer"]).mean())
+    assert line["gain"] == pytest.approx(line["trained"] - line["base"])
+
+
 def test_training_changed_the_weights_and_kept_the_vision_tower(done: Path) -> None:
     from safetensors.numpy import load_file
 
@@ -241,6 +259,7 @@ def test_evaluation_settings_train_no_seed_again(done: Path) -> None:
     seeds = ("base", "single-detection", "single-science")
     predicted_again = set().union(*(of_mixture(mixture, since="predictions") for mixture in seeds))
     assert jobs == predicted_again | {
+        "own_domain.csv",
         "mixtures/collinearity.json",
         *of_mixture("collinearity"),
         *AFTER_SCORES,
@@ -249,6 +268,11 @@ def test_evaluation_settings_train_no_seed_again(done: Path) -> None:
 
 def test_a_label_re_makes_only_the_table(done: Path) -> None:
     assert planned(done, changed(strategies__collinearity__label="Ridge")) == AFTER_SCORES - {"records.csv"}
+
+
+def test_held_out_questions_are_asked_again_alone(done: Path) -> None:
+    study = changed(held_out__science__options={"domain": "science", "split": "test", "size": 11, "seed": 25})
+    assert planned(done, study) == {"examples/science_held_out.jsonl", "own_domain.csv"}
 
 
 def test_a_training_setting_trains_every_mixture_again(done: Path) -> None:
