@@ -11,7 +11,7 @@ import PIL.Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modomodo.errors import InputError
-from modomodo.files import canonical, read_jsonl, write_jsonl
+from modomodo.files import MEND, canonical, read_jsonl, write_jsonl
 from modomodo.pictures import MAX_PIXELS, Image, Picture, Unfit, write_pictures
 
 AnswerType = Literal["box", "choice", "text", "number"]
@@ -127,9 +127,11 @@ def read_examples(path: str | Path) -> Iterator[Example]:
         try:
             example = Example.model_validate(row)
         except ValidationError as error:
-            raise InputError(f"{path}:{number}: {first_problem(error)}") from None
+            raise InputError(f"{path}:{number}: {first_problem(error)}: {MEND}") from None
         if example.id in seen:
-            raise InputError(f"{path}:{number}: id: '{example.id}' already stands in line {seen[example.id]}")
+            raise InputError(
+                f"{path}:{number}: id: '{example.id}' already stands in line {seen[example.id]}: {MEND}"
+            )
         seen[example.id] = number
         yield example
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # half a second that most scripts need not wait
     import pandas as pd
 
 
+MEND = "mend the line, or delete the file to make it anew"  # what to do about a damaged line
+
+
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[TextIO]:
     """A text file that appears under its name only once it is complete (written beside, renamed)."""
@@ -85,14 +88,16 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict]]:
                 try:
                     row = json.loads(line.decode())
                 except json.JSONDecodeError as error:
-                    raise InputError(f"{path}:{number}: not valid JSON: {error.msg}") from None
+                    raise InputError(f"{path}:{number}: not valid JSON: {error.msg}: {MEND}") from None
                 if not isinstance(row, dict):
-                    raise InputError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+                    raise InputError(
+                        f"{path}:{number}: expected a JSON object, found {type(row).__name__}: {MEND}"
+                    )
                 yield number, row
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{number}: not UTF-8: {error.reason}") from None
+        raise InputError(f"{path}:{number}: not UTF-8: {error.reason}: {MEND}") from None
 
 
 def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modomodo.errors import InputError
 from modomodo.examples import first_problem
-from modomodo.files import read_jsonl
+from modomodo.files import MEND, read_jsonl
 
 RECIPE = 1  # raise when the same settings would give other predictions: all are then made anew
 
@@ -30,4 +30,4 @@ def read_predictions(path: str | Path) -> Iterator[Prediction]:
         try:
             yield Prediction.model_validate(row)
         except ValidationError as error:
-            raise InputError(f"{path}:{number}: {first_problem(error)}") from None
+            raise InputError(f"{path}:{number}: {first_problem(error)}: {MEND}") from None

@@ -66,7 +66,9 @@ def read_rows(path: Path) -> list[tuple[Example, Path]]:
     """(example, folder of its image). Raises InputError for a damaged row or a benchmark without rows."""
     rows = [(example, path.parent) for example in read_examples(path)]
     if not rows:
-        raise InputError(f"{path}: benchmark without rows")
+        raise InputError(
+            f"{path}: benchmark without rows: look at its options and .rejected.jsonl, then delete the file"
+        )
     return rows
 
 
