@@ -21,6 +21,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 table: env ## (or just make) build .venv if need be, then results/table2.csv and the rest of the study
 	$(RUN) snakemake --cores all results/table2.csv all
 	@echo "Table 2: results/table2.csv, to read: results/tiny/table2.md, to look at: results/tiny/figures/out_score.png"
+	@echo "What GRPO on one domain gains on that domain: results/tiny/own_domain.csv"
 
 status: env ## how far the study is, also while it runs (STUDY=config/paper.yaml)
 	@$(RUN) python scripts/status.py --study $(STUDY)

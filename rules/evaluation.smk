@@ -130,8 +130,8 @@ if STUDY.held_out:
             "../envs/cpu.yaml"
         threads: STUDY.evaluation.threads
         resources:
-            gpu=STUDY.evaluation.gpus,
-            mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
+            gpu=min(1, STUDY.evaluation.gpus),
+            mem_mb=growing(8_000 + 56_000 * min(1, STUDY.evaluation.gpus)),
             runtime=growing(60),
         params:
             recipe=PREDICTION_RECIPE,

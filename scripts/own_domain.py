@@ -5,7 +5,8 @@ Example:
         --runs geometry=results/tiny/runs/single-geometry/42/run.json \\
         --held-out results/tiny/examples/*_held_out.jsonl --output /tmp/own_domain.csv
 
-1. The base model answers every domain's held-out questions, greedily, as benchmarks are answered.
+1. The base model answers every domain's held-out questions, greedily, as benchmarks are answered; always by
+   transformers and on one GPU at most, since they are few.
 2. Each run answers those of its domain, by its last checkpoint.
 3. A line a domain: both scores, the gain and its standard error over the questions. The answers lie in a
    folder beside the table.
