@@ -27,19 +27,15 @@ def mend_of(text: str) -> str | None:
     return min(found, default=(0, None))[1]
 
 
-def mends_of(log: str | Path) -> list[str]:
-    """The mends of what failed in a run of Snakemake, from its log and those of its failed jobs."""
-    text = _text(Path(log))
-    logs = [job.log for job in read_job_log(text) if job.state == "failed" and job.log]
-    return list(dict.fromkeys(filter(None, map(mend_of, _texts([*logs, log])))))
+def mends_of(logs: Iterable[str]) -> list[str]:
+    """The mends of what failed in a run of Snakemake, from its logs and those of its failed jobs."""
+    texts = [_text(log) for log in logs]
+    failed = (job.log for text in texts for job in read_job_log(text) if job.state == "failed" and job.log)
+    return list(dict.fromkeys(filter(None, map(mend_of, [*map(_text, failed), *texts]))))
 
 
-def _texts(paths: Iterable[str | Path]) -> Iterable[str]:
-    return (_text(Path(path)) for path in paths)
-
-
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""

@@ -9,11 +9,18 @@ from typing import Self
 from pydantic import Field
 
 from modomodo.datasets.published import catalogue
-from modomodo.errors import InputError
+from modomodo.errors import InputError, nearest
 from modomodo.metrics import metrics
 from modomodo.plan import plan
 from modomodo.prompts import Templates
 from modomodo.study import Dataset, Evaluation, Judge, Model, Settings, Source, Strategy, Study, Training
+
+
+def dataset_of(study: Study, name: str) -> Dataset:
+    """A domain, benchmark or held-out set by its name. Raises InputError naming the nearest one."""
+    if name not in study.datasets:
+        raise InputError(f"--name {name}: the study has no such dataset: {nearest(name, study.datasets)}")
+    return study.datasets[name]
 
 
 class DownloadStep(Settings):
@@ -27,7 +34,7 @@ class DownloadStep(Settings):
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
-        entry = study.datasets[name]
+        entry = dataset_of(study, name)
         if entry.loader not in catalogue:
             raise InputError(
                 f"'{name}' has nothing to download: its loader '{entry.loader}' reads no raw files"
@@ -49,7 +56,7 @@ class ExamplesStep(Settings):
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
-        entry = study.datasets[name]
+        entry = dataset_of(study, name)
         # The raw files are an input, and how many examples are expected is Table 1's affair.
         fields = {
             key: getattr(entry, key) for key in Dataset.model_fields if key not in ("source", "expected")
@@ -219,6 +226,10 @@ class ProposeStep(Settings):
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
+        if name not in study.strategies:
+            raise InputError(
+                f"--strategy {name}: the study has no such strategy: {nearest(name, study.strategies)}"
+            )
         # Heading and label are the table's affair.
         strategy = study.strategies[name].model_copy(update={"group": "", "label": None})
         return cls(plugins=study.plugins, strategy=strategy, domains=sorted(study.domains))

@@ -504,7 +504,10 @@ def check_functions(study: Study, where: str) -> None:
     from modomodo.rewards import rewards
     from modomodo.strategies import strategies
 
-    load_plugins(study.plugins)
+    try:
+        load_plugins(study.plugins)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
     named: list[tuple[str, Registry, str]] = [("model.builder", model_builders, study.model.builder)]
     for name, domain in study.domains.items():
         named.append((f"domains.{name}.loader", datasets, domain.loader))

@@ -612,7 +612,7 @@ def test_without_its_plugin_the_function_is_unknown(plugged):
 def test_a_plugin_that_takes_a_name_is_told(plugged, tmp_path):
     (tmp_path / "other.py").write_text(PLUGIN, encoding="utf-8")
     plugged["plugins"].append(str(tmp_path / "other.py"))
-    with pytest.raises(InputError, match="^dataset 'plugin_dots' is registered twice"):
+    with pytest.raises(InputError, match="^study.yaml: dataset 'plugin_dots' is registered twice"):
         study_from(plugged, "study.yaml")
 
 
