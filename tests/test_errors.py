@@ -143,7 +143,9 @@ def test_a_snakemake_that_is_not_the_projects(tmp_path: Path) -> None:
 
 def test_two_snakemakes_in_one_folder(tmp_path: Path) -> None:
     """The first one's lock, as it leaves it while it works. Snakemake's own words name the mend."""
-    (tmp_path / "Snakefile").write_text("rule all:\n    output: 'a'\n    shell: 'sleep 30; touch a'\n")
+    (tmp_path / "Snakefile").write_text(
+        "rule all:\n    output: 'a'\n    shell: 'while [ ! -e stop ]; do sleep 0.1; done; touch a'\n"
+    )
     words = [sys.executable, "-m", "snakemake", "--cores", "1", "all"]
     first = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -155,8 +157,8 @@ def test_two_snakemakes_in_one_folder(tmp_path: Path) -> None:
             time.sleep(0.1)
         run = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     finally:
-        first.terminate()
-        first.wait()
+        (tmp_path / "stop").touch()
+        assert first.wait(timeout=60) == 0
     shown = run.stdout + run.stderr
     assert run.returncode != 0
     assert "Directory cannot be locked" in shown and "--unlock" in shown

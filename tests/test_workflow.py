@@ -59,7 +59,8 @@ def succeed(run: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy whose study has run, undisturbed."""
     folder = clean_copy(tmp_path_factory.mktemp("undisturbed"))
-    succeed(snakemake(folder, "--configfile", "config/test.yaml"))
+    run = succeed(snakemake(folder, "--configfile", "config/test.yaml"))
+    assert "\nplan: 3 of 3 runs to train, 4 to predict, time not known yet (make plan)\n" in run.stderr
     return folder
 
 
@@ -459,3 +460,92 @@ def test_every_script_explains_itself(path: Path) -> None:
     run = script(ROOT, path.stem, "--help")
     assert run.returncode == 0, run.stderr
     assert "Example:" in run.stdout and "--output" in run.stdout
+
+
+# --- what is told about a study -----------------------------------------------------------------------------------
+
+
+def test_the_plan_of_a_finished_study(done: Path) -> None:
+    told = script(done, "plan", "--study", "config/test.yaml")
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    assert lines[0] == ("study test: 3 mixtures of 2 domains, 3 runs, scored at step 2, 7, 9 on 2 benchmarks")
+    runs = next(line for line in lines if line.startswith("runs")).split()
+    assert runs[:4] == ["runs", "3", "3", "0"] and "measured on 3" in told.stdout
+    assert lines[-1] == "nothing is left to train or predict"
+
+
+def test_the_status_of_a_finished_study(done: Path) -> None:
+    told = script(done, "status", "--study", "config/test.yaml")
+    assert told.returncode == 0, told.stderr
+    counts = dict(re.findall(r"^(\S[\w ]*\S) +(\d+/\d+)$", told.stdout, flags=re.MULTILINE))
+    assert counts == {
+        "examples": "4/4",
+        "base model": "1/1",
+        "mixtures": "3/3",
+        "streams": "3/3",
+        "runs": "3/3",
+        "predictions": "4/4",
+        "scores": "4/4",
+        "table": "1/1",
+    }
+    best = pd.read_csv(done / "results/table2.csv").dropna(subset="w_science")["out_score"].max()
+    assert f"\n  {best:.4f} ± " in told.stdout
+
+
+def provenance(folder: Path, mixture: str, benchmark: str) -> subprocess.CompletedProcess:
+    words = ("--study", "config/test.yaml", "--mixture", mixture, "--benchmark", benchmark)
+    return script(folder, "provenance", *words)
+
+
+@pytest.mark.parametrize("mixture", ["collinearity", "base"])
+@pytest.mark.parametrize("benchmark", ["chart", "out_score"])
+def test_the_chain_behind_a_number_holds(done: Path, mixture: str, benchmark: str) -> None:
+    told = provenance(done, mixture, benchmark)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stdout.endswith("\nevery link holds\n")
+    table = pd.read_csv(done / "results/table2.csv").set_index("mixture")
+    assert f": {table.loc[mixture, 'y_chart']:.4f} ± " in told.stdout.splitlines()[0]
+    kinds = {line.split("  ")[0] for line in told.stdout.splitlines() if line and not line.startswith(" ")}
+    assert {"record", "scores", "base model", "examples"} <= kinds
+    if mixture != "base":
+        assert {"checkpoint", "training", "stream", "mixture"} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("changed_file", "told_of"),
+    [
+        ("predictions/collinearity/42/9/chart.jsonl", "as listed, sha256"),
+        ("examples/chart.jsonl", "answers of these weights to these questions"),
+        ("streams/collinearity/42.jsonl", "on the rows of this stream and these examples"),
+        ("runs/collinearity/42/checkpoint-9/model.safetensors", "weights as recorded"),
+    ],
+)
+def test_a_link_that_has_changed_is_told(done: Path, tmp_path: Path, changed_file: str, told_of: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(done, copy, symlinks=True, ignore=shutil.ignore_patterns(".snakemake", "images"))
+    path = copy / RESULTS / changed_file
+    if path.suffix == ".jsonl":
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(lines[1:] + lines[:1]))
+    else:
+        path.write_bytes(path.read_bytes() + b" ")
+    told = provenance(copy, "collinearity", "chart")
+    assert told.returncode == 1, told.stdout + told.stderr
+    changed_links = [line for line in told.stdout.splitlines() if "CHANGED SINCE: " in line]
+    assert any(told_of in line for line in changed_links), told.stdout
+
+
+def test_every_step_left_its_description(done: Path) -> None:
+    described = [
+        *("examples/chart", "mixtures/collinearity", "streams/collinearity/42", "runs/collinearity/42"),
+        *("scores/collinearity/42", "records", "table2"),
+    ]
+    keys = {"settings", "versions", "commit", "code", "hardware", "seconds", "finished"}
+    for name in described:
+        about = yaml.safe_load((done / RESULTS / name / "run.json").read_text())
+        assert keys <= about.keys(), name
+    (part,) = yaml.safe_load((done / RESULTS / "predictions/collinearity/42/run.json").read_text())["parts"]
+    assert keys <= part.keys()
+    assert part["answered"] == sorted(f"{step}/{b}" for step in (2, 7, 9) for b in ("chart", "science_test"))
+    assert keys - {"settings"} <= yaml.safe_load((done / RESULTS / "base.json").read_text()).keys()
