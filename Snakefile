@@ -4,7 +4,7 @@
     snakemake --configfile config/paper.yaml -n   what the paper's study would run
     snakemake results/table2.csv                  the configured study's table
 
-Stage targets: examples, mixtures, runs, scores, table2, figures, all. What each kind of file holds:
+Stage targets: examples, mixtures, runs, scores, merged, table2, figures, all. What each kind of file holds:
 docs/architecture.md.
 """
 
@@ -30,6 +30,7 @@ include: "rules/data.smk"
 include: "rules/mixtures.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
+include: "rules/merging.smk"
 include: "rules/reporting.smk"
 
 
@@ -48,6 +49,7 @@ localrules:
     mixtures,
     runs,
     scores,
+    merged,
     table2,
     figures,
 
@@ -81,6 +83,11 @@ rule runs:
 rule scores:
     input:
         "<results>/records.csv",
+
+
+rule merged:
+    input:
+        "<results>/merged.csv",
 
 
 rule table2:

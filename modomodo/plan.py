@@ -26,6 +26,7 @@ class Plan:
     runs: Sequence[tuple[str, int]]
     metric_versions: Mapping[str, int]  # benchmark → version of its metric
     singles: Mapping[str, str]  # domain with held-out questions → the mixture that is that domain alone
+    experts: Mapping[str, str]  # domain → the first mixture that has all weight on it
 
     @property
     def mixtures(self) -> list[str]:
@@ -71,6 +72,15 @@ def _plan(study: Study) -> Plan:
                 domains if weights is None else [d for d, w in weights[position].items() if w > 0]
             )
         rounds[name] = 1 + max((rounds[other] for other in study.teachers(name)), default=-1)
+    experts: dict[str, str] = {}
+    for mixture, domains in support.items():
+        if len(domains) == 1:
+            experts.setdefault(domains[0], mixture)
+    for name, strategy in study.strategies.items():
+        if declaration(strategy.propose).screens:
+            check_experts(
+                study, name, [m for other in study.teachers(name) for m in by_strategy[other]], experts
+            )
     seed = study.training.seed
     runs = [(mixture, seed) for mixture in support]
     for mixture, seeds in study.repeats.items():
@@ -83,12 +93,11 @@ def _plan(study: Study) -> Plan:
         runs += [(mixture, other) for other in seeds]
     singles = {}
     for domain in study.held_out:
-        alone = [mixture for mixture, domains in support.items() if domains == [domain]]
-        if not alone:
+        if domain not in experts:
             raise InputError(
                 f"held_out.{domain}: no mixture is {domain} alone: add a strategy with `propose: single`"
             )
-        singles[domain] = alone[0]
+        singles[domain] = experts[domain]
     return Plan(
         by_strategy=by_strategy,
         rounds=rounds,
@@ -100,7 +109,18 @@ def _plan(study: Study) -> Plan:
         runs=runs,
         metric_versions={name: metrics[b.metric].version for name, b in study.benchmarks.items()},
         singles=singles,
+        experts=experts,
     )
+
+
+def check_experts(study: Study, name: str, teachers: Sequence[str], experts: Mapping[str, str]) -> None:
+    """Raises InputError when a strategy that screens by merging lacks the expert of a domain it may use."""
+    for domain in usable_domains(study, name):
+        if experts.get(domain) not in teachers:
+            raise InputError(
+                f"strategies.{name}.learns_from: no mixture that has all weight on '{domain}': merging needs the "
+                "expert of every domain, name a strategy of `single` mixtures, or the domain in `without`"
+            )
 
 
 def usable_domains(study: Study, name: str) -> list[str]:

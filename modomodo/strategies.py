@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from modomodo import heuristics, mixtures
 from modomodo.errors import InputError, nearest
@@ -49,7 +49,8 @@ class Request:
 
     `domains` are those that may get weight; `records` may hold more, several steps (the last is read, so pass
     `average_steps(records)` for step-averaged scores) and several seeds. `aggregates` ({"out_score":
-    {benchmark: size}}) is only needed where the records do not show how an aggregate is made.
+    {benchmark: size}}) is only needed where the records do not show how an aggregate is made. `merged`: records
+    of merged experts, for a strategy that screens.
     """
 
     records: Records
@@ -59,6 +60,7 @@ class Request:
     target: str = "out_score"
     options: BaseModel = field(default_factory=Options)
     aggregates: AggregateSizes = field(default_factory=dict)
+    merged: Records | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Proposal:
         None  # of the mixture's name: <strategy>-<suffix>; None for the strategy's name alone
     )
 
+
+CANDIDATE = "candidate"  # called so among the merged records; the others are mixtures that were trained
 
 Strategy = Callable[[Request], list[Proposal]]
 Suffixes = Callable[[Sequence[str], int], list[str | None]]
@@ -102,19 +106,24 @@ class Declaration:
     options: type[BaseModel] = Options
     suffixes: Suffixes = one
     learns: bool = True  # needs records
+    screens: bool = False  # sees merged experts, scored on candidates for its mixtures
 
 
 _declarations: dict[str, Declaration] = {}
 
 
 def declare(
-    name: str, options: type[BaseModel] = Options, suffixes: Suffixes = one, learns: bool = True
+    name: str,
+    options: type[BaseModel] = Options,
+    suffixes: Suffixes = one,
+    learns: bool = True,
+    screens: bool = False,
 ) -> Callable[[S], S]:
     """Decorator: register a strategy with its options and the names of its mixtures."""
 
     def decorate(function: S) -> S:
         strategies.register(name)(function)
-        _declarations[name] = Declaration(options, suffixes, learns)
+        _declarations[name] = Declaration(options, suffixes, learns, screens)
         return function
 
     return decorate
@@ -204,6 +213,27 @@ def explicit(request: Request) -> list[Proposal]:
     """The weights written in the study."""
     options = _options(request, ExplicitOptions)
     return [Proposal(validate_weights(options.weights, request.domains, "explicit: weights"))]
+
+
+class DirichletOptions(Options):
+    """Options of `dirichlet`."""
+
+    concentration: float = Field(
+        1.0,
+        gt=0,
+        description="1: even over the simplex; below: near its corners and faces; above: near equal.",
+    )
+
+
+@declare("dirichlet", options=DirichletOptions, suffixes=as_requested, learns=False)
+def dirichlet(request: Request) -> list[Proposal]:
+    """Mixtures drawn at random, each domain alike."""
+    options = _options(request, DirichletOptions)
+    names = _sorted(request)
+    drawn = np.random.default_rng(request.seed).dirichlet(
+        np.full(len(names), options.concentration), request.count
+    )
+    return [Proposal(mixtures.round_weights(dict(zip(names, row.tolist(), strict=True)))) for row in drawn]
 
 
 # --- heuristics -----------------------------------------------------------------------------------------------
@@ -360,6 +390,67 @@ def acquire(request: Request) -> list[Proposal]:
         options.exploration,
     )
     return [_proposal(pick, predictor.domains, request, f"{options.acquisition}, {note}") for pick in picks]
+
+
+class MergeScreenOptions(SearchOptions):
+    """Options of `merge_screen`."""
+
+    surrogate: str = Field("merged", description="A registered surrogate.")
+    acquisition: Literal["greedy", "expected_improvement", "ucb", "thompson"] = Field(
+        "greedy", description="What makes a finalist worth a run."
+    )
+    candidates: int = Field(300, ge=1, description="Mixtures that merged experts are asked about.")
+    questions: list[float] = Field(
+        [0.11, 0.33, 1.0],
+        min_length=1,
+        description="Share of the questions that is asked after each round; all candidates begin, few end.",
+    )
+
+    @field_validator("questions")
+    @classmethod
+    def _growing(cls, value: list[float]) -> list[float]:
+        if sorted(set(value)) != value or value[0] <= 0 or value[-1] != 1:
+            raise ValueError(f"{value} must grow from above 0 to 1, e.g. [0.11, 0.33, 1.0]")
+        return value
+
+
+@declare("merge_screen", options=MergeScreenOptions, suffixes=as_requested, screens=True)
+def merge_screen(request: Request) -> list[Proposal]:
+    """The best of many candidates that were scored by merging experts, not by training (docs/merging.md).
+
+    The finalists of the screening are what it chooses from, by the surrogate calibrated on the trained runs.
+    """
+    from modomodo import proposals, surrogates
+
+    options = _options(request, MergeScreenOptions)
+    if request.merged is None:
+        raise InputError("merge_screen: no records of merged experts: make them with scripts/screen.py")
+    aim = surrogates.objective(request.records, request.target, request.aggregates)
+    observations = surrogates.observe(request.records, aim, request.merged)
+    frame = request.merged.frame
+    screened = frame["strategy"].eq(CANDIDATE).to_numpy()
+    finalists = screened & frame["questions"].astype(float).ge(1).to_numpy()
+    if finalists.sum() < request.count:
+        raise InputError(
+            f"merge_screen: {finalists.sum()} candidates answered every question, fewer than the count of "
+            f"{request.count}: screen anew"
+        )
+    predictor = surrogates.surrogates[options.surrogate](observations, request.seed)
+    # Where merging says nothing, its finalists are as good as any.
+    chosen = screened if isinstance(predictor, surrogates.merged.Alone) else finalists
+    pool = weights_matrix(request.merged, observations.domains)[chosen]
+    picks = proposals.acquire(
+        predictor,
+        observations,
+        aim,
+        pool,
+        request.count,
+        options.acquisition,
+        np.random.default_rng(request.seed),
+        options.apart,
+    )
+    note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {surrogates.merged.reason(predictor)}"
+    return [_proposal(pick, predictor.domains, request, note) for pick in picks]
 
 
 OptionsModel = TypeVar("OptionsModel", bound=BaseModel)

@@ -308,6 +308,17 @@ def held_out_name(domain: str) -> str:
     return f"{domain}_held_out"
 
 
+class Merging(Settings):
+    """How experts, the runs of one domain each, are merged to guess at mixtures (docs/merging.md)."""
+
+    alphas: list[Annotated[float, Field(gt=0)]] = Field(
+        [1.0, 1.5, 2.0],
+        min_length=1,
+        description="How far the experts' movements are carried; the one that predicts trained mixtures best is "
+        "chosen among these.",
+    )
+
+
 class Study(Settings):
     """Everything a study is."""
 
@@ -329,6 +340,7 @@ class Study(Settings):
     evaluation: Evaluation = Field(default_factory=Evaluation)
     costs: Costs = Field(default_factory=Costs)
     judge: Judge | None = Field(None, description="Whom metrics ask that need a model to read an answer.")
+    merging: Merging = Field(default_factory=Merging)
     strategies: dict[Name, Strategy] = Field(min_length=1, description="Strategies by name, in table order.")
     repeats: dict[Name, list[Annotated[int, Field(ge=0)]]] = Field(
         default_factory=dict, description="Mixture → further seeds it is trained with, to learn the noise."

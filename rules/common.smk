@@ -14,6 +14,7 @@ from modomodo.files import code_digest
 from modomodo.mends import mends_of
 from modomodo.plan import plan
 from modomodo.steps import RecordsStep
+from modomodo.strategies import declaration
 from modomodo.study import study_from
 
 # Jobs call `python` and import the package: those of the environment that runs Snakemake.
@@ -50,6 +51,18 @@ def growing(amount):
 def learned(strategy, pattern):
     """Files of the runs that a strategy learns from."""
     return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in PLAN.learns_from[strategy]]
+
+
+def screened(strategy):
+    """The records of merged experts that a strategy chooses from; none for most."""
+    screens = declaration(STUDY.strategies[strategy].propose).screens
+    return f"<results>/merged/{strategy}.csv" if screens else []
+
+
+def expert_runs(domains):
+    """`run.json` of the expert of each domain."""
+    seed = STUDY.training.seed
+    return [f"<results>/runs/{PLAN.experts[domain]}/{seed}/run.json" for domain in domains]
 
 
 def records_option(strategy):

@@ -13,6 +13,7 @@ for name in STUDY.strategies:
         input:
             scores=learned(name, "<results>/scores/{mixture}/{seed}.json"),
             mixtures=learned(name, "<results>/mixtures/{mixture}.json"),
+            merged=screened(name),
         output:
             collect("<results>/mixtures/{mixture}.json", mixture=PLAN.by_strategy[name]),
         log:
@@ -31,7 +32,7 @@ for name in STUDY.strategies:
         shell:
             "python scripts/propose.py --settings {params.settings:q} --strategy {params.strategy}"
             " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
-            " --output {output} 2>&1 | tee {log}"
+            " --merged {input.merged} --output {output} 2>&1 | tee {log}"
 
 
 rule draw_stream:

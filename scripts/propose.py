@@ -31,6 +31,13 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="scores of runs")
     parser.add_argument("--mixtures", type=Path, nargs="*", default=[], help="the mixtures of these runs")
     parser.add_argument(
+        "--merged",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="records of merged experts, for a strategy that screens",
+    )
+    parser.add_argument(
         "--records-settings",
         help="with --scores: domains and groups, JSON or the study (default: --settings)",
     )
@@ -52,6 +59,7 @@ def main() -> None:
         seed=strategy.seed,
         target=strategy.target,
         options=read_options(strategy.propose, strategy.options, f"strategies.{arguments.strategy}.options"),
+        merged=read_records(arguments.merged[0]) if arguments.merged else None,
     )
     try:
         proposals = propose(strategy.propose, request)

@@ -321,6 +321,48 @@ def test_a_new_benchmark_predicts_only_itself_and_trains_nothing(done: Path, tmp
     assert [path for path in seeds if path.stat().st_mtime_ns != {**kept, **old}[path]] == []
 
 
+def test_merging_screens_candidates_and_trains_the_best(done: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(done, copy, symlinks=True)
+    screened = {"propose": "merge_screen", "group": "merged", "learns_from": ["seed"]}
+    screened["options"] = {"candidates": 6, "questions": [0.4, 1.0]}
+    study = changed(strategies__screened=screened, merging={"alphas": [1.0, 1.5]})
+    (copy / "config/changed.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    kept = {path: path.stat().st_mtime_ns for path in copy.glob("results/test/runs/*/*/run.json")}
+    succeed(snakemake(copy, "merged", "all", "--configfile", "config/changed.yaml"))
+    # Nothing was trained but what the screening chose.
+    assert [path for path in kept if path.stat().st_mtime_ns != kept[path]] == []
+    screening = pd.read_csv(copy / RESULTS / "merged/screened.csv")
+    candidates = screening[screening["strategy"] == "candidate"]
+    assert len(candidates) == 6 and sorted(candidates["questions"].unique()) == [0.4, 1.0]
+    table = pd.read_csv(copy / RESULTS / "records.csv").set_index("mixture")
+    chosen = table.loc["screened", ["w_detection", "w_science"]].iloc[0]
+    finalists = candidates[candidates["questions"] == 1]
+    assert (finalists[["w_detection", "w_science"]] - chosen.to_numpy()).abs().max(axis=1).min() < 1e-6
+
+    # An expert that is merged with nothing, as far as it went itself, answers as it does.
+    merged = pd.read_csv(copy / RESULTS / "merged.csv").set_index("mixture")
+    assert len(merged) == 2 * 4 and set(merged["fidelity"]) == {"merged"} and merged["experts"].nunique() == 1
+    scores = ["y_science_test", "y_chart", "out_score", "se_out_score"]
+    for single in ("single-detection", "single-science"):
+        itself = table[table["step"] == 9].loc[single, scores]
+        assert merged.loc[f"{single}@1", scores].astype(float).tolist() == itself.astype(float).tolist()
+
+    # The merged model as a directory: loads, and holds what the base does not.
+    experts = sorted(copy.glob("results/test/runs/single-*/42/run.json"))
+    arguments = ("--base", RESULTS / "base", "--base-info", RESULTS / "base.json", "--experts", *experts)
+    mixture = ("--mixture", RESULTS / "mixtures/screened.json", "--output", tmp_path / "model")
+    run = script(copy, "merge", *arguments, *mixture, "--alpha", 1.5)
+    assert run.returncode == 0, run.stderr
+    from modomodo.models import load_model
+
+    model, base = load_model(tmp_path / "model"), load_model(copy / RESULTS / "base")
+    moved = {name for name, tensor in model.state_dict().items() if not tensor.equal(base.state_dict()[name])}
+    assert moved and not any("visual" in name for name in moved)
+    # Again: everything is at hand.
+    assert planned(copy, study) == set()
+
+
 # --- bad input --------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 """Surrogates: records → a predictor of scores for any mixture, with its uncertainty."""
 
-from modomodo.surrogates import calibration, ensemble, gaussian_processes, parametric, trees
+from modomodo.surrogates import calibration, ensemble, gaussian_processes, merged, parametric, trees
 from modomodo.surrogates.base import (
     Objective,
     Observations,
@@ -21,6 +21,7 @@ __all__ = [
     "calibration",
     "ensemble",
     "gaussian_processes",
+    "merged",
     "objective",
     "observe",
     "parametric",

@@ -12,6 +12,15 @@ from modomodo.registry import Registry
 
 
 @dataclass(frozen=True)
+class MergedScores:
+    """Scores of merged experts on every question, columns as in the observations they go with."""
+
+    alphas: np.ndarray  # [merges]
+    weights: np.ndarray  # [merges, domains]
+    scores: np.ndarray  # [merges, benchmarks]
+
+
+@dataclass(frozen=True)
 class Observations:
     """Scored runs as arrays. Domains, benchmarks and rows are in the order of their names.
 
@@ -26,6 +35,7 @@ class Observations:
     domains: tuple[str, ...]
     benchmarks: tuple[str, ...]
     shares: np.ndarray  # [benchmarks], what each counts in the objective: for surrogates that choose by it
+    merged: MergedScores | None = None  # of any mixtures, for the surrogate that knows merged experts
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -42,6 +52,7 @@ class Observations:
             self.domains,
             self.benchmarks,
             self.shares,
+            self.merged,
         )
 
     def final(self) -> "Observations":
@@ -140,10 +151,11 @@ def objective(
     return Objective(target, names, np.array([shares[name] for name in names]))
 
 
-def observe(records: Records, aim: Objective) -> Observations:
+def observe(records: Records, aim: Objective, merged: Records | None = None) -> Observations:
     """The trained runs of the records, for the benchmarks of an objective, as arrays.
 
-    Runs in which none of them was scored are left out.
+    Runs in which none of them was scored are left out. `merged`: records of merged experts, with a column
+    `alpha`; those scored on a part of the questions (`questions` below 1) are left out.
 
     Raises InputError when no run is left.
     """
@@ -165,12 +177,29 @@ def observe(records: Records, aim: Objective) -> Observations:
         domains,
         aim.benchmarks,
         aim.shares,
+        None if merged is None else _merged_scores(merged, aim, domains),
     )
     kept = np.isfinite(scores).any(axis=1)
     if not kept.any():
         names = ", ".join(aim.benchmarks)
         raise InputError(f"records: no trained run has a score of {names}: nothing to learn from")
     return observations if kept.all() else observations.rows(kept)
+
+
+def _merged_scores(merged: Records, aim: Objective, domains: tuple[str, ...]) -> MergedScores:
+    """Raises InputError for a table without the column `alpha`."""
+    for name in ("alpha", "questions"):
+        if name not in merged.frame:
+            raise InputError(
+                f"merged records: no column '{name}': not a table that scripts/score_merges.py or screen.py wrote"
+            )
+    whole = merged.frame["questions"].astype(float) >= 1
+    runs = Records(merged.frame[whole].reset_index(drop=True), merged.domains, merged.benchmarks)
+    return MergedScores(
+        runs.frame["alpha"].to_numpy(float),
+        weights_matrix(runs, domains),
+        np.column_stack([target_values(runs, name) for name in aim.benchmarks]),
+    )
 
 
 @dataclass(frozen=True)

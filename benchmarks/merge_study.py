@@ -1,0 +1,481 @@
+"""Does merging experts tell what training a mixture would give? Trains, merges, scores, compares, in few processes.
+
+    1. for each base model (--worlds: seeds of its builder) and each --seeds: train and score the mixtures of the
+       study's strategies that learn from nothing, and score merged experts on all of them
+    2. learn from some of the mixtures of the strategies --learned, predict all others: by the surface of the paper, by
+       surrogates without merging, by merging alone, by the surrogate that knows merged experts
+    3. write comparison.csv, alphas.csv, settings.csv, between_seeds.csv, costs.csv and by_runs.svg into --output
+
+Each step is the very script of the rules, with its files in results/STUDY/world-N/, called inside a few long-lived
+processes: a run of seconds need not wait for its imports. What is done is not done again, so a study that was
+stopped goes on. --compare only compares what is there.
+
+Example:
+    python benchmarks/merge_study.py --worlds 0 1 --seeds 42 43 44 --workers 2 --output results/merge-study
+
+--settings NAME=JSON trains the singles and the first ten unseen mixtures of the first world under other training
+settings too, to see what learning rate and length do to merging, e.g. slow='{"learning_rate": 5e-5}'.
+--finished FOLDER compares studies that ran by the rules: their records.csv and merged.csv (snakemake merged).
+"""
+
+import itertools
+import json
+import multiprocessing
+import os
+import runpy
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, spearmanr
+
+from modomodo import command_line
+from modomodo.errors import InputError
+from modomodo.figures import COLOURS, MARKERS, save
+from modomodo.files import read_json, write_csv, write_json
+from modomodo.plan import Plan, plan
+from modomodo.records import Records, last_step, read_records, trained
+from modomodo.steps import (
+    BaseStep,
+    ExamplesStep,
+    MergeStep,
+    PredictStep,
+    ProposeStep,
+    RecordsStep,
+    ScoreStep,
+    StreamStep,
+    TrainStep,
+)
+from modomodo.study import Study, Training, parse, read_study
+from modomodo.surrogates import Observations, objective, observe, surrogates
+from modomodo.surrogates.merged import ALPHA, is_expert, reason
+
+ROOT = Path(__file__).resolve().parents[1]
+PLAIN = ("quadratic", "gp_lead", "gp_sqrt", "ridge_sqrt")
+LEARNED = ("single", "exclude", "all", "random")
+SIZES = (5, 8, 11, 16)
+DRAWS = 5  # random choices of the mixtures learned from, where there is a choice
+LEVEL_80 = float(norm.ppf(0.9))
+FEW = 10  # unseen mixtures of another setting
+
+
+@dataclass(frozen=True)
+class World:
+    """One base model, or one other setting of the training on it, with its files."""
+
+    study: Study
+    folder: Path
+    base: Path  # holds base/ and base.json, examples/
+
+    def plan(self) -> Plan:
+        """Only the strategies that learn from nothing: the others are not this study's question."""
+        kept = {name: s for name, s in self.study.strategies.items() if not s.learns_from}
+        return plan(self.study.model_copy(update={"strategies": kept}))
+
+
+def call(script: str, *arguments: object) -> None:
+    """Run a script of the pipeline in this process, its output to the log beside its --output."""
+    words = [str(word) for word in arguments]
+    output = Path(words[words.index("--output") + 1])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    before = sys.argv
+    try:
+        sys.argv = [script, *words]
+        with open(output.parent / f".{output.name}.log", "a", encoding="utf-8") as log, redirect_stdout(log):
+            runpy.run_path(str(ROOT / f"scripts/{script}.py"), run_name="step")["main"]()
+    finally:
+        sys.argv = before
+
+
+def needed(path: Path, *inputs: Path) -> bool:
+    """Whether a file is missing or older than what it is made from."""
+    return not path.exists() or any(path.stat().st_mtime < each.stat().st_mtime for each in inputs)
+
+
+# --- the steps of one world ------------------------------------------------------------------------------------------
+
+
+def make_base(world: World) -> None:
+    """Examples and base model."""
+    for name in [*world.study.domains, *world.study.benchmarks]:
+        output = world.base / f"examples/{name}.jsonl"
+        if needed(output):
+            step = ExamplesStep.of(world.study, name)
+            call("preprocess", "--settings", step.text(), "--name", name, "--output", output)
+    if needed(world.base / "base.json"):
+        call(
+            "base_model",
+            *("--settings", BaseStep.of(world.study).text()),
+            *("--output", world.base / "base", "--info", world.base / "base.json"),
+        )
+
+
+def make_mixtures(world: World) -> None:
+    """The mixtures of every strategy."""
+    for strategy, mixtures in world.plan().by_strategy.items():
+        outputs = [world.folder / f"mixtures/{mixture}.json" for mixture in mixtures]
+        if any(map(needed, outputs)):
+            step = ProposeStep.of(world.study, strategy)
+            call("propose", "--settings", step.text(), "--strategy", strategy, "--output", *outputs)
+
+
+@contextmanager
+def counted(world: World, work: str, name: str) -> Iterator[None]:
+    """Write down the CPU seconds of what is inside."""
+    started = time.process_time()
+    yield
+    write_json(world.folder / f"costs/{work}-{name}.json", {work: time.process_time() - started})
+
+
+def run_mixture(world: World, mixture: str, seed: int) -> None:
+    """Stream, training, predictions and scores of one mixture."""
+    study, folder = world.study, world.folder
+    chosen = folder / f"mixtures/{mixture}.json"
+    stream = folder / f"streams/{mixture}/{seed}.jsonl"
+    run = folder / f"runs/{mixture}/{seed}/run.json"
+    answers = folder / f"predictions/{mixture}/{seed}/predictions.json"
+    scores = folder / f"scores/{mixture}/{seed}.json"
+    domains = world.plan().support[mixture]
+    examples = [world.base / f"examples/{domain}.jsonl" for domain in domains]
+    if needed(stream, chosen):
+        call(
+            "draw_stream",
+            *("--settings", StreamStep.of(study).text(), "--mixture", chosen, "--examples", *examples),
+            *("--seed", seed, "--output", stream),
+        )
+    if needed(run, stream):
+        train = (
+            *("--settings", TrainStep.of(study, list(domains)).text()),
+            *("--base", world.base / "base", "--base-info", world.base / "base.json", "--stream", stream),
+            *("--examples", *examples, "--seed", seed, "--save-every", study.training.save_every),
+            *("--output", run),
+        )
+        with counted(world, "train", f"{mixture}-{seed}"):
+            call("train", *train)
+    if needed(answers, run):
+        predict = ("--settings", PredictStep.of(study).text(), "--run", run, "--benchmarks", *tests(world))
+        with counted(world, "predict", f"{mixture}-{seed}"):
+            call("predict", *predict, "--output", answers)
+    if needed(scores, answers):
+        call(
+            "score",
+            *("--settings", ScoreStep.of(study).text(), "--predictions", answers),
+            *("--benchmarks", *tests(world), "--output", scores),
+        )
+
+
+def merge(world: World, seed: int, mixtures: Sequence[str]) -> None:
+    """Records of one seed, and what merging says of the same mixtures."""
+    chosen = [world.folder / f"mixtures/{mixture}.json" for mixture in mixtures]
+    scores = [world.folder / f"scores/{mixture}/{seed}.json" for mixture in mixtures]
+    records = world.folder / f"records-{seed}.csv"
+    if needed(records, *scores):
+        step = RecordsStep.of(world.study)
+        call(
+            "collect_records",
+            *("--settings", step.text(), "--scores", *scores, "--mixtures", *chosen, "--output", records),
+        )
+    runs = [world.folder / f"runs/{expert}/{seed}/run.json" for expert in world.plan().experts.values()]
+    output = world.folder / f"merged-{seed}.csv"
+    if needed(output, *runs):
+        scored = world.folder / "merged/scored"
+        before = len(list(scored.glob("*.json")))
+        started = time.process_time()
+        call(
+            "score_merges",
+            *("--settings", MergeStep.of(world.study).text(), "--base", world.base / "base"),
+            *("--base-info", world.base / "base.json", "--experts", *runs, "--mixtures", *chosen),
+            *("--benchmarks", *tests(world), "--output", output),
+        )
+        made = len(list(scored.glob("*.json"))) - before
+        if made:
+            spent = (time.process_time() - started) / made
+            write_json(world.folder / f"costs/merge-{seed}.json", {"merge": spent})
+
+
+def tests(world: World) -> list[Path]:
+    """The benchmarks' files."""
+    return [world.base / f"examples/{name}.jsonl" for name in world.study.benchmarks]
+
+
+def begin() -> None:
+    """Of a worker: one thread each, and the words of the libraries kept out of the terminal."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def train_and_merge(
+    worlds: Sequence[World], seeds: Sequence[int], settings: Sequence[World], workers: int
+) -> None:
+    """Everything, in the order that lets a stopped study be compared: world by world within a seed."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool:
+        for function in (make_base, make_mixtures):
+            wait(pool.map(function, worlds), function.__name__, len(worlds))
+        blocks = [(world, seed, list(world.plan().support)) for seed in seeds for world in worlds]
+        if settings:
+            wait(pool.map(make_mixtures, settings), "other settings", len(settings))
+            blocks[1:1] = [(world, seeds[0], few(world)) for world in settings]
+        for world, seed, mixtures in blocks:
+            jobs = [pool.submit(run_mixture, world, mixture, seed) for mixture in mixtures]
+            label = f"{world.folder.name}, seed {seed}"
+            wait((job.result() for job in jobs), label, len(jobs))
+            # One job a block: its merges share the loaded model; the next block trains meanwhile.
+            pool.submit(merge, world, seed, mixtures).add_done_callback(told)
+
+
+def told(job: Any) -> None:
+    """A merge that failed is told at once; the comparison then lacks it."""
+    if job.exception():
+        print(f"merge: {job.exception()}", file=sys.stderr, flush=True)
+
+
+def few(world: World) -> list[str]:
+    """The singles and some unseen mixtures."""
+    planned = world.plan()
+    unseen = [m for name in planned.by_strategy if name not in LEARNED for m in planned.by_strategy[name]]
+    return [*planned.experts.values(), *unseen[:FEW]]
+
+
+def wait(done: Iterable[Any], label: str, total: int) -> None:
+    for _ in command_line.progress(done, label, total):
+        pass
+
+
+# --- the comparison --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Block:
+    """One world under one seed, for one target: what was trained, and what merging says."""
+
+    world: str
+    seed: int
+    target: str
+    learned: Observations  # mixtures of group `seed`, with the merged scores of all
+    unseen: Observations
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The target of the unseen mixtures."""
+        return self.unseen.scores @ self.unseen.shares
+
+    def alone(self, alpha: float) -> np.ndarray:
+        """What merging says of the unseen mixtures, [mixtures, benchmarks]."""
+        merged = self.learned.merged
+        assert merged is not None
+        chosen = np.isclose(merged.alphas, alpha)
+        apart = np.abs(self.unseen.weights[:, None, :] - merged.weights[chosen][None, :, :]).max(axis=2)
+        return merged.scores[chosen][apart.argmin(axis=1)]
+
+    @property
+    def alphas(self) -> list[float]:
+        """All that were merged with."""
+        assert self.learned.merged is not None
+        return sorted(set(self.learned.merged.alphas.tolist()))
+
+
+def read_blocks(folder: Path, learned: Sequence[str]) -> list[Block]:
+    """For each seed that was trained and merged, one block a target; the last scored step counts."""
+    blocks = []
+    for merged_path in sorted(folder.glob("merged*.csv")):
+        path = merged_path.with_name(merged_path.name.replace("merged", "records"))
+        records, merged = last_step(trained(read_records(path))), read_records(merged_path)
+        seed = int(merged.frame["seed"].iloc[0])
+        frame = records.frame[records.frame["seed"] == seed].reset_index(drop=True)
+        records = Records(frame, records.domains, records.benchmarks)
+        strategies = dict(zip(frame["mixture"], frame["strategy"], strict=True))
+        means = {"mean of all": dict.fromkeys(records.benchmarks, 1.0)}
+        for target in ("out_score", "mean of all"):
+            runs = observe(records, objective(records, target, means), merged)
+            seen = np.array([strategies[name] in learned for name in runs.mixtures])
+            blocks.append(Block(str(folder), seed, target, runs.rows(seen), runs.rows(~seen)))
+    return blocks
+
+
+def judge(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Spearman, root mean square error, and the regret of the top pick: 0 the best unseen mixture, 1 the worst."""
+    varies = np.ptp(predicted) > 0
+    spread = truth.max() - truth.min()
+    return {
+        "spearman": float(spearmanr(predicted, truth).statistic) if varies else 0.0,
+        "rmse": float(np.sqrt(np.mean((predicted - truth) ** 2))),
+        "regret": float((truth.max() - truth[predicted.argmax()]) / spread) if spread > 0 else 0.0,
+    }
+
+
+def compare(block: Block) -> Iterator[dict[str, Any]]:
+    """A row for each number of trained runs, draw of them and method."""
+    key = {"world": block.world, "seed": block.seed, "target": block.target}
+    experts = np.flatnonzero(is_expert(block.learned))
+    others = np.flatnonzero(~is_expert(block.learned))
+    alone = {**key, "runs": len(experts), "draw": 0, "method": "merge alone", "note": f"alpha {ALPHA:g}"}
+    yield alone | judge(block.alone(ALPHA) @ block.unseen.shares, block.truth)
+    for runs in SIZES:
+        extra = runs - len(experts)
+        if not 0 <= extra <= len(others):
+            continue
+        for draw in range(1 if extra in (0, len(others)) else DRAWS):
+            drawn = np.random.default_rng(draw).permutation(others)[:extra]
+            learned = block.learned.rows(np.sort(np.concatenate([experts, drawn])))
+            for method in (*PLAIN, "merged"):
+                predictor = surrogates[method](learned, 0)
+                answer = predictor.predict(block.unseen.weights)
+                mean, _ = answer.aggregate(block.unseen.shares)
+                inside = np.abs(mean - block.truth) <= LEVEL_80 * answer.run_spread(block.unseen.shares)
+                row = {**key, "runs": runs, "draw": draw, "method": method, "note": reason(predictor)}
+                yield row | judge(mean, block.truth) | {"coverage_80": float(inside.mean())}
+
+
+def merging_alone(block: Block) -> Iterator[dict[str, Any]]:
+    """What merging says without any calibration, by alpha: of the target, and of each benchmark."""
+    for alpha in block.alphas:
+        said = block.alone(alpha)
+        key = {"world": block.world, "seed": block.seed, "target": block.target, "alpha": alpha}
+        columns = [("target", said @ block.unseen.shares, block.truth)]
+        columns += [(n, said[:, b], block.unseen.scores[:, b]) for b, n in enumerate(block.unseen.benchmarks)]
+        for name, predicted, truth in columns:
+            row = {**key, "score": name} | judge(predicted, truth)
+            yield row | {"bias": float(np.mean(predicted - truth)), "spread": float(truth.std())}
+
+
+def between_seeds(blocks: Sequence[Block]) -> pd.DataFrame:
+    """How well one seed's training ranks the mixtures of another: no prediction can be expected to do better."""
+    rows = []
+    for first, second in itertools.combinations(blocks, 2):
+        if (first.world, first.target) == (second.world, second.target):
+            key = {"world": first.world, "target": first.target, "seeds": f"{first.seed}, {second.seed}"}
+            rows.append(key | judge(first.truth, second.truth))
+    return pd.DataFrame(rows)
+
+
+def costs(folders: Sequence[Path]) -> pd.DataFrame:
+    """CPU seconds of training a mixture, of its predictions, and of a merge with its predictions; medians."""
+    rows = []
+    for folder in folders:
+        found = [read_json(path) for path in sorted(folder.glob("costs/*.json"))]
+        for name in ("train", "predict", "merge"):
+            seconds = [entry[name] for entry in found if name in entry]
+            if seconds:
+                rows.append(
+                    {
+                        "world": str(folder),
+                        "work": name,
+                        "jobs": len(seconds),
+                        "cpu_seconds": float(np.median(seconds)),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def picture(table: pd.DataFrame) -> plt.Figure:
+    """Spearman and error on unseen mixtures against the number of trained runs: the mean of all blocks."""
+    shown = table[table["target"] == "out_score"]
+    figure, axes = plt.subplots(1, 2, figsize=(6.8, 2.8), layout="constrained")
+    for place, (method, rows) in enumerate(shown.groupby("method", sort=False)):
+        means = rows.groupby("runs")[["spearman", "rmse"]].mean()
+        for axis, name in zip(axes, ("spearman", "rmse"), strict=True):
+            style = {"marker": MARKERS[place], "color": COLOURS[place], "markersize": 4, "linewidth": 1}
+            axis.plot(means.index, means[name], label=method, **style)
+    for axis, name in zip(axes, ("Spearman", "RMSE"), strict=True):
+        axis.set_xlabel("trained runs", fontsize=8)
+        axis.set_ylabel(f"{name}, Out-Score of unseen mixtures", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(fontsize=6, frameon=False)
+    return figure
+
+
+def report(output: Path, folders: Sequence[Path], settings: Sequence[Path], learned: Sequence[str]) -> None:
+    """Compare what is there and write the tables and the figure."""
+    blocks = [block for folder in folders for block in read_blocks(folder, learned)]
+    if not blocks:
+        names = ", ".join(map(str, folders))
+        raise InputError(f"{names}: nothing is trained, scored and merged there yet: run without --compare")
+    table = pd.DataFrame(
+        [row for block in command_line.progress(blocks, "compare") for row in compare(block)]
+    )
+    others = [block for folder in settings for block in read_blocks(folder, learned)]
+    tables = {
+        "comparison": table,
+        "alphas": pd.DataFrame([row for block in blocks for row in merging_alone(block)]),
+        "settings": pd.DataFrame([row for block in others for row in merging_alone(block)]),
+        "between_seeds": between_seeds(blocks),
+        "costs": costs([*folders, *settings]),
+    }
+    for name, frame in tables.items():
+        if len(frame):
+            write_csv(output / f"{name}.csv", frame)
+    means = table.groupby(["target", "runs", "method"])[["spearman", "rmse", "regret", "coverage_80"]].mean()
+    save(picture(table), means.reset_index(), output / "by_runs.svg")
+    for block in blocks[::2]:
+        print(f"{block.world}, seed {block.seed}: {len(block.learned)} learned, {len(block.unseen)} unseen")
+    print(means.reindex(list(dict.fromkeys(table["method"])), level="method").round(3).to_string())
+    for name in ("between_seeds", "costs"):
+        if len(tables[name]):
+            print(tables[name].round(3).to_string(index=False))
+
+
+def read_worlds(
+    study: Study, numbers: Sequence[int], settings: Sequence[str]
+) -> tuple[list[World], list[World]]:
+    """The worlds, and the first of them under other settings."""
+    root = Path("results") / study.name
+    worlds = []
+    for number in numbers:
+        options = {**study.model.options, "seed": number}
+        changed = study.model_copy(update={"model": study.model.model_copy(update={"options": options})})
+        worlds.append(World(changed, root / f"world-{number}", root / f"world-{number}"))
+    others = []
+    for pair in settings:
+        name, _, values = pair.partition("=")
+        try:
+            training = {**study.training.model_dump(), **json.loads(values)}
+        except (ValueError, TypeError):
+            raise InputError(
+                f"--settings {pair}: expected NAME=JSON, e.g. slow='{{\"learning_rate\": 5e-5}}'"
+            ) from None
+        update = {"training": parse(training, Training, f"--settings {name}")}
+        others.append(
+            World(worlds[0].study.model_copy(update=update), root / f"setting-{name}", worlds[0].base)
+        )
+    return worlds, others
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    parser.add_argument(
+        "--study", default="config/merge-study.yaml", help="its YAML (config/merge-study.yaml)"
+    )
+    parser.add_argument("--worlds", type=int, nargs="+", default=[0, 1], help="base models (0 1)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds (42 43 44)"
+    )
+    parser.add_argument("--settings", nargs="*", default=[], help="NAME=JSON: other training settings to try")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each (2)")
+    parser.add_argument("--compare", action="store_true", help="only compare what is there")
+    parser.add_argument("--finished", type=Path, nargs="*", default=[], help="compare these studies instead")
+    parser.add_argument(
+        "--learned", nargs="+", default=LEARNED, help="strategies whose mixtures are learned from"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the tables and the figure")
+    arguments = parser.parse_args()
+    if arguments.finished:
+        report(arguments.output, arguments.finished, [], arguments.learned)
+        return
+    worlds, settings = read_worlds(read_study(arguments.study), arguments.worlds, arguments.settings)
+    if not arguments.compare:
+        train_and_merge(worlds, arguments.seeds, settings, arguments.workers)
+    folders = [world.folder for world in worlds]
+    report(arguments.output, folders, [world.folder for world in settings], arguments.learned)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

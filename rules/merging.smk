@@ -1,0 +1,68 @@
+# experts + mixtures → records of fidelity `merged`; nothing here runs unless a strategy or a target asks for it
+
+from modomodo.plan import usable_domains
+from modomodo.screening import RECIPE as MERGE_RECIPE
+from modomodo.steps import MergeStep, ScreenStep
+
+
+# What merging says of every mixture of the study, those that were not trained yet among them.
+rule score_merges:
+    input:
+        base="<results>/base",
+        info="<results>/base.json",
+        experts=expert_runs(PLAN.experts),
+        mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
+        benchmarks=BENCHMARKS,
+    output:
+        "<results>/merged.csv",
+    log:
+        "<logs>/merged.log",
+    conda:
+        "../envs/cpu.yaml"
+    threads: STUDY.evaluation.threads
+    resources:
+        gpu=STUDY.evaluation.gpus,
+        mem_mb=growing(16_000 + 56_000 * STUDY.evaluation.gpus),
+        runtime=growing(24 * 60),
+    params:
+        recipe=MERGE_RECIPE,
+        settings=MergeStep.of(STUDY).text(),
+    shell:
+        "python scripts/score_merges.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+        " --experts {input.experts} --mixtures {input.mixtures} --benchmarks {input.benchmarks}"
+        " --output {output} 2>&1 | tee {log}"
+
+
+# What merging says of the candidates of one strategy.
+for name in STUDY.strategies:
+    if not screened(name):
+        continue
+
+    rule:
+        name:
+            f"screen_{name}"
+        input:
+            base="<results>/base",
+            info="<results>/base.json",
+            experts=expert_runs(usable_domains(STUDY, name)),
+            scores=learned(name, "<results>/scores/{mixture}/{seed}.json"),
+            mixtures=learned(name, "<results>/mixtures/{mixture}.json"),
+            benchmarks=BENCHMARKS,
+        output:
+            f"<results>/merged/{name}.csv",
+        log:
+            f"<logs>/merged/{name}.log",
+        conda:
+            "../envs/cpu.yaml"
+        threads: STUDY.evaluation.threads
+        resources:
+            gpu=STUDY.evaluation.gpus,
+            mem_mb=growing(16_000 + 56_000 * STUDY.evaluation.gpus),
+            runtime=growing(24 * 60),
+        params:
+            recipe=MERGE_RECIPE,
+            settings=ScreenStep.of(STUDY, name).text(),
+        shell:
+            "python scripts/screen.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+            " --experts {input.experts} --scores {input.scores} --mixtures {input.mixtures}"
+            " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"

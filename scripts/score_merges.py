@@ -1,0 +1,54 @@
+"""experts + mixtures → merged.csv: what merging says of each mixture, without training it.
+
+Example:
+    python scripts/score_merges.py --settings config/tiny.yaml --base results/tiny/base \\
+        --base-info results/tiny/base.json --experts results/tiny/runs/single-*/42/run.json \\
+        --mixtures results/tiny/mixtures/*.json --benchmarks results/tiny/examples/*.jsonl --output /tmp/merged.csv
+
+1. Check that the experts, runs of one domain each, share base, recipe, seed and step.
+2. Give the model the merged weights of one mixture after another, for each alpha of the study; nothing is written.
+3. Let it answer the benchmarks and score the answers. What was scored before is read back (`merged/scored/` beside
+   the output), so an interrupted job goes on.
+4. Write records of fidelity `merged`: as records.csv, with the columns fidelity, alpha, questions and experts.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.experts import add_arguments, from_arguments
+from modomodo.mixtures import read_mixture
+from modomodo.provenance import describe
+from modomodo.records import write_records
+from modomodo.screening import MergeScorer, benchmark_rows, merged_records
+from modomodo.steps import MergeStep
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    add_arguments(parser)
+    parser.add_argument("--mixtures", type=Path, required=True, nargs="+", help="MIXTURE.json files")
+    parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
+    parser.add_argument("--output", type=Path, required=True, help="the records, as CSV")
+    arguments = parser.parse_args()
+    step = command_line.settings(arguments.settings, MergeStep, MergeStep.of)
+    load_plugins(step.plugins)
+    experts = from_arguments(arguments)
+    mixtures = [read_mixture(path, step.domains) for path in arguments.mixtures]
+    for mixture in mixtures:
+        experts.coefficients(mixture.weights, 1.0)  # a missing expert is told before hours of answers
+    rows = benchmark_rows(arguments.benchmarks, [name for name, _ in step.benchmarks])
+    scorer = MergeScorer(experts, rows, step, arguments.output.parent / "merged/scored")
+    asked = [(mixture, alpha) for mixture in mixtures for alpha in step.alphas]
+    merges = [
+        scorer.whole(mixture.name, mixture.strategy, mixture.weights, alpha)
+        for mixture, alpha in command_line.progress(asked, "merge", len(asked))
+    ]
+    write_records(arguments.output, merged_records(merges, experts, step.domains, dict(step.benchmarks)))
+    described = [arguments.base_info, *arguments.experts, *arguments.mixtures, *arguments.benchmarks]
+    describe(arguments.output, step, described)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,64 @@
+"""experts + trained runs → merged/STRATEGY.csv: hundreds of candidates scored by merging, the best of them in full.
+
+Example:
+    python scripts/screen.py --settings config/merge-study.yaml --strategy merge_screen --base results/tiny/base \\
+        --base-info results/tiny/base.json --experts results/tiny/runs/single-*/42/run.json \\
+        --scores results/tiny/scores/*/42.json --mixtures results/tiny/mixtures/*.json \\
+        --benchmarks results/tiny/examples/*.jsonl --output /tmp/merged/merge_screen.csv
+
+1. Merge and score the mixtures that were trained, for each alpha of the study.
+2. Choose the alpha that predicts each of them best from the others, and calibrate on them.
+3. Draw candidates that keep to the strategy's constraints. All are scored on a part of the questions; those that
+   are expected to be best answer more, the finalists every question.
+4. Write records of fidelity `merged`: the trained mixtures, and the candidates (strategy `candidate`) with the
+   share of the questions they were asked. scripts/propose.py chooses from the finalists.
+"""
+
+from pathlib import Path
+
+from modomodo import command_line
+from modomodo.experts import add_arguments, from_arguments
+from modomodo.mixtures import read_mixture
+from modomodo.provenance import describe
+from modomodo.records import average_steps, last_step, write_records
+from modomodo.scores import collect, read_run_scores
+from modomodo.screening import MergeScorer, benchmark_rows, merged_records, screen
+from modomodo.steps import ScreenStep
+from modomodo.strategies import MergeScreenOptions, read_options
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    add_arguments(parser)
+    parser.add_argument("--strategy", default="", help="with a study's YAML: the strategy's name in it")
+    parser.add_argument("--scores", type=Path, required=True, nargs="+", help="scores of the trained runs")
+    parser.add_argument("--mixtures", type=Path, required=True, nargs="+", help="their mixtures")
+    parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
+    parser.add_argument("--output", type=Path, required=True, help="the records, as CSV")
+    arguments = parser.parse_args()
+    step = command_line.settings(
+        arguments.settings, ScreenStep, lambda study: ScreenStep.of(study, arguments.strategy)
+    )
+    load_plugins(step.plugins)
+    options = read_options(step.strategy.propose, step.strategy.options, "options")
+    assert isinstance(options, MergeScreenOptions)
+    groups = dict(step.benchmarks)
+    mixtures = {
+        mixture.name: mixture for mixture in (read_mixture(p, step.domains) for p in arguments.mixtures)
+    }
+    records = collect([read_run_scores(path) for path in arguments.scores], mixtures, step.domains, groups)
+    records = average_steps(records) if step.strategy.scores == "mean" else last_step(records)
+    experts = from_arguments(arguments)
+    rows = benchmark_rows(arguments.benchmarks, list(groups))
+    scorer = MergeScorer(experts, rows, step, arguments.output.parent / "scored", options.questions)
+    merges = screen(scorer, records, list(mixtures.values()), step, options)
+    write_records(arguments.output, merged_records(merges, experts, step.domains, groups))
+    described = [arguments.base_info, *arguments.experts, *arguments.scores, *arguments.mixtures]
+    describe(arguments.output, step, [*described, *arguments.benchmarks])
+    print(f"{arguments.output}: {len(merges)} merges, {scorer.asked} questions answered now")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,253 @@
+"""Experts and the sum of their weights, on checkpoints of a few numbers."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from modomodo.errors import InputError
+from modomodo.experts import read_experts
+from modomodo.merging import live_name, load_merged, merged_tensors, write_merged
+
+BASE = {
+    "model.layers.0.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+    "model.norm.weight": torch.tensor([1.0, 1.0]),
+    "visual.patch.weight": torch.tensor([0.1, 0.7]),
+}
+MOVED = {
+    "left": {**BASE, "model.layers.0.weight": torch.tensor([[2.0, 2.0], [3.0, 4.0]])},
+    "right": {**BASE, "model.norm.weight": torch.tensor([1.0, 5.0])},
+}
+
+
+def checkpoint(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def expert(
+    folder: Path, domain: str, tensors: dict, step: int = 40, exhausted: int | None = None, **changes
+) -> Path:
+    """A run.json with its checkpoint of the mark 40."""
+    checkpoint(folder / domain / "checkpoint-40", tensors)
+    run = {
+        "base": "digest of the base",
+        "recipe": 1,
+        "seed": 42,
+        "settings": {"training": {"steps": 40}, "rewards": {domain: ["accuracy"]}},
+        "stream": {
+            "requested": {"left": 0.0, "right": 0.0, domain: 1.0},
+            "exhausted": exhausted and {"domain": domain, "step": exhausted},
+        },
+        "checkpoints": {"40": {"path": "checkpoint-40", "step": step, "weights": f"digest of {domain}"}},
+        **changes,
+    }
+    path = folder / domain / "run.json"
+    path.write_text(json.dumps(run))
+    return path
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return checkpoint(tmp_path / "base", BASE)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    return [expert(tmp_path, domain, tensors) for domain, tensors in MOVED.items()]
+
+
+# --- coefficients -----------------------------------------------------------------------------------------------
+
+
+def test_coefficients_are_the_weights_times_alpha(base, runs):
+    experts = read_experts(base, "digest of the base", runs)
+    assert experts.coefficients({"left": 0.25, "right": 0.75}, 2.0) == {"left": 0.5, "right": 1.5}
+    assert experts.coefficients({"left": 0.0, "right": 1.0}, 1.0) == {"right": 1.0}
+    assert (experts.mark, experts.seed) == (40, 42)
+
+
+def test_an_expert_that_ran_dry_counts_by_its_own_prompts(base, tmp_path):
+    # `left` lasts 10 steps. A mixture with a fifth of it lasts 40 and sees all of it; one with half lasts 20 and
+    # sees all of it too, and half of what `right` saw in 40 steps is 10 of its steps.
+    paths = [
+        expert(tmp_path, "left", MOVED["left"], step=10, exhausted=10),
+        expert(tmp_path, "right", MOVED["right"]),
+    ]
+    experts = read_experts(base, "digest of the base", paths)
+    assert experts.coefficients({"left": 0.2, "right": 0.8}, 1.0) == pytest.approx(
+        {"left": 0.8, "right": 0.8}
+    )
+    assert experts.coefficients({"left": 0.5, "right": 0.5}, 1.0) == pytest.approx(
+        {"left": 1.0, "right": 0.25}
+    )
+    assert experts.coefficients({"left": 1.0, "right": 0.0}, 1.0) == pytest.approx({"left": 1.0})
+
+
+# --- the sum ----------------------------------------------------------------------------------------------------
+
+
+def test_the_sum_by_hand_with_frozen_tensors_untouched(base, runs):
+    experts = read_experts(base, "digest of the base", runs)
+    merged = dict(merged_tensors(experts, {"left": 0.5, "right": 1.5}))
+    assert merged["model.layers.0.weight"].tolist() == [[1.5, 2.0], [3.0, 4.0]]
+    assert merged["model.norm.weight"].tolist() == [1.0, 7.0]
+    assert torch.equal(merged["visual.patch.weight"], BASE["visual.patch.weight"])
+
+
+def test_one_expert_with_alpha_one_is_itself(base, runs):
+    merged = dict(merged_tensors(read_experts(base, "digest of the base", runs), {"left": 1.0}))
+    assert all(torch.equal(merged[name], MOVED["left"][name]) for name in BASE)
+
+
+def test_a_checkpoint_is_written_in_shards_with_its_index(base, runs, tmp_path):
+    experts = read_experts(base, "digest of the base", runs)
+    write_merged(tmp_path / "merged", experts, {"left": 0.5}, shard_bytes=20)
+    assert sorted(path.name for path in (tmp_path / "merged").iterdir()) == [
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+    ]
+    index = json.loads((tmp_path / "merged/model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == 32
+    read = {}
+    for file in set(index["weight_map"].values()):
+        read |= load_file(tmp_path / "merged" / file)
+    assert read.keys() == BASE.keys() and read["model.layers.0.weight"][0, 0] == 1.5
+    # What was written in shards can be merged from again.
+    again = dict(
+        merged_tensors(read_experts(tmp_path / "merged", "digest of the base", runs), {"right": 1.0})
+    )
+    assert again["model.norm.weight"].tolist() == [1.0, 5.0]
+
+
+def test_half_precision_sums_in_float32_and_comes_back_in_its_own(tmp_path):
+    half = {name: tensor.bfloat16() for name, tensor in BASE.items()}
+    base = checkpoint(tmp_path / "base", half)
+    run = expert(tmp_path, "left", {**half, "model.norm.weight": torch.tensor([1.0078125, 1.0]).bfloat16()})
+    merged = dict(merged_tensors(read_experts(base, "digest of the base", [run]), {"left": 4.0}))
+    assert merged["model.norm.weight"].dtype == torch.bfloat16
+    assert merged["model.norm.weight"].tolist() == [1.03125, 1.0]
+
+
+class Live(nn.Module):
+    """Parameters under the names that a loaded Qwen2-VL has."""
+
+    def __init__(self, width: int = 2) -> None:
+        super().__init__()
+        parts = {name: nn.Parameter(torch.zeros(tensor.shape)) for name, tensor in BASE.items()}
+        self.values = {live_name(name): value for name, value in parts.items()}
+        if width != 2:
+            self.values["model.language_model.norm.weight"] = nn.Parameter(torch.zeros(width))
+
+    def state_dict(self, *args, **kwargs):
+        return {name: value.data for name, value in self.values.items()}
+
+
+def test_a_loaded_model_gets_the_merged_weights_in_place(base, runs):
+    model = Live()
+    load_merged(model, read_experts(base, "digest of the base", runs), {"left": 0.5, "right": 1.0})
+    assert model.values["model.language_model.layers.0.weight"][0, 0] == 1.5
+    assert model.values["model.language_model.norm.weight"].tolist() == [1.0, 5.0]
+    assert model.values["model.visual.patch.weight"].tolist() == pytest.approx([0.1, 0.7])
+
+
+def test_a_model_of_other_shapes_is_refused(base, runs):
+    with pytest.raises(InputError, match="'model.norm.weight' has no place in the model"):
+        load_merged(Live(width=3), read_experts(base, "digest of the base", runs), {"left": 1.0})
+
+
+def test_a_parameter_that_no_file_holds_is_told(base, runs):
+    model = Live()
+    model.values["lm_head.weight"] = nn.Parameter(torch.zeros(2))
+    with pytest.raises(InputError, match="no tensor for the model's 'lm_head.weight'"):
+        load_merged(model, read_experts(base, "digest of the base", runs), {"left": 1.0})
+
+
+def test_a_tied_parameter_needs_no_tensor_of_its_own(base, runs):
+    model = Live()
+    model.values["lm_head.weight"] = model.values["model.language_model.norm.weight"]
+    load_merged(model, read_experts(base, "digest of the base", runs), {"right": 1.0})
+    assert model.values["lm_head.weight"].tolist() == [1.0, 5.0]
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base": "another"}, "trained from another base than"),
+        ({"seed": 43}, "seed differs from that of"),
+        ({"settings": {"training": {"steps": 80}, "rewards": {}}}, "settings differs from that of"),
+        (
+            {"checkpoints": {"80": {"path": "checkpoint-80", "step": 80, "weights": "x"}}},
+            "no checkpoint of step 40, it has 80",
+        ),
+        (
+            {"stream": {"requested": {"left": 0.5, "right": 0.5}, "exhausted": None}},
+            "an expert is a run of one domain",
+        ),
+        ({"stream": {"requested": {"left": 1.0}, "exhausted": None}}, "a second expert of 'left'"),
+    ],
+)
+def test_experts_that_do_not_belong_together_are_refused(base, tmp_path, changes, message):
+    paths = [expert(tmp_path, "left", MOVED["left"]), expert(tmp_path, "right", MOVED["right"], **changes)]
+    with pytest.raises(InputError, match=message) as error:
+        read_experts(base, "digest of the base", paths)
+    assert str(paths[1]) in str(error.value)
+
+
+def test_a_missing_expert_is_named(base, runs):
+    experts = read_experts(base, "digest of the base", runs[:1])
+    with pytest.raises(InputError, match="no expert of domain 'right': train the mixture"):
+        experts.coefficients({"left": 0.5, "right": 0.5}, 1.0)
+    with pytest.raises(InputError, match="no experts"):
+        read_experts(base, "digest of the base", [])
+
+
+def test_a_checkpoint_that_is_gone_is_named(base, runs):
+    (runs[0].parent / "checkpoint-40").rename(runs[0].parent / "elsewhere")
+    with pytest.raises(InputError, match="checkpoint is gone: delete"):
+        read_experts(base, "digest of the base", runs)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_told_with_file_and_tensor(base, tmp_path, value):
+    broken = {**BASE, "model.norm.weight": torch.tensor([1.0, value])}
+    paths = [expert(tmp_path, "left", MOVED["left"]), expert(tmp_path, "right", broken)]
+    experts = read_experts(base, "digest of the base", paths)
+    with pytest.raises(InputError, match="tensor 'model.norm.weight' holds NaN or infinite weights") as error:
+        dict(merged_tensors(experts, {"left": 0.5, "right": 0.5}))
+    assert str(paths[1].parent) in str(error.value)
+
+
+def test_experts_of_other_shapes_or_tensors_are_refused(base, tmp_path):
+    wide = {**BASE, "model.norm.weight": torch.ones(3)}
+    less = {name: tensor for name, tensor in BASE.items() if name != "model.norm.weight"}
+    for domain, tensors in (("left", wide), ("right", less)):
+        experts = read_experts(base, "digest of the base", [expert(tmp_path, domain, tensors)])
+        with pytest.raises(InputError, match="'model.norm.weight' has shape .* cannot be merged"):
+            dict(merged_tensors(experts, {domain: 1.0}))
+
+
+def test_no_half_written_checkpoint_is_left(base, tmp_path):
+    broken = {**BASE, "visual.patch.weight": torch.tensor([math.nan, 0.0])}
+    experts = read_experts(base, "digest of the base", [expert(tmp_path, "left", broken)])
+    with pytest.raises(InputError):
+        write_merged(tmp_path / "merged", experts, {"left": 1.0})
+    assert [path.name for path in tmp_path.iterdir() if "merged" in path.name] == []
+
+
+def test_names_in_the_file_and_of_the_loaded_model():
+    assert live_name("visual.blocks.0.norm1.weight") == "model.visual.blocks.0.norm1.weight"
+    assert live_name("model.layers.0.mlp.weight") == "model.language_model.layers.0.mlp.weight"
+    assert live_name("lm_head.weight") == "lm_head.weight"
+    assert live_name("model.visual.patch.weight") == "model.visual.patch.weight"
