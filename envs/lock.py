@@ -10,6 +10,8 @@ Only metadata is fetched, never a package. One resolution serves every file, so 
     cuda.lock           what the index's torch needs on Linux and a CPU build does not
     main.lock           everything else
     cpu.yaml gpu.yaml   the same pins for conda
+
+vllm.lock is resolved after them, from vllm.in: what `make test-vllm` lays over the environment.
 """
 
 import argparse
@@ -30,6 +32,8 @@ HERE = Path(__file__).parent
 PYTHON = "3.11"  # the oldest that the locks serve, and the one of the conda files
 BOOTSTRAP = {"flit-core", "pip", "setuptools"}
 CUDA = re.compile(r"(nvidia|cuda)-|triton$")
+# torch is installed already, in a build that PyPI does not have; vLLM imports audio only to hear it.
+VLLM_OVERRIDES = ["torch==2.13.0", "torchaudio; python_version < '3'", "torchcodec; python_version < '3'"]
 LINUX, MACOS = re.compile(r"any$|(many)?linux\w*_x86_64$"), re.compile(r"any$|macosx\w*_(arm64|universal2)$")
 MACHINES = [
     {"python_full_version": f"{PYTHON}.0", "sys_platform": "linux", "platform_machine": "x86_64"},
@@ -38,7 +42,7 @@ MACHINES = [
 PYTORCH_CPU = "https://download.pytorch.org/whl/cpu"
 
 Requirements = dict[str, list[str]]  # package → its requirements, with hashes, as pip reads them
-HEADER = "# Written by `make lock` from requirements.in: edit that.\n"
+HEADER = "# Written by `make lock` from {source}: edit that.\n"
 
 
 def main() -> None:
@@ -52,7 +56,10 @@ def main() -> None:
         resolved, files = Path(folder, "all.txt"), Path(folder, "pylock.toml")
         if not upgrade:  # uv prefers the versions that its output file names already
             pins = [
-                line.split(" \\")[0] for lock in HERE.glob("*.lock") for line in lock.read_text().splitlines()
+                line.split(" \\")[0]
+                for lock in HERE.glob("*.lock")
+                if lock.name != "vllm.lock"
+                for line in lock.read_text().splitlines()
             ]
             resolved.write_text("\n".join(pin for pin in pins if re.match(r"\w", pin)))
         resolve("--generate-hashes", "--output-file", str(resolved))
@@ -69,6 +76,42 @@ def main() -> None:
     write_lock("main.lock", requirements, common - {"torch", "flit-core"})
     write_conda("cpu", requirements, common, packages)
     write_conda("gpu", requirements, common | cuda, packages)
+    write_vllm_lock(requirements, upgrade)
+
+
+def write_vllm_lock(main: Requirements, upgrade: bool) -> None:
+    """What vLLM needs besides the environment, or in another version than the environment has."""
+    with tempfile.TemporaryDirectory() as folder:
+        resolved, overrides = Path(folder, "vllm.txt"), Path(folder, "overrides.txt")
+        overrides.write_text("\n".join(VLLM_OVERRIDES))
+        preferred = dict(main)
+        if not upgrade and (HERE / "vllm.lock").exists():
+            preferred |= read_requirements((HERE / "vllm.lock").read_text())
+        resolved.write_text(
+            "\n".join(line.split(" \\\n")[0] for lines in preferred.values() for line in lines)
+        )
+        command = [
+            "uv",
+            "pip",
+            "compile",
+            "vllm.in",
+            "--python-version",
+            PYTHON,
+            "--no-header",
+            "--no-annotate",
+        ]
+        command += ["--python-platform", "x86_64-manylinux_2_28", "--overrides", str(overrides)]
+        command += ["--generate-hashes", "--quiet", "--output-file", str(resolved)]
+        if subprocess.run(command, cwd=HERE, stdout=subprocess.DEVNULL).returncode:
+            sys.exit("lock: mend envs/vllm.in, or the network where the index was not reached")
+        requirements = read_requirements(resolved.read_text())
+    pins = {line.split(" ")[0] for lines in main.values() for line in lines}
+    names = {
+        name
+        for name, lines in requirements.items()
+        if name != "torch" and not CUDA.match(name) and lines[0].split(" ")[0] not in pins
+    }
+    write_lock("vllm.lock", requirements, names, source="vllm.in")
 
 
 def resolve(*options: str) -> None:
@@ -105,10 +148,12 @@ def with_cpu_builds(torch: str) -> str:
     return " \\\n".join([pin, *(f"    --hash=sha256:{digest}" for digest in cpu_builds()), hashes])
 
 
-def write_lock(file: str, requirements: Requirements, names: Iterable[str]) -> None:
+def write_lock(
+    file: str, requirements: Requirements, names: Iterable[str], source: str = "requirements.in"
+) -> None:
     """A requirements file of these packages."""
     lines = [line for name in sorted(names) for line in requirements[name]]
-    (HERE / file).write_text(HEADER + "\n".join(lines) + "\n")
+    (HERE / file).write_text(HEADER.format(source=source) + "\n".join(lines) + "\n")
 
 
 def write_conda(kind: str, requirements: Requirements, names: Iterable[str], packages: list[Any]) -> None:
@@ -134,7 +179,7 @@ def write_conda(kind: str, requirements: Requirements, names: Iterable[str], pac
             if hashes:
                 lines.append("      - " + requirement.split(" \\\n")[0])
                 lines += [f"        --hash=sha256:{h}" for h in hashes]
-    (HERE / f"{kind}.yaml").write_text(HEADER + "\n".join(lines) + "\n")
+    (HERE / f"{kind}.yaml").write_text(HEADER.format(source="requirements.in") + "\n".join(lines) + "\n")
 
 
 def useful_hashes(kind: str, packages: list[Any]) -> set[str]:
