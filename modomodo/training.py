@@ -2,18 +2,22 @@
 
 TRL does the algorithm. Ours is what it lacks: the stream read in its order, rewards that apply to some
 domains only, checkpoints at the scored steps, and a resume that really restores a Qwen2-VL.
+
+One process trains, or several of them that `launching` started, one a GPU: each runs all of this, and the first
+one writes.
 """
 
 import shutil
 import signal
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import set_seed
 from datasets import Dataset, Features, Image, List, Value
 from transformers import ProcessorMixin, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
@@ -23,6 +27,7 @@ from modomodo.command_line import progress_line
 from modomodo.errors import Interrupted
 from modomodo.examples import Example, image_paths
 from modomodo.files import write_jsonl
+from modomodo.launching import free_port
 from modomodo.models import freeze_vision, load_model, load_processor, see_images_once
 from modomodo.prompts import Templates, prompt_text
 from modomodo.rewards import columns, rewards
@@ -31,6 +36,9 @@ from modomodo.study import Training
 
 # What differs between two equal runs does not belong in their log; run.json has the durations.
 VOLATILE = {"step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
+
+# Of a GPU that trains too: 24 of 80 GB, for Qwen2-VL-2B's 4.4 GB of weights and room for all completions of a step.
+COLOCATED_MEMORY = 0.3
 
 
 def train(
@@ -44,13 +52,14 @@ def train(
     seed: int,
     last_step: int,
     marks: Mapping[int, int],
+    server: str = "",
 ) -> dict[str, float]:
     """Train `base` on `rows`: (example, folder its image path starts from), in the order of the stream.
 
     Leaves `checkpoint-<mark>/` for each mark (mark → the step it really is; marks of one step share a
     directory) and `log.jsonl` in `folder`; goes on from the last whole save in `folder/trainer`. The
-    learning rate follows the study's steps even when the stream ends before, at `last_step`. Returns
-    durations in seconds.
+    learning rate follows the study's steps even when the stream ends before, at `last_step`. `server` is where
+    TRL's vLLM server answers, for settings that want one. Returns durations in seconds.
 
     Raises Interrupted when told to stop (SIGTERM), after a save.
     """
@@ -63,7 +72,7 @@ def train(
     functions = reward_functions(domain_rewards)
     trainer = StreamTrainer(
         model=model,
-        args=trainer_arguments(settings, folder / "trainer", seed, [f.__name__ for f in functions]),
+        args=trainer_arguments(settings, folder / "trainer", seed, [f.__name__ for f in functions], server),
         reward_funcs=functions,
         train_dataset=training_dataset(rows, templates),
         processing_class=processor,
@@ -76,23 +85,31 @@ def train(
         # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
         reference = [trainer.ref_model] if isinstance(trainer.ref_model, type(model)) else []
         see_images_once([model, *reference])
+    if settings.vllm == "colocate":  # its engine has set all seeds to the process's number
+        set_seed(seed, device_specific=True)
+    if settings.vllm == "server":
+        trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, seed))
     ready = time.monotonic()
-    save = keep_newest_whole(folder / "trainer")
+    with PartialState().main_process_first():
+        save = keep_newest_whole(folder / "trainer")
     trainer.train(resume_from_checkpoint=str(save) if save else None)
     if told.stopped_at is not None:
         raise Interrupted(f"told to stop: saved at step {told.stopped_at} of {last_step}, run again to go on")
-    link_shared_marks(folder, marks)
-    write_log(folder, trainer.state.log_history)
+    if trainer.is_world_process_zero():
+        link_shared_marks(folder, marks)
+        write_log(folder, trainer.state.log_history)
     return {"start": ready - started, "train": time.monotonic() - ready}
 
 
-def trainer_arguments(settings: Training, folder: Path, seed: int, reward_names: Sequence[str]) -> GRPOConfig:
+def trainer_arguments(
+    settings: Training, folder: Path, seed: int, reward_names: Sequence[str], server: str = ""
+) -> GRPOConfig:
     """The study's training settings in TRL's words."""
-    gpu = torch.cuda.is_available()
+    gpu = settings.gpus > 0
     return GRPOConfig(
         output_dir=str(folder),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.trajectories // settings.accumulation,
+        per_device_train_batch_size=settings.samples,
         gradient_accumulation_steps=settings.accumulation,
         num_generations=settings.generations,
         num_iterations=1,
@@ -108,6 +125,7 @@ def trainer_arguments(settings: Training, folder: Path, seed: int, reward_names:
         temperature=settings.temperature,
         max_completion_length=settings.max_completion_tokens,
         shuffle_dataset=False,  # the stream's order is the order
+        **vllm_arguments(settings, server),
         seed=seed,
         data_seed=seed,
         bf16=settings.bf16,
@@ -121,6 +139,24 @@ def trainer_arguments(settings: Training, folder: Path, seed: int, reward_names:
         report_to="none",
         disable_tqdm=True,
     )
+
+
+def vllm_arguments(settings: Training, server: str) -> dict[str, Any]:
+    """What generates the completions, in TRL's words."""
+    if settings.vllm == "off":
+        return {}
+    if settings.vllm == "colocate":
+        return {
+            "use_vllm": True,
+            "vllm_mode": "colocate",
+            "vllm_gpu_memory_utilization": COLOCATED_MEMORY,
+        }
+    return {
+        "use_vllm": True,
+        "vllm_mode": "server",
+        "vllm_server_base_url": server,
+        "vllm_group_port": free_port(),  # by which the weights go to the server
+    }
 
 
 def training_dataset(rows: Sequence[tuple[Example, Path]], templates: Templates) -> Dataset:
@@ -159,12 +195,9 @@ def _for_domains(name: str, domains: set[str]) -> Callable:
     ) -> list[float | None]:
         values = reward(dataset=dataset, **batch)
         given = [value if domain in domains else None for value, domain in zip(values, dataset, strict=True)]
-        by_domain: dict[str, list[float]] = defaultdict(list)
         for value, domain in zip(given, dataset, strict=True):
-            if value is not None:
-                by_domain[domain].append(value)
-        for domain, received in sorted(by_domain.items()):
-            log_metric(f"rewards/{domain}/{name}", sum(received) / len(received))
+            if value is not None:  # one by one, so that TRL's mean over all processes weighs them alike
+                log_metric(f"rewards/{domain}/{name}", value)
         return given
 
     applied.__name__ = name
@@ -184,6 +217,18 @@ class StreamTrainer(GRPOTrainer):
         target.load_state_dict(saved.state_dict(), strict=True)
 
 
+class SeedServer(TrainerCallback):
+    """Gives the vLLM server each step's own seed, so that a resumed run is answered as if it had never stopped."""
+
+    def __init__(self, request: dict[str, Any], seed: int) -> None:
+        self.request = request
+        self.seed = seed
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        # vLLM counts on from it, one for each completion of a group.
+        self.request["seed"] = (self.seed * 1_000_000 + state.global_step) * 1000
+
+
 class KeepScored(TrainerCallback):
     """Keeps the checkpoints that will be scored, and the log, as they come."""
 
@@ -195,7 +240,7 @@ class KeepScored(TrainerCallback):
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         mark = self.mark_of_step.get(state.global_step)
-        if mark is None:
+        if mark is None or not state.is_world_process_zero:
             return
         beside = self.folder / f".checkpoint-{mark}"
         shutil.rmtree(beside, ignore_errors=True)
@@ -206,10 +251,9 @@ class KeepScored(TrainerCallback):
         beside.rename(final)
 
     def on_save(self, args, state, control, **kwargs):
-        write_log(self.folder, state.log_history)
-        if torch.distributed.is_initialized():  # each process writes its random state into the save
-            torch.distributed.barrier()
+        PartialState().wait_for_everyone()  # each process writes its random state into the save
         if state.is_world_process_zero:
+            write_log(self.folder, state.log_history)
             close_save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
@@ -259,13 +303,13 @@ class Progress(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.first = state.global_step
         self.start = self.said = time.monotonic()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and state.is_world_process_zero:
             from tqdm import tqdm
 
             self.bar = tqdm(total=self.last_step, initial=self.first, desc="train")
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not logs or "reward" not in logs:
+        if not logs or "reward" not in logs or not state.is_world_process_zero:
             return
         values = f"reward {logs['reward']:.2f}, KL {logs.get('kl') or 0:.3f}"
         now = time.monotonic()

@@ -7,14 +7,16 @@ Example:
 
 1. Check every row, image and number, before anything slow.
 2. If this very run was finished before, hand it back; if it was interrupted, go on from its last save.
-3. Train with TRL's GRPO on the stream in its order.
+3. Train with TRL's GRPO on the stream in its order; on several GPUs as several processes of this script, beside a
+   vLLM server where the settings want one (docs/gpus.md).
 4. Keep the checkpoints of the scored steps, the log and, last, run.json with the provenance.
 """
 
+import sys
 import time
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, launching
 from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.files import digest, read_json, read_jsonl, write_json
@@ -54,6 +56,9 @@ def main() -> None:
         "marks": drawn["marks"],
     }
     folder = arguments.output.parent
+    if launching.is_trainer():
+        train_here(arguments, step, rows, drawn)
+        return
     run = open_run(folder, digest(decides))
     if run is None:
         run = train_and_describe(arguments, step, rows, drawn, decides)
@@ -79,28 +84,47 @@ def read_rows(stream: Path, examples: list[Path]) -> list[tuple[Example, Path]]:
     return rows
 
 
-def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, decides: dict) -> dict:
-    """Train, then say what was made, from what, where and how long it took."""
+def train_here(arguments, step: TrainStep, rows: list, drawn: dict) -> dict[str, float]:
+    """Train in this process, alone or as one of several. Returns durations in seconds."""
     started = time.monotonic()
     with command_line.imports():  # torch and TRL: seconds that a finished run need not wait
-        from modomodo.provenance import provenance
         from modomodo.training import train
 
-    folder = arguments.output.parent
-    marks = {int(mark): real for mark, real in drawn["marks"].items()}
     imported = time.monotonic() - started
     durations = train(
         base=arguments.base,
         rows=rows,
-        folder=folder,
+        folder=arguments.output.parent,
         settings=step.training.model_copy(update={"save_every": arguments.save_every}),
         dtype=step.dtype,
         templates=step.prompts,
         domain_rewards=step.rewards,
         seed=arguments.seed,
         last_step=drawn["steps"],
-        marks=marks,
+        marks={int(mark): real for mark, real in drawn["marks"].items()},
+        server=launching.server_of_trainer(),
     )
+    return {"import": imported, **durations}
+
+
+def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, decides: dict) -> dict:
+    """Train, then say what was made, from what, where and how long it took."""
+    from modomodo.provenance import provenance
+
+    folder = arguments.output.parent
+    gpus = launching.take_gpus(step.training.gpus, "training.gpus")
+    if step.training.vllm != "off":
+        launching.check_vllm("training.vllm", "off", for_training=True)
+    started = time.monotonic()
+    if step.training.processes > 1 or step.training.vllm == "server":
+        try:
+            launching.launch([sys.executable, *sys.argv], step.training, arguments.base, folder, gpus)
+        except launching.LaunchError as error:
+            sys.exit(f"error: {error}")
+        seconds = {"train": time.monotonic() - started}
+    else:
+        seconds = train_here(arguments, step, rows, drawn)
+    marks = {int(mark): real for mark, real in drawn["marks"].items()}
     checkpoints = {
         str(mark): {
             "step": real,
@@ -114,7 +138,7 @@ def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, deci
         "stream": drawn,
         **decides,
         **provenance(),
-        "seconds": {"import": imported, **durations},
+        "seconds": seconds,
     }
 
 

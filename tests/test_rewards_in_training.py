@@ -34,11 +34,10 @@ HALF = "<think>there</think><answer>[{'Position': [0, 0, 10, 5], 'Confidence': 0
 
 def call(function, rows):
     """A reward of rows (dataset, answer type, answer, completion), and what it logged."""
-    logged = {}
+    values_of = {}
 
     def log_metric(name, value):
-        assert name not in logged, "logged twice"
-        logged[name] = value
+        values_of.setdefault(name, []).append(value)
 
     values = function(
         prompts=["?"] * len(rows),
@@ -52,7 +51,8 @@ def call(function, rows):
         log_extra=lambda *_: None,
         trainer_state=None,
     )
-    return values, logged
+    # What TRL makes of them: the mean over all values, of all processes.
+    return values, {name: sum(values) / len(values) for name, values in values_of.items()}
 
 
 MIXED = [

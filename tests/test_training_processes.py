@@ -1,0 +1,168 @@
+"""Two training processes on the CPU, as the launcher starts them on two GPUs: the stream's order, the same bytes.
+
+Everything is real but the devices: torch's processes meet over gloo instead of NCCL.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from modomodo.files import file_digest, read_jsonl
+from modomodo.launching import LaunchError, Part, supervise, trainer_parts
+from modomodo.tiny_qwen2vl import make_model, make_processor
+
+pytestmark = pytest.mark.slow
+
+STEPS, GENERATIONS, PROMPTS = 6, 6, 2
+
+# One trainer. Its reward writes down what it was shown, rank by rank; it is the number of letters, so that even an
+# untrained model's completions differ.
+TRAINER = """
+import json, os, sys
+from pathlib import Path
+import modomodo.command_line
+from modomodo.examples import Example
+from modomodo.prompts import Templates
+from modomodo.rewards import rewards
+from modomodo.study import Training
+
+folder, accumulation, stop_after = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+rank = os.environ["RANK"]
+shown = (folder / f"shown-{rank}.jsonl").open("a")
+
+
+@rewards.register("letters")
+def letters(prompts, completions, id, **columns):
+    texts = [completion[-1]["content"] for completion in completions]
+    shown.write(json.dumps({"ids": id, "texts": texts}) + "\\n")
+    shown.flush()
+    return [len(text) / 10 for text in texts]
+
+
+from modomodo import training
+
+settings = Training(
+    steps=6, scored_steps=[3, 6], trajectories=12, generations=6, accumulation=accumulation, gpus=2,
+    learning_rate=1e-3, max_completion_tokens=6, save_every=2, bf16=False, gradient_checkpointing=False,
+    reward_weights={"letters": 1.0},
+)
+if stop_after:
+    class Crash(training.TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == stop_after:
+                os._exit(9)
+    class Crashing(training.StreamTrainer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.add_callback(Crash())
+    training.StreamTrainer = Crashing
+examples = [Example.model_validate(row) for row in json.loads((folder.parent / "examples.json").read_text())]
+training.train(
+    base=folder.parent / "base",
+    rows=[(example, folder.parent) for example in examples],
+    folder=folder,
+    settings=settings,
+    dtype="float32",
+    templates=Templates(),
+    domain_rewards={"colours": ["letters"]},
+    seed=7,
+    last_step=6,
+    marks={3: 3, 6: 6},
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """An untrained base, twelve questions in the stream's order, the trainer's program."""
+    folder = tmp_path_factory.mktemp("processes")
+    processor = make_processor(["{question} Think."])
+    make_model(processor.tokenizer, seed=0).save_pretrained(folder / "base")
+    processor.save_pretrained(folder / "base")
+    examples = []
+    for number in range(STEPS * PROMPTS):
+        PIL.Image.new("RGB", (32, 32), (20 * number, 100, 50)).save(folder / f"{number}.png")
+        examples.append(
+            {
+                "id": f"q{number}",
+                "dataset": "colours",
+                "image": f"{number}.png",
+                "question": "How high is the red bar?",
+                "answer": "3",
+                "answer_type": "number",
+            }
+        )
+    (folder / "examples.json").write_text(json.dumps(examples))
+    (folder / "trainer.py").write_text(TRAINER)
+    return folder
+
+
+def run(world: Path, name: str, accumulation: int = 1, stop_after: int = 0) -> Path:
+    folder = world / name
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, str(world / "trainer.py"), str(folder), str(accumulation), str(stop_after)]
+    parts = trainer_parts(command, [], 2, "", folder)
+    cpu = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+    supervise([Part(p.name, p.command, {**p.environment, **cpu}, folder / f"{p.name}.log") for p in parts])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(world) -> Path:
+    return run(world, "whole")
+
+
+def shown(folder: Path) -> list[tuple[list[str], list[str]]]:
+    """(ids, completions) of each step, rank after rank."""
+    ranks = [[row for _, row in read_jsonl(folder / f"shown-{rank}.jsonl")] for rank in (0, 1)]
+    return [(a["ids"] + b["ids"], a["texts"] + b["texts"]) for a, b in zip(*ranks, strict=True)]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [folder / "log.jsonl", *folder.glob("checkpoint-*/*")]
+    return {str(path.relative_to(folder)): file_digest(path) for path in files}
+
+
+def test_the_ranks_together_see_the_stream_in_its_order_in_whole_groups(whole):
+    expected = [
+        [f"q{step * PROMPTS + prompt}" for prompt in range(PROMPTS) for _ in range(GENERATIONS)]
+        for step in range(STEPS)
+    ]
+    assert [ids for ids, _ in shown(whole)] == expected
+
+
+def test_the_ranks_do_not_sample_alike(whole):
+    for _, texts in shown(whole):
+        assert texts[:6] != texts[6:]
+        assert len(set(texts)) > 2
+
+
+def test_the_same_run_again_gives_the_same_bytes(world, whole):
+    again = run(world, "again")
+    assert digests(again) == digests(whole)
+    assert len([name for name in digests(again) if name.endswith("safetensors")]) == 2
+
+
+def test_training_changed_the_weights(whole):
+    assert file_digest(whole / "checkpoint-3/model.safetensors") != file_digest(
+        whole / "checkpoint-6/model.safetensors"
+    )
+
+
+def test_a_run_whose_process_crashed_goes_on_to_the_same_bytes(world, whole):
+    with pytest.raises(LaunchError, match="ended with status 9"):
+        run(world, "crashed", stop_after=5)
+    resumed = world / "crashed"
+    saves = sorted(path.parent.name for path in resumed.glob("trainer/checkpoint-*/complete"))
+    assert saves == ["checkpoint-2", "checkpoint-4"]
+    run(world, "crashed")
+    assert digests(resumed) == digests(whole)
+
+
+def test_accumulation_keeps_the_order(world, whole):
+    folder = run(world, "accumulated", accumulation=2)
+    assert [ids for ids, _ in shown(folder)] == [ids for ids, _ in shown(whole)]
