@@ -57,9 +57,12 @@ class ExamplesStep(Settings):
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
         entry = dataset_of(study, name)
-        # The raw files are an input, and how many examples are expected is Table 1's affair.
+        # The raw files are an input, how many examples are expected is Table 1's affair, and a template is put to a
+        # question only when it is asked.
         fields = {
-            key: getattr(entry, key) for key in Dataset.model_fields if key not in ("source", "expected")
+            key: getattr(entry, key)
+            for key in Dataset.model_fields
+            if key not in ("source", "expected", "prompts")
         }
         return cls(plugins=study.plugins, dataset=Dataset(**fields))
 
@@ -138,6 +141,7 @@ class TrainStep(Settings):
     training: Training
     dtype: str
     prompts: Templates = Field(default_factory=Templates)
+    own_prompts: dict[str, Templates] = {}
     rewards: dict[str, list[str]]
 
     @classmethod
@@ -149,6 +153,7 @@ class TrainStep(Settings):
             training=study.training.model_copy(update=passed),
             dtype=study.model.dtype,
             prompts=study.prompts,
+            own_prompts=study.own_templates(domains or study.domains),
             rewards={name: study.domains[name].rewards for name in domains or study.domains},
         )
 
@@ -160,12 +165,22 @@ class PredictStep(Settings):
     evaluation: Evaluation
     dtype: str
     prompts: Templates = Field(default_factory=Templates)
+    own_prompts: dict[str, Templates] = {}
 
     @classmethod
     def of(cls, study: Study) -> Self:
         return cls(
-            plugins=study.plugins, evaluation=study.evaluation, dtype=study.model.dtype, prompts=study.prompts
+            plugins=study.plugins,
+            evaluation=study.evaluation,
+            dtype=study.model.dtype,
+            prompts=study.prompts,
+            own_prompts=study.own_templates(study.benchmarks),
         )
+
+    def for_benchmark(self, name: str) -> Self:
+        """What decides the predictions of one benchmark: another one's templates do not."""
+        prompts = self.own_prompts.get(name, self.prompts)
+        return self.model_copy(update={"prompts": prompts, "own_prompts": {}})
 
 
 class ScoreStep(Settings):

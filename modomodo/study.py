@@ -5,7 +5,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -66,6 +66,12 @@ class Dataset(Settings):
     )
     expected: int | None = Field(
         None, ge=1, description="Examples there should be; Table 1 reports a difference."
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Rows that are read of the raw data, from the first; all when absent."
+    )
+    prompts: dict[Literal["box", "choice", "text", "number", "separator"], str] = Field(
+        default_factory=dict, description="Reasoning templates of this dataset that differ from the study's."
     )
     max_rejected: float = Field(
         0.01, ge=0, le=1, description="Share of rows that may fail their checks before the run stops."
@@ -393,6 +399,16 @@ class Study(Settings):
         """All sets of examples by name: domains, benchmarks, held-out questions."""
         held_out = {held_out_name(name): entry for name, entry in self.held_out.items()}
         return {**self.domains, **self.benchmarks, **held_out}
+
+    def templates(self, dataset: str) -> Templates:
+        """The reasoning templates of a set of examples: the study's, but for its own."""
+        own = self.datasets[dataset].prompts
+        return self.prompts.model_copy(update={str(kind): text for kind, text in own.items()})
+
+    def own_templates(self, datasets: Iterable[str]) -> dict[str, Templates]:
+        """Those of the datasets that differ from the study's."""
+        found = {name: self.templates(name) for name in datasets}
+        return {name: templates for name, templates in found.items() if templates != self.prompts}
 
     def teachers(self, name: str) -> list[str]:
         """The strategies that a strategy learns from, groups spelt out, in table order."""

@@ -48,6 +48,7 @@ def train(
     settings: Training,
     dtype: str,
     templates: Templates,
+    own_templates: Mapping[str, Templates],
     domain_rewards: Mapping[str, Sequence[str]],
     seed: int,
     last_step: int,
@@ -74,7 +75,7 @@ def train(
         model=model,
         args=trainer_arguments(settings, folder / "trainer", seed, [f.__name__ for f in functions], server),
         reward_funcs=functions,
-        train_dataset=training_dataset(rows, templates),
+        train_dataset=training_dataset(rows, templates, own_templates),
         processing_class=processor,
         callbacks=[KeepScored(folder, processor, marks), StopAt(last_step), Progress(last_step)],
     )
@@ -159,11 +160,21 @@ def vllm_arguments(settings: Training, server: str) -> dict[str, Any]:
     }
 
 
-def training_dataset(rows: Sequence[tuple[Example, Path]], templates: Templates) -> Dataset:
-    """One row a prompt, in the stream's order, with its images and the columns that rewards see."""
+def training_dataset(
+    rows: Sequence[tuple[Example, Path]], templates: Templates, own_templates: Mapping[str, Templates] = {}
+) -> Dataset:
+    """One row a prompt, in the stream's order, with its images and the columns that rewards see.
+
+    `own_templates`: domain → its templates, where they are not `templates`.
+    """
     records = [
         {
-            "prompt": [{"role": "user", "content": prompt_text(example, templates)}],
+            "prompt": [
+                {
+                    "role": "user",
+                    "content": prompt_text(example, own_templates.get(example.dataset, templates)),
+                }
+            ],
             "images": [str(folder / path) for path in image_paths(example)],
             **columns(example),
         }

@@ -46,7 +46,7 @@ def main() -> None:
     listed: dict[str, dict] = {}
     for mark, (_, weights) in checkpoints.items():
         for name in rows:
-            key = digest([RECIPE, step.text(), weights, questions[name]])
+            key = digest([RECIPE, step.for_benchmark(name).text(), weights, questions[name]])
             listed.setdefault(mark, {})[name] = {"path": f"{mark}/{name}.jsonl", "key": key}
             if is_made(folder / mark / f"{name}.jsonl", key):
                 made[weights, name] = folder / mark / f"{name}.jsonl"
@@ -120,7 +120,9 @@ def predict_missing(
     processor = load_processor(next(iter(directory_of.values())))
     kept = KEPT_BYTES // len(wanted)
     batches = {
-        name: Batches(rows[name], processor, step.prompts, step.evaluation.batch_size, kept)
+        name: Batches(
+            rows[name], processor, step.for_benchmark(name).prompts, step.evaluation.batch_size, kept
+        )
         for name in wanted
     }
     loads = command_line.progress(sorted(missing), "predict", len(missing))

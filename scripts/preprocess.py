@@ -11,6 +11,7 @@ reason). Stops when more rows fail than `max_rejected` allows. What is written d
 of threads.
 """
 
+from itertools import islice
 from pathlib import Path
 
 from modomodo import command_line
@@ -43,6 +44,7 @@ def main() -> None:
         rows = datasets[dataset.loader](arguments.raw, **dataset.options)
     except TypeError as error:
         raise InputError(f"{arguments.name}.options: {error}") from None
+    rows = islice(rows, dataset.limit)
     counts = write_examples(
         arguments.name,
         command_line.progress(rows, arguments.name),

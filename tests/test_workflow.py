@@ -4,11 +4,9 @@ One copy runs undisturbed; another is killed in the middle of a training and tol
 reads the first copy.
 """
 
-import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,41 +16,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from running import MINUTES, ROOT, clean_copy, command, digests, kill_session, snakemake, succeed
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
 STUDY = yaml.safe_load((ROOT / "config/test.yaml").read_text(encoding="utf-8"))
 RESULTS = Path("results/test")
-MINUTES = 60
-
-
-def clean_copy(folder: Path) -> Path:
-    """What a clone would hold: no results, no environment."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.startswith("tests/"):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-
-
-def snakemake(folder: Path, *arguments: str, timeout: float = 15 * MINUTES) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=timeout)
-
-
-def succeed(run: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +31,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = succeed(snakemake(folder, "--configfile", "config/test.yaml"))
     assert "\nplan: 3 of 3 runs to train, 4 to predict, time not known yet (make plan)\n" in run.stderr
     return folder
-
-
-def kill_session(process: subprocess.Popen) -> None:
-    """SIGKILL to Snakemake and all that it started, as a power cut would."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getsid(int(entry.name)) == process.pid:
-                os.kill(int(entry.name), signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +56,6 @@ def killed_and_resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     succeed(snakemake(folder, *arguments, "--unlock"))
     succeed(snakemake(folder, *arguments))
     return folder
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Every result whose bytes the same study and seed decide; run.json and base.json tell durations too."""
-    files = [path for path in (folder / "results").rglob("*") if path.is_file() and not path.is_symlink()]
-    timed = {"run.json", "finished.json", "base.json"}
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-        if path.name not in timed
-    }
 
 
 def test_the_killed_and_resumed_study_equals_the_undisturbed_one(
@@ -319,6 +266,93 @@ def test_a_new_benchmark_predicts_only_itself_and_trains_nothing(done: Path, tmp
     # may have become another one.)
     seeds = [path for path in (*kept, *old) if "/collinearity/" not in str(path)]
     assert [path for path in seeds if path.stat().st_mtime_ns != {**kept, **old}[path]] == []
+    # And when it is removed, nothing is trained or asked again for that: scores are put together anew.
+    jobs = planned(copy, STUDY)
+    assert jobs >= {"scores/base/0.json", "scores/single-science/42.json", *AFTER_SCORES}
+    assert not any(job.startswith(("streams/single", "runs/single", "examples/")) for job in jobs)
+    succeed(snakemake(copy, "--configfile", "config/changed.yaml"))
+    assert [path for path in seeds if path.stat().st_mtime_ns != {**kept, **old}[path]] == []
+
+
+def test_a_repeat_trains_only_itself(done: Path) -> None:
+    jobs = planned(done, changed(repeats={"single-detection": [43]}))
+    own = {job.replace("/42", "/43") for job in of_mixture("single-detection")}
+    assert jobs == own | AFTER_SCORES
+
+
+def test_a_datasets_limit_counts_as_another_dataset(done: Path) -> None:
+    jobs = planned(done, changed(domains__science__limit=11))
+    expected = {"examples/science.jsonl", "table1.csv", "mixtures/collinearity.json", *AFTER_SCORES}
+    assert jobs == expected | of_mixture("single-science") | of_mixture("collinearity")
+
+
+def test_a_domains_template_trains_only_mixtures_that_can_have_weight_on_it(done: Path) -> None:
+    jobs = planned(done, changed(domains__science__prompts={"choice": "Output <answer> </answer> tags."}))
+    derived = {"mixtures/collinearity.json", *of_mixture("collinearity")}
+    assert jobs == of_mixture("single-science", since="runs") | derived | AFTER_SCORES
+
+
+def test_a_benchmarks_template_trains_no_seed_again(done: Path) -> None:
+    jobs = planned(done, changed(benchmarks__chart__prompts={"number": "Output <answer> </answer> tags."}))
+    seeds = ("base", "single-detection", "single-science")
+    predicted_again = set().union(*(of_mixture(mixture, since="predictions") for mixture in seeds))
+    derived = {"mixtures/collinearity.json", *of_mixture("collinearity")}
+    assert jobs == predicted_again | derived | AFTER_SCORES
+
+
+@pytest.fixture(scope="module")
+def edited(done: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished study, whose sources may be changed."""
+    copy = tmp_path_factory.mktemp("edited") / "copy"
+    shutil.copytree(done, copy, symlinks=True)
+    return copy
+
+
+def test_nothing_re_runs_for_reformatted_code_and_comments(edited: Path) -> None:
+    python = [*(edited / "modomodo").rglob("*.py"), *(edited / "scripts").glob("*.py")]
+    before = [path.read_text() for path in python]
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--isolated",
+        "--line-length",
+        "60",
+        "modomodo",
+        "scripts",
+    ]
+    subprocess.run(ruff, cwd=edited, check=True, capture_output=True)
+    assert [path.read_text() for path in python] != before
+    for path in [*python, *(edited / "rules").glob("*.smk")]:
+        path.write_text(f"{path.read_text()}\n# another comment\n")
+    study = edited / "modomodo/study.py"
+    study.write_text(study.read_text().replace("Optimiser steps of a full run.", "Steps of a full run."))
+    assert planned(edited, STUDY) == set()
+
+
+def test_a_raised_version_of_a_metric_scores_again_without_a_model(edited: Path) -> None:
+    metric = edited / "modomodo/metrics/exact_match.py"
+    kept = metric.read_text()
+    assert '"exact_match", version=1' in kept
+    metric.write_text(kept.replace('"exact_match", version=1', '"exact_match", version=2'))
+    try:
+        jobs = planned(edited, STUDY)
+    finally:
+        metric.write_text(kept)
+    seeds = ("base", "single-detection", "single-science")
+    scored_again = set().union(*(of_mixture(mixture, since="scores") for mixture in seeds))
+    assert jobs == scored_again | {"mixtures/collinearity.json", *of_mixture("collinearity"), *AFTER_SCORES}
+
+
+def test_nothing_re_runs_in_a_fresh_clone_over_old_results(done: Path, tmp_path: Path) -> None:
+    clone = clean_copy(tmp_path / "clone")
+    for path in clone.rglob("*"):
+        os.utime(path)  # as git leaves them: newer than any result
+    shutil.copytree(done / "results", clone / "results", symlinks=True)
+    assert planned(clone, STUDY) == set()
+    shutil.copytree(done / ".snakemake", clone / ".snakemake", symlinks=True)
+    assert planned(clone, STUDY) == set()
 
 
 def test_merging_screens_candidates_and_trains_the_best(done: Path, tmp_path: Path) -> None:

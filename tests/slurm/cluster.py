@@ -1,0 +1,114 @@
+"""A Slurm cluster of one node with four GPUs that are not there, all of it in one folder."""
+
+import os
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmdPort={node}
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerType=sched/backfill
+SchedulerParameters=sched_min_interval=0,batch_sched_delay=0
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmdSpoolDir={folder}/spool
+StateSaveLocation={folder}/state
+GresTypes=gpu
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=60
+MinJobAge=3600
+MpiDefault=none
+NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=1000000 Gres=gpu:4 State=UNKNOWN
+PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
+"""
+
+
+class Cluster:
+    """Starts munged, slurmctld and slurmd under `folder`; `environment` leads Slurm's commands there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.node = socket.gethostname().split(".")[0]
+        self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+        for name in ("spool", "state"):
+            (folder / name).mkdir(parents=True)
+        controller, node = free_ports(2)
+        text = CONFIGURATION.format(host=self.node, folder=folder, controller=controller, node=node)
+        (folder / "slurm.conf").write_text(text)
+        for number in range(4):  # Slurm hands out nothing but devices: a terminal's numbers do
+            os.mknod(folder / f"gpu{number}", stat.S_IFCHR | 0o600, os.makedev(4, number + 1))
+        (folder / "gres.conf").write_text(f"NodeName={self.node} Name=gpu File={folder}/gpu[0-3]\n")
+        self.daemons: list[subprocess.Popen] = []
+
+    def start(self) -> None:
+        """Raises RuntimeError with the daemons' logs when the node does not come up."""
+        key = self.folder / "munge.key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o400)
+        munge = [
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={key}",
+            f"--socket={self.folder}/munge.socket",
+        ]
+        munge += [f"--{kind}-file={self.folder}/munge.{kind}" for kind in ("pid", "log", "seed")]
+        for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D", "-N", self.node]):
+            log = open(self.folder / f"{command[0]}.out", "w")  # noqa: SIM115 (for as long as it runs)
+            self.daemons.append(
+                subprocess.Popen(
+                    command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                )
+            )
+            time.sleep(1)
+        deadline = time.monotonic() + 60
+        while self.call("sinfo", "-h", "-p", "gpu", "-o", "%T") != "idle":
+            if time.monotonic() > deadline:
+                logs = [path.read_text()[-2000:] for path in sorted(self.folder.glob("*.out"))]
+                raise RuntimeError("the node did not come up:\n" + "\n".join(logs))
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """Ends the jobs, then the daemons."""
+        self.call("scancel", "--signal=KILL", "--full", f"--nodelist={self.node}")
+        self.call("scancel", f"--nodelist={self.node}")
+        for daemon in reversed(self.daemons):
+            daemon.terminate()
+            try:
+                daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+
+    def call(self, *command: str) -> str:
+        """What a command of Slurm's prints, empty when it fails."""
+        run = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        return run.stdout.strip()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports

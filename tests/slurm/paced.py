@@ -1,0 +1,36 @@
+"""A plugin of the study under test: a reward that only takes time, and a note of each training's start and steps."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from modomodo.rewards import rewards
+
+NOTES = Path("notes")
+
+
+def mixture() -> str | None:
+    """Of the training that imports this; None in any other process."""
+    if not sys.argv[0].endswith("train.py") or "--output" not in sys.argv:
+        return None
+    return Path(sys.argv[sys.argv.index("--output") + 1]).parent.parent.name
+
+
+def note(**what: object) -> None:
+    NOTES.mkdir(exist_ok=True)
+    with open(NOTES / f"{mixture()}.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": time.time(), **what}) + "\n")
+
+
+@rewards.register("paced")
+def paced(completions, **columns):
+    """PACE, a JSON object in the environment, has the seconds that a step of each mixture takes longer."""
+    time.sleep(json.loads(os.environ.get("PACE", "{}")).get(mixture(), 0))
+    note(step=columns["trainer_state"].global_step)
+    return [0.0] * len(completions)
+
+
+if mixture():
+    note(start=os.environ.get("SLURM_JOB_ID"), devices=os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -1,0 +1,208 @@
+"""A study on a real Slurm: jobs on GPUs of their own, and whatever happens to them, the same bytes at the end.
+
+Run by `make test-slurm`, which installs Slurm. The study runs once undisturbed, on this machine. Then its runs,
+predictions and scores are made anew by `snakemake --profile slurm`, and while they are:
+
+    cancelled    its training is ended by scancel
+    late         its training is longer than its time limit: SIGTERM
+    requeued     its training is put back into the queue
+    lost         the node goes down under it, and comes back
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster import Cluster
+from running import ROOT, clean_copy, digests, snakemake, succeed
+
+STEPS = 9
+MIXTURES = {"cancelled": 0.5, "late": 0.4, "requeued": 0.6, "lost": 0.7}  # weight of detection
+# Seconds by which each step is made longer: enough to hit the training in the middle of it.
+PACE = {"cancelled": 2, "late": 9, "requeued": 2, "lost": 7}
+RESULTS = Path("results/slurm")
+DEADLINE = 900
+
+
+def study() -> dict:
+    data = yaml.safe_load((ROOT / "config/test.yaml").read_text(encoding="utf-8"))
+    data |= {"name": "slurm", "plugins": ["paced.py"]}
+    weights = {"accuracy": 2.0, "iou": 2.0, "iou_visual_rft": 2.0, "format": 1.0, "paced": 0.0}
+    data["training"] |= {"steps": STEPS, "scored_steps": [STEPS], "reward_weights": weights}
+    data["domains"]["detection"]["rewards"] = ["iou", "format", "paced"]
+    data["domains"]["science"] |= {"rewards": ["accuracy", "format", "paced"]}
+    data["domains"]["science"]["options"]["size"] = 40
+    data["strategies"] = {
+        name: {
+            "propose": "explicit",
+            "group": "own",
+            "options": {"weights": {"detection": share, "science": round(1 - share, 1)}},
+        }
+        for name, share in MIXTURES.items()
+    }
+    return data
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if shutil.which("slurmctld") is None or shutil.which("munged") is None or os.getuid() != 0:
+        pytest.fail("Slurm and root are needed: make test-slurm")
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose study has run on this machine."""
+    folder = clean_copy(tmp_path_factory.mktemp("undisturbed"))
+    (folder / "config/slurm.yaml").write_text(yaml.safe_dump(study(), sort_keys=False))
+    shutil.copy(Path(__file__).parent / "paced.py", folder)
+    succeed(snakemake(folder, "--configfile", "config/slurm.yaml"))
+    return folder
+
+
+def notes(folder: Path, mixture: str) -> list[dict]:
+    path = folder / "notes" / f"{mixture}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def attempts(folder: Path, mixture: str) -> list[list[int]]:
+    """The steps that each start of a mixture's training came to do."""
+    found: list[list[int]] = []
+    for entry in notes(folder, mixture):
+        if "start" in entry:
+            found.append([])
+        else:
+            found[-1].append(entry["step"])
+    return found
+
+
+class Disturber:
+    """Watches the notes of the trainings, and does each fault once its training is in the middle."""
+
+    def __init__(self, folder: Path, cluster: Cluster, process: subprocess.Popen) -> None:
+        self.folder, self.cluster, self.process = folder, cluster, process
+        self.deadline = time.monotonic() + DEADLINE
+
+    def wait(self, what: str, true: Callable[[], bool]) -> None:
+        while not true():
+            if self.process.poll() is not None or time.monotonic() > self.deadline:
+                pytest.fail(f"{what} never happened:\n{(self.folder / 'snakemake.log').read_text()[-4000:]}")
+            time.sleep(0.2)
+
+    def wait_for_steps(self, mixture: str, steps: int, attempt: int = 1) -> str:
+        """Waits until an attempt of a training has begun so many steps; its Slurm job."""
+
+        def true() -> bool:
+            tried = attempts(self.folder, mixture)
+            return len(tried) >= attempt and len(tried[attempt - 1]) >= steps
+
+        self.wait(f"step {steps} of '{mixture}', attempt {attempt},", true)
+        return [entry["start"] for entry in notes(self.folder, mixture) if "start" in entry][attempt - 1]
+
+    def at_once(self, job: str) -> None:
+        """Slurm keeps what it puts back waiting for two minutes; this cluster has no reason to."""
+
+        def pending() -> bool:
+            return self.cluster.call("squeue", "-h", "-j", job, "-o", "%T") == "PENDING"
+
+        self.wait(f"job {job} put back", pending)
+        self.cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
+
+
+@pytest.fixture(scope="module")
+def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose study was trained on the cluster while faults happened to it."""
+    folder = tmp_path_factory.mktemp("disturbed") / "copy"
+    shutil.copytree(undisturbed, folder, symlinks=True)
+    for done in ("runs", "predictions", "scores", "streams"):
+        shutil.rmtree(folder / RESULTS / done)
+    for done in (RESULTS / "records.csv", RESULTS / "table2.csv", Path("results/table2.csv")):
+        (folder / done).unlink()
+    shutil.rmtree(folder / "notes")
+    arguments = [
+        "--profile",
+        "slurm",
+        "--slurm-init-seconds-before-status-checks",
+        "2",
+        "--latency-wait",
+        "5",
+    ]
+    arguments += [
+        "--configfile",
+        "config/slurm.yaml",
+        "--set-resources",
+        "train:gpu=1",
+        "train:slurm_extra=''",
+    ]
+    arguments += ["train:runtime=1 if wildcards.mixture == 'late' and attempt == 1 else 60"]
+    with open(folder / "snakemake.log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env={**cluster.environment, "PACE": json.dumps(PACE)},
+        )
+        try:
+            disturb(Disturber(folder, cluster, process), cluster)
+            process.wait(DEADLINE)
+        finally:
+            process.terminate()
+            process.wait()
+    assert process.returncode == 0, (folder / "snakemake.log").read_text()[-6000:]
+    return folder
+
+
+def disturb(disturber: Disturber, cluster: Cluster) -> None:
+    cluster.call("scancel", disturber.wait_for_steps("cancelled", 3))
+    requeued = disturber.wait_for_steps("requeued", 3)
+    cluster.call("scontrol", "requeue", requeued)
+    disturber.at_once(requeued)
+    disturber.wait_for_steps("cancelled", STEPS - 6, attempt=2)
+    disturber.wait_for_steps("requeued", STEPS - 6, attempt=2)
+    disturber.wait_for_steps("late", 1, attempt=2)
+    lost = disturber.wait_for_steps("lost", 3)
+    cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=down", "reason=test")
+    disturber.wait("the node down", lambda: "down" in cluster.call("sinfo", "-h", "-o", "%T"))
+    cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=resume")
+    disturber.at_once(lost)
+    for job in cluster.call("squeue", "-h", "-t", "PENDING", "-o", "%i").split():
+        cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
+
+
+def test_what_happened_to_its_jobs_changed_no_byte(undisturbed: Path, disturbed: Path) -> None:
+    expected, found = digests(undisturbed), digests(disturbed)
+    assert sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def test_gpu_jobs_had_devices_of_their_own(disturbed: Path) -> None:
+    first = {mixture: notes(disturbed, mixture)[0] for mixture in MIXTURES}
+    assert all(entry["start"] for entry in first.values()), "not started by Slurm"
+    assert sorted(entry["devices"] for entry in first.values()) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("mixture", list(MIXTURES))
+def test_each_training_was_hit_and_went_on(disturbed: Path, mixture: str) -> None:
+    tried = attempts(disturbed, mixture)
+    assert len(tried) >= 2, "nothing happened to it"
+    assert tried[0][0] == 0 and tried[-1][-1] == STEPS - 1
+    assert tried[-1][0] > 0, "it started anew"
+
+
+@pytest.mark.parametrize("mixture", ["cancelled", "late"])
+def test_a_training_told_to_stop_lost_no_step(disturbed: Path, mixture: str) -> None:
+    first, second, *_ = attempts(disturbed, mixture)
+    assert second[0] == first[-1] + 1
