@@ -174,7 +174,7 @@ class PredictStep(Settings):
             evaluation=study.evaluation,
             dtype=study.model.dtype,
             prompts=study.prompts,
-            own_prompts=study.own_templates(study.benchmarks),
+            own_prompts=study.own_templates(name for name in study.datasets if name not in study.domains),
         )
 
     def for_benchmark(self, name: str) -> Self:

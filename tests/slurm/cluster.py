@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+PLACE = Path("/etc/slurm/slurm.conf")
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -59,7 +60,14 @@ class Cluster:
         self.daemons: list[subprocess.Popen] = []
 
     def start(self) -> None:
-        """Raises RuntimeError with the daemons' logs when the node does not come up."""
+        """Raises RuntimeError when there is another Slurm, or with the daemons' logs when the node does not come up."""
+        # Inside a job the executor forgets SLURM_CONF, so that a step has to find this cluster by the usual place.
+        if PLACE.is_symlink():
+            PLACE.unlink()
+        if PLACE.exists():
+            raise RuntimeError(f"{PLACE}: this machine has a Slurm of its own, which is left alone")
+        PLACE.parent.mkdir(exist_ok=True)
+        PLACE.symlink_to(self.folder / "slurm.conf")
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
@@ -96,6 +104,7 @@ class Cluster:
                 daemon.wait(20)
             except subprocess.TimeoutExpired:
                 daemon.kill()
+        PLACE.unlink()
 
     def call(self, *command: str) -> str:
         """What a command of Slurm's prints, empty when it fails."""

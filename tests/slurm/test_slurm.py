@@ -126,26 +126,16 @@ def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.Temp
     """A copy whose study was trained on the cluster while faults happened to it."""
     folder = tmp_path_factory.mktemp("disturbed") / "copy"
     shutil.copytree(undisturbed, folder, symlinks=True)
-    for done in ("runs", "predictions", "scores", "streams"):
-        shutil.rmtree(folder / RESULTS / done)
+    for mixture in MIXTURES:
+        for done in ("runs", "predictions", "scores"):
+            shutil.rmtree(folder / RESULTS / done / mixture)
     for done in (RESULTS / "records.csv", RESULTS / "table2.csv", Path("results/table2.csv")):
         (folder / done).unlink()
     shutil.rmtree(folder / "notes")
-    arguments = [
-        "--profile",
-        "slurm",
-        "--slurm-init-seconds-before-status-checks",
-        "2",
-        "--latency-wait",
-        "5",
-    ]
-    arguments += [
-        "--configfile",
-        "config/slurm.yaml",
-        "--set-resources",
-        "train:gpu=1",
-        "train:slurm_extra=''",
-    ]
+    # These replace all that the profile sets by rule. Without its --signal the time limit itself sends SIGTERM.
+    arguments = ["--profile", "slurm", "--configfile", "config/slurm.yaml", "--latency-wait", "5"]
+    arguments += ["--slurm-init-seconds-before-status-checks", "2", "--slurm-status-command", "squeue"]
+    arguments += ["--set-resources", "train:gpu=1", "train:slurm_partition=gpu"]
     arguments += ["train:runtime=1 if wildcards.mixture == 'late' and attempt == 1 else 60"]
     with open(folder / "snakemake.log", "w") as log:
         process = subprocess.Popen(
@@ -159,7 +149,7 @@ def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.Temp
             disturb(Disturber(folder, cluster, process), cluster)
             process.wait(DEADLINE)
         finally:
-            process.terminate()
+            process.kill()  # asked politely, it waits for its jobs
             process.wait()
     assert process.returncode == 0, (folder / "snakemake.log").read_text()[-6000:]
     return folder
