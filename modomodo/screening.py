@@ -166,7 +166,7 @@ class MergeScorer:
                     Batches(
                         [(rows[i], path.parent) for i in part],
                         processor,
-                        self.step.prompts,
+                        self.step.answering().for_benchmark(name).prompts,
                         self.step.evaluation.batch_size,
                         kept,
                     )

@@ -174,7 +174,7 @@ class PredictStep(Settings):
             evaluation=study.evaluation,
             dtype=study.model.dtype,
             prompts=study.prompts,
-            own_prompts=study.own_templates(name for name in study.datasets if name not in study.domains),
+            own_prompts=study.own_templates(study.benchmarks),
         )
 
     def for_benchmark(self, name: str) -> Self:
@@ -204,12 +204,13 @@ class OwnDomainStep(Settings):
     evaluation: Evaluation
     dtype: str
     prompts: Templates = Field(default_factory=Templates)
+    own_prompts: dict[str, Templates] = {}
     metrics: dict[str, str]
 
     @classmethod
     def of(cls, study: Study) -> Self:
         return cls(
-            **dict(PredictStep.of(study)),
+            **dict(PredictStep.of(study)) | {"own_prompts": study.own_templates(study.held_out)},
             metrics={name: held_out.metric for name, held_out in study.held_out.items()},
         )
 
@@ -221,6 +222,7 @@ class MergeStep(Settings):
     evaluation: Evaluation
     dtype: str
     prompts: Templates = Field(default_factory=Templates)
+    own_prompts: dict[str, Templates] = {}
     metrics: dict[str, str]
     benchmarks: list[tuple[str, str]]
     domains: list[str]

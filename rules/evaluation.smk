@@ -2,13 +2,12 @@
 
 from modomodo.predictions import RECIPE as PREDICTION_RECIPE
 from modomodo.steps import OwnDomainStep, PredictStep, RecordsStep, ScoreStep
+from modomodo.study import held_out_name
 
 
 localrules:
     records,
 
-
-from modomodo.study import held_out_name
 
 BENCHMARKS = collect("<results>/examples/{benchmark}.jsonl", benchmark=STUDY.benchmarks)
 

@@ -37,7 +37,6 @@ rule train:
         "<results>/runs/{mixture}/{seed}/run.json",
     log:
         "<logs>/runs/{mixture}/{seed}.log",
-    retries: 1
     conda:
         "../envs/cpu.yaml"
     threads: STUDY.training.threads

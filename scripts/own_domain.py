@@ -103,7 +103,8 @@ class Answers:
         from modomodo.generation import Batches, predict
 
         evaluation = self.step.evaluation
-        batches = Batches(asked, self.processor, self.step.prompts, evaluation.batch_size, kept=0)
+        templates = self.step.own_prompts.get(domain, self.step.prompts)
+        batches = Batches(asked, self.processor, templates, evaluation.batch_size, kept=0)
         answers = predict(self.model, self.processor, batches, evaluation.max_completion_tokens)
         write_jsonl(
             self.folder / f"{domain}.jsonl", (answers[example.id].model_dump() for example, _ in asked)

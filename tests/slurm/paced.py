@@ -26,11 +26,13 @@ def note(**what: object) -> None:
 
 @rewards.register("paced")
 def paced(completions, **columns):
-    """PACE, a JSON object in the environment, has the seconds that a step of each mixture takes longer."""
-    time.sleep(json.loads(os.environ.get("PACE", "{}")).get(mixture(), 0))
+    """PACE, a JSON object in the environment, has the seconds by which a mixture's steps take longer at first."""
+    if FIRST:
+        time.sleep(json.loads(os.environ.get("PACE", "{}")).get(mixture(), 0))
     note(step=columns["trainer_state"].global_step)
     return [0.0] * len(completions)
 
 
+FIRST = not (NOTES / f"{mixture()}.jsonl").exists()
 if mixture():
     note(start=os.environ.get("SLURM_JOB_ID"), devices=os.environ.get("CUDA_VISIBLE_DEVICES"))

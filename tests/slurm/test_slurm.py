@@ -25,8 +25,8 @@ from running import ROOT, clean_copy, digests, snakemake, succeed
 
 STEPS = 9
 MIXTURES = {"cancelled": 0.5, "late": 0.4, "requeued": 0.6, "lost": 0.7}  # weight of detection
-# Seconds by which each step is made longer: enough to hit the training in the middle of it.
-PACE = {"cancelled": 2, "late": 9, "requeued": 2, "lost": 7}
+# Seconds by which each step of a first attempt is made longer: enough to hit it in the middle.
+PACE = {"cancelled": 3, "late": 10, "requeued": 3, "lost": 15}
 RESULTS = Path("results/slurm")
 DEADLINE = 900
 
@@ -101,23 +101,25 @@ class Disturber:
                 pytest.fail(f"{what} never happened:\n{(self.folder / 'snakemake.log').read_text()[-4000:]}")
             time.sleep(0.2)
 
-    def wait_for_steps(self, mixture: str, steps: int, attempt: int = 1) -> str:
-        """Waits until an attempt of a training has begun so many steps; its Slurm job."""
+    def wait_for_steps(self, mixture: str, steps: int) -> str:
+        """Waits until the first attempt of a training has begun so many steps; its Slurm job."""
 
         def true() -> bool:
             tried = attempts(self.folder, mixture)
-            return len(tried) >= attempt and len(tried[attempt - 1]) >= steps
+            return bool(tried) and len(tried[0]) >= steps
 
-        self.wait(f"step {steps} of '{mixture}', attempt {attempt},", true)
-        return [entry["start"] for entry in notes(self.folder, mixture) if "start" in entry][attempt - 1]
+        self.wait(f"step {steps} of '{mixture}'", true)
+        return notes(self.folder, mixture)[0]["start"]
+
+    def wait_for_state(self, job: str, state: str) -> None:
+        def true() -> bool:
+            return self.cluster.call("squeue", "-h", "--states=all", "-j", job, "-o", "%T") == state
+
+        self.wait(f"{state} of job {job}", true)
 
     def at_once(self, job: str) -> None:
         """Slurm keeps what it puts back waiting for two minutes; this cluster has no reason to."""
-
-        def pending() -> bool:
-            return self.cluster.call("squeue", "-h", "-j", job, "-o", "%T") == "PENDING"
-
-        self.wait(f"job {job} put back", pending)
+        self.wait_for_state(job, "PENDING")
         self.cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
 
 
@@ -135,7 +137,7 @@ def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.Temp
     # These replace all that the profile sets by rule. Without its --signal the time limit itself sends SIGTERM.
     arguments = ["--profile", "slurm", "--configfile", "config/slurm.yaml", "--latency-wait", "5"]
     arguments += ["--slurm-init-seconds-before-status-checks", "2", "--slurm-status-command", "squeue"]
-    arguments += ["--set-resources", "train:gpu=1", "train:slurm_partition=gpu"]
+    arguments += ["--set-resources", "train:gpu=1"]
     arguments += ["train:runtime=1 if wildcards.mixture == 'late' and attempt == 1 else 60"]
     with open(folder / "snakemake.log", "w") as log:
         process = subprocess.Popen(
@@ -160,9 +162,7 @@ def disturb(disturber: Disturber, cluster: Cluster) -> None:
     requeued = disturber.wait_for_steps("requeued", 3)
     cluster.call("scontrol", "requeue", requeued)
     disturber.at_once(requeued)
-    disturber.wait_for_steps("cancelled", STEPS - 6, attempt=2)
-    disturber.wait_for_steps("requeued", STEPS - 6, attempt=2)
-    disturber.wait_for_steps("late", 1, attempt=2)
+    disturber.wait_for_state(disturber.wait_for_steps("late", 1), "TIMEOUT")
     lost = disturber.wait_for_steps("lost", 3)
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=down", "reason=test")
     disturber.wait("the node down", lambda: "down" in cluster.call("sinfo", "-h", "-o", "%T"))
