@@ -1,25 +1,34 @@
-"""Checkpoint + questions → predictions, greedily, with transformers."""
+"""Checkpoint + questions → predictions, greedily, with transformers (with vLLM: `vllm_generation`).
 
+An engine answers one batch after another with the checkpoint that it has loaded; its batches are made ready as it
+wants them, and the same ones serve every checkpoint.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import torch
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 
 from modomodo.answers import extract
 from modomodo.examples import Example, image_paths, open_image
+from modomodo.models import load_model
 from modomodo.predictions import Prediction
 from modomodo.prompts import Templates, messages
+from modomodo.study import Evaluation
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Questions made ready once and answered by every checkpoint."""
+    """Questions made ready, for any checkpoint to answer; `inputs` are whatever their engine takes."""
 
     ids: Sequence[str]
-    inputs: Mapping[str, torch.Tensor]
+    inputs: Any
+    nbytes: int
 
 
 # Pixels of one batch, as published: a page of InfoVQA's size is a batch of its own. In the processor's tensors a
@@ -30,11 +39,11 @@ BATCH_PIXELS = 1 << 24
 KEPT_BYTES = 1 << 30
 
 
-class Batches:
+class LazyBatches(ABC):
     """A benchmark's questions in batches, each made ready when it is asked for.
 
-    May be gone through once a checkpoint. The first `kept` bytes of tensors stay for the next time, the rest are
-    made anew, with the same result. Raises InputError naming the image that cannot be read.
+    May be gone through once a checkpoint. The first `kept` bytes of what was made ready stay for the next time, the
+    rest is made anew, with the same result. Raises InputError naming the image that cannot be read.
     """
 
     def __init__(
@@ -44,8 +53,9 @@ class Batches:
         templates: Templates,
         size: int,
         kept: int = KEPT_BYTES,
+        pixels: int | None = None,
     ) -> None:
-        """Batches of at most `size` questions of similar length and `BATCH_PIXELS` of images, one at least.
+        """Batches of at most `size` questions of similar length and `pixels` of images, one at least.
 
         Rows: (example, folder of its image path).
         """
@@ -58,7 +68,7 @@ class Batches:
             for example, _ in rows
         ]
         order = sorted(range(len(rows)), key=lambda i: (len(self._texts[i]), i))
-        self._chosen = list(_split(order, [_pixels(*row) for row in rows], size))
+        self._chosen = list(_split(order, [_pixels(*row) for row in rows], size, pixels or BATCH_PIXELS))
         self._kept: dict[int, Batch] = {}
         self._room = kept
 
@@ -70,27 +80,45 @@ class Batches:
             if number in self._kept:
                 yield self._kept[number]
                 continue
-            batch = self._make(chosen)
-            bytes_ = sum(tensor.nbytes for tensor in batch.inputs.values())
-            if bytes_ <= self._room:
-                self._room -= bytes_
+            images = [self._images(i) for i in chosen]
+            inputs, nbytes = self._make_ready([self._texts[i] for i in chosen], images)
+            batch = Batch([self._rows[i][0].id for i in chosen], inputs, nbytes)
+            if nbytes <= self._room:
+                self._room -= nbytes
                 self._kept[number] = batch
             yield batch
 
-    def _make(self, chosen: Sequence[int]) -> Batch:
+    def _images(self, row: int) -> list[PIL.Image.Image]:
+        example, folder = self._rows[row]
         images = []
-        for example, folder in (self._rows[i] for i in chosen):
-            for path in image_paths(example):  # one flat list: the processor counts each text's image marks
-                with open_image(example, path, folder) as image:
-                    images.append(image.convert("RGB"))
-        inputs = self._processor(
-            text=[self._texts[i] for i in chosen],
-            images=images,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
+        for path in image_paths(example):
+            with open_image(example, path, folder) as image:
+                images.append(image.convert("RGB"))
+        return images
+
+    @abstractmethod
+    def _make_ready(
+        self, texts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
+    ) -> tuple[Any, int]:
+        """What the engine takes for these questions, and how many bytes that are."""
+
+
+class Batches(LazyBatches):
+    """Batches for transformers: the processor's tensors, padded to one length."""
+
+    def _make_ready(
+        self, texts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
+    ) -> tuple[Any, int]:
+        inputs: Mapping[str, torch.Tensor] = dict(
+            self._processor(
+                text=list(texts),
+                images=[image for of_one in images for image in of_one],  # flat: it counts each text's marks
+                padding=True,
+                padding_side="left",
+                return_tensors="pt",
+            )
         )
-        return Batch([self._rows[i][0].id for i in chosen], dict(inputs))
+        return inputs, sum(tensor.nbytes for tensor in inputs.values())
 
 
 def _pixels(example: Example, folder: Path) -> int:
@@ -102,11 +130,11 @@ def _pixels(example: Example, folder: Path) -> int:
     return total
 
 
-def _split(order: Sequence[int], pixels: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Cut into runs of at most `size` rows and `BATCH_PIXELS`; a larger row stands alone."""
+def _split(order: Sequence[int], pixels: Sequence[int], size: int, most: int) -> Iterator[list[int]]:
+    """Cut into runs of at most `size` rows and `most` pixels; a larger row stands alone."""
     chosen: list[int] = []
     for i in order:
-        if chosen and (len(chosen) == size or sum(pixels[j] for j in chosen) + pixels[i] > BATCH_PIXELS):
+        if chosen and (len(chosen) == size or sum(pixels[j] for j in chosen) + pixels[i] > most):
             yield chosen
             chosen = []
         chosen.append(i)
@@ -122,13 +150,12 @@ def predict(
     after_batch: Callable[[], Any] = lambda: None,
 ) -> dict[str, Prediction]:
     """Greedy answers by example id."""
-    stop = model.generation_config.eos_token_id
-    stops = set(stop) if isinstance(stop, list) else {stop}
+    stops = stop_tokens(model.generation_config)
     # A configuration of its own: Qwen2-VL's brings sampling settings that greedy decoding warns about.
     greedy = GenerationConfig(
         do_sample=False,
         max_new_tokens=max_completion_tokens,
-        eos_token_id=stop,
+        eos_token_id=sorted(stops),
         pad_token_id=processor.tokenizer.pad_token_id,
     )
     model.eval()
@@ -138,14 +165,21 @@ def predict(
         with torch.inference_mode():
             output = model.generate(**inputs, generation_config=greedy)
         for id_, row in zip(batch.ids, output[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
-            predictions[id_] = _prediction(id_, row, stops, processor)
+            predictions[id_] = prediction_of(id_, row, stops, processor)
         after_batch()
     return predictions
 
 
-def _prediction(id_: str, tokens: list[int], stops: set[int], processor: ProcessorMixin) -> Prediction:
+def stop_tokens(configuration: GenerationConfig) -> set[int]:
+    """The tokens that end a completion."""
+    stop = configuration.eos_token_id
+    return set(stop) if isinstance(stop, list) else {stop}
+
+
+def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: ProcessorMixin) -> Prediction:
+    """The prediction that these generated tokens are; what follows a stop token is padding."""
     end = next((i for i, token in enumerate(tokens) if token in stops), None)
-    kept = tokens if end is None else tokens[:end]
+    kept = list(tokens if end is None else tokens[:end])
     completion = processor.tokenizer.decode(kept, skip_special_tokens=True)
     return Prediction(
         id=id_,
@@ -154,3 +188,47 @@ def _prediction(id_: str, tokens: list[int], stops: set[int], processor: Process
         finish_reason="length" if end is None else "stop",
         tokens=len(kept),
     )
+
+
+class Engine(ABC):
+    """What answers questions: loaded with one checkpoint after another."""
+
+    def __init__(self, processor: ProcessorMixin, max_completion_tokens: int) -> None:
+        self.processor = processor
+        self.max_completion_tokens = max_completion_tokens
+
+    @abstractmethod
+    def load(self, directory: Path) -> None:
+        """Take the weights of this checkpoint; the model's shape is that of the first."""
+
+    @abstractmethod
+    def batches(
+        self, rows: Sequence[tuple[Example, Path]], templates: Templates, size: int, kept: int
+    ) -> LazyBatches:
+        """Questions made ready for this engine, `size` answered at once; at most `kept` bytes of them stay."""
+
+    @abstractmethod
+    def answer(self, batch: Batch) -> dict[str, Prediction]:
+        """Greedy answers by example id."""
+
+
+class TransformersEngine(Engine):
+    """transformers' own generation, on the CPU or one GPU."""
+
+    model: PreTrainedModel
+
+    def __init__(self, processor: ProcessorMixin, evaluation: Evaluation, dtype: str) -> None:
+        super().__init__(processor, evaluation.max_completion_tokens)
+        self.device = "cuda" if evaluation.gpus else "cpu"
+        self.dtype = dtype
+
+    def load(self, directory: Path) -> None:
+        self.model = load_model(directory, self.dtype).to(self.device)
+
+    def batches(
+        self, rows: Sequence[tuple[Example, Path]], templates: Templates, size: int, kept: int
+    ) -> LazyBatches:
+        return Batches(rows, self.processor, templates, size, kept)
+
+    def answer(self, batch: Batch) -> dict[str, Prediction]:
+        return predict(self.model, self.processor, [batch], self.max_completion_tokens)

