@@ -2,16 +2,19 @@
 
     python benchmarks/preprocessing.py speed --rows 400 --workers 1 2
     python benchmarks/preprocessing.py make-pages --rows 100 --folder /tmp/infovqa
-    /usr/bin/time -v python benchmarks/preprocessing.py memory --folder /tmp/infovqa --workers 2
+    python benchmarks/preprocessing.py memory --folder /tmp/infovqa --workers 2
+    python benchmarks/preprocessing.py batches --folder /tmp/infovqa --model results/tiny/base
     python benchmarks/preprocessing.py make-photos --rows 30000 --folder /tmp/sat
-    /usr/bin/time -v python benchmarks/preprocessing.py memory --folder /tmp/sat --workers 2
+    python benchmarks/preprocessing.py memory --folder /tmp/sat --workers 2
 
 `speed` makes a parquet file of COCO's shape (RGBA images of 640 x 480, of which PNGs have to be made, and
 JPEGs, which are kept), turns it into examples by a plain loop in one process and by `write_examples` with
 each number of workers, and prints rows a second (the best of --repeats), the ratio to the loop and whether
 the bytes are the same. `make-pages` and `make-photos` make one file with a single row group, the worst for
 a reader, of InfoVQA's largest pages (6250 x 9375 pixels) or of SAT's small photographs; `memory` turns it
-into examples and prints the largest resident memory of the process and its workers, all together.
+into examples and prints the largest resident memory of the process and its workers, all together; `batches`
+then goes twice through them as prediction does, with the words of a model at hand but Qwen2-VL's own limits of
+image size, and no model.
 """
 
 import argparse
@@ -33,7 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modomodo.datasets import datasets
-from modomodo.examples import Example, write_examples
+from modomodo.examples import Example, read_examples, write_examples
 from modomodo.files import write_jsonl
 from modomodo.pictures import Picture, encode
 
@@ -205,6 +208,30 @@ def memory(folder: Path, workers: int, place: Path) -> None:
     )
 
 
+def batches(folder: Path, model: Path, place: Path) -> None:
+    from modomodo.generation import Batches
+    from modomodo.models import load_processor
+    from modomodo.prompts import Templates
+
+    (path,) = folder.glob("*.parquet")
+    write_examples(path.stem, datasets[path.stem](folder), place / "all.jsonl", workers=2)
+    rows = [(example, place) for example in read_examples(place / "all.jsonl")]
+    processor = load_processor(model)
+    images = processor.image_processor
+    images.patch_size, images.merge_size, images.temporal_patch_size = 14, 2, 2
+    images.size = {"shortest_edge": 3136, "longest_edge": 12_845_056}
+    before, peak, started = resident(os.getpid()), PeakMemory(), time.perf_counter()
+    made = Batches(rows, processor, Templates(), size=8)
+    whole = sum(tensor.nbytes for batch in made for tensor in batch.inputs.values())
+    again = sum(len(batch.ids) for batch in made)
+    took = time.perf_counter() - started
+    print(
+        f"{len(rows)} questions in {len(made)} batches of {whole / 1e9:.1f} GB altogether, gone through twice "
+        f"({again} questions the second time): {2 * len(rows) / took:.1f} questions/s, largest resident memory "
+        f"{peak.stop() / 1e9:.2f} GB, {before / 1e9:.2f} GB of it before the first batch"
+    )
+
+
 class PeakMemory:
     """Largest resident memory of this process and all below it, looked at 20 times a second, in bytes."""
 
@@ -249,14 +276,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["speed", "make-pages", "make-photos", "memory"])
+    parser.add_argument("what", choices=["speed", "make-pages", "make-photos", "memory", "batches"])
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="memory takes the last one")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="of the file that is made, or read by memory")
+    parser.add_argument("--folder", type=Path, help="of the file that is made or read")
+    parser.add_argument("--model", type=Path, help="directory of a model, for batches")
     arguments = parser.parse_args()
     if arguments.what != "speed" and arguments.folder is None:
         parser.error("--folder is needed")
+    if arguments.what == "batches" and arguments.model is None:
+        parser.error("--model is needed")
     if arguments.what == "make-pages":
         return make_pages(arguments.folder, arguments.rows)
     if arguments.what == "make-photos":
@@ -264,6 +294,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         if arguments.what == "speed":
             speed(arguments.rows, arguments.workers, arguments.repeats, Path(place))
+        elif arguments.what == "batches":
+            batches(arguments.folder, arguments.model, Path(place))
         else:
             memory(arguments.folder, arguments.workers[-1], Path(place))
 

@@ -36,7 +36,7 @@ class Batch:
 BATCH_PIXELS = 1 << 24
 # Prepared batches kept for the next checkpoint, in bytes, over all benchmarks. Beyond it they are prepared anew:
 # InfoVQA's would take hundreds of gigabytes.
-KEPT_BYTES = 1 << 30
+KEPT_BYTES = 1 << 28
 
 
 class LazyBatches(ABC):
@@ -87,6 +87,7 @@ class LazyBatches(ABC):
                 self._room -= nbytes
                 self._kept[number] = batch
             yield batch
+            del batch  # while the next one is made
 
     def _images(self, row: int) -> list[PIL.Image.Image]:
         example, folder = self._rows[row]

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import raw_fixtures
 
-from modomodo.examples import image_paths, read_examples
+from modomodo.examples import Example, image_paths, read_examples
+from modomodo.files import write_json, write_jsonl
 from modomodo.generation import Batches
-from modomodo.metrics import metrics
 from modomodo.predictions import Prediction
 from modomodo.prompts import Templates
-from modomodo.scores import score_benchmark
+from modomodo.scores import read_run_scores
+from modomodo.steps import ScoreStep
 from modomodo.study import read_study
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +47,7 @@ def snakemake(folder: Path, *arguments: str) -> str:
 
 
 def test_a_dry_run_lists_the_whole_study(tmp_path):
-    output = snakemake(clone(tmp_path), "-n", "all", "--configfile", "config/paper.yaml")
+    output = snakemake(clone(tmp_path), "-n", "--configfile=config/paper.yaml", "all")
     counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE)}
     assert counts["download"] == counts["preprocess"] == 12
     # Table 2: 11 seeds, 10 heuristics, the same without COCO, 10 of the quadratic surface; and CMA-ES.
@@ -139,33 +140,37 @@ def test_nothing_runs_again(done):
 
 
 def test_made_up_predictions_are_scored_by_each_metric(done):
-    """Right answers score 1 with the benchmark's own metric; what breaks the format is unparsed."""
+    """Raw files to scores: right answers score 1 by the study's metrics; what breaks the format is unparsed."""
     folder, counts, _ = done
-    for name, benchmark in STUDY.benchmarks.items():
-        examples = list(read_examples(folder / f"results/paper/examples/{name}.jsonl"))
-        answers = {example.id: answer_in_words(example) for example in examples}
-        right = {
-            id_: Prediction(
-                id=id_,
-                completion=f"<think>I see.</think> <answer>{answer}</answer>",
-                answer=answer,
-                finish_reason="stop",
-                tokens=9,
-            )
-            for id_, answer in answers.items()
-        }
-        metric = metrics[benchmark.metric]
-        summary = score_benchmark(examples, right, metric, name)
-        assert (summary.n, summary.score, summary.unparsed) == (counts[name], 1.0, 0), name
-        broken = {
-            id_: prediction.model_copy(update={"completion": "?", "answer": None})
-            for id_, prediction in right.items()
-        }
-        summary = score_benchmark(examples, broken, metric, name)
-        open_answers = (
-            sum(not example.choices for example in examples) if name == "MMMU" else 0
-        )  # searched as they are
-        assert summary.score < 1 and summary.unparsed == counts[name] - open_answers, name
+    files = {name: folder / f"results/paper/examples/{name}.jsonl" for name in STUDY.benchmarks}
+    made = folder / "results/paper/predictions/all/42"
+    listed: dict[str, dict] = {"500": {}, "2000": {}}  # the later step has unlearnt the format
+    for name, path in files.items():
+        for step in listed:
+            rows = [prediction(example, right=step == "500") for example in read_examples(path)]
+            listed[step][name] = {"path": f"{step}/{name}.jsonl"}
+            write_jsonl(made / step / f"{name}.jsonl", (row.model_dump() for row in rows))
+    write_json(made / "predictions.json", {"predictions": listed})
+    output = folder / "results/paper/scores/all/42.json"
+    settings = ["--settings", ScoreStep.of(STUDY).text(), "--benchmarks", *map(str, files.values())]
+    command = ["scripts/score.py", *settings, "--predictions", str(made / "predictions.json")]
+    subprocess.run([sys.executable, *command, "--output", str(output)], cwd=ROOT, check=True)
+    scores = read_run_scores(output)
+    assert (scores.mixture, scores.seed) == ("all", 42)
+    for name, path in files.items():
+        right, broken = scores.steps[500][name], scores.steps[2000][name]
+        assert right.metric == STUDY.benchmarks[name].metric
+        assert (right.n, right.score, right.unparsed) == (counts[name], 1.0, 0), name
+        open_answers = 0
+        if name == "MMMU":  # searched as they are
+            open_answers = sum(not example.choices for example in read_examples(path))
+        assert broken.score < 1 and broken.unparsed == counts[name] - open_answers, name
+
+
+def prediction(example: Example, right: bool) -> Prediction:
+    answer = answer_in_words(example) if right else None
+    completion = f"<think>I see.</think> <answer>{answer}</answer>" if right else "?"
+    return Prediction(id=example.id, completion=completion, answer=answer, finish_reason="stop", tokens=9)
 
 
 def answer_in_words(example) -> str:
