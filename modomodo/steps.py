@@ -13,7 +13,18 @@ from modomodo.errors import InputError, nearest
 from modomodo.metrics import metrics
 from modomodo.plan import plan
 from modomodo.prompts import Templates
-from modomodo.study import Dataset, Evaluation, Judge, Model, Settings, Source, Strategy, Study, Training
+from modomodo.study import (
+    Dataset,
+    Evaluation,
+    Judge,
+    Model,
+    Settings,
+    Source,
+    Strategy,
+    Study,
+    Training,
+    held_out_name,
+)
 
 
 def dataset_of(study: Study, name: str) -> Dataset:
@@ -210,7 +221,8 @@ class OwnDomainStep(Settings):
     @classmethod
     def of(cls, study: Study) -> Self:
         return cls(
-            **dict(PredictStep.of(study)) | {"own_prompts": study.own_templates(study.held_out)},
+            **dict(PredictStep.of(study))
+            | {"own_prompts": study.own_templates(map(held_out_name, study.held_out))},
             metrics={name: held_out.metric for name, held_out in study.held_out.items()},
         )
 

@@ -13,16 +13,22 @@ Example:
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modomodo import command_line
 from modomodo.errors import InputError, nearest
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.files import read_json, write_csv, write_jsonl
+from modomodo.launching import take_gpus
 from modomodo.metrics import metrics
 from modomodo.own_domain import row, table, verdict
 from modomodo.provenance import describe
 from modomodo.steps import OwnDomainStep
 from modomodo.study import held_out_name, load_plugins
+
+if TYPE_CHECKING:
+    from modomodo.generation import Engine
+    from modomodo.predictions import Prediction
 
 Rows = list[tuple[Example, Path]]
 
@@ -48,13 +54,25 @@ def main() -> None:
         if held_out_name(domain) not in files:
             raise InputError(f"--held-out: no {held_out_name(domain)}.jsonl given")
         questions[domain] = read_rows(files[held_out_name(domain)])
+    take_gpus(min(1, step.evaluation.gpus), "evaluation.gpus")
+    with command_line.imports():
+        import torch
+
+        from modomodo.generation import TransformersEngine
+        from modomodo.models import load_processor
+
+    torch.set_num_threads(step.evaluation.threads)
+    engine = TransformersEngine(load_processor(arguments.base), step.evaluation, step.dtype)
+    folder = arguments.output.with_suffix("")
+    engine.load(arguments.base)
+    before = {
+        domain: scores(engine, step, domain, asked, folder / "base") for domain, asked in questions.items()
+    }
     rows = []
-    before = Answers(arguments.base, step, arguments.output.with_suffix("") / "base")
-    scores = {domain: before.scores(domain, asked) for domain, asked in questions.items()}
     for domain, run in runs.items():
-        kept = read_json(run)["checkpoints"]
+        kept = read_json(run, "checkpoints")["checkpoints"]
         mark = max(kept, key=int)
-        trained = Answers(run.parent / kept[mark]["path"], step, arguments.output.with_suffix("") / "trained")
+        engine.load(run.parent / kept[mark]["path"])
         rows.append(
             row(
                 domain=domain,
@@ -62,8 +80,8 @@ def main() -> None:
                 seed=int(run.parent.name),
                 step=int(mark),
                 metric=step.metrics[domain],
-                before=scores[domain],
-                after=trained.scores(domain, questions[domain]),
+                before=before[domain],
+                after=scores(engine, step, domain, questions[domain], folder / "trained"),
             )
         )
     frame = table(rows)
@@ -82,38 +100,18 @@ def read_rows(path: Path) -> Rows:
     return rows
 
 
-class Answers:
-    """A model and the scores of its greedy answers, which it leaves in `folder`."""
-
-    def __init__(self, directory: Path, step: OwnDomainStep, folder: Path) -> None:
-        with command_line.imports():
-            import torch
-
-            from modomodo.models import load_model, load_processor
-
-        torch.set_num_threads(step.evaluation.threads)
-        self.step, self.folder = step, folder
-        self.processor = load_processor(directory)
-        self.model = load_model(directory, step.dtype)
-        if torch.cuda.is_available():
-            self.model.cuda()
-
-    def scores(self, domain: str, asked: Rows) -> list[float]:
-        """The score of each question, by the metric of its domain."""
-        from modomodo.generation import Batches, predict
-
-        evaluation = self.step.evaluation
-        templates = self.step.own_prompts.get(domain, self.step.prompts)
-        batches = Batches(asked, self.processor, templates, evaluation.batch_size, kept=0)
-        answers = predict(self.model, self.processor, batches, evaluation.max_completion_tokens)
-        write_jsonl(
-            self.folder / f"{domain}.jsonl", (answers[example.id].model_dump() for example, _ in asked)
-        )
-        metric = metrics[self.step.metrics[domain]]
-        return [
-            metric(answers[example.id].completion, answers[example.id].answer, example).value
-            for example, _ in asked
-        ]
+def scores(engine: "Engine", step: OwnDomainStep, domain: str, asked: Rows, folder: Path) -> list[float]:
+    """The score of the engine's answer to each question, by the domain's metric; the answers go to `folder`."""
+    templates = step.own_prompts.get(held_out_name(domain), step.prompts)
+    answers: dict[str, Prediction] = {}
+    for batch in engine.batches(asked, templates, step.evaluation.batch_size, kept=0):
+        answers |= engine.answer(batch)
+    write_jsonl(folder / f"{domain}.jsonl", (answers[example.id].model_dump() for example, _ in asked))
+    metric = metrics[step.metrics[domain]]
+    return [
+        metric(answers[example.id].completion, answers[example.id].answer, example).value
+        for example, _ in asked
+    ]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 from modomodo.errors import InputError
 from modomodo.own_domain import gain, in_standard_errors, row, table, verdict
 from modomodo.plan import plan
+from modomodo.steps import OwnDomainStep
 from modomodo.study import study_from
 
 HELD_OUT = {"loader": "boards", "options": {"domain": "science", "size": 10}, "metric": "exact_match"}
@@ -90,3 +91,9 @@ def test_a_benchmark_of_the_same_file_is_told(study_data):
     study_data["benchmarks"]["science_held_out"] = study_data["benchmarks"]["chart"]
     with pytest.raises(InputError, match="its examples would be science_held_out.jsonl"):
         study_from(study_data, "study.yaml")
+
+
+def test_held_out_questions_may_have_templates_of_their_own(study_data):
+    study_data["held_out"] = {"science": {**HELD_OUT, "prompts": {"choice": "Say the letter."}}}
+    step = OwnDomainStep.of(study_from(study_data, "study.yaml"))
+    assert step.own_prompts["science_held_out"].choice == "Say the letter."
