@@ -66,9 +66,13 @@ def merged_tensors(experts: Experts, coefficients: Mapping[str, float]) -> Itera
             total = start
             for domain, part in parts.items():
                 tensor = part[name].float()
-                if not torch.equal(tensor, start):
-                    total = total + coefficients[domain] * (tensor - start)
-                del tensor
+                if torch.equal(tensor, start):
+                    continue
+                if coefficients == {domain: 1.0}:  # to the last bit
+                    total = tensor
+                    continue
+                total = start.clone() if total is start else total
+                total.add_(tensor - start, alpha=coefficients[domain])
             if not torch.isfinite(total).all():
                 raise InputError(_where_not_finite(name, experts.base, parts, original))
             yield name, original if total is start else total.to(original.dtype)
