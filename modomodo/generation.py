@@ -16,7 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 
 from modomodo.answers import extract
 from modomodo.examples import Example, image_paths, open_image
-from modomodo.models import load_model
+from modomodo.models import load_model, load_processor
 from modomodo.predictions import Prediction
 from modomodo.prompts import Templates, messages
 from modomodo.study import Evaluation
@@ -233,3 +233,15 @@ class TransformersEngine(Engine):
 
     def answer(self, batch: Batch) -> dict[str, Prediction]:
         return predict(self.model, self.processor, [batch], self.max_completion_tokens)
+
+
+def start_engine(
+    evaluation: Evaluation, dtype: str, directory: Path, rows: Sequence[tuple[Example, Path]]
+) -> Engine:
+    """What the settings want to answer `rows` with, for checkpoints of the shape of `directory`."""
+    processor = load_processor(directory)
+    if evaluation.engine == "vllm":
+        from modomodo.vllm_generation import VllmEngine, most_images
+
+        return VllmEngine(processor, evaluation, dtype, most_images(rows))
+    return TransformersEngine(processor, evaluation, dtype)

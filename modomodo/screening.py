@@ -6,10 +6,11 @@ them the rest (successive halving; Jamieson and Talwalkar 2016, arXiv 1502.07943
 """
 
 import math
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,15 +19,20 @@ from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.experts import Experts
 from modomodo.files import digest, file_digest, read_json, write_json
+from modomodo.launching import check_vllm, take_gpus
 from modomodo.metrics import metrics, summarise
 from modomodo.mixtures import Constraints, Mixture, Weights, round_weights
 from modomodo.predictions import RECIPE as PREDICTION_RECIPE
+from modomodo.predictions import Prediction
 from modomodo.proposals import candidates
 from modomodo.records import Records, from_rows
 from modomodo.steps import MergeStep, ScreenStep
 from modomodo.strategies import CANDIDATE, MergeScreenOptions
 from modomodo.surrogates import objective, observe
 from modomodo.surrogates.merged import Surface, choose_alpha, fit_at
+
+if TYPE_CHECKING:  # torch, which a job that finds all its merges scored need not wait for
+    from modomodo.generation import Engine, LazyBatches
 
 RECIPE = 1  # raise when the same merge would score otherwise: all are then scored anew
 FIDELITY = "merged"
@@ -104,7 +110,7 @@ class MergeScorer:
             },
             "shares": self.shares,
         }
-        self._ready: Any = None
+        self._ready: tuple[Engine, dict[str, list[LazyBatches]]] | None = None
 
     def values(self, weights: Mapping[str, float], alpha: float, portion: int = 0) -> dict[str, list[float]]:
         """Benchmark → the value of each question of one portion."""
@@ -126,20 +132,15 @@ class MergeScorer:
         return Merge(mixture, strategy, weights, alpha, 1.0, values)
 
     def _ask(self, coefficients: Mapping[str, float], portion: int) -> dict[str, list[float]]:
-        with imports():
-            from modomodo.generation import predict
-            from modomodo.merging import load_merged
-
-        model, processor, batches = self._prepared()
-        load_merged(model, self.experts, coefficients)
+        engine, batches = self._prepared()
+        self._load(engine, coefficients)
         values = {}
         for name, (_, rows) in self.benchmarks.items():
             asked = [rows[i] for i in self._portions[name][portion]]
-            answers = (
-                predict(model, processor, batches[name][portion], self.step.evaluation.max_completion_tokens)
-                if asked
-                else {}
-            )
+            answers: dict[str, Prediction] = {}
+            if asked:
+                for batch in batches[name][portion]:
+                    answers |= engine.answer(batch)
             metric = metrics[self.step.metrics[name]]
             values[name] = [
                 metric(answers[row.id].completion, answers[row.id].answer, row).value for row in asked
@@ -147,35 +148,44 @@ class MergeScorer:
             self.asked += len(asked)
         return values
 
-    def _prepared(self) -> Any:
+    def _load(self, engine: "Engine", coefficients: Mapping[str, float]) -> None:
+        """In place where the weights are at hand; vLLM takes them from a directory that is gone afterwards."""
+        from modomodo.generation import TransformersEngine
+        from modomodo.merging import load_merged, write_merged
+
+        if isinstance(engine, TransformersEngine):
+            load_merged(engine.model, self.experts, coefficients)
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            write_merged(Path(folder) / "merged", self.experts, coefficients)
+            engine.load(Path(folder) / "merged")
+
+    def _prepared(self) -> "tuple[Engine, dict[str, list[LazyBatches]]]":
         if self._ready is None:
+            evaluation = self.step.evaluation
+            take_gpus(evaluation.gpus, "evaluation.gpus")
+            if evaluation.engine == "vllm":
+                check_vllm("evaluation.engine", "transformers", gpus=evaluation.gpus)
+            asked = [(row, path.parent) for path, rows in self.benchmarks.values() for row in rows]
+            for row, folder in asked:
+                check_image(row, folder)
             with imports():
                 import torch
 
-                from modomodo.generation import KEPT_BYTES, Batches
-                from modomodo.models import load_model, load_processor
-
-            torch.set_num_threads(self.step.evaluation.threads)
-            processor = load_processor(self.experts.base)
+                from modomodo.generation import KEPT_BYTES, TransformersEngine, start_engine
+            torch.set_num_threads(evaluation.threads)
+            engine = start_engine(evaluation, self.step.dtype, self.experts.base, asked)
+            if isinstance(engine, TransformersEngine):
+                engine.load(self.experts.base)
             kept = KEPT_BYTES // (len(self.benchmarks) * len(self.shares))
+            answering = self.step.answering()
             batches = {}
             for name, (path, rows) in self.benchmarks.items():
-                for row in rows:
-                    check_image(row, path.parent)
-                batches[name] = [
-                    Batches(
-                        [(rows[i], path.parent) for i in part],
-                        processor,
-                        self.step.answering().for_benchmark(name).prompts,
-                        self.step.evaluation.batch_size,
-                        kept,
-                    )
-                    for part in self._portions[name]
-                ]
-            model = load_model(self.experts.base, self.step.dtype)
-            if torch.cuda.is_available():
-                model.cuda()
-            self._ready = (model, processor, batches)
+                prompts = answering.for_benchmark(name).prompts
+                parts = [[(rows[i], path.parent) for i in part] for part in self._portions[name]]
+                batches[name] = [engine.batches(part, prompts, evaluation.batch_size, kept) for part in parts]
+            self._ready = (engine, batches)
         return self._ready
 
 

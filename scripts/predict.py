@@ -13,7 +13,6 @@ Give `--base DIR --base-info FILE` in place of `--run` for the model before trai
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modomodo import command_line
 from modomodo.errors import InputError
@@ -24,9 +23,6 @@ from modomodo.predictions import RECIPE, Prediction
 from modomodo.provenance import describe_part
 from modomodo.steps import PredictStep
 from modomodo.study import load_plugins
-
-if TYPE_CHECKING:
-    from modomodo.generation import Engine
 
 
 def main() -> None:
@@ -100,22 +96,6 @@ def is_made(path: Path, key: str) -> bool:
     return path.is_file() and beside.is_file() and beside.read_text(encoding="utf-8").strip() == key
 
 
-def start_engine(step: PredictStep, directory: Path, rows: list[tuple[Example, Path]]) -> "Engine":
-    """What the settings want to answer `rows` with, for checkpoints of the shape of `directory`."""
-    import torch
-
-    from modomodo.generation import TransformersEngine
-    from modomodo.models import load_processor
-
-    torch.set_num_threads(step.evaluation.threads)
-    processor = load_processor(directory)
-    if step.evaluation.engine == "vllm":
-        from modomodo.vllm_generation import VllmEngine, most_images
-
-        return VllmEngine(processor, step.evaluation, step.dtype, most_images(rows))
-    return TransformersEngine(processor, step.evaluation, step.dtype)
-
-
 def predict_missing(
     checkpoints: dict[str, tuple[Path, str]],
     missing: dict[str, list[tuple[str, str, str]]],
@@ -136,11 +116,13 @@ def predict_missing(
     with (
         command_line.imports()
     ):  # here, since a job that finds all its predictions made should take no seconds
-        from modomodo.generation import KEPT_BYTES
+        import torch
+
+        from modomodo.generation import KEPT_BYTES, start_engine
     directory_of = {weights: directory for directory, weights in checkpoints.values()}
-    engine = start_engine(
-        step, next(iter(directory_of.values())), [row for name in wanted for row in rows[name]]
-    )
+    torch.set_num_threads(step.evaluation.threads)
+    asked = [row for name in wanted for row in rows[name]]
+    engine = start_engine(step.evaluation, step.dtype, next(iter(directory_of.values())), asked)
     kept = KEPT_BYTES // len(wanted)
     batches = {
         name: engine.batches(rows[name], step.for_benchmark(name).prompts, step.evaluation.batch_size, kept)
