@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modomodo.errors import InputError
 from modomodo.files import MEND, canonical, read_jsonl, write_jsonl
-from modomodo.pictures import MAX_PIXELS, Image, Picture, Unfit, write_pictures
+from modomodo.pictures import MAX_PIXELS, Image, Picture, Unfit, limited, write_pictures
 
 AnswerType = Literal["box", "choice", "text", "number"]
 Box = tuple[float, float, float, float]
@@ -168,13 +168,15 @@ def write_examples(
     max_question: int | None = None,
     max_pixels: int = MAX_PIXELS,
     workers: int = 1,
+    longest: int | None = None,
 ) -> dict[str, int]:
     """Write `<dataset>.jsonl`, its images beside it and the rows that fail in `<dataset>.rejected.jsonl`.
 
     `rows` gives the fields of Example without `image`, and the image or images: the first becomes `image`,
     further ones `images` in its `meta`. Images are named by the SHA-256 of their file, so equal ones are kept
     once. A row fails when its fields break Example's rules, its id stood before, its question has more than
-    `max_question` characters, or an image cannot be decoded or has more than `max_pixels`.
+    `max_question` characters, or an image cannot be decoded or has more than `max_pixels`. Images with a side of
+    more than `longest` pixels are resized to it.
 
     The files do not depend on `workers`, the processes that decode images. Returns the counts
     {"kept", "rejected"} and one for each reason that a dataset's own filter left rows out for.
@@ -200,8 +202,15 @@ def write_examples(
                 continue
             fields = {**row[0], "dataset": dataset}
             pictures = [row[1]] if isinstance(row[1], PIL.Image.Image | Picture) else row[1]
+            pictures = [limited(one, longest) for one in pictures]
             id_ = str(fields.get("id"))
             reason = _fault(fields, pictures, max_question)
+            if (
+                reason is None
+                and longest is not None
+                and fields.get("meta", {}).get("boxes", "0-1000") != "0-1000"
+            ):
+                reason = "meta: boxes that are not in 0-1000 do not fit a resized image: leave longest out"
             if reason is None and id_ in seen:
                 reason = f"id: '{id_}' stands twice"
             seen.add(id_)

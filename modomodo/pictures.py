@@ -11,7 +11,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -110,12 +110,25 @@ def _changed(opened: PIL.Image.Image, wanted: Picture) -> PIL.Image.Image:
     width, height = image.size
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise Unfit(f"image: {width} x {height} pixels: sides differ by more than {MAX_ASPECT_RATIO} times")
-    image = _rgb(image, wanted.background)
-    if wanted.longest is not None and max(width, height) > wanted.longest:
-        scale = wanted.longest / max(width, height)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        image = image.resize(size, PIL.Image.Resampling.LANCZOS)
-    return image
+    return _resized(_rgb(image, wanted.background), wanted.longest)
+
+
+def limited(image: Image, longest: int | None) -> Image:
+    """The image with its longer side at most `longest` pixels; the smaller of two limits counts."""
+    if isinstance(image, PIL.Image.Image):
+        return _resized(image, longest)
+    if longest is None:
+        return image
+    return replace(image, longest=min(longest, image.longest or longest))
+
+
+def _resized(image: PIL.Image.Image, longest: int | None) -> PIL.Image.Image:
+    width, height = image.size
+    if longest is None or max(width, height) <= longest:
+        return image
+    scale = longest / max(width, height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return image.resize(size, PIL.Image.Resampling.LANCZOS)
 
 
 def _rgb(image: PIL.Image.Image, background: Background) -> PIL.Image.Image:

@@ -85,6 +85,11 @@ class Dataset(Settings):
         le=2 * MAX_PIXELS,  # what Pillow opens at all, in training and prediction too
         description="Largest image that is decoded, in pixels; a larger one fails its row.",
     )
+    longest: int | None = Field(
+        None,
+        ge=28,
+        description="Images with a longer side of more pixels are resized to it; as published if absent.",
+    )
 
 
 class Data(Settings):

@@ -12,7 +12,14 @@ from raw_fixtures import bomb, encoded, picture, truncated
 
 from modomodo.datasets import LeftOut, Rejected
 from modomodo.errors import InputError
-from modomodo.examples import Example, leaves_its_folder, read_examples, rejected_path, write_examples
+from modomodo.examples import (
+    Example,
+    image_paths,
+    leaves_its_folder,
+    read_examples,
+    rejected_path,
+    write_examples,
+)
 from modomodo.pictures import MAX_PIXELS, Picture, Unfit, displayed_size, encode
 
 
@@ -130,6 +137,26 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path):
     assert counts[0] == counts[1] == {"kept": 82, "rejected": 7, "two images": 1}
     one, three = written(tmp_path / "1"), written(tmp_path / "3")
     assert list(one) == list(three) and one == three
+
+
+def test_a_limit_of_the_study_holds_for_all_images(tmp_path):
+    """Published or drawn; the dataset's own limit stays where it is lower; boxes in pixels would not fit."""
+    wide = picture(0, (200, 50))
+    box = {"answer": [[1, 1, 9, 9]], "answer_type": "box"}
+    rows = [
+        (fields(0), Picture(encoded(wide))),
+        (fields(1), [wide, Picture(encoded(picture(1, (30, 20))))]),
+        (fields(2), Picture(encoded(wide), longest=50)),
+        (fields(3, **box, meta={"boxes": "0-1000"}), Picture(encoded(wide))),
+        (fields(4, **box, meta={"boxes": "pixels"}), Picture(encoded(wide))),
+    ]
+    write_examples("d", rows, tmp_path / "d.jsonl", 1, longest=100)
+    sizes = [
+        [PIL.Image.open(tmp_path / path).size for path in image_paths(example)]
+        for example in read_examples(tmp_path / "d.jsonl")
+    ]
+    assert sizes == [[(100, 25)], [(100, 25), (30, 20)], [(50, 12)], [(100, 25)]]
+    assert "do not fit a resized image" in rejected_path(tmp_path / "d.jsonl").read_text()
 
 
 def test_rejected_rows_say_line_reason_and_key(tmp_path):
