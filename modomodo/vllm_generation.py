@@ -55,6 +55,7 @@ class VllmEngine(Engine):
             "gpu_memory_utilization": MEMORY,
             "max_num_seqs": evaluation.batch_size,
             "limit_mm_per_prompt": {"image": images, "video": 0},
+            "enforce_eager": evaluation.gpus == 0,  # compiling pays on a GPU only
             "seed": 0,
         } | options
         self.llm: Any = None

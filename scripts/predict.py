@@ -18,7 +18,7 @@ from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.files import digest, file_digest, read_json, write_json, write_jsonl
-from modomodo.launching import check_vllm, take_gpus
+from modomodo.launching import check_vllm, go_where_vllm_is, take_gpus
 from modomodo.predictions import RECIPE, Prediction
 from modomodo.provenance import describe_part
 from modomodo.steps import PredictStep
@@ -106,9 +106,10 @@ def predict_missing(
 ) -> None:
     """Load each checkpoint once and write what it has not answered yet."""
     started = time.monotonic()
-    take_gpus(step.evaluation.gpus, "evaluation.gpus")
     if step.evaluation.engine == "vllm":
+        go_where_vllm_is()
         check_vllm("evaluation.engine", "transformers", gpus=step.evaluation.gpus)
+    take_gpus(step.evaluation.gpus, "evaluation.gpus")
     wanted = sorted({name for names in missing.values() for _, name, _ in names})
     for name in wanted:
         for example, image_folder in rows[name]:

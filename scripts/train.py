@@ -113,9 +113,10 @@ def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, deci
     from modomodo.provenance import provenance
 
     folder = arguments.output.parent
-    gpus = launching.take_gpus(step.training.gpus, "training.gpus")
     if step.training.vllm != "off":
+        launching.go_where_vllm_is()
         launching.check_vllm("training.vllm", "off", step.training.gpus, for_training=True)
+    gpus = launching.take_gpus(step.training.gpus, "training.gpus")
     started = time.monotonic()
     if step.training.processes > 1 or step.training.vllm == "server":
         try:

@@ -355,8 +355,25 @@ def test_without_a_scheduler_gpus_that_nobody_holds_are_taken(four_gpus, monkeyp
 
 def test_a_missing_vllm_is_told_with_the_mend(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"training.vllm: vLLM is not installed in .*docs/gpus.md.* to off"):
+    with pytest.raises(InputError, match=r"training.vllm: vLLM is not installed: make vllm .* to off"):
         launching.check_vllm("training.vllm", "off", 1, for_training=True)
+
+
+def test_a_program_goes_over_to_where_vllm_is_once(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(launching, "VLLM_ENVIRONMENT", tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("os.execv", lambda path, words: calls.append((path, words)))
+    monkeypatch.setattr("sys.argv", ["scripts/train.py", "--seed", "1"])
+    launching.go_where_vllm_is()
+    assert calls == []  # it is not built, or only half
+    (tmp_path / "finished").touch()
+    launching.go_where_vllm_is()
+    python = tmp_path / "bin/python"
+    assert calls == [(python, [str(python), "scripts/train.py", "--seed", "1"])]
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    launching.go_where_vllm_is()
+    assert len(calls) == 1  # it is there already
 
 
 def test_a_vllm_that_trl_does_not_know_is_told(monkeypatch):

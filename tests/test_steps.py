@@ -65,7 +65,6 @@ EXAMPLES = {f"examples {name}" for name in ("boxes", "science", "relation", "sci
         ("training.scored_steps", [2, 9], {*TRAIN, "stream"}),
         ("training.generations", 4, {*TRAIN, "stream", "table1"}),
         ("training.gpus", 2, TRAIN),
-        ("training.vllm", "colocate", TRAIN),
         ("evaluation.gpus", 1, {"predict"}),
         ("evaluation.engine", "vllm", {"predict"}),
         ("evaluation.batch_size", 4, {"predict"}),

@@ -294,6 +294,7 @@ def test_a_value_on_its_bound_is_accepted(study_data, key, value):
             {"gpus": 4, "vllm": "server", "accumulation": 6},
             "gpus: 12 trajectories do not divide into 6 micro-batches on 3 training GPUs",
         ),
+        ({"vllm": "colocate"}, "vllm: 'colocate' generates on a GPU, but gpus is 0: set gpus to 1 or more"),
         (
             {"gpus": 1, "vllm": "server"},
             "vllm: 'server' keeps one GPU to itself and trains on the others, but gpus is 1: set gpus to 2 or "

@@ -1,0 +1,304 @@
+"""vLLM for real, on the CPU: the same predictions as transformers', and GRPO with its completions.
+
+Run by `make test-vllm` in an environment of its own (envs/vllm.sh), skipped in the ordinary one. What is particular
+to the CPU is one thing: vLLM packs weights for the CPU and drops the originals, so that TRL, which writes new weights
+over them, finds nothing there. The programs below put plain matrices in the place of packed ones.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modomodo.files import file_digest, read_json, read_jsonl, write_json
+from modomodo.predictions import read_predictions
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="make test-vllm runs these"),
+]
+
+ROOT = Path(__file__).parent.parent
+STUDY = ROOT / "config/test.yaml"
+CPU = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT),
+}
+
+TOLERANCE = 1e-3  # of log-probabilities: two programs add in another order
+
+PLAIN_MATRICES = """
+import torch
+import vllm.model_executor.layers.utils as layers
+
+
+def plain(layer, remove_weight=False):
+    layer.cpu_linear = lambda x, weight, bias=None: torch.nn.functional.linear(x, layer.weight, bias)
+
+
+layers.dispatch_cpu_unquantized_gemm = plain
+"""
+
+# A training run on the CPU by the settings of one on a GPU. Before each generation it notes whether vLLM has the
+# trainer's weights; its reward notes the completions.
+TRAINER = """
+import hashlib, json, os, sys
+from pathlib import Path
+import modomodo.command_line
+from modomodo.examples import read_examples
+from modomodo.rewards import rewards
+from modomodo.study import Training, read_study
+
+base, examples, folder, stop_after = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+folder.mkdir(exist_ok=True)
+notes = (folder / "notes.jsonl").open("a")
+
+
+def note(**what):
+    notes.write(json.dumps(what) + "\\n")
+    notes.flush()
+
+
+@rewards.register("letters")
+def letters(prompts, completions, id, **columns):
+    texts = [completion[-1]["content"] for completion in completions]
+    note(ids=id, texts=texts)
+    return [len(text) / 10 for text in texts]
+
+
+from modomodo import training
+
+
+class Watched(training.StreamTrainer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        engine = self.vllm_generation
+        there = engine.llm.llm_engine.model_executor.driver_worker.model_runner.model
+        here, generate = self.model, engine.generate
+
+        def watched(*arguments, **options):
+            pairs = [
+                (there.language_model.lm_head.weight, here.lm_head.weight),
+                (there.language_model.model.layers[1].mlp.down_proj.weight,
+                 here.model.language_model.layers[1].mlp.down_proj.weight),
+                (there.visual.patch_embed.proj.weight, here.model.visual.patch_embed.proj.weight),
+            ]
+            equal = [bool((a.reshape(-1)[: b.numel()] == b.reshape(-1)).all()) for a, b in pairs]
+            digest = hashlib.sha256(here.lm_head.weight.detach().numpy().tobytes()).hexdigest()
+            note(step=self.state.global_step, equal=equal, head=digest)
+            return generate(*arguments, **options)
+
+        engine.generate = watched
+        if stop_after:
+            self.add_callback(Crash())
+
+
+class Crash(training.TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == stop_after:
+            os._exit(9)
+
+
+training.StreamTrainer = Watched
+settings = Training(
+    steps=6, scored_steps=[3, 6], gpus=1, vllm="colocate", learning_rate=1e-3, max_completion_tokens=12, save_every=2,
+    bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0},
+).model_copy(update={"gpus": 0})
+rows = [(example, examples.parent) for example in read_examples(examples)][:12]
+training.train(
+    base=base, rows=rows, folder=folder, settings=settings, dtype="float32", templates=read_study(sys.argv[5]).prompts,
+    domain_rewards={rows[0][0].dataset: ["letters"]}, seed=7, last_step=6, marks={3: 3, 6: 6},
+)
+"""
+
+
+def program(folder: Path, name: str, text: str) -> str:
+    path = folder / f"{name}.py"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def run(*command: object, status: int = 0) -> str:
+    words = [sys.executable, *map(str, command)]
+    done = subprocess.run(words, cwd=ROOT, env={**os.environ, **CPU}, capture_output=True, text=True)
+    assert done.returncode == status, done.stdout[-2000:] + done.stderr[-6000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """The test study's base model and questions, made as the rules make them."""
+    folder = tmp_path_factory.mktemp("vllm")
+    run(
+        "scripts/base_model.py",
+        "--settings",
+        STUDY,
+        "--output",
+        folder / "base",
+        "--info",
+        folder / "base.json",
+    )
+    for name in ("science", "science_test", "chart"):
+        run(
+            "scripts/preprocess.py", "--settings", STUDY, "--name", name, "--output", folder / f"{name}.jsonl"
+        )
+    return folder
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+
+def train(world: Path, name: str, stop_after: int = 0, status: int = 0) -> Path:
+    trainer = program(world, "trainer", PLAIN_MATRICES + TRAINER)
+    folder = world / name
+    run(trainer, world / "base", world / "science.jsonl", folder, stop_after, STUDY, status=status)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(world: Path) -> Path:
+    return train(world, "whole")
+
+
+@pytest.fixture(scope="module")
+def resumed(world: Path) -> Path:
+    train(world, "crashed", stop_after=5, status=9)
+    return train(world, "crashed")
+
+
+def notes(folder: Path, key: str) -> list[dict]:
+    return [row for _, row in read_jsonl(folder / "notes.jsonl") if key in row]
+
+
+def test_before_every_generation_vllm_has_the_trainers_weights(trained):
+    generations = notes(trained, "step")
+    assert [row["step"] for row in generations] == list(range(6))
+    assert all(row["equal"] == [True, True, True] for row in generations)
+    assert len({row["head"] for row in generations}) > 4  # the first steps of the warm-up may change nothing
+
+
+def test_trainer_and_vllm_agree_on_the_log_probabilities(trained):
+    log = [row for _, row in read_jsonl(trained / "log.jsonl")]
+    assert len(log) == 6
+    for row in log:
+        assert row["sampling/sampling_logp_difference/max"] < TOLERANCE, row
+        assert abs(row["sampling/importance_sampling_ratio/mean"] - 1) < TOLERANCE
+
+
+def test_the_completions_differ_and_move_the_weights(trained):
+    texts = [row["texts"] for row in notes(trained, "texts")]
+    assert all(len(set(group)) > 1 for group in texts)
+    assert file_digest(trained / "checkpoint-3/model.safetensors") != file_digest(
+        trained / "checkpoint-6/model.safetensors"
+    )
+
+
+def test_the_first_generation_after_a_resume_comes_from_the_restored_weights(trained, resumed):
+    whole = {row["step"]: row for row in notes(trained, "step")}
+    again = notes(resumed, "step")
+    assert [row["step"] for row in again] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        4,
+        5,
+    ]  # the crash came after step 5, the save at 4
+    assert all(row["equal"] == [True, True, True] for row in again)
+    assert again[5]["head"] == whole[4]["head"] != whole[0]["head"]
+
+
+def test_a_resumed_run_ends_with_the_same_bytes(trained, resumed):
+    texts = [row["texts"] for row in notes(resumed, "texts")]
+    expected = [row["texts"] for row in notes(trained, "texts")]
+    assert texts == [*expected[:5], *expected[4:]]
+    for file in ("log.jsonl", "checkpoint-3/model.safetensors", "checkpoint-6/model.safetensors"):
+        assert file_digest(resumed / file) == file_digest(trained / file)
+
+
+# --- prediction ---------------------------------------------------------------------------------------------------
+
+PREDICT = """
+import runpy, sys
+sys.argv = ["scripts/predict.py", *sys.argv[1:]]
+runpy.run_path("scripts/predict.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def run_json(world: Path, trained: Path) -> Path:
+    """What a training run says of its checkpoints: two, and a mark past the end that shares the last."""
+    (trained / "checkpoint-9").symlink_to("checkpoint-6")
+    digests = {mark: file_digest(trained / f"checkpoint-{mark}/model.safetensors") for mark in (3, 6, 9)}
+    kept = {
+        str(mark): {"step": min(mark, 6), "path": f"checkpoint-{mark}", "weights": digest}
+        for mark, digest in digests.items()
+    }
+    write_json(trained / "run.json", {"checkpoints": kept})
+    return trained / "run.json"
+
+
+@pytest.fixture(scope="module")
+def predicted(world: Path, run_json: Path) -> Path:
+    return predict(world, "vllm", run_json, ["science_test", "chart"])
+
+
+def predict(
+    world: Path, engine: str, run_json: Path, benchmarks: list[str], folder: str | None = None
+) -> Path:
+    settings = study_settings(world, engine)
+    output = world / (folder or f"by-{engine}") / "predictions.json"
+    questions = [world / f"{name}.jsonl" for name in benchmarks]
+    words = ["--settings", settings, "--run", run_json, "--benchmarks", *questions, "--output", output]
+    print(run(program(world, "predict", PLAIN_MATRICES + PREDICT), *words))
+    return output.parent
+
+
+def study_settings(world: Path, engine: str) -> Path:
+    data = yaml.safe_load(STUDY.read_text())
+    data["evaluation"]["engine"] = engine
+    path = world / f"{engine}.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    return path
+
+
+def answers(folder: Path) -> Iterator[tuple[str, list]]:
+    for path in sorted(folder.glob("*/*.jsonl")):
+        yield str(path.relative_to(folder)), list(read_predictions(path))
+
+
+def test_vllm_predicts_what_transformers_predicts(world, run_json, predicted):
+    other = predict(world, "transformers", run_json, ["science_test", "chart"])
+    assert dict(answers(predicted)) == dict(answers(other))
+    names = [name for name, _ in answers(predicted)]
+    assert names == [f"{mark}/{name}.jsonl" for mark in (3, 6, 9) for name in ("chart", "science_test")]
+    assert sum(p.finish_reason == "stop" for _, ps in answers(predicted) for p in ps) > 30
+
+
+def test_each_checkpoint_answers_with_its_own_weights(predicted):
+    by_mark = {name: [p.completion for p in ps] for name, ps in answers(predicted)}
+    assert by_mark["3/chart.jsonl"] != by_mark["6/chart.jsonl"]
+    assert by_mark["6/chart.jsonl"] == by_mark["9/chart.jsonl"]
+
+
+def test_a_benchmark_added_later_predicts_only_itself(world, run_json, predicted):
+    folder = predict(world, "vllm", run_json, ["chart"], folder="later")
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/chart.jsonl")}
+    predict(world, "vllm", run_json, ["chart", "science_test"], folder="later")
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/chart.jsonl")} == before
+    parts = read_json(folder / "run.json")["parts"]
+    assert [part["answered"] for part in parts] == [
+        [f"{mark}/{name}" for mark in (3, 6, 9)] for name in ("chart", "science_test")
+    ]
+    for path in folder.glob("*/*.jsonl"):  # nor does it matter what was predicted together
+        assert path.read_bytes() == (predicted / path.relative_to(folder)).read_bytes()
