@@ -20,6 +20,7 @@ from modomodo.provenance import described_at
 from modomodo.records import AGGREGATES, BASE, score_column
 from modomodo.runs import weights_digest
 from modomodo.scores import RunScores, read_run_scores
+from modomodo.steps import PredictStep
 from modomodo.study import Study
 
 VERSIONS = "with "
@@ -188,11 +189,21 @@ def _prediction(folder: Path, mixture: str, seed: int, step: int, benchmark: str
                 link.facts += _made_by(part)
     link.checks.append((f"as listed, sha256 {entry['sha256'][:12]}", _digest(path) == entry["sha256"]))
     questions = folder / f"examples/{benchmark}.jsonl"
-    key = [RECIPE, canonical(listed["settings"]), _weights(folder, mixture, seed, step), _digest(questions)]
+    key = [
+        RECIPE,
+        _step_text(listed["settings"], benchmark),
+        _weights(folder, mixture, seed, step),
+        _digest(questions),
+    ]
     link.checks.append(
         ("answers of these weights to these questions by these settings", digest(key) == entry["key"])
     )
     return link
+
+
+def _step_text(settings: dict[str, Any], benchmark: str) -> str:
+    """The settings that decided the answers to one benchmark."""
+    return PredictStep.model_validate(settings).for_benchmark(benchmark).text()
 
 
 def _weights(folder: Path, mixture: str, seed: int, step: int) -> str:

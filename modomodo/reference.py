@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import sys
 import types
 import typing
@@ -15,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from modomodo.builders import model_builders
 from modomodo.datasets import datasets
+from modomodo.errors import InputError
 from modomodo.metrics import metrics
 from modomodo.registry import Registry
 from modomodo.rewards import rewards
@@ -70,6 +72,24 @@ def page() -> str:
     for key, model in shared.items():
         parts += [f"### `strategies.<name>.options.{key}`\n", f"{_first_line(model)}\n", _fields(model)]
     return "\n".join(parts)
+
+
+GRAPH = ("```mermaid\n", "```\n")  # around the one graph of a page
+
+
+def with_graph(page: str, graph: str) -> str:
+    """A page with its mermaid block replaced by a rule graph, as `snakemake --rulegraph mermaid-js` prints it.
+
+    Colours are left out, so that it reads on a dark page too. Raises InputError for a page without such a block.
+    """
+    start, end = GRAPH
+    before, found, rest = page.partition(start)
+    if not found:
+        raise InputError("the page has no mermaid block to put the graph into")
+    _, _, after = rest.partition(end)
+    lines = [line.replace("\t", "    ") for line in graph.splitlines()]
+    kept = [line for line in lines if line.startswith("flowchart") or re.match(r"    id\d+(\[| -->)", line)]
+    return before + start + "\n".join(kept) + "\n" + end + after
 
 
 def _section(prefix: str, model: type[BaseModel]) -> list[str]:

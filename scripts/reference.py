@@ -2,21 +2,32 @@
 
 Example:
     python scripts/reference.py --output docs/config.md --schema config/study.schema.json
+
+With `--graph README.md` also the picture of the rules there, from Snakemake's own on the standard input.
 """
 
+import sys
 from pathlib import Path
 
 from modomodo import command_line
 from modomodo.files import write_whole
-from modomodo.reference import page, schema
+from modomodo.reference import page, schema, with_graph
 
 
 def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="the page, Markdown")
     parser.add_argument("--schema", type=Path, required=True, help="the JSON schema")
+    parser.add_argument(
+        "--graph", type=Path, help="a page whose mermaid block becomes the graph on standard input"
+    )
     arguments = parser.parse_args()
-    for path, text in ((arguments.output, page()), (arguments.schema, schema())):
+    texts = [(arguments.output, page()), (arguments.schema, schema())]
+    if arguments.graph:
+        texts.append(
+            (arguments.graph, with_graph(arguments.graph.read_text(encoding="utf-8"), sys.stdin.read()))
+        )
+    for path, text in texts:
         with write_whole(path) as file:
             file.write(text)
 
