@@ -13,8 +13,6 @@ Example:
         --sequential 6 24
 """
 
-import argparse
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +22,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.proposals import expected_improvement
 from modomodo.records import read_records
@@ -33,7 +30,7 @@ from modomodo.surrogates import Objective, Observations, observe, surrogates
 from modomodo.surrogates.calibration import DEFAULT
 
 COMPARED = (
-    *(DEFAULT, "gp_sqrt", "ridge_sqrt", "lightgbm_small", "lightgbm", "log_linear"),
+    *(DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "lightgbm_small", "lightgbm", "log_linear"),
     *("quadratic", "quadratic_split", "linear"),
 )
 # Surrogate and what it chooses the next run by; "random" chooses without any.
@@ -181,9 +178,7 @@ def headline(ranks: pd.DataFrame, counts: Sequence[int]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     parser.add_argument("tables", type=Path, nargs="+", help="CSV tables of recorded runs")
     parser.add_argument("--runs", type=int, nargs="+", default=[8, 16, 32], help="runs to learn from")
     parser.add_argument("--seeds", type=int, default=20, help="random choices of those runs")
@@ -248,8 +243,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        print(f"replay: {error}", file=sys.stderr)
-        sys.exit(2)
+    command_line.run(main)

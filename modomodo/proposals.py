@@ -10,7 +10,10 @@ from modomodo.errors import InputError, nearest
 from modomodo.mixtures import Constraints, allowed, bounds, project
 from modomodo.surrogates.base import Objective, Observations, Predictor
 
-ACQUISITIONS = ("greedy", "expected_improvement", "ucb", "thompson")
+ACQUISITIONS = (
+    *("greedy", "expected_improvement", "noisy_expected_improvement", "ucb", "thompson"),
+    *("explore", "worst"),
+)
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,10 @@ def acquire(
 
     greedy: greatest mean. expected_improvement: expected gain of the expected score over the best expected
     score of an observed mixture (so noise in the records is no gain). ucb: mean + `exploration` standard
-    deviations. thompson: each pick is the best mixture of one drawn surface.
+    deviations. thompson: each pick is the best mixture of one drawn surface. noisy_expected_improvement: the
+    gain over the best observed mixture, averaged over drawn surfaces, each with a best of its own (Letham et al.
+    2019). explore: farthest from what was observed, whatever is predicted. worst: least mean, the check whether
+    the surrogate knows bad from good.
 
     Raises InputError for an unknown acquisition.
     """
@@ -260,8 +266,15 @@ def acquire(
     mean, deviation = predictor.predict(pool).aggregate(aim.shares)
     if acquisition == "thompson":
         return _thompson(predictor, aim, pool, mean, deviation, count, random, apart)
+    if acquisition == "explore":
+        chosen = farthest(np.sqrt(pool), count, np.sqrt(observations.weights))
+        return [Pick(pool[i], float(mean[i]), float(deviation[i])) for i in chosen]
     if acquisition == "greedy":
         value = mean
+    elif acquisition == "worst":
+        value = -mean
+    elif acquisition == "noisy_expected_improvement":
+        value = _noisy_improvement(predictor, observations, aim, pool, mean + 2 * deviation, random)
     elif acquisition == "ucb":
         value = mean + exploration * deviation
     else:
@@ -280,6 +293,68 @@ def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -
     safe = np.maximum(deviation, 1e-12)
     z = (mean - best) / safe
     return safe * (z * norm.cdf(z) + norm.pdf(z))
+
+
+def _noisy_improvement(
+    predictor: Predictor,
+    observations: Observations,
+    aim: Objective,
+    pool: np.ndarray,
+    hope: np.ndarray,
+    random: np.random.Generator,
+    width: int = 300,
+    draws: int = 128,
+) -> np.ndarray:
+    """E[max(0, f(w) - max f(observed))] over drawn surfaces, [n]; for the `width` mixtures of most `hope`."""
+    seen = np.unique(observations.weights, axis=0)
+    promising = np.argsort(-hope, kind="stable")[:width]
+    surfaces = predictor.draw(np.concatenate([pool[promising], seen]), draws, random) @ aim.shares
+    gain = surfaces[:, : len(promising)] - surfaces[:, len(promising) :].max(axis=1, keepdims=True)
+    value = np.full(len(pool), -np.inf)
+    value[promising] = np.maximum(gain, 0.0).mean(axis=0)
+    return value
+
+
+def farthest(points: np.ndarray, count: int, seen: np.ndarray | None = None) -> list[int]:
+    """Rows of [n, d], each next one the farthest from all before it and from the `seen` ones [k, d].
+
+    Without any the first is the one nearest to the middle (Kennard and Stone 1969).
+    """
+    chosen: list[int] = []
+    if seen is None or not len(seen):
+        chosen.append(int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin()))
+        seen = points[chosen]
+    gap = np.min([((points - row) ** 2).sum(axis=1) for row in seen], axis=0)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(gap.argmax()))
+        gap = np.minimum(gap, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
+    return chosen
+
+
+def pareto_front(values: np.ndarray) -> np.ndarray:
+    """Rows of [n, 2] that no other row matches in both objectives and beats in one; greatest first column first."""
+    order = np.lexsort((-values[:, 1], -values[:, 0]))
+    best, kept = -math.inf, []
+    for i in order:
+        if values[i, 1] > best:
+            best = float(values[i, 1])
+            kept.append(int(i))
+    return np.array(kept)
+
+
+def pareto_picks(values: np.ndarray, count: int) -> list[int]:
+    """`count` rows along the front of [n, 2]: its two ends, then the widest gaps halved.
+
+    One row alone is the one nearest to the best of both. Distances are in units of the front's extent; a front
+    shorter than `count` is given whole.
+    """
+    front = pareto_front(values)
+    scaled = values[front] / np.maximum(np.ptp(values[front], axis=0), 1e-12)
+    if count == 1:
+        return [int(front[((scaled.max(axis=0) - scaled) ** 2).sum(axis=1).argmin()])]
+    ends = [0, len(front) - 1]
+    between = [i for i in farthest(scaled, len(front), scaled[ends]) if i not in ends]
+    return [int(front[i]) for i in dict.fromkeys([*ends, *between])][:count]
 
 
 def spread_apart(pool: np.ndarray, order: np.ndarray, count: int, apart: float) -> list[int]:

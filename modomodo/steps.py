@@ -15,6 +15,7 @@ from modomodo.plan import plan
 from modomodo.prompts import Templates
 from modomodo.study import (
     Dataset,
+    Draw,
     Evaluation,
     Judge,
     Model,
@@ -134,6 +135,7 @@ class StreamStep(Settings):
     steps: int
     prompts_per_step: int
     scored_steps: list[int]
+    draw: Draw = Field(default_factory=Draw)
 
     @classmethod
     def of(cls, study: Study) -> Self:
@@ -142,7 +144,13 @@ class StreamStep(Settings):
             steps=training.steps,
             prompts_per_step=training.prompts_per_step,
             scored_steps=training.scored_steps,
+            draw=study.draw,
         )
+
+    @property
+    def window(self) -> int | None:
+        """Prompts of a window of exact shares; None where chance decides the shares."""
+        return self.draw.window if self.draw.shares == "exact" else None
 
 
 class TrainStep(Settings):

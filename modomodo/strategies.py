@@ -12,7 +12,7 @@ workflow can be laid out before the first run. A strategy of your own is one fun
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -33,8 +33,11 @@ from modomodo.records import (
 from modomodo.registry import Registry
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from modomodo.proposals import Pick
-    from modomodo.surrogates import Objective, Observations, Predictor
+    from modomodo.surrogates import Objective, Observations
+    from modomodo.surrogates.calibration import Chosen
 
 
 class Options(BaseModel):
@@ -70,6 +73,9 @@ class Proposal:
     weights: Weights
     predicted: Predicted | None = None
     note: str = ""
+    comparison: "pd.DataFrame | None" = (
+        None  # the surrogates tried, by leave-one-mixture-out (calibration.Chosen)
+    )
     suffix: str | None = (
         None  # of the mixture's name: <strategy>-<suffix>; None for the strategy's name alone
     )
@@ -80,6 +86,8 @@ CANDIDATE = "candidate"  # called so among the merged records; the others are mi
 Strategy = Callable[[Request], list[Proposal]]
 Suffixes = Callable[[Sequence[str], int], list[str | None]]
 S = TypeVar("S", bound=Strategy)
+
+CANDIDATES = 6000  # mixtures that a search chooses from
 
 strategies: Registry[Strategy] = Registry("strategy")
 
@@ -177,7 +185,7 @@ def propose(name: str, request: Request) -> list[Proposal]:
     checked = []
     for answer, suffix in zip(answers, expected, strict=True):
         weights = validate_weights(answer.weights, request.domains, f"strategy '{name}'")
-        checked.append(Proposal(weights, answer.predicted, answer.note, suffix))
+        checked.append(replace(answer, weights=weights, suffix=suffix))
     return checked
 
 
@@ -234,6 +242,53 @@ def dirichlet(request: Request) -> list[Proposal]:
         np.full(len(names), options.concentration), request.count
     )
     return [Proposal(mixtures.round_weights(dict(zip(names, row.tolist(), strict=True)))) for row in drawn]
+
+
+class DesignOptions(Options):
+    """Options of `design`."""
+
+    kind: Literal["space_filling", "d_optimal"] = Field(
+        "space_filling",
+        description="Far from each other, or least variance of a quadratic surface on √w.",
+    )
+    constraints: Constraints = Field(default_factory=Constraints, description="What mixtures must keep to.")
+
+
+@declare("design", options=DesignOptions, suffixes=as_requested, learns=False)
+def design(request: Request) -> list[Proposal]:
+    """Mixtures to begin with that teach more than corners and faces."""
+    from modomodo import designs
+
+    options = _options(request, DesignOptions)
+    names = _sorted(request)
+    found = designs.design(names, options.constraints, request.count, request.seed, options.kind)
+    return [
+        Proposal(mixtures.normalise({name: float(row[names.index(name)]) for name in request.domains}))
+        for row in found
+    ]
+
+
+class BySizeOptions(Options):
+    """Options of `by_size`."""
+
+    sizes: dict[str, int] = Field(description="Rows of each domain.")
+    temperature: float = Field(
+        1.0, gt=0, description="1: in proportion to the sizes; the larger, the nearer to equal weights."
+    )
+
+
+@declare("by_size", options=BySizeOptions, learns=False)
+def by_size(request: Request) -> list[Proposal]:
+    """Weights by how much data there is, tempered: w ∝ size^(1 / temperature) (Arivazhagan et al. 2019)."""
+    options = _options(request, BySizeOptions)
+    for domain in request.domains:
+        if domain not in options.sizes:
+            raise InputError(f"by_size: give the number of rows of '{domain}' under 'sizes'")
+        if options.sizes[domain] < 1:
+            raise InputError(f"by_size: sizes: '{domain}' has {options.sizes[domain]} rows: give at least 1")
+    logs = np.array([math.log(options.sizes[domain]) for domain in request.domains]) / options.temperature
+    tempered = np.exp(logs - logs.max())
+    return [Proposal(mixtures.normalise(dict(zip(request.domains, tempered.tolist(), strict=True))))]
 
 
 # --- heuristics -----------------------------------------------------------------------------------------------
@@ -311,7 +366,7 @@ def quadratic_surface(request: Request) -> list[Proposal]:
     runs = Records(
         runs.frame.sort_values(["mixture", "step"]).reset_index(drop=True), runs.domains, runs.benchmarks
     )
-    scores = target_values(runs, request.target)
+    scores = _target_values(runs, request)
     known = np.isfinite(scores)
     if not known.any():
         raise InputError(
@@ -327,13 +382,15 @@ def quadratic_surface(request: Request) -> list[Proposal]:
         options.splits,
     )
     note = f"best test R² of {options.splits} splits {quality:.3g}, {int(known.sum())} mixtures"
-    return [_proposal(pick, names, request, note) for pick in picks]
+    return [_named(pick, names, request, note) for pick in picks]
 
 
 class SearchOptions(Options):
     """Options that every search on a surrogate shares."""
 
-    surrogate: str = Field("gp_sqrt", description="A registered surrogate.")
+    surrogate: str = Field(
+        "auto", description="A registered surrogate; 'auto': the one that predicts left-out mixtures best."
+    )
     constraints: Constraints = Field(default_factory=Constraints, description="What proposals must keep to.")
     apart: float = Field(
         0.05, ge=0, le=1, description="Least total variation distance between the mixtures of a batch."
@@ -346,50 +403,65 @@ def cma_es(request: Request) -> list[Proposal]:
     from modomodo import proposals
 
     options = _options(request, SearchOptions)
-    predictor, _, aim, note = _fit(request, options)
+    chosen, observations, aim, note = _fit(request, options)
+    if options.surrogate == "auto" and not chosen.informed:
+        return _acquired(request, options, chosen, observations, aim, note, "explore")
     picks = proposals.cma_picks(
-        predictor, aim, _sorted(request), options.constraints, request.count, request.seed, options.apart
+        chosen, aim, _sorted(request), options.constraints, request.count, request.seed, options.apart
     )
-    return [_proposal(pick, predictor.domains, request, note) for pick in picks]
+    return [_proposal(pick, chosen, request, note) for pick in picks]
 
 
 class AcquireOptions(SearchOptions):
     """Options of `acquire`."""
 
-    acquisition: Literal["greedy", "expected_improvement", "ucb", "thompson"] = Field(
-        "expected_improvement", description="What makes a mixture worth a run."
-    )
-    candidates: int = Field(6000, ge=30, description="Mixtures the choice is made from.")
+    acquisition: Literal[
+        "greedy",
+        "expected_improvement",
+        "noisy_expected_improvement",
+        "ucb",
+        "thompson",
+        "explore",
+        "worst",
+    ] = Field("expected_improvement", description="What makes a mixture worth a run.")
+    candidates: int = Field(CANDIDATES, ge=30, description="Mixtures the choice is made from.")
     exploration: float = Field(1.0, ge=0, description="Standard deviations that ucb adds to the mean.")
 
 
 @declare("acquire", options=AcquireOptions, suffixes=as_requested)
 def acquire(request: Request) -> list[Proposal]:
     """A batch by an acquisition function on a surrogate with uncertainty."""
+    options = _options(request, AcquireOptions)
+    chosen, observations, aim, note = _fit(request, options)
+    acquisition = options.acquisition
+    if options.surrogate == "auto" and not chosen.informed:
+        acquisition = "explore"
+    return _acquired(request, options, chosen, observations, aim, note, acquisition)
+
+
+@declare("pareto", options=SearchOptions, suffixes=as_requested)
+def pareto(request: Request) -> list[Proposal]:
+    """Mixtures along the front of expected In- against Out-Score; predicted is the target's score."""
     from modomodo import proposals
 
-    options = _options(request, AcquireOptions)
-    predictor, observations, aim, note = _fit(request, options)
-    usable = _sorted(request)
-    place = [predictor.domains.index(domain) for domain in usable]
-    inside = observations.weights[:, place]
-    inside = inside[np.abs(inside.sum(axis=1) - 1) < 1e-6]
-    random = np.random.default_rng(request.seed)
-    drawn = proposals.candidates(usable, options.constraints, options.candidates, random, inside)
-    pool = np.zeros((len(drawn), len(predictor.domains)))
-    pool[:, place] = drawn
-    picks = proposals.acquire(
-        predictor,
-        observations,
-        aim,
-        pool,
-        request.count,
-        options.acquisition,
-        random,
-        options.apart,
-        options.exploration,
-    )
-    return [_proposal(pick, predictor.domains, request, f"{options.acquisition}, {note}") for pick in picks]
+    options = _options(request, SearchOptions)
+    chosen, observations, aim, note = _fit(request, options)
+    pool = _pool(request, options, chosen, observations, CANDIDATES)
+    values = []
+    for target in ("in_score", "out_score"):
+        one, _, share, _ = _fit(replace(request, target=target), options)
+        values.append(one.mean(pool) @ share.shares)
+    rows = proposals.pareto_picks(np.column_stack(values), request.count)
+    if len(rows) < request.count:
+        raise InputError(
+            f"pareto: the front has {len(rows)} of the {request.count} mixtures asked for: lower `count` to {len(rows)}"
+        )
+    mean, deviation = chosen.predict(pool[rows]).aggregate(aim.shares)
+    picks = [proposals.Pick(pool[row], float(mean[i]), float(deviation[i])) for i, row in enumerate(rows)]
+    notes = [
+        f"In-Score {values[0][row]:.4g}, Out-Score {values[1][row]:.4g} expected, {note}" for row in rows
+    ]
+    return [_proposal(pick, chosen, request, text) for pick, text in zip(picks, notes, strict=True)]
 
 
 class MergeScreenOptions(SearchOptions):
@@ -450,7 +522,7 @@ def merge_screen(request: Request) -> list[Proposal]:
         options.apart,
     )
     note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {surrogates.merged.reason(predictor)}"
-    return [_proposal(pick, predictor.domains, request, note) for pick in picks]
+    return [_named(pick, predictor.domains, request, note) for pick in picks]
 
 
 OptionsModel = TypeVar("OptionsModel", bound=BaseModel)
@@ -462,22 +534,90 @@ def _options(request: Request, model: type[OptionsModel]) -> OptionsModel:
     return request.options
 
 
+def _target_values(runs: Records, request: Request) -> np.ndarray:
+    """Scores [runs] of the target: a column of the records, or an aggregate that the request defines."""
+    if request.target in runs.targets or request.target not in request.aggregates:
+        return target_values(runs, request.target)
+    sizes = request.aggregates[request.target]
+    columns = np.column_stack([target_values(runs, benchmark) for benchmark in sizes])
+    return columns @ np.array(list(sizes.values())) / sum(sizes.values())
+
+
 def _sorted(request: Request) -> list[str]:
     """Domains by name: the same proposals whatever the order of the columns."""
     return sorted(request.domains)
 
 
-def _fit(request: Request, options: SearchOptions) -> "tuple[Predictor, Observations, Objective, str]":
+def _fit(request: Request, options: SearchOptions) -> "tuple[Chosen, Observations, Objective, str]":
+    """The surrogate, fitted and tested on left-out mixtures; the runs it saw, the target, one line on why."""
     from modomodo import surrogates
+    from modomodo.surrogates.calibration import CANDIDATES as COMPARED
+    from modomodo.surrogates.calibration import choose
 
-    fit = surrogates.surrogates[options.surrogate]
     aim = surrogates.objective(request.records, request.target, request.aggregates)
     observations = surrogates.observe(request.records, aim)
-    note = f"{options.surrogate} on {len(observations.final())} runs"
-    return fit(observations, request.seed), observations.final(), aim, note
+    compared = COMPARED if options.surrogate == "auto" else (options.surrogate,)
+    chosen = choose(observations, request.seed, compared)
+    note = f"{len(observations.final())} runs, {chosen.reason()}"
+    if not chosen.informed:
+        note += "; nothing predicts left-out mixtures better than their mean does: "
+        note += "explore" if options.surrogate == "auto" else "do not trust an optimum"
+    return chosen, observations.final(), aim, note
 
 
-def _proposal(pick: "Pick", names: Sequence[str], request: Request, note: str) -> Proposal:
+def _pool(
+    request: Request, options: SearchOptions, chosen: "Chosen", observations: "Observations", count: int
+) -> np.ndarray:
+    """Candidate mixtures [n, predictor's domains]."""
+    from modomodo import proposals
+
+    usable = _sorted(request)
+    place = [chosen.domains.index(domain) for domain in usable]
+    inside = observations.weights[:, place]
+    inside = inside[np.abs(inside.sum(axis=1) - 1) < 1e-6]
+    random = np.random.default_rng(request.seed)
+    drawn = proposals.candidates(usable, options.constraints, count, random, inside)
+    pool = np.zeros((len(drawn), len(chosen.domains)))
+    pool[:, place] = drawn
+    return pool
+
+
+def _acquired(
+    request: Request,
+    options: SearchOptions,
+    chosen: "Chosen",
+    observations: "Observations",
+    aim: "Objective",
+    note: str,
+    acquisition: str,
+) -> list[Proposal]:
+    from modomodo import proposals
+
+    candidates, exploration = (
+        (options.candidates, options.exploration)
+        if isinstance(options, AcquireOptions)
+        else (CANDIDATES, 1.0)
+    )
+    pool = _pool(request, options, chosen, observations, candidates)
+    picks = proposals.acquire(
+        chosen,
+        observations,
+        aim,
+        pool,
+        request.count,
+        acquisition,
+        np.random.default_rng([request.seed, 1]),
+        options.apart,
+        exploration,
+    )
+    return [_proposal(pick, chosen, request, f"{acquisition}, {note}") for pick in picks]
+
+
+def _proposal(pick: "Pick", chosen: "Chosen", request: Request, note: str) -> Proposal:
+    return replace(_named(pick, chosen.domains, request, note), comparison=chosen.comparison)
+
+
+def _named(pick: "Pick", names: Sequence[str], request: Request, note: str) -> Proposal:
     weights = {name: max(0.0, float(weight)) for name, weight in zip(names, pick.weights, strict=True)}
     usable = mixtures.normalise({domain: weights[domain] for domain in request.domains})
     deviation = pick.deviation if pick.deviation is None or math.isfinite(pick.deviation) else None

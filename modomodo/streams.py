@@ -1,7 +1,8 @@
 """The stream: which example is trained on when, drawn ahead of training.
 
 Two-stage draw without replacement (section 3.1 of the paper): sample a domain by its weight, then an
-example of it not seen before; when every example of a domain has been seen, the stream ends.
+example of it not seen before; when every example of a domain has been seen, the stream ends. With exact
+shares the first stage leaves nothing to chance but the order: every window holds each domain's share.
 """
 
 import hashlib
@@ -46,8 +47,11 @@ def draw_stream(
     steps: int,
     prompts_per_step: int,
     seed: int,
+    window: int | None = None,
 ) -> Stream:
     """Draw up to `steps` steps of `prompts_per_step` prompts.
+
+    Domains are sampled by their weight, or with `window` dealt out in exact shares of every so many prompts.
 
     Names, not positions, decide: the order of the domains changes nothing. Mixtures share their random
     numbers under one seed (the t-th uniform number and each domain's order of examples are the same), so
@@ -60,7 +64,12 @@ def draw_stream(
         if not ids.get(domain):
             raise InputError(f"domain '{domain}' has weight {weights[domain]:g} but no examples")
     needed = steps * prompts_per_step
-    choices = _domain_choices([weights[domain] for domain in domains], needed, seed)
+    shares = [weights[domain] for domain in domains]
+    choices = (
+        _domain_choices(shares, needed, seed)
+        if window is None
+        else exact_choices(shares, needed, seed, window)
+    )
     unseen = {domain: iter(_shuffled(ids[domain], domain, seed)) for domain in domains}
     left = {domain: len(ids[domain]) for domain in domains}
     draws: list[Draw] = []
@@ -114,6 +123,36 @@ def _domain_choices(weights: Sequence[float], count: int, seed: int) -> np.ndarr
     edges = np.cumsum(weights) / np.sum(weights)
     uniform = np.random.default_rng([seed, 0]).random(count)
     return np.minimum(np.searchsorted(edges, uniform, side="right"), len(edges) - 1)
+
+
+def exact_choices(weights: Sequence[float], count: int, seed: int, window: int) -> np.ndarray:
+    """`count` indices into `weights`, in windows that each hold the shares as exactly as whole prompts can.
+
+    The method of largest remainders: a domain gets the whole part of what it is owed, and the domains with the
+    largest rest one more. What a window owes is carried to the next, so that at the end of every window a
+    domain is less than one prompt from its share of all prompts until then, or, with three domains and more,
+    in rare cases a little more. Chance decides the order within a window, and between equal rests.
+    """
+    shares = np.array(weights) / np.sum(weights)
+    random = np.random.default_rng([seed, 0])
+    given = np.zeros(len(shares))
+    parts: list[np.ndarray] = []
+    for start in range(0, count, window):
+        end = min(start + window, count)
+        owed = np.maximum(shares * end - given, 0.0)
+        whole = np.floor(owed + 1e-9)
+        # What was dealt too early is owed by nobody: the whole parts may then exceed the window.
+        rest = owed - whole
+        order = np.lexsort((random.random(len(shares)), -np.round(rest, 9)))
+        missing = int(end - start - whole.sum())
+        if missing >= 0:
+            whole[order[:missing]] += 1
+        else:
+            able = [i for i in order[::-1] if whole[i] > 0]
+            whole[able[:-missing]] -= 1
+        given += whole
+        parts.append(random.permutation(np.repeat(np.arange(len(shares)), whole.astype(int))))
+    return np.concatenate(parts)
 
 
 def _shuffled(ids: Sequence[str], domain: str, seed: int) -> list[str]:

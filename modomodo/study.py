@@ -237,6 +237,17 @@ class Training(Settings):
         return self.trajectories // (self.accumulation * self.processes)
 
 
+class Draw(Settings):
+    """How the prompts of a run are drawn from its mixture."""
+
+    shares: Literal["random", "exact"] = Field(
+        "random",
+        description="'random': each prompt's domain is sampled by its weight, as in the paper; 'exact': every "
+        "window holds the weights' shares by largest remainder, so that runs of one mixture differ less.",
+    )
+    window: int = Field(20, ge=1, description="Prompts of a window, for exact shares.")
+
+
 class Evaluation(Settings):
     """How predictions are made. Greedy, as the paper's benchmarks are scored."""
 
@@ -351,6 +362,7 @@ class Study(Settings):
     )
     data: Data = Field(default_factory=Data)
     prompts: Templates = Field(default_factory=Templates, description="Reasoning templates.")
+    draw: Draw = Field(default_factory=Draw)
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     costs: Costs = Field(default_factory=Costs)

@@ -4,8 +4,8 @@ Example:
     python scripts/draw_stream.py --settings config/tiny.yaml --mixture results/tiny/mixtures/all.json \\
         --examples results/tiny/examples/*.jsonl --seed 42 --output /tmp/stream.jsonl
 
-Two-stage draw without replacement. Beside the stream, STREAM.summary.json tells requested and realised
-shares, which domain ran dry, and which step each scored mark really is.
+Two-stage draw without replacement, or in exact shares (the study's `draw`). Beside the stream,
+STREAM.summary.json tells requested and realised shares, which domain ran dry, and which step each mark is.
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ def main() -> None:
             )
     ids = {name: [row.id for row in read_examples(path)] for name, path in files.items() if weights.get(name)}
     try:
-        stream = draw_stream(weights, ids, step.steps, step.prompts_per_step, arguments.seed)
+        stream = draw_stream(weights, ids, step.steps, step.prompts_per_step, arguments.seed, step.window)
     except InputError as error:
         raise InputError(f"{arguments.mixture}: {error}") from None
     write_jsonl(arguments.output, (draw._asdict() for draw in stream.draws))

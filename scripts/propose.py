@@ -1,6 +1,13 @@
-"""records → mixtures: what one strategy proposes to train next.
+"""records → mixtures: what to train next.
 
-Example:
+From a table of runs made anywhere, with every strategy of a study of recorded runs; a folder of mixtures, the
+comparison of surrogates, their calibration, the bootstrap of the optimum and report.md:
+    python scripts/propose.py --records runs.csv --config config/replay.yaml --output /tmp/next
+
+RECORDS is a CSV with columns w_<domain> and y_<benchmark>, or a folder of ratios.csv and metrics.csv (Olmix,
+RegMix). CONFIG names target, aggregates, direction and strategies; config/replay.yaml is one.
+
+One strategy of a study that trains, as the rule calls it:
     python scripts/propose.py --settings config/tiny.yaml --strategy quadratic --records results/tiny/records.csv \\
         --output /tmp/quadratic-001.json /tmp/quadratic-002.json
 
@@ -11,8 +18,9 @@ predicted; the note of why goes to the log.
 
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, recorded
 from modomodo.errors import InputError
+from modomodo.files import write_csv
 from modomodo.mixtures import Mixture, read_mixture, write_mixture
 from modomodo.provenance import describe
 from modomodo.records import Records, average_steps, empty, last_step, observed_digest, read_records
@@ -24,8 +32,13 @@ from modomodo.study import load_plugins
 
 def main() -> None:
     parser = command_line.parser(__doc__)
-    command_line.add_settings(parser)
-    parser.add_argument("--strategy", required=True, help="the strategy's name in the study")
+    parser.add_argument(
+        "--config", metavar="JSON|CONFIG.yaml", help="a study of recorded runs; --output is then a folder"
+    )
+    parser.add_argument(
+        "--settings", metavar="JSON|STUDY.yaml", help="a study that trains: its YAML file, or the rule's JSON"
+    )
+    parser.add_argument("--strategy", help="with --settings: the strategy's name in the study")
     parser.add_argument("--round", type=int, default=0, help="written into the mixtures (default 0)")
     parser.add_argument("--records", type=Path, help="records.csv; or:")
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="scores of runs")
@@ -44,7 +57,19 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, nargs="+", required=True, help="MIXTURE.json, one for each mixture"
     )
+    parser.add_argument(
+        "--comparison", type=Path, help="with --settings: CSV of the surrogates tried, by left-out error"
+    )
     arguments = parser.parse_args()
+    if bool(arguments.config) == bool(arguments.settings):
+        parser.error("give --config (recorded runs) or --settings with --strategy (a study that trains)")
+    if arguments.config:
+        if len(arguments.output) != 1:
+            parser.error("--config writes one folder: give one --output")
+        propose_from_recorded(arguments.config, arguments.records, arguments.output[0])
+        return
+    if not arguments.strategy:
+        parser.error("--settings needs --strategy")
     step = command_line.settings(
         arguments.settings, ProposeStep, lambda study: ProposeStep.of(study, arguments.strategy)
     )
@@ -65,6 +90,11 @@ def main() -> None:
         proposals = propose(strategy.propose, request)
     except InputError as error:
         raise InputError(f"strategies.{arguments.strategy}: {error}") from None
+    if arguments.comparison:
+        compared = [p.comparison for p in proposals if p.comparison is not None]
+        if not compared:
+            raise InputError(f"--comparison: '{strategy.propose}' compares no surrogates")
+        write_csv(arguments.comparison, compared[0])
     # By name: the files come in the study's order, the proposals in that of their domains' names.
     named = {"-".join(filter(None, [arguments.strategy, p.suffix])): p for p in proposals}
     if sorted(path.stem for path in arguments.output) != sorted(named):
@@ -88,6 +118,22 @@ def main() -> None:
 def learned_from(arguments) -> list[Path]:
     """The files whose scores the strategy sees."""
     return [arguments.records] if arguments.records else [*arguments.scores, *arguments.mixtures]
+
+
+def propose_from_recorded(config: str, table: Path | None, folder: Path) -> None:
+    """Run a study of recorded runs, and say what it proposes."""
+    study = recorded.load(config)
+    outcome = recorded.run(study, recorded.read(study, table))
+    recorded.write(outcome, folder)
+    print(f"{outcome.chosen.reason()}")
+    if not outcome.chosen.informed:
+        print("nothing predicts left-out mixtures better than their mean: no optimum is claimed")
+    for mixture, (_, proposal) in outcome.proposals.items():
+        shares = ", ".join(
+            f"{domain} {weight:.2f}" for domain, weight in proposal.weights.items() if weight > 0.005
+        )
+        print(f"{mixture}: {shares}")
+    print(f"report: {folder / 'report.md'}")
 
 
 def read(arguments, domains: list[str]) -> Records:

@@ -1,6 +1,15 @@
 """Surrogates: records → a predictor of scores for any mixture, with its uncertainty."""
 
-from modomodo.surrogates import calibration, ensemble, gaussian_processes, merged, parametric, trees
+from modomodo.surrogates import (
+    calibration,
+    components,
+    ensemble,
+    gaussian_processes,
+    merged,
+    parametric,
+    steps,
+    trees,
+)
 from modomodo.surrogates.base import (
     Objective,
     Observations,
@@ -19,12 +28,14 @@ __all__ = [
     "Predictor",
     "Surrogate",
     "calibration",
+    "components",
     "ensemble",
     "gaussian_processes",
     "merged",
     "objective",
     "observe",
     "parametric",
+    "steps",
     "surrogates",
     "trees",
 ]

@@ -19,7 +19,7 @@ from modomodo.surrogates.base import (
 )
 
 DEFAULT = "gp_lead"
-CANDIDATES = (DEFAULT, "gp_sqrt", "ridge_sqrt", "quadratic")
+CANDIDATES = (DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic")
 LEVELS = (0.5, 0.8, 0.95)
 OBJECTIVE = "objective"
 MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
@@ -113,12 +113,14 @@ def summary(left: LeftOut) -> pd.DataFrame:
 class Chosen:
     """A fitted surrogate, its name and the comparison it was chosen by.
 
-    `comparison` has the columns surrogate, spearman, rmse, rmse_constant, coverage_80, chosen; of the objective.
+    `comparison` has a row a candidate, about the objective: surrogate, runs, spearman, rmse, rmse_constant,
+    coverage_50, coverage_80, coverage_95, chosen. `left` is what the chosen one predicted of left-out runs.
     """
 
     predictor: Predictor
     name: str
     comparison: pd.DataFrame
+    left: LeftOut
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -150,6 +152,9 @@ class Chosen:
 
     def reason(self) -> str:
         """The comparison in one line, best first."""
+        if len(self.comparison) == 1:
+            row = self.comparison.iloc[0]
+            return f"{self.name}: left-out RMSE {row['rmse']:.3g}, constant {row['rmse_constant']:.3g}"
         ranked = self.comparison.sort_values("rmse", kind="stable")
         parts = [f"{row.surrogate} {row.rmse:.3g}" for row in ranked.itertuples()]
         constant = f"constant {self.comparison['rmse_constant'].iloc[0]:.3g}"
@@ -160,28 +165,31 @@ def choose(observations: Observations, seed: int, candidates: Sequence[str] = CA
     """The surrogate that predicts left-out mixtures best, by the squared error of the objective.
 
     The first candidate (the default) is kept unless another's error is lower by more than one standard error
-    of the difference: with few mixtures the smallest of several errors is often the luckiest. With fewer than
-    four mixtures nothing can be compared and the default is taken.
+    of the difference: with few mixtures the smallest of several errors is often the luckiest. One that predicts
+    worse than the mean gives way to the best that does not. With fewer than four mixtures nothing can be compared
+    and the default is taken.
     """
-    rows, errors = [], {}
+    rows, lefts = [], {}
     enough = mixture_folds(observations.final().weights).max() + 1 >= 4
     for name in candidates if enough else candidates[:1]:
-        left = leave_one_mixture_out(observations, surrogates[name], seed)
-        errors[name] = left.error()
-        rows.append({"surrogate": name} | summary(left).iloc[0].drop("name").to_dict())
+        lefts[name] = leave_one_mixture_out(observations, surrogates[name], seed)
+        rows.append({"surrogate": name} | summary(lefts[name]).iloc[0].drop("name").to_dict())
+    comparison = pd.DataFrame(rows)
     best = candidates[0]
-    for name, error in errors.items():
-        gain = errors[best] - error
+    for name, left in lefts.items():
+        gain = lefts[best].error() - left.error()
         if enough and len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
             best = name
-    comparison = pd.DataFrame(rows)[["surrogate", "spearman", "rmse", "rmse_constant", "coverage_80"]]
+    useful = comparison[comparison["rmse"] < comparison["rmse_constant"]]
+    if enough and len(useful) and best not in set(useful["surrogate"]):
+        best = str(useful.loc[useful["rmse"].idxmin(), "surrogate"])
     comparison["chosen"] = comparison["surrogate"] == best
-    return Chosen(surrogates[best](observations, seed), best, comparison)
+    return Chosen(surrogates[best](observations, seed), best, comparison, lefts[best])
 
 
 @surrogates.register("auto")
 def auto(observations: Observations, seed: int) -> Predictor:
-    """Chosen by leave-one-mixture-out error among gp_lead, gp_sqrt, ridge_sqrt and quadratic."""
+    """Chosen by leave-one-mixture-out error among gp_lead, gp_components, gp_sqrt, ridge_sqrt and quadratic."""
     return choose(observations, seed)
 
 

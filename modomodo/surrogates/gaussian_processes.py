@@ -5,12 +5,14 @@ The covariance of two runs' standardised scores on one benchmark is
     v · (s · k(w, w') + (1 - s) · [same run]),    k = 1 + (1 - r) · base(w, w') + r · lead(w_j, w'_j)
 
     base = exp(-‖wᵖ - w'ᵖ‖² / 2ℓ²)      every domain counts alike; p = 1/2 measures the Hellinger distance
+        or mean_i exp(-(w_iᵖ - w'_iᵖ)² / 2ℓ²): each domain adds a curve of its own, whatever else is there
     lead = exp(-(w_jᵖ - w'_jᵖ)² / 2λ²)  one domain j leads this benchmark; r = 0: none does
 
 with base and lead each scaled to mean 1 over the runs after centring. A dozen runs hardly tell one structure
 (p, ℓ, j, r, λ) from another, and the maximum of the marginal likelihood is a gamble; so all of a grid are
 fitted, and every prediction is their average weighted by marginal likelihood. scikit-learn's and GPyTorch's
-processes offer the maximum only, which is why this is ours. One eigendecomposition a structure gives its
+processes offer the maximum, or sampling in minutes: benchmarks/gaussian_processes.py measures what that costs,
+and is why this is ours. One eigendecomposition a structure gives its
 marginal likelihood for every signal share s and variance v.
 
 Standard errors of the records set the relative noise of the runs and a floor to its level.
@@ -41,18 +43,19 @@ SCREENED = 120  # with more runs than this, structures are first screened on so 
 
 @dataclass(frozen=True)
 class Structure:
-    """One shape of the kernel: p, ℓ and, when a domain leads, its column j, λ and r."""
+    """One shape of the kernel: p, ℓ, whether domains add up, and, when one leads, its column j, λ and r."""
 
     power: float
     length: float
+    additive: bool = False
     lead: int | None = None
     lead_length: float = 1.0
     lead_share: float = 0.0
 
     @property
-    def shape(self) -> tuple[float, float, float, float]:
+    def shape(self) -> tuple[float, float, bool, float, float]:
         """Everything but which domain leads."""
-        return (self.power, self.length, self.lead_length, self.lead_share)
+        return (self.power, self.length, self.additive, self.lead_length, self.lead_share)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Family:
 
     powers: tuple[float, ...]
     lengths: tuple[float, ...]
+    additive_lengths: tuple[float, ...] = ()
     lead_lengths: tuple[float, ...] = ()
     lead_shares: tuple[float, ...] = ()
     # Weight of the other benchmarks' evidence on the shape of the kernel (not on which domain leads): below 1
@@ -72,11 +76,14 @@ class Family:
     def structures(self, width: int) -> list[Structure]:
         """All structures for `width` domains."""
         found = []
+        bases = [(length, False) for length in self.lengths] + [
+            (length, True) for length in self.additive_lengths
+        ]
         for power in self.powers:
-            for length in self.lengths:
-                found.append(Structure(power, length))
+            for length, additive in bases:
+                found.append(Structure(power, length, additive))
                 found += [
-                    Structure(power, length, lead, lead_length, share)
+                    Structure(power, length, additive, lead, lead_length, share)
                     for lead_length in self.lead_lengths
                     for share in self.lead_shares
                     for lead in range(width)
@@ -88,9 +95,10 @@ SQRT = Family(powers=(0.5,), lengths=(0.25, 0.4, 0.63, 1.0, 1.6, 2.5))
 LEADING = Family(
     powers=(0.3, 0.5, 1.0),
     lengths=(0.63, 1.6),
+    additive_lengths=(0.3, 0.8),
     lead_lengths=(0.2, 0.6),
     lead_shares=(0.5, 0.8),
-    sharing=0.3,
+    sharing=0.6,
     namesake=2.0,
 )
 
@@ -106,7 +114,7 @@ class Kernels:
 
     def parts(self, structure: Structure) -> list[tuple[tuple, float]]:
         """Keys of the kernels that a structure is a weighted sum of, and their weights."""
-        base = ("base", structure.power, structure.length)
+        base = ("sum" if structure.additive else "base", structure.power, structure.length)
         if structure.lead is None:
             return [(base, 1.0)]
         lead = ("lead", structure.power, structure.lead_length, structure.lead)
@@ -117,6 +125,11 @@ class Kernels:
         if key[0] == "lead":
             _, power, length, domain = key
             distances = (points[:, [domain]] ** power - others[:, domain] ** power) ** 2
+        elif key[0] == "sum":
+            _, power, length = key
+            width = points.shape[1]
+            curves = [self.raw(("lead", power, length, domain), points, others) for domain in range(width)]
+            return np.mean(curves, axis=0)
         else:
             _, power, length = key
             left, right = points**power, others**power
@@ -309,6 +322,7 @@ class ProcessPredictor:
     standard: Standard
     groups: list[Group]
     correlation: np.ndarray  # [benchmarks, benchmarks]
+    evidence: float  # log marginal likelihood of all benchmarks, averaged over the structures
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -410,16 +424,21 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
     )
     for (columns, rows, kernels, chosen), spectra, table in zip(parts, fitted, weights, strict=True):
         keep = [i for i in range(len(chosen)) if table[i].sum(axis=(0, 1)).max() > KEPT]
-        total = table[keep].sum(axis=(0, 1, 2))
+        mass = table[keep].sum(axis=(0, 1, 2))
         floor = _floor(standard.variances[rows], columns)
         components = [
-            Component(chosen[i], spectra[i][0], spectra[i][0].spread(floor), table[i] / total) for i in keep
+            Component(chosen[i], spectra[i][0], spectra[i][0].spread(floor), table[i] / mass) for i in keep
         ]
         groups.append(Group(columns, rows, kernels, floor, components))
+    total = 0.0
+    for spectra in fitted:
+        each = np.stack([table for _, table in spectra])
+        top = each.max(axis=(0, 1, 2))
+        total += float((top + np.log(np.exp(each - top).mean(axis=(0, 1, 2)))).sum())
     residuals = np.zeros(standard.scores.shape)
     for group in groups:
         residuals[np.ix_(group.rows, group.columns)] = group.left_out()
-    return ProcessPredictor(observations, standard, groups, shrunk_correlation(residuals))
+    return ProcessPredictor(observations, standard, groups, shrunk_correlation(residuals), total)
 
 
 def _groups(known: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
