@@ -2,6 +2,7 @@
 
     snakemake                                     the study of config/tiny.yaml, on a laptop
     snakemake --configfile config/paper.yaml -n   what the paper's study would run
+    snakemake --configfile config/replay.yaml     what to train next, from recorded runs; trains nothing
     snakemake results/table2.csv                  the configured study's table
 
 Stage targets: examples, mixtures, runs, scores, merged, table2, figures, all. What each kind of file holds:
@@ -18,84 +19,78 @@ if not workflow.overwrite_configfiles:
     configfile: "config/tiny.yaml"
 
 
-include: "rules/common.smk"
+# Runs that were recorded elsewhere need no rule that trains.
+if "records" in config:
 
+    include: "rules/replay.smk"
 
-pathvars:
-    results=f"results/{STUDY.name}",
-    logs=f"logs/{STUDY.name}",
+else:
 
+    include: "rules/common.smk"
 
-include: "rules/data.smk"
-include: "rules/mixtures.smk"
-include: "rules/training.smk"
-include: "rules/evaluation.smk"
-include: "rules/merging.smk"
-include: "rules/reporting.smk"
+    pathvars:
+        results=f"results/{STUDY.name}",
+        logs=f"logs/{STUDY.name}",
 
+    include: "rules/data.smk"
+    include: "rules/mixtures.smk"
+    include: "rules/training.smk"
+    include: "rules/evaluation.smk"
+    include: "rules/merging.smk"
+    include: "rules/reporting.smk"
 
-onstart:
-    print(plan_line(), file=sys.stderr, flush=True)
+    onstart:
+        print(plan_line(), file=sys.stderr, flush=True)
 
+    onerror:
+        for mend in mends_of(log):
+            print(f"mend: {mend}", file=sys.stderr, flush=True)
 
-onerror:
-    for mend in mends_of(log):
-        print(f"mend: {mend}", file=sys.stderr, flush=True)
+    localrules:
+        all,
+        examples,
+        mixtures,
+        runs,
+        scores,
+        merged,
+        table2,
+        figures,
 
+    rule all:
+        default_target: True
+        input:
+            "results/table2.csv",
+            "<results>/table1.csv",
+            "<results>/table2.md",
+            "<results>/figures/out_score.svg",
+            ["<results>/own_domain.csv"] if STUDY.held_out else [],
 
-localrules:
-    all,
-    examples,
-    mixtures,
-    runs,
-    scores,
-    merged,
-    table2,
-    figures,
+    rule examples:
+        input:
+            collect("<results>/examples/{dataset}.jsonl", dataset=STUDY.datasets),
+            "<results>/table1.csv",
 
+    rule mixtures:
+        input:
+            collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
 
-rule all:
-    default_target: True
-    input:
-        "results/table2.csv",
-        "<results>/table1.csv",
-        "<results>/table2.md",
-        "<results>/figures/out_score.svg",
-        ["<results>/own_domain.csv"] if STUDY.held_out else [],
+    rule runs:
+        input:
+            [f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
 
+    rule scores:
+        input:
+            "<results>/records.csv",
 
-rule examples:
-    input:
-        collect("<results>/examples/{dataset}.jsonl", dataset=STUDY.datasets),
-        "<results>/table1.csv",
+    rule merged:
+        input:
+            "<results>/merged.csv",
 
+    rule table2:
+        input:
+            "<results>/table2.csv",
+            "<results>/table2.md",
 
-rule mixtures:
-    input:
-        collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
-
-
-rule runs:
-    input:
-        [f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
-
-
-rule scores:
-    input:
-        "<results>/records.csv",
-
-
-rule merged:
-    input:
-        "<results>/merged.csv",
-
-
-rule table2:
-    input:
-        "<results>/table2.csv",
-        "<results>/table2.md",
-
-
-rule figures:
-    input:
-        "<results>/figures/out_score.svg",
+    rule figures:
+        input:
+            "<results>/figures/out_score.svg",

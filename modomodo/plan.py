@@ -123,6 +123,12 @@ def check_experts(study: Study, name: str, teachers: Sequence[str], experts: Map
             )
 
 
+def searches(study: Study, name: str) -> bool:
+    """Whether a strategy searches a surrogate, and so has a comparison of surrogates to show."""
+    declared = declaration(study.strategies[name].propose)
+    return issubclass(declared.options, SearchOptions) and not declared.screens
+
+
 def usable_domains(study: Study, name: str) -> list[str]:
     """The domains that a strategy may give weight."""
     return [domain for domain in study.domains if domain not in study.strategies[name].without]

@@ -18,6 +18,7 @@ from modomodo.builders import model_builders
 from modomodo.datasets import datasets
 from modomodo.errors import InputError
 from modomodo.metrics import metrics
+from modomodo.recorded import Recorded
 from modomodo.registry import Registry
 from modomodo.rewards import rewards
 from modomodo.strategies import Options, declaration, strategies
@@ -35,10 +36,16 @@ NAMES = """## Names that a study can use
 Each is a function registered by this name; [extending](extending.md) adds your own.
 """
 
+RECORDED = """## A study of recorded runs
 
-def schema() -> str:
+A file with the key `records`, such as `config/replay.yaml`, trains nothing: its strategies propose from a table of
+runs ([strategies](strategies.md)). An editor completes its keys by `config/recorded.schema.json`.
+"""
+
+
+def schema(model: type[BaseModel] = Study) -> str:
     """The JSON schema of a study file."""
-    return json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def page() -> str:
@@ -69,6 +76,11 @@ def page() -> str:
         if options is not Options and options.model_fields:
             parts.append(_fields(options))
             shared.update(_inner("", options))
+    parts.append(RECORDED)
+    parts.append(_fields(Recorded))
+    for key, model in _inner("", Recorded):
+        if key != "constraints":
+            parts += [f"### `{key}` of recorded runs\n", f"{_first_line(model)}\n", _fields(model)]
     for key, model in shared.items():
         parts += [f"### `strategies.<name>.options.{key}`\n", f"{_first_line(model)}\n", _fields(model)]
     return "\n".join(parts)

@@ -1,6 +1,7 @@
 # records → mixtures, mixture + examples → stream
 
 from modomodo.plan import RECIPE as PROPOSAL_RECIPE
+from modomodo.plan import searches
 from modomodo.steps import ProposeStep, StreamStep
 from modomodo.streams import RECIPE as STREAM_RECIPE
 
@@ -15,7 +16,9 @@ for name in STUDY.strategies:
             mixtures=learned(name, "<results>/mixtures/{mixture}.json"),
             merged=screened(name),
         output:
-            collect("<results>/mixtures/{mixture}.json", mixture=PLAN.by_strategy[name]),
+            mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.by_strategy[name]),
+            # The surrogates tried, by how well they predict left-out mixtures.
+            comparison=[f"<results>/comparisons/{name}.csv"] if searches(STUDY, name) else [],
         log:
             f"<logs>/mixtures/{name}.log",
         conda:
@@ -32,7 +35,9 @@ for name in STUDY.strategies:
         shell:
             "python scripts/propose.py --settings {params.settings:q} --strategy {params.strategy}"
             " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
-            " --merged {input.merged} --output {output} 2>&1 | tee {log}"
+            " --merged {input.merged} --output {output.mixtures}"
+            + (" --comparison {output.comparison}" if searches(STUDY, name) else "")
+            + " 2>&1 | tee {log}"
 
 
 rule draw_stream:

@@ -12,6 +12,8 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.files import write_whole
 from modomodo.reference import page, schema, with_graph
+from modomodo.recorded import Recorded
+from modomodo.reference import page, schema
 
 
 def main() -> None:
@@ -28,6 +30,16 @@ def main() -> None:
             (arguments.graph, with_graph(arguments.graph.read_text(encoding="utf-8"), sys.stdin.read()))
         )
     for path, text in texts:
+    parser.add_argument(
+        "--schema", type=Path, required=True, help="study.schema.json; recorded.schema.json beside it"
+    )
+    arguments = parser.parse_args()
+    beside = arguments.schema.with_name("recorded.schema.json")
+    for path, text in (
+        (arguments.output, page()),
+        (arguments.schema, schema()),
+        (beside, schema(Recorded)),
+    ):
         with write_whole(path) as file:
             file.write(text)
 

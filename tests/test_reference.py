@@ -11,11 +11,13 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from modomodo.recorded import Recorded
 from modomodo.reference import _model_in
 from modomodo.study import Study
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "config/study.schema.json"
+RECORDED_SCHEMA = ROOT / "config/recorded.schema.json"
 
 
 def test_page_and_schema_are_in_step_with_the_models(tmp_path):
@@ -33,7 +35,11 @@ def test_page_and_schema_are_in_step_with_the_models(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
     )
-    for made, kept in (("config.md", ROOT / "docs/config.md"), ("schema.json", SCHEMA)):
+    for made, kept in (
+        ("config.md", ROOT / "docs/config.md"),
+        ("schema.json", SCHEMA),
+        (RECORDED_SCHEMA.name, RECORDED_SCHEMA),
+    ):
         assert (tmp_path / made).read_text() == kept.read_text(), (
             f"{kept.name} is out of step: make reference"
         )
@@ -42,8 +48,10 @@ def test_page_and_schema_are_in_step_with_the_models(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_schema_takes_the_studies_and_editors_find_it(path):
     text = path.read_text()
-    assert text.startswith("# yaml-language-server: $schema=study.schema.json\n")
-    jsonschema.validate(yaml.safe_load(text), json.loads(SCHEMA.read_text()))
+    study = yaml.safe_load(text)
+    schema = RECORDED_SCHEMA if "records" in study else SCHEMA
+    assert text.startswith(f"# yaml-language-server: $schema={schema.name}\n")
+    jsonschema.validate(study, json.loads(schema.read_text()))
 
 
 def test_the_schema_refuses_a_misspelt_key():
@@ -61,7 +69,7 @@ def models(model: type[BaseModel]):
             yield from models(inner)
 
 
-@pytest.mark.parametrize("model", list(models(Study)), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [*models(Study), *models(Recorded)], ids=lambda model: model.__name__)
 def test_every_key_is_described(model):
     assert model.__doc__
     for name, field in model.model_fields.items():

@@ -1,0 +1,76 @@
+# A study of recorded runs: table → mixtures, Table 2 and how sure they are. Nothing is trained.
+
+import os
+import sys
+from pathlib import Path
+
+from modomodo.command_line import job_environment
+from modomodo.errors import InputError
+from modomodo.files import code_digest
+from modomodo.recorded import recorded_from, tables_of
+
+job_environment(workflow.basedir)
+
+WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
+try:
+    RECORDED = recorded_from(config, WHERE)
+    TABLES = tables_of(RECORDED)
+except InputError as error:
+    sys.exit(f"error: {error}")
+
+
+pathvars:
+    results=f"results/{RECORDED.name}",
+    logs=f"logs/{RECORDED.name}",
+
+
+localrules:
+    all,
+    copy_table2,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/table2.csv",
+        "<results>/report.md",
+
+
+rule propose_from_records:
+    input:
+        [str(path) for path in TABLES],
+    output:
+        "<results>/comparison.csv",
+        "<results>/calibration.csv",
+        "<results>/left_out.csv",
+        "<results>/optimum_weights.csv",
+        "<results>/optimum_against.csv",
+        table="<results>/table2.csv",
+        report="<results>/report.md",
+        mixtures=directory("<results>/mixtures"),
+    log:
+        "<logs>/propose.log",
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4_000,
+        runtime=60,
+    params:
+        code=code_digest("recorded", "certainty", "strategies", "proposals"),
+        settings=RECORDED.text(),
+        folder=lambda wildcards, output: Path(output.report).parent,
+    shell:
+        "python scripts/propose.py --config {params.settings:q} --output {params.folder} 2>&1 | tee {log}"
+
+
+rule copy_table2:
+    input:
+        "<results>/table2.csv",
+    output:
+        "results/table2.csv",
+    log:
+        "<logs>/copy_table2.log",
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        "cp {input} {output} 2> {log}"
