@@ -135,14 +135,6 @@ def tables_of(study: Recorded) -> list[Path]:
     return [path / "ratios.csv", path / "metrics.csv"] if path.is_dir() else [path]
 
 
-def tables_of(study: Recorded) -> list[Path]:
-    """The files that the records are read from. Raises InputError when the study names none."""
-    if not study.records.path:
-        raise InputError("records.path: missing: name the table")
-    path = Path(study.records.path)
-    return [path / "ratios.csv", path / "metrics.csv"] if path.is_dir() else [path]
-
-
 def _check(study: Recorded, where: str) -> None:
     """Raises InputError for a strategy, option or surrogate that does not exist."""
     for name, strategy in study.strategies.items():
