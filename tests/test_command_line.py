@@ -1,6 +1,7 @@
 """What every script shares: settings, one-line errors, progress."""
 
 import errno
+import gc
 import json
 import os
 import subprocess
@@ -207,3 +208,14 @@ def test_jobs_find_this_python_and_the_package_first(monkeypatch, before):
     command_line.job_environment("/project")
     assert os.environ["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
     assert os.environ["PYTHONPATH"] == ("/project" if before is None else "/project:/elsewhere")
+
+
+def test_imports_pause_the_collector_and_only_them():
+    assert gc.isenabled()
+    with command_line.imports():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ImportError), command_line.imports():
+        raise ImportError
+    assert gc.isenabled()
+    gc.unfreeze()
