@@ -11,35 +11,27 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.files import write_whole
-from modomodo.reference import page, schema, with_graph
 from modomodo.recorded import Recorded
-from modomodo.reference import page, schema
+from modomodo.reference import page, schema, with_graph
 
 
 def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="the page, Markdown")
-    parser.add_argument("--schema", type=Path, required=True, help="the JSON schema")
+    parser.add_argument(
+        "--schema", type=Path, required=True, help="study.schema.json; recorded.schema.json beside it"
+    )
     parser.add_argument(
         "--graph", type=Path, help="a page whose mermaid block becomes the graph on standard input"
     )
     arguments = parser.parse_args()
-    texts = [(arguments.output, page()), (arguments.schema, schema())]
+    beside = arguments.schema.with_name("recorded.schema.json")
+    texts = [(arguments.output, page()), (arguments.schema, schema()), (beside, schema(Recorded))]
     if arguments.graph:
         texts.append(
             (arguments.graph, with_graph(arguments.graph.read_text(encoding="utf-8"), sys.stdin.read()))
         )
     for path, text in texts:
-    parser.add_argument(
-        "--schema", type=Path, required=True, help="study.schema.json; recorded.schema.json beside it"
-    )
-    arguments = parser.parse_args()
-    beside = arguments.schema.with_name("recorded.schema.json")
-    for path, text in (
-        (arguments.output, page()),
-        (arguments.schema, schema()),
-        (beside, schema(Recorded)),
-    ):
         with write_whole(path) as file:
             file.write(text)
 
