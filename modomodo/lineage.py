@@ -18,7 +18,7 @@ from modomodo.plan import Plan
 from modomodo.predictions import RECIPE
 from modomodo.provenance import described_at
 from modomodo.records import AGGREGATES, BASE, score_column
-from modomodo.runs import weights_digest
+from modomodo.runs import weights_digest, weights_removed
 from modomodo.scores import RunScores, read_run_scores
 from modomodo.steps import PredictStep
 from modomodo.study import Study
@@ -216,7 +216,7 @@ def _checkpoint(folder: Path, mixture: str, seed: int, step: int) -> Link:
     home = folder / f"runs/{mixture}/{seed}"
     kept = read_json(home / "run.json")["checkpoints"][str(step)]
     link = Link("checkpoint", home / kept["path"], [f"step {kept['step']}"])
-    if link.path.exists():
+    if link.path.exists() and not weights_removed(link.path):
         held = weights_digest(link.path) == kept["weights"]
         link.checks.append((f"weights as recorded, sha256 {kept['weights'][:12]}", held))
     else:

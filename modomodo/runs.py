@@ -1,7 +1,8 @@
 """The folder of one training run, and the key that says whose work lies in it.
 
     runs/<mixture>/<seed>/run.json             what Snakemake knows of: written last, names the checkpoints
-                          checkpoint-<mark>/   the scored checkpoints, in Hugging Face form
+                          checkpoint-<mark>/   the scored checkpoints, in Hugging Face form; without weights once
+                                               training.keep_weights has let them go
                           log.jsonl            one line a step
                           trainer/             the trainer's saves, while unfinished
                           key                  digest of all that decides the result
@@ -13,12 +14,14 @@ handed back as it is.
 
 import hashlib
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from modomodo.errors import InputError
 from modomodo.files import file_digest, read_json, write_json, write_whole
 
 RECIPE = 1  # raise when the same settings would train other weights: every run is then trained anew
+REMOVED = "weights-removed.json"
 FINISHED = "finished.json"  # a copy of run.json that survives Snakemake
 
 
@@ -40,7 +43,10 @@ def open_run(folder: Path, key: str) -> dict | None:
     if not finished.is_file():
         return None
     run = read_json(finished)
-    complete = all(_weight_files(folder / kept["path"]) for kept in run["checkpoints"].values())
+    complete = all(
+        _weight_files(folder / kept["path"]) or weights_removed(folder / kept["path"])
+        for kept in run["checkpoints"].values()
+    )
     return run if complete else None
 
 
@@ -48,6 +54,31 @@ def close_run(folder: Path, run: dict) -> None:
     """The run is done: keep its description, drop the trainer's saves."""
     write_json(folder / FINISHED, run)
     shutil.rmtree(folder / "trainer", ignore_errors=True)
+
+
+def remove_weights(folder: Path, run: dict, keep: Collection[str]) -> list[str]:
+    """Free the disk of the weights of a finished run that no mark in `keep` needs; the marks they served.
+
+    What is left of a checkpoint says so (weights_removed), and the run counts as finished all the same.
+    """
+    kept = {(folder / run["checkpoints"][mark]["path"]).resolve() for mark in keep}
+    freed = []
+    for mark, entry in run["checkpoints"].items():
+        checkpoint = (folder / entry["path"]).resolve()  # marks past the end of a stream share one
+        if checkpoint in kept:
+            continue
+        write_json(
+            checkpoint / REMOVED, {"weights": entry["weights"]}
+        )  # first: whatever happens, they are no longer whole
+        for path in _weight_files(checkpoint):
+            path.unlink()
+        freed.append(mark)
+    return freed
+
+
+def weights_removed(checkpoint: Path) -> bool:
+    """Whether the weights were here and were removed on purpose."""
+    return (checkpoint / REMOVED).is_file()
 
 
 def weights_digest(folder: Path) -> str:

@@ -165,8 +165,10 @@ class TrainStep(Settings):
 
     @classmethod
     def of(cls, study: Study, domains: list[str] | None = None) -> Self:
-        # The seed is an argument, so that repeats differ in nothing else; how often a run saves changes nothing.
-        passed = {name: Training.model_fields[name].default for name in ("seed", "save_every")}
+        # The seed is an argument, so that repeats differ in nothing else; how often a run saves and what it keeps
+        # afterwards changes nothing.
+        aside = ("seed", "save_every", "keep_weights")
+        passed = {name: Training.model_fields[name].default for name in aside}
         return cls(
             plugins=study.plugins,
             training=study.training.model_copy(update=passed),

@@ -171,6 +171,11 @@ class Training(Settings):
     save_every: int = Field(
         100, ge=1, description="Steps between saves that an interrupted run resumes from."
     )
+    keep_weights: list[int] | None = Field(
+        None,
+        description="Scored steps whose weights stay on disk once every benchmark is predicted by them; all when "
+        "absent. A run on one domain alone also keeps its last, of which experts are made.",
+    )
     gpus: int = Field(
         0, ge=0, description="GPUs of one run; 0: the CPU. With vllm 'server' one of them only generates."
     )
@@ -214,6 +219,9 @@ class Training(Settings):
             )
         if sorted(set(self.scored_steps)) != self.scored_steps or self.scored_steps[0] < 1:
             raise ValueError("scored_steps: must be positive and increasing")
+        for step in self.keep_weights or []:
+            if step not in self.scored_steps:
+                raise ValueError(f"keep_weights: {step} is none of the scored_steps {self.scored_steps}")
         if self.scored_steps[-1] > self.steps:
             raise ValueError(
                 f"scored_steps: {self.scored_steps[-1]} lies beyond the last step ({self.steps}): "

@@ -1,6 +1,9 @@
 # checkpoints → predictions → scores → records
 
+from functools import lru_cache
+
 from modomodo.predictions import RECIPE as PREDICTION_RECIPE
+from modomodo.predictions import runs_without_weights
 from modomodo.steps import OwnDomainStep, PredictStep, RecordsStep, ScoreStep
 from modomodo.study import held_out_name
 
@@ -9,14 +12,44 @@ localrules:
     records,
 
 
+PREDICT = PredictStep.of(STUDY)
 BENCHMARKS = collect("<results>/examples/{benchmark}.jsonl", benchmark=STUDY.benchmarks)
+
+
+@lru_cache
+def check_weights():
+    """Before a run is trained or a question asked: what can no longer be predicted."""
+    kept = STUDY.training.keep_weights
+    results = Path(f"results/{STUDY.name}")
+    lost = runs_without_weights(results, PLAN.runs, STUDY.benchmarks, PREDICT) if kept is not None else []
+    if lost:
+        names = sorted({name for *_, names in lost for name in names})
+        folders = " ".join(f"{results}/runs/{mixture}/{seed}" for mixture, seed, _ in lost)
+        raise WorkflowError(
+            f"{len(lost)} runs have not answered {', '.join(names)} and no longer have the weights, which "
+            f"training.keep_weights let go: to train them again, rm -r {folders}"
+        )
+
+
+def run_with_weights(wildcards):
+    check_weights()
+    return "<results>/runs/{mixture}/{seed}/run.json"
+
+
+def kept_weights(wildcards):
+    """Which weights stay once they have answered; those of an expert's last mark in any case."""
+    keep = STUDY.training.keep_weights
+    if keep is None:
+        return "all"
+    last = [STUDY.training.scored_steps[-1]] if wildcards.mixture in PLAN.experts.values() else []
+    return ",".join(map(str, sorted({*keep, *last}))) or "none"
 
 
 # The list of predictions is the output; each prediction lies beside it with the digest of what decides it,
 # so that a new benchmark predicts only itself.
 rule predict:
     input:
-        run="<results>/runs/{mixture}/{seed}/run.json",
+        run=run_with_weights,
         benchmarks=BENCHMARKS,
     output:
         "<results>/predictions/{mixture}/{seed}/predictions.json",
@@ -29,12 +62,14 @@ rule predict:
         gpu=STUDY.evaluation.gpus,
         mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
         runtime=growing(8 * 60),
+        # As with save_every of a training: what is kept changes no result.
+        keep=kept_weights,
     params:
         recipe=PREDICTION_RECIPE,
-        settings=PredictStep.of(STUDY).text(),
+        settings=PREDICT.text(),
     shell:
         "python scripts/predict.py --settings {params.settings:q} --run {input.run}"
-        " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
+        " --benchmarks {input.benchmarks} --output {output} --keep {resources.keep} 2>&1 | tee {log}"
 
 
 rule predict_base:
@@ -55,7 +90,7 @@ rule predict_base:
         runtime=growing(8 * 60),
     params:
         recipe=PREDICTION_RECIPE,
-        settings=PredictStep.of(STUDY).text(),
+        settings=PREDICT.text(),
     shell:
         "python scripts/predict.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"

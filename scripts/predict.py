@@ -17,10 +17,16 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
+<<<<<<< HEAD
 from modomodo.files import digest, file_digest, read_json, write_json, write_jsonl
 from modomodo.launching import check_vllm, go_where_vllm_is, take_gpus
 from modomodo.predictions import RECIPE, Prediction
+=======
+from modomodo.files import file_digest, read_json, write_json, write_jsonl
+from modomodo.predictions import is_made, prediction_key
+>>>>>>> c29e0fd (training.keep_weights: weights that have answered every benchmark may go; what cannot be predicted any more is told before a run)
 from modomodo.provenance import describe_part
+from modomodo.runs import remove_weights, weights_removed
 from modomodo.steps import PredictStep
 from modomodo.study import load_plugins
 
@@ -36,6 +42,12 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, required=True, help="predictions.json; the rest lies beside it"
     )
+    parser.add_argument(
+        "--keep",
+        default="all",
+        metavar="MARK,MARK",
+        help="with --run: whose weights stay when all is predicted: all, none or marks (all)",
+    )
     arguments = parser.parse_args()
     step = command_line.settings(arguments.settings, PredictStep, PredictStep.of)
     load_plugins(step.plugins)
@@ -49,12 +61,13 @@ def main() -> None:
     listed: dict[str, dict] = {}
     for mark, (_, weights) in checkpoints.items():
         for name in rows:
-            key = digest([RECIPE, step.for_benchmark(name).text(), weights, questions[name]])
+            key = prediction_key(step, name, weights, questions[name])
             listed.setdefault(mark, {})[name] = {"path": f"{mark}/{name}.jsonl", "key": key}
             if is_made(folder / mark / f"{name}.jsonl", key):
                 made[weights, name] = folder / mark / f"{name}.jsonl"
             else:
                 missing.setdefault(weights, []).append((mark, name, key))
+    check_weights(checkpoints, missing)
     if missing:
         predict_missing(checkpoints, missing, made, rows, step, folder)
         answered = [f"{mark}/{name}" for names in missing.values() for mark, name, _ in names]
@@ -63,6 +76,10 @@ def main() -> None:
         for name, entry in names.items():
             entry["sha256"] = file_digest(folder / mark / f"{name}.jsonl")
     write_json(arguments.output, {"settings": step.changed(), "predictions": listed})
+    if arguments.run and arguments.keep != "all":
+        keep = [] if arguments.keep == "none" else arguments.keep.split(",")
+        freed = remove_weights(arguments.run.parent, read_json(arguments.run, "checkpoints"), keep)
+        print(f"{arguments.run.parent}: weights removed of the marks {', '.join(freed) or '(none)'}")
 
 
 def read_rows(path: Path) -> list[tuple[Example, Path]]:
@@ -90,10 +107,17 @@ def find_checkpoints(run: Path | None, base: Path | None, info: Path | None) -> 
     return {mark: (run.parent / entry["path"], entry["weights"]) for mark, entry in kept.items()}
 
 
-def is_made(path: Path, key: str) -> bool:
-    """Whether predictions of this key lie at `path`, whole."""
-    beside = path.with_suffix(".key")
-    return path.is_file() and beside.is_file() and beside.read_text(encoding="utf-8").strip() == key
+def check_weights(
+    checkpoints: dict[str, tuple[Path, str]], missing: dict[str, list[tuple[str, str, str]]]
+) -> None:
+    """Raises InputError when a checkpoint that is to answer has no weights any more."""
+    for directory, weights in checkpoints.values():
+        if weights in missing and weights_removed(directory):
+            asked = ", ".join(sorted({name for _, name, _ in missing[weights]}))
+            raise InputError(
+                f"{directory}: its weights were removed once scored (training.keep_weights), and it has not answered "
+                f"{asked}: delete {directory.parent} to train the run again"
+            )
 
 
 def predict_missing(
