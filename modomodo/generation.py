@@ -238,8 +238,12 @@ class TransformersEngine(Engine):
 def start_engine(
     evaluation: Evaluation, dtype: str, directory: Path, rows: Sequence[tuple[Example, Path]]
 ) -> Engine:
-    """What the settings want to answer `rows` with, for checkpoints of the shape of `directory`."""
+    """What the settings want to answer `rows` with, for checkpoints of the shape of `directory`.
+
+    `dtype` is the precision of the weights where the settings name none.
+    """
     processor = load_processor(directory)
+    dtype = evaluation.dtype or dtype
     if evaluation.engine == "vllm":
         from modomodo.vllm_generation import VllmEngine, most_images
 

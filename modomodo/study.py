@@ -265,7 +265,10 @@ class Evaluation(Settings):
         0, ge=0, description="GPUs of one predicting job; 0: the CPU. vLLM splits the model over several."
     )
     engine: Literal["transformers", "vllm"] = Field(
-        "transformers", description="What generates. vLLM is many times faster on a GPU."
+        "transformers", description="What generates: 'vllm' is for GPUs, and is installed by make vllm."
+    )
+    dtype: Literal["float32", "bfloat16"] | None = Field(
+        None, description="Precision of the weights that predict; model.dtype when absent."
     )
     threads: int = Field(1, ge=1, description="CPU threads of a predicting process.")
 

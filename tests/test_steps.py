@@ -67,6 +67,7 @@ EXAMPLES = {f"examples {name}" for name in ("boxes", "science", "relation", "sci
         ("training.gpus", 2, TRAIN),
         ("evaluation.gpus", 1, {"predict"}),
         ("evaluation.engine", "vllm", {"predict"}),
+        ("evaluation.dtype", "bfloat16", {"predict"}),
         ("evaluation.batch_size", 4, {"predict"}),
         ("evaluation.max_completion_tokens", 64, {"predict"}),
         ("prompts.choice", "Think.", {*TRAIN, "base", "predict"}),
