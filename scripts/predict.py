@@ -17,14 +17,9 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
-<<<<<<< HEAD
-from modomodo.files import digest, file_digest, read_json, write_json, write_jsonl
-from modomodo.launching import check_vllm, go_where_vllm_is, take_gpus
-from modomodo.predictions import RECIPE, Prediction
-=======
 from modomodo.files import file_digest, read_json, write_json, write_jsonl
-from modomodo.predictions import is_made, prediction_key
->>>>>>> c29e0fd (training.keep_weights: weights that have answered every benchmark may go; what cannot be predicted any more is told before a run)
+from modomodo.launching import check_vllm, go_where_vllm_is, take_gpus
+from modomodo.predictions import Prediction, is_made, prediction_key
 from modomodo.provenance import describe_part
 from modomodo.runs import remove_weights, weights_removed
 from modomodo.steps import PredictStep
