@@ -10,13 +10,18 @@ WORKERS ?= 2
 # The study that status, plan and provenance look at.
 STUDY ?= config/tiny.yaml
 
+# How often, and the study whose run, is killed by test-kill.
+KILLS ?= 30
+KILLED ?= config/tiny.yaml
+
 # As in an activated environment, whatever the caller's shell or cluster modules have set.
 unexport PYTHONHOME PYTHONPATH
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
-.PHONY: table status plan provenance env test lint types unit vllm test-vllm format reference lock clean-env help
+.PHONY: table status plan provenance env test test-slurm test-kill lint types unit vllm test-vllm format reference lock
+.PHONY: clean-env help
 
 table: env ## (or just make) build .venv if need be, then results/table2.csv and the rest of the study
 	$(RUN) snakemake --cores all results/table2.csv all
@@ -37,6 +42,13 @@ env: ## build .venv from the hashed locks in envs/ (PYTHON=/path/to/python)
 
 test: env lint types ## everything that CI checks
 	$(RUN) pytest -n $(WORKERS) --dist loadfile
+
+test-slurm: env ## what happens to jobs on a real Slurm, which is installed if need be (as root)
+	@tests/slurm/install.sh
+	$(RUN) pytest tests/slurm
+
+test-kill: env ## a run and a download killed at random moments (KILLS=30 KILLED=config/tiny.yaml)
+	KILLS=$(KILLS) KILLED=$(KILLED) $(RUN) pytest -s tests/kill
 
 lint: env ## style of Python, Snakefiles and rules
 	$(RUN) ruff check

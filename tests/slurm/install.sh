@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Slurm and munge for `make test-slurm`, from Debian's packages, where they are missing. They are not started here.
 set -euo pipefail
-if command -v slurmctld slurmd munged >/dev/null; then exit; fi
+if command -v slurmctld && command -v slurmd && command -v munged; then exit; fi >/dev/null
 if ! command -v apt-get >/dev/null; then
     echo "test-slurm: Slurm is missing: install slurmctld, slurmd and munge (apt-get is not here to do it)" >&2
     exit 1
