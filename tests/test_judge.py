@@ -216,6 +216,12 @@ def test_the_reply_is_normalised_and_compared(example, reply, value, parsed):
     assert metrics["mathvista_judged"]("a long text", None, example, reply) == (value, parsed)
 
 
+def test_without_a_reply_nothing_is_guessed():
+    with pytest.raises(InputError, match="asks a judge, which is done for the study's scores only"):
+        metrics["mathvista_judged"]("a long text", None, question())
+    assert metrics["mathvista_judged"]("14", None, question()) == (1.0, True)  # nobody is asked
+
+
 def test_a_benchmark_scored_with_a_judge(endpoint, tmp_path):
     examples = [question(), question(id="3"), CHOICE]
     predictions = {

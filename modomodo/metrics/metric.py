@@ -54,9 +54,14 @@ class Metric:
     def __call__(
         self, completion: str, answer: str | None, example: Example, reply: str | None = None
     ) -> Score:
-        """The score of one row. Raises InputError naming the example when it lacks what the metric needs."""
+        """The score of one row. Raises InputError naming the example when it lacks what the metric needs.
+
+        So it does without the reply to a question that is to be asked.
+        """
         if answer is None and not self.reads_completion:
             return Score(0.0, parsed=False)
+        if reply is None and self.question(completion, answer, example) is not None:
+            raise InputError(f"metric '{self.name}' asks a judge, which is done for the study's scores only")
         with self._naming(example):
             text = completion if answer is None else answer
             score = self.judge(text, example, *([] if self.prompt is None else [reply]))
