@@ -89,16 +89,17 @@ def check_snakemake(arguments: Sequence[str]) -> None:
     Snakemake takes every word after --configfile for a file. Exits with status 2.
     """
     words = list(arguments)
+    files = [word.partition("=")[2] for word in words if word.startswith(("--configfile=", "--configfiles="))]
     option = next((word for word in words if word in ("--configfile", "--configfiles")), None)
-    if option is None:
-        return
-    files = list(itertools.takewhile(lambda word: not word.startswith("-"), words[words.index(option) + 1 :]))
+    if option is not None:
+        after = words[words.index(option) + 1 :]
+        files += itertools.takewhile(lambda word: not word.startswith("-"), after)
     try:
         for file in files:
             if Path(file).suffix not in (".yaml", ".yml", ".json"):
                 raise InputError(
-                    f"{option} takes every word that follows for a file, so also '{file}': put targets before it, e.g. "
-                    f"snakemake {file} {option} {files[0]}"
+                    f"--configfile takes every word that follows for a file, so also '{file}': write "
+                    f"--configfile={files[0]} {file}"
                 )
             if not Path(file).exists():
                 known = [str(path) for path in sorted(Path(file).parent.glob("*.y*ml"))]

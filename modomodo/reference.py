@@ -99,9 +99,11 @@ def with_graph(page: str, graph: str) -> str:
     if not found:
         raise InputError("the page has no mermaid block to put the graph into")
     _, _, after = rest.partition(end)
-    lines = [line.replace("\t", "    ") for line in graph.splitlines()]
-    kept = [line for line in lines if line.startswith("flowchart") or re.match(r"    id\d+(\[| -->)", line)]
-    return before + start + "\n".join(kept) + "\n" + end + after
+    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", graph, flags=re.MULTILINE))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)}
+    # By name: Snakemake's own order differs from call to call.
+    lines = [f"    {source} --> {target}" for source, target in sorted(edges)]
+    return before + start + "\n".join(["flowchart TB", *lines]) + "\n" + end + after
 
 
 def _section(prefix: str, model: type[BaseModel]) -> list[str]:

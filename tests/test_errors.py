@@ -114,12 +114,16 @@ def script(name: str, *words: object) -> list[str]:
 SNAKEMAKE = {
     "a target after --configfile": (
         ["--configfile", "config/test.yaml", "all"],
-        "error: --configfile takes every word that follows for a file, so also 'all': put targets before it, e.g. "
-        "snakemake all --configfile config/test.yaml",
+        "error: --configfile takes every word that follows for a file, so also 'all': write "
+        "--configfile=config/test.yaml all",
     ),
     "a study that is not there": (
         ["--configfile", "config/test.yml"],
         "error: config/test.yml: no such study: did you mean 'config/test.yaml'?",
+    ),
+    "a study that is not there, with =": (
+        ["--configfile=config/tinny.yaml", "all"],
+        "error: config/tinny.yaml: no such study: did you mean 'config/tiny.yaml'?",
     ),
     "a mixture that is not in the study": (
         ["results/test/runs/colinearity/42/run.json", "--configfile", "config/test.yaml"],
