@@ -1,7 +1,5 @@
 # checkpoints → predictions → scores → records
 
-from functools import lru_cache
-
 from modomodo.predictions import RECIPE as PREDICTION_RECIPE
 from modomodo.predictions import runs_without_weights
 from modomodo.steps import OwnDomainStep, PredictStep, RecordsStep, ScoreStep
@@ -16,24 +14,16 @@ PREDICT = PredictStep.of(STUDY)
 BENCHMARKS = collect("<results>/examples/{benchmark}.jsonl", benchmark=STUDY.benchmarks)
 
 
-@lru_cache
-def check_weights():
-    """Before a run is trained or a question asked: what can no longer be predicted."""
-    kept = STUDY.training.keep_weights
-    results = Path(f"results/{STUDY.name}")
-    lost = runs_without_weights(results, PLAN.runs, STUDY.benchmarks, PREDICT) if kept is not None else []
+# Told here and not by an input function, whose error Snakemake passes over where the output exists.
+if STUDY.training.keep_weights is not None:
+    lost = runs_without_weights(Path(f"results/{STUDY.name}"), PLAN.runs, STUDY.benchmarks, PREDICT)
     if lost:
-        names = sorted({name for *_, names in lost for name in names})
-        folders = " ".join(f"{results}/runs/{mixture}/{seed}" for mixture, seed, _ in lost)
-        raise WorkflowError(
-            f"{len(lost)} runs have not answered {', '.join(names)} and no longer have the weights, which "
-            f"training.keep_weights let go: to train them again, rm -r {folders}"
+        asked = ", ".join(sorted({name for *_, names in lost for name in names}))
+        folders = " ".join(f"results/{STUDY.name}/runs/{mixture}/{seed}" for mixture, seed, _ in lost)
+        sys.exit(
+            f"error: {WHERE}: {len(lost)} runs have not answered {asked}, and training.keep_weights let their weights "
+            f"go: to train them again, rm -r {folders}"
         )
-
-
-def run_with_weights(wildcards):
-    check_weights()
-    return "<results>/runs/{mixture}/{seed}/run.json"
 
 
 def kept_weights(wildcards):
@@ -49,7 +39,7 @@ def kept_weights(wildcards):
 # so that a new benchmark predicts only itself.
 rule predict:
     input:
-        run=run_with_weights,
+        run="<results>/runs/{mixture}/{seed}/run.json",
         benchmarks=BENCHMARKS,
     output:
         "<results>/predictions/{mixture}/{seed}/predictions.json",

@@ -3,8 +3,10 @@
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.files import write_jsonl
-from modomodo.predictions import Prediction, read_predictions
+from modomodo.files import file_digest, write_json, write_jsonl
+from modomodo.predictions import Prediction, prediction_key, read_predictions, runs_without_weights
+from modomodo.runs import remove_weights
+from modomodo.steps import PredictStep
 
 ROW = {"id": "1", "completion": "<answer>3</answer>", "answer": "3", "finish_reason": "stop", "tokens": 5}
 
@@ -36,3 +38,25 @@ def test_a_missing_field_is_told(tmp_path, field):
     write_jsonl(tmp_path / "a.jsonl", [{key: value for key, value in ROW.items() if key != field}])
     with pytest.raises(InputError, match=rf"a\.jsonl:1: {field}: "):
         list(read_predictions(tmp_path / "a.jsonl"))
+
+
+def test_runs_that_cannot_answer_a_new_benchmark_any_more(tmp_path, small_study):
+    step = PredictStep.of(small_study)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples/chart.jsonl").write_text("{}\n")
+    questions = file_digest(tmp_path / "examples/chart.jsonl")
+    for mixture in ("a", "b"):
+        run, answers = tmp_path / "runs" / mixture / "42", tmp_path / "predictions" / mixture / "42/9"
+        (run / "checkpoint-9").mkdir(parents=True)
+        answers.mkdir(parents=True)
+        (run / "checkpoint-9/model.safetensors").touch()
+        described = {"checkpoints": {"9": {"path": "checkpoint-9", "weights": "w"}}}
+        write_json(run / "finished.json", described)
+        (answers / "chart.jsonl").touch()
+        (answers / "chart.key").write_text(prediction_key(step, "chart", "w", questions))
+    remove_weights(tmp_path / "runs/a/42", described, keep=[])
+    runs = [("a", 42), ("b", 42), ("not yet trained", 42)]
+    assert runs_without_weights(tmp_path, runs, ["chart"], step) == []
+    assert runs_without_weights(tmp_path, runs, ["chart", "math"], step) == [("a", 42, ["math"])]
+    (tmp_path / "examples/chart.jsonl").write_text("{ }\n")
+    assert runs_without_weights(tmp_path, runs, ["chart"], step) == [("a", 42, ["chart"])]

@@ -6,7 +6,7 @@ import pytest
 
 from modomodo.errors import InputError
 from modomodo.files import write_json
-from modomodo.runs import close_run, open_run, weights_digest
+from modomodo.runs import close_run, open_run, remove_weights, weights_digest, weights_removed
 
 
 def add_checkpoint(folder, mark, weights=b"weights"):
@@ -119,3 +119,28 @@ def test_the_weights_digest_is_of_names_and_bytes_in_order(tmp_path):
 def test_a_folder_without_weights_has_no_digest(tmp_path):
     with pytest.raises(InputError, match=r"holds no \*\.safetensors"):
         weights_digest(tmp_path)
+
+
+# --- weights that are let go --------------------------------------------------------------------------------
+
+
+def test_weights_that_no_kept_mark_needs_go_and_the_run_stays_finished(finished):
+    folder, run = finished
+    run["checkpoints"]["2"]["weights"] = run["checkpoints"]["9"]["weights"] = "digest"
+    assert remove_weights(folder, run, keep=["9"]) == ["2"]
+    assert not list((folder / "checkpoint-2").glob("*.safetensors"))
+    assert weights_removed(folder / "checkpoint-2") and not weights_removed(folder / "checkpoint-9")
+    assert (folder / "checkpoint-9" / "model.safetensors").exists()
+    assert open_run(folder, "one") is not None, "it would be trained again"
+    assert remove_weights(folder, run, keep=["9"]) == ["2"], "again, as after a kill"
+
+
+def test_a_checkpoint_that_marks_share_stays_for_any_of_them(finished):
+    folder, run = finished
+    (folder / "checkpoint-9" / "model.safetensors").unlink()
+    (folder / "checkpoint-9").rmdir()
+    (folder / "checkpoint-9").symlink_to("checkpoint-2", target_is_directory=True)
+    run["checkpoints"]["2"]["weights"] = run["checkpoints"]["9"]["weights"] = "digest"
+    assert remove_weights(folder, run, keep=["9"]) == []
+    assert (folder / "checkpoint-2" / "model.safetensors").exists()
+    assert remove_weights(folder, run, keep=[]) == ["2", "9"]

@@ -282,13 +282,19 @@ def test_a_repeat_trains_only_itself(done: Path) -> None:
 
 def test_a_datasets_limit_counts_as_another_dataset(done: Path) -> None:
     jobs = planned(done, changed(domains__science__limit=11))
-    expected = {"examples/science.jsonl", "table1.csv", "mixtures/collinearity.json", *AFTER_SCORES}
+    expected = {
+        "examples/science.jsonl",
+        "table1.csv",
+        "mixtures/collinearity.json",
+        "own_domain.csv",
+        *AFTER_SCORES,
+    }
     assert jobs == expected | of_mixture("single-science") | of_mixture("collinearity")
 
 
 def test_a_domains_template_trains_only_mixtures_that_can_have_weight_on_it(done: Path) -> None:
     jobs = planned(done, changed(domains__science__prompts={"choice": "Output <answer> </answer> tags."}))
-    derived = {"mixtures/collinearity.json", *of_mixture("collinearity")}
+    derived = {"mixtures/collinearity.json", *of_mixture("collinearity"), "own_domain.csv"}
     assert jobs == of_mixture("single-science", since="runs") | derived | AFTER_SCORES
 
 
@@ -351,7 +357,7 @@ def test_nothing_re_runs_in_a_fresh_clone_over_old_results(done: Path, tmp_path:
         os.utime(path)  # as git leaves them: newer than any result
     shutil.copytree(done / "results", clone / "results", symlinks=True)
     assert planned(clone, STUDY) == set()
-    shutil.copytree(done / ".snakemake", clone / ".snakemake", symlinks=True)
+    shutil.copytree(done / ".snakemake", clone / ".snakemake", symlinks=True, dirs_exist_ok=True)
     assert planned(clone, STUDY) == set()
 
 
@@ -395,6 +401,38 @@ def test_merging_screens_candidates_and_trains_the_best(done: Path, tmp_path: Pa
     assert moved and not any("visual" in name for name in moved)
     # Again: everything is at hand.
     assert planned(copy, study) == set()
+
+
+def test_weights_are_let_go_once_they_have_answered_and_a_new_question_is_told(
+    done: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(done, copy, symlinks=True)
+    keeping = changed(training__keep_weights=[9])
+    assert planned(copy, keeping) == set(), "what is kept changes no result"
+    run = copy / RESULTS / "runs/single-detection/42"
+    answered = succeed(
+        script(
+            copy,
+            "predict",
+            *("--settings", "config/changed.yaml", "--run", run / "run.json", "--keep", 9, "--output"),
+            RESULTS / "predictions/single-detection/42/predictions.json",
+            *("--benchmarks", RESULTS / "examples/science_test.jsonl", RESULTS / "examples/chart.jsonl"),
+        )
+    )
+    assert "weights removed of the marks 2, 7" in answered.stdout
+    assert sorted(path.parent.name for path in run.glob("*/*.safetensors")) == ["checkpoint-9"]
+    assert planned(copy, keeping) == set(), "nothing is trained or asked again for that"
+    new = {
+        **STUDY["benchmarks"]["chart"],
+        "options": {"domain": "math", "split": "test", "size": 8, "seed": 18},
+    }
+    study = {**keeping, "benchmarks": {**STUDY["benchmarks"], "math": new}}
+    said = refused(copy, study)
+    assert "1 runs have not answered math, and training.keep_weights let their weights go" in said
+    assert "rm -r results/test/runs/single-detection/42" in said
+    shutil.rmtree(run)
+    assert "runs/single-detection/42/run.json" in planned(copy, study)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------
