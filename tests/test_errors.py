@@ -191,6 +191,11 @@ SCRIPTS = {
         ["provenance", "--study", "config/test.yaml", "--mixture", "collinearity", "--benchmark", "charts"],
         "error: BENCHMARK=charts: the study has no such benchmark or aggregate: did you mean 'chart'?",
     ),
+    "recorded runs, which take no time and have no status": (
+        ["plan", "--study", "config/replay.yaml"],
+        "error: config/replay.yaml: recorded runs, of which nothing is trained: snakemake "
+        "--configfile=config/replay.yaml, or scripts/propose.py --config config/replay.yaml",
+    ),
     "a file that is not there": (
         ["table", "--settings", "config/test.yaml", "--records", "{tmp}/records.csv", "--output", "{tmp}/t.csv"],
         "error: {tmp}/records.csv: no such file",

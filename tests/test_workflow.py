@@ -594,7 +594,7 @@ def test_the_status_of_a_finished_study(done: Path) -> None:
     assert told.returncode == 0, told.stderr
     counts = dict(re.findall(r"^(\S[\w ]*\S) +(\d+/\d+)$", told.stdout, flags=re.MULTILINE))
     assert counts == {
-        "examples": "4/4",
+        "examples": "5/5",
         "base model": "1/1",
         "mixtures": "3/3",
         "streams": "3/3",
