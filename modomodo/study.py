@@ -551,8 +551,8 @@ def study_from(data: Any, where: str) -> Study:
     """A study from plain data, with every name in it checked. Raises InputError."""
     if isinstance(data, dict) and "records" in data:
         raise InputError(
-            f"{where}: recorded runs, of which nothing is trained: snakemake --configfile={where}, or scripts/propose.py "
-            f"--config {where}"
+            f"{where}: recorded runs, of which nothing is trained: snakemake --configfile={where}, or "
+            f"scripts/propose.py --config {where}"
         )
     study = parse(data, Study, where)
     check_functions(study, where)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -304,12 +305,16 @@ class SaveWhenTold(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """One calm bar in a terminal, a plain line now and then elsewhere."""
+    """One calm bar in a terminal, a plain line now and then elsewhere.
+
+    Reward and KL are means of the last ten steps: two prompts a step tell little.
+    """
 
     def __init__(self, last_step: int, every: float = 15.0) -> None:
         self.last_step = last_step
         self.every = every
         self.bar: Any = None
+        self.recent: deque[tuple[float, float]] = deque(maxlen=10)
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.first = state.global_step
@@ -322,7 +327,9 @@ class Progress(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "reward" not in logs or not state.is_world_process_zero:
             return
-        values = f"reward {logs['reward']:.2f}, KL {logs.get('kl') or 0:.3f}"
+        self.recent.append((logs["reward"], logs.get("kl") or 0.0))
+        reward, divergence = (sum(part) / len(self.recent) for part in zip(*self.recent, strict=True))
+        values = f"reward {reward:.2f}, KL {divergence:.3f}"
         now = time.monotonic()
         if self.bar is not None:
             self.bar.set_postfix_str(values, refresh=False)
