@@ -49,6 +49,8 @@ def compare(path: str | Path) -> tuple[int, list[str]]:
             raise InputError(
                 f"{path}:{number}: no field {error}: neither a MathVista nor an MMMU row"
             ) from None
+        except (TypeError, AttributeError, ValueError) as error:
+            raise InputError(f"{path}:{number}: a field of another type than published: {error}") from None
         if agrees is not None:
             total += 1
             if not agrees:

@@ -82,6 +82,11 @@ def test_bad_files_are_told_in_a_line(tmp_path):
     other = compare(write(tmp_path / "other.jsonl", MMMU, {"question": "?"}))
     assert other.returncode == 2
     assert other.stderr.startswith(f"error: {tmp_path}/other.jsonl:2: no field ")
+    silent = compare(write(tmp_path / "silent.jsonl", {**MMMU, "response": None}))
+    assert silent.returncode == 2
+    assert silent.stderr.startswith(
+        f"error: {tmp_path}/silent.jsonl:1: a field of another type than published"
+    )
 
 
 @pytest.mark.skipif(not ANSWERS, reason="the real answers are not beside this checkout")

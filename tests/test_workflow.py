@@ -242,6 +242,12 @@ def test_a_metric_scores_again_without_a_model(done: Path) -> None:
     seeds = ("base", "single-detection", "single-science")
     scored_again = set().union(*(of_mixture(mixture, since="scores") for mixture in seeds))
     assert jobs == scored_again | {"mixtures/collinearity.json", *of_mixture("collinearity"), *AFTER_SCORES}
+    asking = changed(benchmarks__chart__metric="mathvista_judged", judge={"model": "m"})
+    assert planned(done, asking) == jobs
+
+
+def test_a_judge_that_no_metric_asks_changes_nothing(done: Path) -> None:
+    assert planned(done, changed(judge={"model": "m"})) == set()
 
 
 def test_a_new_strategy_runs_only_its_own_mixtures(done: Path) -> None:
