@@ -43,6 +43,11 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+def environment(gpus):
+    """The conda environment, from the rules' folder, of a job with so many GPUs."""
+    return "../envs/gpu.yaml" if gpus else "../envs/cpu.yaml"
+
+
 def growing(amount):
     """A resource that a job may run out of: each further attempt has twice as much."""
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)

@@ -46,7 +46,7 @@ rule predict:
     log:
         "<logs>/predictions/{mixture}/{seed}.log",
     conda:
-        "../envs/cpu.yaml"
+        environment(STUDY.evaluation.gpus)
     threads: STUDY.evaluation.threads
     resources:
         gpu=STUDY.evaluation.gpus,
@@ -72,7 +72,7 @@ rule predict_base:
     log:
         "<logs>/predictions/base/0.log",
     conda:
-        "../envs/cpu.yaml"
+        environment(STUDY.evaluation.gpus)
     threads: STUDY.evaluation.threads
     resources:
         gpu=STUDY.evaluation.gpus,
@@ -151,7 +151,7 @@ if STUDY.held_out:
         log:
             "<logs>/own_domain.log",
         conda:
-            "../envs/cpu.yaml"
+            environment(STUDY.evaluation.gpus)
         threads: STUDY.evaluation.threads
         resources:
             gpu=min(1, STUDY.evaluation.gpus),

@@ -18,7 +18,7 @@ rule score_merges:
     log:
         "<logs>/merged.log",
     conda:
-        "../envs/cpu.yaml"
+        environment(STUDY.evaluation.gpus)
     threads: STUDY.evaluation.threads
     resources:
         gpu=STUDY.evaluation.gpus,
@@ -53,7 +53,7 @@ for name in STUDY.strategies:
         log:
             f"<logs>/merged/{name}.log",
         conda:
-            "../envs/cpu.yaml"
+            environment(STUDY.evaluation.gpus)
         threads: STUDY.evaluation.threads
         resources:
             gpu=STUDY.evaluation.gpus,

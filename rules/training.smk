@@ -38,7 +38,7 @@ rule train:
     log:
         "<logs>/runs/{mixture}/{seed}.log",
     conda:
-        "../envs/cpu.yaml"
+        environment(STUDY.training.gpus)
     threads: STUDY.training.threads
     resources:
         gpu=STUDY.training.gpus,

@@ -77,6 +77,33 @@ def test_conda_files_have_the_same_pins(kind, locked):
     assert ("nvidia-cublas" in pins) == (kind == "gpu")
 
 
+@pytest.mark.parametrize("rules", sorted((ROOT / "rules").glob("*.smk")), ids=lambda path: path.stem)
+def test_every_rule_that_runs_something_names_its_conda_environment(rules):
+    directives = re.findall(r"^ +(shell|conda):$|^ +(conda): \S", rules.read_text(), flags=re.MULTILINE)
+    named = [first or second for first, second in directives]
+    assert named.count("conda") == named.count("shell")
+    for path in re.findall(r'"(\.\./envs/[^"]+)"', rules.read_text()):
+        assert (rules.parent / path).is_file()
+
+
+def test_jobs_on_gpus_have_the_environment_with_cuda(tmp_path):
+    conda = tmp_path / "conda"  # only asked about itself
+    conda.write_text(
+        "#!/bin/sh\n"
+        """echo '{"conda_version": "25.1.0", "platform": "linux-64", "root_prefix": "/", "conda_prefix": "/", "get": {}}'\n"""
+    )
+    conda.chmod(0o755)
+    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", "config/paper.yaml", "--sdm", "conda"]
+    listed = subprocess.run(
+        [*command, "--list-conda-envs", "--conda-prefix", tmp_path / "made"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert "envs/gpu.yaml" in listed.stdout and "envs/cpu.yaml" in listed.stdout, listed.stdout + listed.stderr
+
+
 def test_the_project_asks_for_the_pythons_that_the_environment_accepts():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == ">=3.11,<3.14"
