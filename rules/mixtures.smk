@@ -32,12 +32,12 @@ for name in STUDY.strategies:
             round=PLAN.rounds[name],
             settings=ProposeStep.of(STUDY, name).text(),
             records=records_option(name),
+        # Snakemake puts the command together when the job runs, and `name` is the last strategy by then: the same
+        # words for every strategy, an option without a value where there is nothing to say.
         shell:
             "python scripts/propose.py --settings {params.settings:q} --strategy {params.strategy}"
             " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
-            " --merged {input.merged} --output {output.mixtures}"
-            + (" --comparison {output.comparison}" if searches(STUDY, name) else "")
-            + " 2>&1 | tee {log}"
+            " --merged {input.merged} --output {output.mixtures} --comparison {output.comparison} 2>&1 | tee {log}"
 
 
 rule draw_stream:

@@ -58,7 +58,10 @@ def main() -> None:
         "--output", type=Path, nargs="+", required=True, help="MIXTURE.json, one for each mixture"
     )
     parser.add_argument(
-        "--comparison", type=Path, help="with --settings: CSV of the surrogates tried, by left-out error"
+        "--comparison",
+        type=Path,
+        nargs="?",
+        help="with --settings: CSV of the surrogates tried, by left-out error",
     )
     arguments = parser.parse_args()
     if bool(arguments.config) == bool(arguments.settings):
