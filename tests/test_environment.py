@@ -101,7 +101,9 @@ def test_jobs_on_gpus_have_the_environment_with_cuda(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert "envs/gpu.yaml" in listed.stdout and "envs/cpu.yaml" in listed.stdout, listed.stdout + listed.stderr
+    assert "envs/gpu.yaml" in listed.stdout and "envs/cpu.yaml" in listed.stdout, (
+        listed.stdout + listed.stderr
+    )
 
 
 def test_the_project_asks_for_the_pythons_that_the_environment_accepts():
