@@ -5,12 +5,16 @@ Everything is real but the devices: torch's processes meet over gloo instead of 
 
 import json
 import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import PIL.Image
 import pytest
 
+from modomodo.errors import Interrupted
 from modomodo.files import file_digest, read_jsonl
 from modomodo.launching import LaunchError, Part, supervise, trainer_parts
 from modomodo.tiny_qwen2vl import make_model, make_processor
@@ -61,18 +65,19 @@ if stop_after:
             self.add_callback(Crash())
     training.StreamTrainer = Crashing
 examples = [Example.model_validate(row) for row in json.loads((folder.parent / "examples.json").read_text())]
-training.train(
+modomodo.command_line.run(lambda: training.train(
     base=folder.parent / "base",
     rows=[(example, folder.parent) for example in examples],
     folder=folder,
     settings=settings,
     dtype="float32",
     templates=Templates(),
+    own_templates={},
     domain_rewards={"colours": ["letters"]},
     seed=7,
     last_step=6,
     marks={3: 3, 6: 6},
-)
+))
 """
 
 
@@ -161,6 +166,28 @@ def test_a_run_whose_process_crashed_goes_on_to_the_same_bytes(world, whole):
     assert saves == ["checkpoint-2", "checkpoint-4"]
     run(world, "crashed")
     assert digests(resumed) == digests(whole)
+
+
+def test_a_run_that_is_told_to_stop_saves_and_goes_on_to_the_same_bytes(world, whole):
+    shown_by_first = world / "told/shown-0.jsonl"
+
+    def tell_after_two_steps() -> None:
+        while not shown_by_first.exists() or len(shown_by_first.read_bytes().splitlines()) < 2:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=tell_after_two_steps, daemon=True).start()
+    with pytest.raises(Interrupted, match="SIGTERM: the trainers have ended; run again to go on"):
+        run(world, "told")
+    newest = max(
+        int(path.parent.name.split("-")[1]) for path in world.glob("told/trainer/checkpoint-*/complete")
+    )
+    steps = len(shown_by_first.read_bytes().splitlines())
+    assert (
+        newest == steps < STEPS
+    )  # both stopped after the step that was under way, and nothing of it is lost
+    run(world, "told")
+    assert digests(world / "told") == digests(whole)
 
 
 def test_accumulation_keeps_the_order(world, whole):

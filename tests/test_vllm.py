@@ -116,7 +116,7 @@ settings = Training(
 rows = [(example, examples.parent) for example in read_examples(examples)][:12]
 training.train(
     base=base, rows=rows, folder=folder, settings=settings, dtype="float32", templates=read_study(sys.argv[5]).prompts,
-    domain_rewards={rows[0][0].dataset: ["letters"]}, seed=7, last_step=6, marks={3: 3, 6: 6},
+    own_templates={}, domain_rewards={rows[0][0].dataset: ["letters"]}, seed=7, last_step=6, marks={3: 3, 6: 6},
 )
 """
 
