@@ -4,6 +4,7 @@ Mistakes in a study are read as Snakemake reads it (`study_from` and `plan`, whi
 `error: …`); those of the command line run the very command.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from modomodo import command_line, mends
+from modomodo import command_line, launching, mends
 from modomodo.errors import InputError, nearest
 from modomodo.plan import plan
 from modomodo.study import read_study, study_from
@@ -250,6 +251,25 @@ def test_scripts_without_the_environment() -> None:
     )
     assert run.stderr.strip().splitlines()[-1] == "ModuleNotFoundError: No module named 'modomodo'"
     assert "ModuleNotFoundError: No module named 'modomodo'" in (ROOT / "README.md").read_text()
+
+
+def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(InputError) as told:
+        launching.take_gpus(2, "training.gpus")
+    assert str(told.value) == (
+        "training.gpus: 2 wanted, 0 visible here (CUDA_VISIBLE_DEVICES=): lower it, or ask the scheduler for more"
+    )
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_no_vllm() -> None:
+    with pytest.raises(InputError) as told:
+        launching.check_vllm("evaluation.engine", "transformers", gpus=1)
+    assert str(told.value) == (
+        "evaluation.engine: vLLM is not installed: make vllm installs it (docs/gpus.md), or set evaluation.engine to "
+        "transformers"
+    )
 
 
 # --- errors of others -------------------------------------------------------------------------------------------
