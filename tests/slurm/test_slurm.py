@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,16 @@ def attempts(folder: Path, mixture: str) -> list[list[int]]:
     return found
 
 
+def processes_of(job: str) -> list[int]:
+    """Processes with that job in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"SLURM_JOB_ID={job}".encode() in entry.read_bytes().split(b"\0"):
+                found.append(int(entry.parent.name))
+    return found
+
+
 class Disturber:
     """Watches the notes of the trainings, and does each fault once its training is in the middle."""
 
@@ -118,8 +129,9 @@ class Disturber:
         self.wait(f"{state} of job {job}", true)
 
     def at_once(self, job: str) -> None:
-        """Slurm keeps what it puts back waiting for two minutes; this cluster has no reason to."""
+        """Slurm keeps what it puts back waiting for two minutes; here only its first instance is waited for."""
         self.wait_for_state(job, "PENDING")
+        self.wait(f"the end of job {job}", lambda: not processes_of(job))
         self.cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
 
 
@@ -163,12 +175,13 @@ def disturb(disturber: Disturber, cluster: Cluster) -> None:
     cluster.call("scontrol", "requeue", requeued)
     disturber.at_once(requeued)
     disturber.wait_for_state(disturber.wait_for_steps("late", 1), "TIMEOUT")
-    lost = disturber.wait_for_steps("lost", 3)
+    disturber.wait_for_state(lost := disturber.wait_for_steps("lost", 3), "RUNNING")
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=down", "reason=test")
     disturber.wait("the node down", lambda: "down" in cluster.call("sinfo", "-h", "-o", "%T"))
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=resume")
     disturber.at_once(lost)
     for job in cluster.call("squeue", "-h", "-t", "PENDING", "-o", "%i").split():
+        disturber.wait(f"the end of job {job}", lambda job=job: not processes_of(job))
         cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
 
 
