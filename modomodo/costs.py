@@ -108,7 +108,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
     return Costs(
         stages=stages,
         rounds=rounds_of(study, plan),
-        checkpoints=sum(kept[run] for run in untrained),
+        checkpoints=sum(_stay(study, plan, run[0], steps[run]) for run in untrained),
         checkpoint_bytes=_checkpoint_bytes(study, plan, folder),
         chain=_chain(
             plan, {_run(r) for r in left[PREDICTIONS]} | untrained, untrained, run_seconds, predict_seconds
@@ -117,6 +117,15 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
             next(p for p in (folder, *folder.absolute().parents) if p.exists())
         ).free,
     )
+
+
+def _stay(study: Study, plan: Plan, mixture: str, last: int) -> int:
+    """How many checkpoints of a run stay on disk once they have answered every benchmark."""
+    training = study.training
+    stay = set(training.scored_steps if training.keep_weights is None else training.keep_weights)
+    if len(plan.support[mixture]) == 1:
+        stay.add(training.scored_steps[-1])
+    return len({step for mark, step in marks(training.scored_steps, last).items() if mark in stay})
 
 
 def rounds_of(study: Study, plan: Plan) -> list[Counter[str]]:
@@ -296,7 +305,7 @@ def _totals(study: Study, costs: Costs) -> list[str]:
     else:
         text = f"disk left: {size(costs.disk)} for {costs.checkpoints} checkpoints, {size(costs.free_bytes)} are free"
         if costs.disk > costs.free_bytes:
-            text += ": TOO LITTLE: free some, or score fewer steps (training.scored_steps)"
+            text += ": TOO LITTLE: free some, or keep fewer (training.keep_weights)"
         lines.append(text)
     return lines
 

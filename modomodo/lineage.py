@@ -220,7 +220,9 @@ def _checkpoint(folder: Path, mixture: str, seed: int, step: int) -> Link:
         held = weights_digest(link.path) == kept["weights"]
         link.checks.append((f"weights as recorded, sha256 {kept['weights'][:12]}", held))
     else:
-        link.facts.append(f"deleted since it was scored; its weights had sha256 {kept['weights'][:12]}")
+        link.facts.append(
+            f"its weights were let go once scored (training.keep_weights): they had sha256 {kept['weights'][:12]}"
+        )
     return link
 
 

@@ -44,6 +44,18 @@ def test_a_domain_that_runs_dry_shortens_its_runs(study_data, tmp_path):
     assert priced(study, tmp_path).checkpoints == 6 * 3 + 2
 
 
+def test_weights_that_are_let_go_take_no_disk(study_data, tmp_path):
+    # 7 runs keep the last of three checkpoints; what they answer is not less.
+    study_data["costs"] = HOURS
+    study_data["training"]["keep_weights"] = [9]
+    study = study_from(study_data, "study.yaml")
+    assert priced(study, tmp_path).checkpoints == 7
+    assert priced(study, tmp_path).stage("predictions").seconds == pytest.approx((7 + 1 / 3) * 0.5 * 3600)
+    # Experts of one domain keep their last besides: 3 singles have two, 4 others one.
+    study_data["training"]["keep_weights"] = [2]
+    assert priced(study_from(study_data, "study.yaml"), tmp_path).checkpoints == 3 * 2 + 4
+
+
 def test_a_drawn_stream_tells_its_steps(small_study, tmp_path):
     summary = tmp_path / "streams/all/42.summary.json"
     summary.parent.mkdir(parents=True)
