@@ -53,6 +53,15 @@ def growing(amount):
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
+def kept_weights(wildcards):
+    """Which weights stay once they have answered; those of an expert's last mark in any case."""
+    keep = STUDY.training.keep_weights
+    if keep is None:
+        return "all"
+    last = [STUDY.training.scored_steps[-1]] if wildcards.mixture in PLAN.experts.values() else []
+    return ",".join(map(str, sorted({*keep, *last}))) or "none"
+
+
 def learned(strategy, pattern):
     """Files of the runs that a strategy learns from."""
     return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in PLAN.learns_from[strategy]]

@@ -26,15 +26,6 @@ if STUDY.training.keep_weights is not None:
         )
 
 
-def kept_weights(wildcards):
-    """Which weights stay once they have answered; those of an expert's last mark in any case."""
-    keep = STUDY.training.keep_weights
-    if keep is None:
-        return "all"
-    last = [STUDY.training.scored_steps[-1]] if wildcards.mixture in PLAN.experts.values() else []
-    return ",".join(map(str, sorted({*keep, *last}))) or "none"
-
-
 # The list of predictions is the output; each prediction lies beside it with the digest of what decides it,
 # so that a new benchmark predicts only itself.
 rule predict:
