@@ -53,7 +53,7 @@ class Certainty:
                 "low": low,
                 "high": high,
                 "probability": probability,
-                "within_noise": np.maximum(probability, 1 - probability) < SURE,
+                "within_noise": np.maximum(probability, (self.gains < 0).mean(axis=0)) < SURE,
             }
         )
 

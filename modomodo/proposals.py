@@ -353,7 +353,7 @@ def pareto_picks(values: np.ndarray, count: int) -> list[int]:
     if count == 1:
         return [int(front[((scaled.max(axis=0) - scaled) ** 2).sum(axis=1).argmin()])]
     ends = [0, len(front) - 1]
-    between = [i for i in farthest(scaled, len(front), scaled[ends]) if i not in ends]
+    between = [i for i in farthest(scaled, count + 2, scaled[ends]) if i not in ends]
     return [int(front[i]) for i in dict.fromkeys([*ends, *between])][:count]
 
 

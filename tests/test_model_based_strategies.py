@@ -1,10 +1,12 @@
 """Algorithm 4, CMA-ES and acquisition on a surface that is known: a paraboloid with its top inside the simplex."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.records import from_rows
+from modomodo.records import empty, from_rows
 from modomodo.strategies import Request, propose, read_options
 
 DOMAINS = ["a", "b", "c"]
@@ -74,7 +76,9 @@ def test_cma_es_climbs_a_surrogate_to_its_top_on_the_simplex(surrogate):
     assert apart >= 0.05 - 1e-6
 
 
-@pytest.mark.parametrize("acquisition", ["greedy", "expected_improvement", "ucb", "thompson"])
+@pytest.mark.parametrize(
+    "acquisition", ["greedy", "expected_improvement", "noisy_expected_improvement", "ucb", "thompson"]
+)
 def test_a_batch_by_acquisition_keeps_its_distance_and_lies_high(acquisition):
     found = ask("acquire", count=3, acquisition=acquisition, seen=records(runs=10, error=0.01))
     for first, second in ((0, 1), (0, 2), (1, 2)):
@@ -140,3 +144,56 @@ def test_a_gaussian_process_is_surer_where_it_has_seen_runs():
 def test_nothing_to_learn_from_is_told():
     with pytest.raises(InputError, match="no trained mixture has a out_score"):
         ask("quadratic_surface", seen=from_rows([], DOMAINS, ["bench", "other"]))
+
+
+def test_the_worst_mixture_lies_low_and_exploring_lies_far_from_what_was_seen():
+    seen = records(runs=10, error=0.01)
+    worst = ask("acquire", count=1, acquisition="worst", seen=seen)[0]
+    best = ask("acquire", count=1, acquisition="greedy", seen=seen)[0]
+    assert height(worst.weights) < height(best.weights)
+    there = seen.frame[[f"w_{domain}" for domain in DOMAINS]].to_numpy()
+
+    def gap(proposal):
+        point = np.array([proposal.weights[domain] for domain in DOMAINS])
+        return np.sqrt(((np.sqrt(there) - np.sqrt(point)) ** 2).sum(axis=1)).min()
+
+    explored = ask("acquire", count=1, acquisition="explore", seen=seen)[0]
+    assert gap(explored) > max(gap(best), gap(worst))
+
+
+def test_the_front_of_two_contrary_scores_reaches_from_one_best_to_the_other():
+    # in_score is 1 - out_score here: every mixture lies on the front.
+    found = ask("pareto", count=3, surrogate="quadratic")
+    expected = [proposal.predicted.mean for proposal in found]
+    assert expected[0] < expected[2] < expected[1]
+
+
+def test_auto_explores_when_nothing_beats_the_mean_and_a_chosen_surrogate_warns():
+    noise = records(runs=14)
+    frame = noise.frame.copy()
+    random = np.random.default_rng(3)
+    for name in [column for column in frame if column.startswith("y_")]:
+        frame[name] = random.standard_normal(len(frame))
+    frame[["in_score", "out_score"]] = random.standard_normal((len(frame), 2))
+    noise = replace(noise, frame=frame)
+    found = ask("acquire", count=2, surrogate="auto", seen=noise)
+    assert found[0].note.startswith("explore,") and "better than their mean" in found[0].note
+    assert not found[0].comparison["beats_mean"].any()
+    told = ask("acquire", count=1, surrogate="quadratic", seen=noise)
+    assert told[0].note.startswith("expected_improvement,") and "do not trust an optimum" in told[0].note
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [(1.0, [0.1, 0.9]), (2.0, [0.25, 0.75]), (1e6, [0.5, 0.5])],
+)
+def test_weights_by_size_are_tempered(temperature, expected):
+    options = read_options("by_size", {"sizes": {"a": 100, "b": 900}, "temperature": temperature})
+    found = propose("by_size", Request(empty(["a", "b"]), ["a", "b"], options=options))
+    assert list(found[0].weights.values()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_size_that_is_missing_is_told():
+    options = read_options("by_size", {"sizes": {"a": 100}})
+    with pytest.raises(InputError, match="give the number of rows of 'b' under 'sizes'"):
+        propose("by_size", Request(empty(["a", "b"]), ["a", "b"], options=options))

@@ -4,10 +4,11 @@ import math
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.streams import Stream, check_enough, draw_stream, marks, summary
+from modomodo.streams import Stream, check_enough, draw_stream, exact_choices, marks, summary
 
 SIZES = {"COCO": 5997, "LISA": 1326, "GeoQAV": 1969, "SAT": 15000, "ScienceQA": 6218}
 IDS = {domain: [f"{domain}-{i}" for i in range(size)] for domain, size in SIZES.items()}
@@ -214,3 +215,45 @@ def test_too_little_data_for_any_mixture_is_told_with_the_steps_that_fit():
     # 3 + 4 examples make three steps of two prompts, not four.
     with pytest.raises(InputError, match="4 steps need 8 prompts.* 7 examples.*lower the steps to 3"):
         check_enough({"a": 3, "b": 4}, 4, 2)
+
+
+# --- exact shares -----------------------------------------------------------------------------------------------
+
+
+def counts(choices, width, window):
+    parts = [choices[i : i + window] for i in range(0, len(choices), window)]
+    return np.array([np.bincount(part, minlength=width) for part in parts])
+
+
+def test_exact_shares_by_hand():
+    # 10 prompts of (.55, .25, .2): whole parts 5, 2, 2 and the largest rest, a tie of .5, to one of the first two;
+    # the other gets it in the next window.
+    found = counts(exact_choices([0.55, 0.25, 0.2], 20, 0, 10), 3, 10)
+    assert found.sum(axis=0).tolist() == [11, 5, 4]
+    assert sorted(found[:, 0].tolist()) == [5, 6] and found[:, 2].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_at_the_end_of_every_window_each_domain_has_its_share(seed):
+    random = np.random.default_rng(seed)
+    weights = random.dirichlet(np.ones(6))
+    choices = exact_choices(weights, 397, seed, 20)
+    assert len(choices) == 397
+    found = np.cumsum(counts(choices, 6, 20), axis=0)
+    ends = np.minimum(20 * np.arange(1, len(found) + 1), 397)
+    assert np.abs(found - ends[:, None] * weights).max() < 1.5
+
+
+def test_exact_shares_leave_only_the_order_to_the_seed():
+    weights = {"LISA": 0.3, "SAT": 0.7}
+    one, two = (draw_stream(weights, IDS, 100, 2, seed, window=20) for seed in (1, 2))
+    assert [draw.domain for draw in one.draws] != [draw.domain for draw in two.draws]
+    for stream in (one, two):
+        assert summary(stream, weights, [100])["realised"] == {"LISA": 0.3, "SAT": 0.7}
+    random = draw_stream(weights, IDS, 100, 2, 1)
+    assert summary(random, weights, [100])["realised"] != {"LISA": 0.3, "SAT": 0.7}
+
+
+def test_exact_shares_end_where_a_domain_runs_dry():
+    stream = draw_stream({"LISA": 1.0}, IDS, 2000, 2, 42, window=20)
+    assert stream.steps == 663 and stream.exhausted == "LISA"

@@ -515,3 +515,61 @@ def test_auto_says_when_nothing_beats_the_mean():
 def test_auto_needs_four_mixtures_to_compare():
     chosen = surrogates["auto"](observed(3), 0)
     assert isinstance(chosen, Chosen) and chosen.name == "gp_lead" and len(chosen.comparison) == 1
+
+
+def test_auto_takes_one_that_beats_the_mean_where_the_default_does_not(monkeypatch):
+    from modomodo.surrogates import calibration
+
+    def far_off(observations, seed):
+        return surrogates["constant"](replace(observations, scores=observations.scores + 9), seed)
+
+    monkeypatch.setitem(surrogates._functions, "far_off", far_off)
+    chosen = calibration.choose(observed(20), 0, ("far_off", "constant", "ridge_sqrt"))
+    assert chosen.name == "ridge_sqrt" and chosen.informed
+
+
+# --- several outputs, several steps -----------------------------------------------------------------------------
+
+
+def test_components_learn_from_benchmarks_that_agree():
+    """Ten noisy witnesses of one surface: together they tell more of each than it does alone."""
+    random = np.random.default_rng(2)
+    seen = observed(20)
+    surface = truth(seen.weights)[:, 1]
+    scores = surface[:, None] + surface.std() * random.standard_normal((20, 10))
+    names = tuple(f"y{i}" for i in range(10))
+    seen = replace(
+        seen, scores=scores, errors=np.full(scores.shape, np.nan), benchmarks=names, shares=np.full(10, 0.1)
+    )
+    points = unseen()
+
+    def skill(name):
+        return np.mean(
+            [correlation(column, truth(points)[:, 1]) for column in surrogates[name](seen, 0).mean(points).T]
+        )
+
+    assert skill("gp_components") > skill("gp_lead") + 0.05
+
+
+def test_earlier_steps_help_where_the_last_ones_are_few():
+    """Every run was scored half-way, one in four at its end: the order of mixtures is the same, the level is not."""
+    seen = observed(24)
+    ends = np.arange(0, 24, 4)
+    early = replace(seen, scores=0.5 * seen.scores - 1, progress=np.full(24, 0.5))
+    both = replace(
+        seen,
+        weights=np.concatenate([early.weights, seen.weights[ends]]),
+        scores=np.concatenate([early.scores, seen.scores[ends]]),
+        errors=np.concatenate([early.errors, seen.errors[ends]]),
+        progress=np.concatenate([early.progress, np.ones(len(ends))]),
+        mixtures=early.mixtures + tuple(seen.mixtures[i] for i in ends),
+    )
+    points = unseen()
+    with_steps = surrogates["gp_steps"](both, 0).mean(points)
+    without = surrogates["gp_sqrt"](both, 0).mean(points)
+    for b in range(2):
+        assert correlation(with_steps[:, b], truth(points)[:, b]) > correlation(
+            without[:, b], truth(points)[:, b]
+        )
+    alone = surrogates["gp_steps"](seen, 0).mean(points)
+    np.testing.assert_allclose(alone, surrogates["gp_sqrt"](seen, 0).mean(points), atol=1e-9)

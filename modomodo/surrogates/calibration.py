@@ -47,6 +47,15 @@ class LeftOut:
         """Squared errors of the constant predictor on the same runs."""
         return _known((self.actual[:, column] - self.constant[:, column]) ** 2)
 
+    @property
+    def beats_mean(self) -> bool:
+        """Whether the objective's squared error is below the constant predictor's by one standard error or more.
+
+        The least of several errors is below it on every other table of noise.
+        """
+        gain = self.constant_error() - self.error()
+        return len(gain) > 1 and bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+
 
 def leave_one_mixture_out(
     observations: Observations, fit: Surrogate, seed: int, most_groups: int | None = MOST_GROUPS
@@ -114,7 +123,7 @@ class Chosen:
     """A fitted surrogate, its name and the comparison it was chosen by.
 
     `comparison` has a row a candidate, about the objective: surrogate, runs, spearman, rmse, rmse_constant,
-    coverage_50, coverage_80, coverage_95, chosen. `left` is what the chosen one predicted of left-out runs.
+    coverage_50, coverage_80, coverage_95, beats_mean, chosen. `left` is what the chosen one predicted of left-out runs.
     """
 
     predictor: Predictor
@@ -134,9 +143,8 @@ class Chosen:
 
     @property
     def informed(self) -> bool:
-        """Whether it predicts mixtures it has not seen better than their mean does."""
-        row = self.comparison[self.comparison["chosen"]].iloc[0]
-        return bool(row["rmse"] < row["rmse_constant"])
+        """Whether it predicts mixtures it has not seen better than their mean does, beyond luck."""
+        return self.left.beats_mean
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks]."""
@@ -165,8 +173,8 @@ def choose(observations: Observations, seed: int, candidates: Sequence[str] = CA
     """The surrogate that predicts left-out mixtures best, by the squared error of the objective.
 
     The first candidate (the default) is kept unless another's error is lower by more than one standard error
-    of the difference: with few mixtures the smallest of several errors is often the luckiest. One that predicts
-    worse than the mean gives way to the best that does not. With fewer than four mixtures nothing can be compared
+    of the difference: with few mixtures the smallest of several errors is often the luckiest. One that does
+    not beat the mean gives way to the best that does. With fewer than four mixtures nothing can be compared
     and the default is taken.
     """
     rows, lefts = [], {}
@@ -180,7 +188,8 @@ def choose(observations: Observations, seed: int, candidates: Sequence[str] = CA
         gain = lefts[best].error() - left.error()
         if enough and len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
             best = name
-    useful = comparison[comparison["rmse"] < comparison["rmse_constant"]]
+    comparison["beats_mean"] = [left.beats_mean for left in lefts.values()]
+    useful = comparison[comparison["beats_mean"]]
     if enough and len(useful) and best not in set(useful["surrogate"]):
         best = str(useful.loc[useful["rmse"].idxmin(), "surrogate"])
     comparison["chosen"] = comparison["surrogate"] == best

@@ -38,6 +38,7 @@ VARIANCES = np.array([0.5, 1.0, 2.0, 4.0])
 LEVEL = 1.0  # prior variance of the mean score, relative to v · s
 FLAT = 1e-5  # a kernel that varies less between the runs cannot be scaled
 KEPT = 1e-3  # structures of less weight are dropped
+USED = 1e-13  # signals and variances of less weight in every benchmark do not count
 SCREENED = 120  # with more runs than this, structures are first screened on so many
 
 
@@ -218,7 +219,7 @@ class Component:
     def solved(self) -> np.ndarray:
         """Coefficients over the runs of each signal and variance, times s: [runs, signals, variances, benchmarks]."""
         scaled = SIGNALS[:, None, None, None] * self.spectrum.scores.T / self.spread
-        return np.einsum("ir,svbr->isvb", self.spectrum.vectors, scaled)
+        return np.tensordot(self.spectrum.vectors, scaled, (1, 3))
 
 
 @dataclass(frozen=True)
@@ -250,9 +251,13 @@ class Group:
         share = noise_share(self.floor)
         for component in self.components:
             cross = self._cross(component.structure, points, crosses)
-            means = np.einsum("ni,isvb->nsvb", cross, component.solved())
-            mean += np.einsum("nsvb,svb->nb", means, component.weights)
-            square += np.einsum("nsvb,svb->nb", means**2, component.weights)
+            # Most signals and variances have next to no weight in a given structure: leave them out.
+            used = component.weights.max(axis=2) > USED
+            weights = component.weights[used]
+            means = np.tensordot(cross, component.solved()[:, used], 1)
+            weighted = means * weights
+            mean += weighted.sum(axis=1)
+            square += (weighted * means).sum(axis=1)
             scale = component.weights * SIGNALS[:, None, None] * VARIANCES[:, None]
             rotated = (cross @ component.spectrum.vectors) ** 2
             explained = np.einsum("svb,svbr->rb", scale * SIGNALS[:, None, None], 1 / component.spread)
@@ -269,8 +274,8 @@ class Group:
         residuals = np.zeros((len(self.rows), len(self.columns)))
         for component in self.components:
             spectrum = component.spectrum
-            solved = np.einsum("ir,svbr->isvb", spectrum.vectors, spectrum.scores.T / component.spread)
-            inverse = np.einsum("ir,svbr->isvb", spectrum.vectors**2, 1 / component.spread)
+            solved = np.tensordot(spectrum.vectors, spectrum.scores.T / component.spread, (1, 3))
+            inverse = np.tensordot(spectrum.vectors**2, 1 / component.spread, (1, 3))
             residuals += np.einsum("isvb,svb->ib", solved / inverse, component.weights)
         return residuals
 
