@@ -112,6 +112,25 @@ def test_the_project_asks_for_the_pythons_that_the_environment_accepts():
     assert "(3, 11) <= sys.version_info < (3, 14)" in (ROOT / "envs/build.sh").read_text()
 
 
+@pytest.mark.slow
+def test_the_slurm_profile_plans_the_papers_study():
+    shown = {}
+    for target in ("all", "results/table2.csv"):
+        command = [sys.executable, "-m", "snakemake", "--profile", "slurm", target, "-n"]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+        shown[target] = run.stdout
+    assert "results/paper/runs/quadratic-" in shown["results/table2.csv"]
+    jobs = re.findall(
+        r"^(?:local)?rule (\w+):.*?^    resources: (.*?)$", shown["all"], re.MULTILINE | re.DOTALL
+    )
+    gpus = {rule: resources[1] for rule, text in jobs if (resources := re.search(r"gpu=([1-9]\d*)", text))}
+    assert gpus == {"train": "4", "predict": "1", "predict_base": "1"}, "no other job may hold a GPU"
+    for rule, text in jobs:
+        if rule in ("train", "predict", "score", "preprocess"):
+            assert "runtime=" in text and re.search(r"mem_mb=\d", text)
+
+
 def test_the_default_profile_gives_way_to_another(monkeypatch, tmp_path):
     from snakemake.cli import parse_args
 
