@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import runpy
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -207,8 +208,16 @@ def tests(world: World) -> list[Path]:
 
 
 def begin() -> None:
-    """Of a worker: one thread each, and the words of the libraries kept out of the terminal."""
+    """A worker: one thread, and no life of its own when the study is killed."""
     os.environ["OMP_NUM_THREADS"] = "1"
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def train_and_merge(
@@ -385,6 +394,7 @@ def picture(table: pd.DataFrame) -> plt.Figure:
             style = {"marker": MARKERS[place], "color": COLOURS[place], "markersize": 4, "linewidth": 1}
             axis.plot(means.index, means[name], label=method, **style)
     for axis, name in zip(axes, ("Spearman", "RMSE"), strict=True):
+        axis.set_xticks(sorted(shown["runs"].unique()))
         axis.set_xlabel("trained runs", fontsize=8)
         axis.set_ylabel(f"{name}, Out-Score of unseen mixtures", fontsize=8)
         axis.tick_params(labelsize=7)
