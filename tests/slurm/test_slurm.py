@@ -89,13 +89,14 @@ def attempts(folder: Path, mixture: str) -> list[list[int]]:
     return found
 
 
-def processes_of(job: str) -> list[int]:
-    """Processes with that job in their environment."""
+def programs_of(job: str) -> list[int]:
+    """Processes of that job's scripts. (A Snakemake around them may outlive a lost node, doing nothing.)"""
     found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if f"SLURM_JOB_ID={job}".encode() in entry.read_bytes().split(b"\0"):
-                found.append(int(entry.parent.name))
+            mine = f"SLURM_JOB_ID={job}".encode() in (process / "environ").read_bytes().split(b"\0")
+            if mine and b"\0scripts/" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
     return found
 
 
@@ -131,7 +132,7 @@ class Disturber:
     def at_once(self, job: str) -> None:
         """Slurm keeps what it puts back waiting for two minutes; here only its first instance is waited for."""
         self.wait_for_state(job, "PENDING")
-        self.wait(f"the end of job {job}", lambda: not processes_of(job))
+        self.wait(f"the end of job {job}", lambda: not programs_of(job))
         self.cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
 
 
@@ -181,7 +182,7 @@ def disturb(disturber: Disturber, cluster: Cluster) -> None:
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=resume")
     disturber.at_once(lost)
     for job in cluster.call("squeue", "-h", "-t", "PENDING", "-o", "%i").split():
-        disturber.wait(f"the end of job {job}", lambda job=job: not processes_of(job))
+        disturber.wait(f"the end of job {job}", lambda job=job: not programs_of(job))
         cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
 
 
