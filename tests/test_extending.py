@@ -71,7 +71,7 @@ def test_the_own_functions_did_the_work(clone: Path) -> None:
     # Half the best of two singles, half equal weights.
     weights = pd.read_json(results / "mixtures/favourite.json")["weights"]
     assert sorted(weights) == [0.25, 0.75]
-    assert "nearest on 2 runs" in (clone / "logs/own/mixtures/search.log").read_text()
+    assert "2 runs, nearest: left-out RMSE" in (clone / "logs/own/mixtures/search.log").read_text()
 
 
 def test_the_package_knows_nothing_of_it(clone: Path) -> None:
