@@ -217,7 +217,14 @@ def _for_domains(name: str, domains: set[str]) -> Callable:
 
 
 class StreamTrainer(GRPOTrainer):
-    """TRL's trainer with the one repair that Qwen2-VL needs."""
+    """TRL's trainer with the two repairs that Qwen2-VL needs."""
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
+        # TRL hands over prompts with a mark for each patch of an image, and vLLM makes as many of the first one once
+        # more: the completions would answer a prompt that is not the one trained on. TRL's server path is right.
+        if self.use_vllm and self.vllm_mode == "colocate":
+            prompt_ids = [one_mark_an_image(ids, self.model.config.image_token_id) for ids in prompt_ids]
+        return super()._generate_single_turn(prompt_ids, *arguments, **options)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
@@ -227,6 +234,11 @@ class StreamTrainer(GRPOTrainer):
         target = self.model if model is None else model
         saved = load_model(Path(resume_from_checkpoint), str(target.dtype).removeprefix("torch."))
         target.load_state_dict(saved.state_dict(), strict=True)
+
+
+def one_mark_an_image(tokens: Sequence[int], mark: int) -> list[int]:
+    """The tokens with each run of image marks cut down to one."""
+    return [token for i, token in enumerate(tokens) if token != mark or i == 0 or tokens[i - 1] != mark]
 
 
 class SeedServer(TrainerCallback):

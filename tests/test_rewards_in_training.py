@@ -19,6 +19,7 @@ from modomodo.training import (
     SaveWhenTold,
     StopAt,
     link_shared_marks,
+    one_mark_an_image,
     reward_functions,
     trainer_arguments,
     training_dataset,
@@ -220,3 +221,9 @@ def test_a_training_told_to_stop_saves_after_the_step_at_hand():
         assert callback.stopped_at is None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_each_image_has_one_mark_for_vllm():
+    assert one_mark_an_image([1, 5, 5, 5, 2, 5, 5, 3], 5) == [1, 5, 2, 5, 3]
+    assert one_mark_an_image([5, 5], 5) == [5]
+    assert one_mark_an_image([1, 1, 2], 5) == [1, 1, 2]

@@ -51,7 +51,7 @@ layers.dispatch_cpu_unquantized_gemm = plain
 # A training run on the CPU by the settings of one on a GPU. Before each generation it notes whether vLLM has the
 # trainer's weights; its reward notes the completions.
 TRAINER = """
-import hashlib, json, os, sys
+import functools, hashlib, json, os, sys
 from pathlib import Path
 import modomodo.command_line
 from modomodo.examples import read_examples
@@ -75,7 +75,12 @@ def letters(prompts, completions, id, **columns):
     return [len(text) / 10 for text in texts]
 
 
+import trl.generation.vllm_generation as theirs
+
 from modomodo import training
+
+# To vLLM, the precision of a float32 model is bfloat16 unless it is told; TRL does not tell.
+theirs.LLM = functools.partial(theirs.LLM, dtype="float32")
 
 
 class Watched(training.StreamTrainer):
