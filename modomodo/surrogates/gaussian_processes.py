@@ -11,8 +11,8 @@ The covariance of two runs' standardised scores on one benchmark is
 with base and lead each scaled to mean 1 over the runs after centring. A dozen runs hardly tell one structure
 (p, ℓ, j, r, λ) from another, and the maximum of the marginal likelihood is a gamble; so all of a grid are
 fitted, and every prediction is their average weighted by marginal likelihood. scikit-learn's and GPyTorch's
-processes offer the maximum, or sampling in minutes: benchmarks/gaussian_processes.py measures what that costs,
-and is why this is ours. One eigendecomposition a structure gives its
+processes offer the maximum only, which is why this is ours; benchmarks/gaussian_processes.py sets BoTorch's beside
+it. One eigendecomposition a structure gives its
 marginal likelihood for every signal share s and variance v.
 
 Standard errors of the records set the relative noise of the runs and a floor to its level.
