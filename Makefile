@@ -9,6 +9,8 @@ WORKERS ?= 2
 
 # The study that status, plan and provenance look at.
 STUDY ?= config/tiny.yaml
+# Where its results lie.
+RESULTS = results/$(shell sed -n 's/^name: *//p' $(STUDY))
 
 # How often, and the study whose run, is killed by test-kill.
 KILLS ?= 30
@@ -20,13 +22,18 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
-.PHONY: table status plan provenance env test test-slurm test-kill lint types unit vllm test-vllm format reference lock
+.PHONY: table report status plan provenance env test browser test-slurm test-kill lint types unit vllm test-vllm format reference lock
 .PHONY: clean-env help
 
 table: env ## (or just make) build .venv if need be, then results/table2.csv and the rest of the study
 	$(RUN) snakemake --cores all results/table2.csv all
 	@echo "Table 2: results/table2.csv, to read: results/tiny/table2.md, to look at: results/tiny/figures/out_score.png"
 	@echo "What GRPO on one domain gains on that domain: results/tiny/own_domain.csv"
+
+report: env ## results/<study>/report.html: the whole study in one file, to read and to pass on (STUDY=config/paper.yaml)
+	$(RUN) snakemake --cores all --configfile $(STUDY)
+	$(RUN) snakemake --configfile $(STUDY) --report $(RESULTS)/report.html --report-stylesheet report/style.css
+	@echo "report: $(RESULTS)/report.html"
 
 status: env ## how far the study is, also while it runs (STUDY=config/paper.yaml)
 	@$(RUN) python scripts/status.py --study $(STUDY)
@@ -40,7 +47,7 @@ provenance: env ## the chain behind one number of Table 2 (MIXTURE=all BENCHMARK
 env: ## build .venv from the hashed locks in envs/ (PYTHON=/path/to/python)
 	@PYTHON="$(PYTHON)" envs/build.sh
 
-test: env lint types ## everything that CI checks
+test: env browser lint types ## everything that CI checks
 	$(RUN) pytest -n $(WORKERS) --dist loadfile
 
 test-slurm: env ## what happens to jobs on a real Slurm, which is installed if need be (as root)
@@ -49,6 +56,12 @@ test-slurm: env ## what happens to jobs on a real Slurm, which is installed if n
 
 test-kill: env ## a run and a download killed at random moments (KILLS=30 KILLED=config/tiny.yaml)
 	KILLS=$(KILLS) KILLED=$(KILLED) $(RUN) pytest -s tests/kill
+
+browser: ## Debian's Chromium and its driver, for the explorer's tests; without root they are skipped where it is missing
+	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
+	else echo "browser: no chromium here: the explorer's tests in it are skipped"; fi; fi
 
 lint: env ## style of Python, Snakefiles and rules
 	$(RUN) ruff check

@@ -39,6 +39,9 @@ else:
     include: "rules/merging.smk"
     include: "rules/reporting.smk"
 
+    # The first page of `make report`, made from the study and its results.
+    report: os.path.abspath(f"results/{STUDY.name}/overview.rst")
+
     onstart:
         print(plan_line(), file=sys.stderr, flush=True)
 
@@ -62,7 +65,9 @@ else:
             "results/table2.csv",
             "<results>/table1.csv",
             "<results>/table2.md",
-            "<results>/figures/out_score.svg",
+            rules.figures_files.output,
+            "<results>/explorer.html",
+            "<results>/overview.rst",
             ["<results>/own_domain.csv"] if STUDY.held_out else [],
 
     rule examples:
@@ -93,4 +98,4 @@ else:
 
     rule figures:
         input:
-            "<results>/figures/out_score.svg",
+            rules.figures_files.output,

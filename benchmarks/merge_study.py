@@ -40,7 +40,7 @@ from scipy.stats import norm, spearmanr
 
 from modomodo import command_line
 from modomodo.errors import InputError
-from modomodo.figures import COLOURS, MARKERS, save
+from modomodo.figures.style import COLOURS, MARKERS, save
 from modomodo.files import read_json, write_csv, write_json
 from modomodo.plan import Plan, plan
 from modomodo.records import Records, last_step, read_records, trained

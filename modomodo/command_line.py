@@ -117,11 +117,11 @@ def parser(documentation: str | None) -> argparse.ArgumentParser:
     )
 
 
-def add_settings(arguments: argparse.ArgumentParser) -> None:
+def add_settings(arguments: argparse.ArgumentParser, required: bool = True) -> None:
     """The --settings argument of a step."""
     arguments.add_argument(
         "--settings",
-        required=True,
+        required=required,
         metavar="JSON|STUDY.yaml",
         help="this step's settings: JSON as the rule passes it, or a study's YAML file to take them from",
     )

@@ -110,8 +110,15 @@ def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
 def code_digest(*modules: str) -> str:
     """Digest of what modules of this package do, for results that are cheap to make anew.
 
-    Of their syntax and not of their text: comments and formatting do nothing.
+    Of their syntax and not of their text: comments and formatting do nothing. `tables` is tables.py; a name with
+    a suffix is another file, taken as it is, e.g. `explorer/page.js`.
     """
     folder = Path(__file__).parent
-    sources = {module: (folder / f"{module}.py").read_text(encoding="utf-8") for module in modules}
-    return digest({module: ast.dump(ast.parse(source)) for module, source in sources.items()})
+    sources = {}
+    for module in modules:
+        if "." in module:
+            sources[module] = file_digest(folder / module)
+        else:
+            source = (folder / f"{module}.py").read_text(encoding="utf-8")
+            sources[module] = ast.dump(ast.parse(source))
+    return digest(sources)

@@ -157,6 +157,16 @@ def seed_weights(study: Study, name: str) -> list[Weights] | None:
         raise InputError(f"strategies.{name}: {error}") from None
 
 
+def planned_weights(study: Study) -> list[Weights | None]:
+    """The weights of every mixture in table order; None for one that is only proposed once others are scored."""
+    found: list[Weights | None] = []
+    for name, strategy in study.strategies.items():
+        weights = seed_weights(study, name)
+        count = len(suffixes(strategy.propose, usable_domains(study, name), strategy.count))
+        found += [None] * count if weights is None else list(weights)
+    return found
+
+
 def check_search(options: BaseModel, usable: Sequence[str], known: Sequence[str], where: str) -> None:
     """What a search on a surrogate would find wrong with its options only once every seed was trained.
 

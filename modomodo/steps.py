@@ -4,13 +4,14 @@ A rule hands its step these settings as canonical text, so a changed key re-runs
 no other. Each class says how to take itself from a study.
 """
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field
 
 from modomodo.datasets.published import catalogue
 from modomodo.errors import InputError, nearest
 from modomodo.metrics import metrics
+from modomodo.mixtures import Constraints
 from modomodo.plan import plan
 from modomodo.prompts import Templates
 from modomodo.study import (
@@ -19,6 +20,7 @@ from modomodo.study import (
     Evaluation,
     Judge,
     Model,
+    Reporting,
     Settings,
     Source,
     Strategy,
@@ -340,3 +342,93 @@ class TableStep(Settings):
             for name, strategy in study.strategies.items()
         ]
         return cls(seed=study.training.seed, headings=headings)
+
+
+class FiguresStep(TableStep):
+    """records, runs → figures. `benchmarks`: (name, in or out), in table order."""
+
+    plugins: list[str] = []
+    benchmarks: list[tuple[str, str]]
+    column_width: float = Reporting.model_fields["column_width"].default
+    dpi: int = Reporting.model_fields["dpi"].default
+    surrogate: str = Reporting.model_fields["surrogate"].default
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        shown = study.reporting
+        return cls(
+            **_shown_as(study),
+            column_width=shown.column_width,
+            dpi=shown.dpi,
+            surrogate=shown.surrogate,
+        )
+
+
+class ExplorerStep(TableStep):
+    """records → explorer. `prompts`: drawn in a full run; `constraints`: what the study's searches keep to."""
+
+    study: str
+    plugins: list[str] = []
+    benchmarks: list[tuple[str, str]]
+    surrogate: str = Reporting.model_fields["surrogate"].default
+    prompts: int
+    constraints: Constraints = Field(default_factory=Constraints)
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        searches = (strategy.options.get("constraints") for strategy in study.strategies.values())
+        return cls(
+            **_shown_as(study),
+            study=study.name,
+            surrogate=study.reporting.surrogate,
+            prompts=study.training.steps * study.training.prompts_per_step,
+            # Where they differ, those of the first: a page has one set of sliders.
+            constraints=Constraints(**next(filter(None, searches), {})),
+        )
+
+
+class OverviewStep(TableStep):
+    """records, runs → the report's first page: what it tells of the study.
+
+    `strategies`: (group, label, function, mixtures, what it learns from), in table order.
+    """
+
+    study: str
+    notes: str = ""
+    plugins: list[str] = []
+    model: str
+    domains: list[str]
+    benchmarks: list[tuple[str, str]]
+    training: Training
+    strategies: list[tuple[str, str, str, int, list[str]]]
+    runs: int
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        # What the page does not tell is no reason to write it anew.
+        untold = {name: Training.model_fields[name].default for name in ("save_every", "threads")}
+        planned = plan(study)
+        return cls(
+            **_shown_as(study),
+            study=study.name,
+            notes=study.reporting.notes,
+            model=str(study.model.options.get("repo", study.model.builder)),
+            domains=list(study.domains),
+            training=study.training.model_copy(update=untold),
+            strategies=[
+                (row.group, row.label or name, row.propose, len(planned.by_strategy[name]), row.learns_from)
+                for name, row in study.strategies.items()
+            ],
+            runs=len(planned.runs),
+        )
+
+
+def _shown_as(study: Study) -> dict[str, Any]:
+    """What pages and figures need to call things by the study's names."""
+    table = TableStep.of(study)
+    return {
+        "plugins": study.plugins,
+        "seed": table.seed,
+        "headings": table.headings,
+        "benchmarks": [(name, benchmark.group) for name, benchmark in study.benchmarks.items()],
+    }

@@ -321,6 +321,21 @@ class Judge(Settings):
         return self
 
 
+class Reporting(Settings):
+    """How results are shown: figures, report and explorer. Nothing of it changes a result."""
+
+    column_width: float = Field(
+        3.4, ge=2, le=12, description="Width of a figure, in inches: that of a paper's column."
+    )
+    dpi: int = Field(300, ge=50, le=1200, description="Dots per inch of the figures' PNG.")
+    surrogate: str = Field(
+        "gp_sqrt",
+        description="The registered surrogate that the calibration figure judges and the explorer predicts with: "
+        "the explorer takes gp_sqrt or gp_lead.",
+    )
+    notes: str = Field("", description="What a reader of the report should know of this study.")
+
+
 class Strategy(Settings):
     """One way to choose mixtures, and how many."""
 
@@ -383,6 +398,7 @@ class Study(Settings):
     repeats: dict[Name, list[Annotated[int, Field(ge=0)]]] = Field(
         default_factory=dict, description="Mixture → further seeds it is trained with, to learn the noise."
     )
+    reporting: Reporting = Field(default_factory=Reporting)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

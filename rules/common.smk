@@ -103,6 +103,11 @@ def examples_of(wildcards):
 DATASETS = STUDY.datasets
 
 
+def in_report(path, caption, category, **labels):
+    """A file that the report shows, with its caption of report/."""
+    return report(path, caption=f"../report/{caption}.rst", category=category, labels=labels)
+
+
 def raw_folder(dataset):
     """Where the raw files of a published dataset lie; studies share them."""
     entry = DATASETS[dataset]

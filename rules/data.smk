@@ -54,7 +54,12 @@ rule table1:
             dataset=[*STUDY.domains, *STUDY.benchmarks],
         ),
     output:
-        "<results>/table1.csv",
+        report(
+            "<results>/table1.csv",
+            caption="../report/table1.rst",
+            category="Tables",
+            labels={"table": "Table 1: datasets"},
+        ),
     log:
         "<logs>/table1.log",
     conda:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modomodo.command_line import job_environment
 from modomodo.errors import InputError
+from modomodo.figures import DRAWN_BY
 from modomodo.files import code_digest
 from modomodo.recorded import recorded_from, tables_of
 
@@ -27,6 +28,8 @@ pathvars:
 localrules:
     all,
     copy_table2,
+    recorded_figures,
+    recorded_explorer,
 
 
 rule all:
@@ -34,6 +37,8 @@ rule all:
     input:
         "results/table2.csv",
         "<results>/report.md",
+        "<results>/figures",
+        "<results>/explorer.html",
 
 
 rule propose_from_records:
@@ -74,3 +79,44 @@ rule copy_table2:
         "../envs/cpu.yaml"
     shell:
         "cp {input} {output} 2> {log}"
+
+
+# Which figures there are is known once the table is read.
+rule recorded_figures:
+    input:
+        [str(path) for path in TABLES],
+    output:
+        directory("<results>/figures"),
+    log:
+        "<logs>/figures.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        code=code_digest("findings", "records", "recorded", *(f"figures/{name}" for name in DRAWN_BY)),
+        settings=RECORDED.text(),
+    shell:
+        "python scripts/figures.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
+
+
+rule recorded_explorer:
+    input:
+        [str(path) for path in TABLES],
+    output:
+        "<results>/explorer.html",
+    log:
+        "<logs>/explorer.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        code=code_digest(
+            "findings",
+            "records",
+            "recorded",
+            "explorer/__init__",
+            "explorer/page.html",
+            "explorer/page.css",
+            "explorer/page.js",
+        ),
+        settings=RECORDED.text(),
+    shell:
+        "python scripts/explorer.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"

@@ -1,19 +1,27 @@
-# records → table, figures
+# records → table, figures, explorer, report
 
-from modomodo.steps import TableStep
+from modomodo.figures import CAPTIONS, DRAWN_BY, figures_of
+from modomodo.steps import ExplorerStep, FiguresStep, OverviewStep, TableStep
 
 
 localrules:
     table2_files,
     copy_table2,
-    figure_out_score,
+    figures_files,
+    explorer,
+    overview,
 
 
 rule table2_files:
     input:
         "<results>/records.csv",
     output:
-        csv="<results>/table2.csv",
+        csv=report(
+            "<results>/table2.csv",
+            caption="../report/table2.rst",
+            category="Tables",
+            labels={"table": "Table 2: every mixture's scores"},
+        ),
         markdown="<results>/table2.md",
         noise="<results>/noise.json",
     log:
@@ -42,18 +50,78 @@ rule copy_table2:
         "cp {input} {output} 2> {log}"
 
 
-rule figure_out_score:
+# Which figures there are is known from the study: those of records, and of runs where it has any.
+FIGURES = figures_of(STUDY)
+LOOKED_AT = {"findings", "records", "tables", "surrogates/gaussian_processes", "surrogates/calibration"}
+
+
+# One job for all: each is drawn in less time than matplotlib takes to start.
+rule figures_files:
     input:
-        "<results>/table2.csv",
+        records="<results>/records.csv",
+        runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
     output:
-        svg="<results>/figures/out_score.svg",
-        png="<results>/figures/out_score.png",
-        csv="<results>/figures/out_score.csv",
+        [
+            in_report(
+                f"<results>/figures/{figure}.svg", figure, "Figures", figure=CAPTIONS[figure], file="image"
+            )
+            for figure in FIGURES
+        ],
+        [
+            in_report(
+                f"<results>/figures/{figure}.csv", figure, "Figures", figure=CAPTIONS[figure], file="numbers"
+            )
+            for figure in FIGURES
+        ],
+        collect("<results>/figures/{figure}.png", figure=FIGURES),
     log:
-        "<logs>/figures/out_score.log",
+        "<logs>/figures.log",
     conda:
         "../envs/cpu.yaml"
     params:
-        code=code_digest("figures"),
+        figures=FIGURES,
+        folder=lambda wildcards, output: Path(output[0]).parent,
+        code=code_digest(*LOOKED_AT, *(f"figures/{name}" for name in DRAWN_BY)),
+        settings=FiguresStep.of(STUDY).text(),
     shell:
-        "python scripts/figures.py --table {input} --output {output.svg} 2>&1 | tee {log}"
+        "python scripts/figures.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
+        " --only {params.figures} --output {params.folder} 2>&1 | tee {log}"
+
+
+rule explorer:
+    input:
+        records="<results>/records.csv",
+        table1="<results>/table1.csv",
+    output:
+        in_report("<results>/explorer.html", "explorer", "Explorer", page="Any mixture's predicted scores"),
+    log:
+        "<logs>/explorer.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        code=code_digest(
+            "explorer/__init__", "explorer/page.html", "explorer/page.css", "explorer/page.js", *LOOKED_AT
+        ),
+        settings=ExplorerStep.of(STUDY).text(),
+    shell:
+        "python scripts/explorer.py --settings {params.settings:q} --records {input.records} --table1 {input.table1}"
+        " --output {output} 2>&1 | tee {log}"
+
+
+rule overview:
+    input:
+        records="<results>/records.csv",
+        runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
+        table1="<results>/table1.csv",
+    output:
+        "<results>/overview.rst",
+    log:
+        "<logs>/overview.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        code=code_digest("overview", *LOOKED_AT),
+        settings=OverviewStep.of(STUDY).text(),
+    shell:
+        "python scripts/overview.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
+        " --table1 {input.table1} --output {output} 2>&1 | tee {log}"

@@ -1,26 +1,74 @@
-"""table2.csv → the figures, as SVG, PNG and CSV.
+"""records.csv, and where there are runs their logs → the figures, each as SVG, PNG and CSV of its numbers.
 
-Example:
-    python scripts/figures.py --table results/tiny/table2.csv --output /tmp/figures/out_score.svg
+Examples:
+    python scripts/figures.py --settings config/tiny.yaml --records results/tiny/records.csv \\
+        --runs results/tiny/runs/*/*/run.json --output /tmp/figures
+    python scripts/figures.py --records recorded.csv --output /tmp/figures
+    python scripts/figures.py --config config/replay.yaml --output /tmp/figures
 
-Out-Score by strategy group, every mixture a point (Figure 6 of the paper).
+A table of records alone needs no study: mixtures then stand in groups by its column `group`, or by strategy.
+Figures that these records cannot give are left out, and said so.
 """
 
 from pathlib import Path
 
-import pandas as pd
-
 from modomodo import command_line
-from modomodo.figures import save, score_by_group
+from modomodo.errors import InputError
+from modomodo.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings
+from modomodo.findings import read_findings, recorded_findings
+from modomodo.steps import FiguresStep
+from modomodo.study import Reporting, load_plugins
 
 
 def main() -> None:
     parser = command_line.parser(__doc__)
-    parser.add_argument("--table", type=Path, required=True, help="table2.csv")
-    parser.add_argument("--output", type=Path, required=True, help="the SVG; .png and .csv lie beside it")
+    command_line.add_settings(parser, required=False)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--records", type=Path, help="records.csv")
+    source.add_argument(
+        "--config", help="a study of recorded runs, its file or JSON, which says where they are"
+    )
+    parser.add_argument(
+        "--runs", type=Path, nargs="*", default=[], help="run.json of the runs; log.jsonl beside"
+    )
+    parser.add_argument("--only", nargs="+", help="names of figures that must be drawn, and no others")
+    parser.add_argument("--output", type=Path, required=True, help="the folder")
     arguments = parser.parse_args()
-    figure, numbers = score_by_group(pd.read_csv(arguments.table))
-    save(figure, numbers, arguments.output)
+
+    step = None
+    if arguments.settings:
+        step = command_line.settings(arguments.settings, FiguresStep, FiguresStep.of)
+        load_plugins(step.plugins)
+    where = arguments.records or "the study"
+    found = (
+        read_findings(arguments.records, step)
+        if arguments.records
+        else recorded_findings(arguments.config)[1]
+    )
+    possible = drawable(list(found.weights()), found.base is not None, bool(arguments.runs))
+    wanted = arguments.only or possible
+    for name in wanted:
+        if name not in possible:
+            raise InputError(f"--only: {name}: {where} does not give it; it gives {', '.join(possible)}")
+
+    from modomodo.figures.style import Page, save, styled
+    from modomodo.figures.training import read_run
+
+    page = Page(step.column_width, step.dpi) if step else Page()
+    surrogate = step.surrogate if step else Reporting().surrogate
+    runs = [read_run(path) for path in arguments.runs] if set(wanted) & set(FROM_RUNS) else []
+    for path, run in zip(arguments.runs, runs, strict=False):
+        if run.mixture not in set(found.mixtures["mixture"]):
+            raise InputError(f"--runs: {path}: {where} has no mixture '{run.mixture}'")
+    draw = drawings(found, runs, page, surrogate)
+    for name in wanted:
+        with styled():
+            figure, numbers = draw[name]()
+            save(figure, numbers, arguments.output / f"{name}.svg", page.dpi)
+    missing = [name for name in (*FROM_RECORDS, *FROM_RUNS) if name not in wanted]
+    print(
+        f"figures: {', '.join(wanted)}" + (f"; not of these records: {', '.join(missing)}" if missing else "")
+    )
 
 
 if __name__ == "__main__":

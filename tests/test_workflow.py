@@ -130,6 +130,32 @@ def test_the_log_has_rewards_by_domain(done: Path) -> None:
     assert "step_time" not in logged.columns
 
 
+def test_the_report_is_one_file_that_shows_the_study(done: Path) -> None:
+    target = RESULTS / "report.html"
+    style = ("--report-stylesheet", "report/style.css")
+    succeed(snakemake(done, "--configfile", "config/test.yaml", "--report", str(target), *style))
+    page = (done / target).read_text(encoding="utf-8")
+    assert "Study test" in page and "What differs from the paper" in page
+    for label in (
+        "Figure 6: strategies compared",
+        "Weights, ordered by score",
+        "Table 2",
+        "predicted scores",
+    ):
+        assert label in page
+    assert "Boxes are quartiles" in page, "the caption of the figure"
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.?https?:", page), "nothing is fetched"
+
+
+def test_figures_have_their_numbers_and_the_explorer_its_data(done: Path) -> None:
+    for name in ("out_score", "mixtures", "reward_curves", "realised_shares", "cost"):
+        files = [done / RESULTS / f"figures/{name}.{kind}" for kind in ("svg", "png", "csv")]
+        assert all(path.stat().st_size > 200 for path in files), name
+    shares = pd.read_csv(done / RESULTS / "figures/realised_shares.csv").set_index(["mixture", "domain"])
+    assert shares.loc[("single-science", "science"), "realised"] == 1
+    assert '"study":"test"' in (done / RESULTS / "explorer.html").read_text(encoding="utf-8")
+
+
 # --- what re-runs -----------------------------------------------------------------------------------------------
 
 
@@ -142,7 +168,8 @@ def planned(folder: Path, study: dict | None = None, text: str | None = None) ->
     return {output.removeprefix("results/test/") for output in outputs}
 
 
-AFTER_SCORES = {"records.csv", "table2.csv", "figures/out_score.svg", "results/table2.csv"}
+SHOWN = {"figures/out_score.svg", "explorer.html", "overview.rst"}
+AFTER_SCORES = {"records.csv", "table2.csv", "results/table2.csv", *SHOWN}
 
 
 def of_mixture(mixture: str, *, since: str = "streams") -> set[str]:
@@ -221,6 +248,15 @@ def test_a_label_re_makes_only_the_table(done: Path) -> None:
 def test_held_out_questions_are_asked_again_alone(done: Path) -> None:
     study = changed(held_out__science__options={"domain": "science", "split": "test", "size": 11, "seed": 25})
     assert planned(done, study) == {"examples/science_held_out.jsonl", "own_domain.csv"}
+
+
+def test_how_results_are_shown_re_makes_only_that(done: Path) -> None:
+    assert planned(done, changed(reporting={"dpi": 72, "column_width": 5.5})) == {"figures/out_score.svg"}
+    assert planned(done, changed(reporting={"notes": "A trial."})) == {"overview.rst"}
+    assert planned(done, changed(reporting={"surrogate": "gp_lead"})) == {
+        "figures/out_score.svg",
+        "explorer.html",
+    }
 
 
 def test_a_training_setting_trains_every_mixture_again(done: Path) -> None:

@@ -1,0 +1,106 @@
+"""How fast the explorer is: bytes, first view and one move of a slider, with 200 runs of five domains.
+
+    python benchmarks/explorer_page.py
+
+Needs Debian's chromium and chromium-driver (`make browser`). Times are of this machine, best and median of five.
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from modomodo.explorer import page_data, render
+from modomodo.findings import findings_of
+from modomodo.records import from_rows
+
+DOMAINS = ["a", "b", "c", "d", "e"]
+BENCHMARKS = [f"benchmark_{i}" for i in range(7)]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1200,1000",
+]
+
+
+def page(runs: int) -> str:
+    """The page of made-up runs, smooth in the weights."""
+    random = np.random.default_rng(0)
+    slopes = random.random((5, 7))
+    rows = []
+    for number, weights in enumerate(random.dirichlet(np.full(5, 0.7), runs)):
+        scores = 0.1 + 0.5 * np.sqrt(weights) @ slopes / 2 + 0.01 * random.standard_normal(7)
+        rows.append(
+            {
+                "mixture": f"mixture-{number:03d}",
+                "seed": 0,
+                "step": 1,
+                "weights": dict(zip(DOMAINS, weights.tolist(), strict=True)),
+                "scores": dict(zip(BENCHMARKS, scores.tolist(), strict=True)),
+                "standard_errors": dict.fromkeys(BENCHMARKS, 0.01),
+            }
+        )
+    sizes = {
+        "in_score": dict.fromkeys(BENCHMARKS[:3], 100),
+        "out_score": dict.fromkeys(BENCHMARKS[3:], 100),
+    }
+    return render(page_data(findings_of(from_rows(rows, DOMAINS, BENCHMARKS, sizes)), "200 runs", "gp_sqrt"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=200)
+    runs = parser.parse_args().runs
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    start = time.process_time()
+    text = page(runs)
+    print(
+        f"page of {runs} runs: {len(text) / 1e6:.2f} MB, made in {time.process_time() - start:.1f} s of CPU"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "explorer.html"
+        path.write_text(text, encoding="utf-8")
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium") or ""
+        for flag in [*FLAGS, f"--user-data-dir={folder}/profile"]:
+            options.add_argument(flag)
+        browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        try:
+            first, move = [], []
+            for _ in range(5):
+                browser.get(path.as_uri())
+                # The script fills the page before the browser paints it: both must be over.
+                first.append(
+                    browser.execute_script(
+                        "return Math.max(performance.getEntriesByType('navigation')[0].domComplete,"
+                        "...performance.getEntriesByType('paint').map((entry) => entry.startTime))"
+                    )
+                )
+                move.append(
+                    browser.execute_script(
+                        "const start = performance.now(); for (let i = 0; i < 20; i++) set(0, i / 20, null);"
+                        "return (performance.now() - start) / 20"
+                    )
+                )
+        finally:
+            browser.quit()
+    print(f"first view: {min(first):.0f} ms, median {median(first):.0f} ms")
+    print(f"one move of a slider: {min(move):.1f} ms, median {median(move):.1f} ms")
+
+
+if __name__ == "__main__":
+    main()

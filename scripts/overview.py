@@ -1,0 +1,42 @@
+"""records.csv, run.json of the runs → overview.rst, the first page of the report.
+
+Example:
+    python scripts/overview.py --settings config/tiny.yaml --records results/tiny/records.csv \\
+        --runs results/tiny/runs/*/*/run.json --table1 results/tiny/table1.csv --output /tmp/overview.rst
+
+What was run, what won, how sure, what it cost, and what differs from the paper.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from modomodo import command_line
+from modomodo.files import read_json, write_whole
+from modomodo.findings import read_findings
+from modomodo.overview import overview
+from modomodo.steps import OverviewStep
+from modomodo.study import load_plugins
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.add_settings(parser)
+    parser.add_argument("--records", type=Path, required=True, help="records.csv")
+    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="run.json of the runs")
+    parser.add_argument("--table1", type=Path, help="table1.csv: examples of each dataset")
+    parser.add_argument("--output", type=Path, required=True, help="OVERVIEW.rst")
+    arguments = parser.parse_args()
+    step = command_line.settings(arguments.settings, OverviewStep, OverviewStep.of)
+    load_plugins(step.plugins)
+    found = read_findings(arguments.records, step)
+    sizes = {}
+    if arguments.table1:
+        sizes = pd.read_csv(arguments.table1).groupby("dataset")["examples"].sum().to_dict()
+    text = overview(step, found, [read_json(path) for path in arguments.runs], sizes)
+    with write_whole(arguments.output) as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    command_line.run(main)
