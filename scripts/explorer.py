@@ -1,6 +1,6 @@
 """records.csv → explorer.html: any mixture's predicted scores, in one file that works from disk.
 
-Examples:
+Example:
     python scripts/explorer.py --settings config/tiny.yaml --records results/tiny/records.csv \\
         --table1 results/tiny/table1.csv --output /tmp/explorer.html
     python scripts/explorer.py --records recorded.csv --output /tmp/explorer.html

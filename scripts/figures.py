@@ -1,6 +1,6 @@
 """records.csv, and where there are runs their logs → the figures, each as SVG, PNG and CSV of its numbers.
 
-Examples:
+Example:
     python scripts/figures.py --settings config/tiny.yaml --records results/tiny/records.csv \\
         --runs results/tiny/runs/*/*/run.json --output /tmp/figures
     python scripts/figures.py --records recorded.csv --output /tmp/figures
