@@ -87,8 +87,10 @@ def train(
         # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
         reference = [trainer.ref_model] if isinstance(trainer.ref_model, type(model)) else []
         see_images_once([model, *reference])
-    if settings.vllm == "colocate":  # its engine has set all seeds to the process's number
-        set_seed(seed, device_specific=True)
+    if settings.vllm == "colocate":
+        set_seed(seed, device_specific=True)  # its engine has set all seeds to the process's number
+        # As TRL does for transformers: a completion with an image's mark would want an image.
+        trainer.vllm_generation.generation_kwargs["logit_bias"] = {model.config.image_token_id: -100.0}
     if settings.vllm == "server":
         trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, seed))
     ready = time.monotonic()
