@@ -288,7 +288,7 @@ def test_vllm_predicts_what_transformers_predicts(world, run_json, predicted):
     assert dict(answers(predicted)) == dict(answers(other))
     names = [name for name, _ in answers(predicted)]
     assert names == [f"{mark}/{name}.jsonl" for mark in (3, 6, 9) for name in ("chart", "science_test")]
-    assert sum(p.finish_reason == "stop" for _, ps in answers(predicted) for p in ps) > 30
+    assert {p.finish_reason for _, ps in answers(predicted) for p in ps} == {"stop", "length"}
 
 
 def test_each_checkpoint_answers_with_its_own_weights(predicted):
