@@ -81,10 +81,12 @@ else:
 
     rule runs:
         input:
+            "<results>/table1.csv",
             [f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
 
     rule scores:
         input:
+            "<results>/table1.csv",
             "<results>/records.csv",
 
     rule merged:
@@ -93,6 +95,7 @@ else:
 
     rule table2:
         input:
+            "<results>/table1.csv",
             "<results>/table2.csv",
             "<results>/table2.md",
 

@@ -29,7 +29,7 @@ from types import FrameType
 
 from modomodo.devices import divided_by_scheduler, hold
 from modomodo.errors import InputError, Interrupted
-from modomodo.study import Training
+from modomodo.study import Evaluation, Training
 
 HOST = "127.0.0.1"
 VLLM_ENVIRONMENT = Path(__file__).parent.parent / ".venv-vllm"  # made by envs/vllm.sh
@@ -128,6 +128,17 @@ def check_vllm(key: str, instead: str, gpus: int, for_training: bool = False) ->
         raise InputError(
             f"{key}: {complaint or 'TRL does not find vLLM'}: docs/gpus.md names versions that fit"
         )
+
+
+def ready_to_answer(evaluation: Evaluation) -> None:
+    """vLLM's environment if the settings want it, then the GPUs they want.
+
+    Raises InputError when either is not to be had.
+    """
+    if evaluation.engine == "vllm":
+        go_where_vllm_is()
+        check_vllm("evaluation.engine", "transformers", gpus=evaluation.gpus)
+    take_gpus(evaluation.gpus, "evaluation.gpus")
 
 
 def _vllm_is_for_cpu() -> bool:

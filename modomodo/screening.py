@@ -19,7 +19,7 @@ from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.experts import Experts
 from modomodo.files import digest, file_digest, read_json, write_json
-from modomodo.launching import check_vllm, take_gpus
+from modomodo.launching import ready_to_answer
 from modomodo.metrics import metrics, summarise
 from modomodo.mixtures import Constraints, Mixture, Weights, round_weights
 from modomodo.predictions import RECIPE as PREDICTION_RECIPE
@@ -164,9 +164,7 @@ class MergeScorer:
     def _prepared(self) -> "tuple[Engine, dict[str, list[LazyBatches]]]":
         if self._ready is None:
             evaluation = self.step.evaluation
-            take_gpus(evaluation.gpus, "evaluation.gpus")
-            if evaluation.engine == "vllm":
-                check_vllm("evaluation.engine", "transformers", gpus=evaluation.gpus)
+            ready_to_answer(evaluation)
             asked = [(row, path.parent) for path, rows in self.benchmarks.values() for row in rows]
             for row, folder in asked:
                 check_image(row, folder)

@@ -44,8 +44,6 @@ rule draw_stream:
     input:
         mixture="<results>/mixtures/{mixture}.json",
         examples=examples_of,
-        # Before the first run the data must be found to suffice; another dataset's change is no reason to draw anew.
-        counted=ancient("<results>/table1.csv"),
     output:
         stream="<results>/streams/{mixture}/{seed}.jsonl",
         summary="<results>/streams/{mixture}/{seed}.summary.json",

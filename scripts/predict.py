@@ -18,7 +18,7 @@ from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.files import file_digest, read_json, write_json, write_jsonl
-from modomodo.launching import check_vllm, go_where_vllm_is, take_gpus
+from modomodo.launching import ready_to_answer
 from modomodo.predictions import Prediction, is_made, prediction_key
 from modomodo.provenance import describe_part
 from modomodo.runs import remove_weights, weights_removed
@@ -125,10 +125,7 @@ def predict_missing(
 ) -> None:
     """Load each checkpoint once and write what it has not answered yet."""
     started = time.monotonic()
-    if step.evaluation.engine == "vllm":
-        go_where_vllm_is()
-        check_vllm("evaluation.engine", "transformers", gpus=step.evaluation.gpus)
-    take_gpus(step.evaluation.gpus, "evaluation.gpus")
+    ready_to_answer(step.evaluation)
     wanted = sorted({name for names in missing.values() for _, name, _ in names})
     for name in wanted:
         for example, image_folder in rows[name]:

@@ -1,6 +1,6 @@
 """records → mixtures: what to train next.
 
-From a table of runs made anywhere, with every strategy of a study of recorded runs; a folder of mixtures, the
+Example: from a table of runs made anywhere, with every strategy of a study of recorded runs; a folder of mixtures, the
 comparison of surrogates, their calibration, the bootstrap of the optimum and report.md:
     python scripts/propose.py --records runs.csv --config config/replay.yaml --output /tmp/next
 
