@@ -131,7 +131,7 @@ def check_vllm(key: str, instead: str, gpus: int, for_training: bool = False) ->
 
 
 def ready_to_answer(evaluation: Evaluation) -> None:
-    """vLLM's environment if the settings want it, then the GPUs they want.
+    """Go to vLLM's environment if the settings want it, then take the GPUs they want.
 
     Raises InputError when either is not to be had.
     """

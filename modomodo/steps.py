@@ -406,7 +406,9 @@ class OverviewStep(TableStep):
     @classmethod
     def of(cls, study: Study) -> Self:
         # What the page does not tell is no reason to write it anew.
-        untold = {name: Training.model_fields[name].default for name in ("save_every", "keep_weights", "threads")}
+        untold = {
+            name: Training.model_fields[name].default for name in ("save_every", "keep_weights", "threads")
+        }
         planned = plan(study)
         return cls(
             **_shown_as(study),
