@@ -1,7 +1,7 @@
 """Where the time of a study goes: by stage, and how much of it is the start of processes.
 
 Example:
-    python benchmarks/stages.py --study tiny --output benchmarks/stages.csv
+    python benchmarks/stages.py --study tiny --output benchmarks/tiny_stages.csv
 
 Reads what a finished study left: Snakemake's own record of when each output was begun and ended, and the seconds
 that base.json and every run.json tell. Seconds are summed over jobs; two jobs side by side count twice.
