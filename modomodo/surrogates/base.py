@@ -111,6 +111,35 @@ surrogates: Registry[Surrogate] = Registry("surrogate")
 
 
 @dataclass(frozen=True)
+class Answering:
+    """A predictor that another one answers for; what is added says why it is that one."""
+
+    predictor: Predictor
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the weight columns."""
+        return self.predictor.domains
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return self.predictor.benchmarks
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmarks]."""
+        return self.predictor.mean(weights)
+
+    def predict(self, weights: np.ndarray) -> Prediction:
+        """Expected scores with their uncertainty."""
+        return self.predictor.predict(weights)
+
+    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+        """Whole surfaces [count, n, benchmarks]."""
+        return self.predictor.draw(weights, count, random)
+
+
+@dataclass(frozen=True)
 class Objective:
     """A weighted sum of benchmarks, to be made large. `benchmarks` are sorted, `shares` [benchmarks]."""
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from modomodo.surrogates.base import (
+    Answering,
     Observations,
-    Prediction,
     Predictor,
     Surrogate,
     mixture_folds,
@@ -119,44 +119,21 @@ def summary(left: LeftOut) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Answering):
     """A fitted surrogate, its name and the comparison it was chosen by.
 
     `comparison` has a row a candidate, about the objective: surrogate, runs, spearman, rmse, rmse_constant,
     coverage_50, coverage_80, coverage_95, beats_mean, chosen. `left` is what the chosen one predicted of left-out runs.
     """
 
-    predictor: Predictor
     name: str
     comparison: pd.DataFrame
     left: LeftOut
 
     @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the weight columns."""
-        return self.predictor.domains
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Names of the scores."""
-        return self.predictor.benchmarks
-
-    @property
     def informed(self) -> bool:
         """Whether it predicts mixtures it has not seen better than their mean does, beyond luck."""
         return self.left.beats_mean
-
-    def mean(self, weights: np.ndarray) -> np.ndarray:
-        """Expected scores [n, benchmarks]."""
-        return self.predictor.mean(weights)
-
-    def predict(self, weights: np.ndarray) -> Prediction:
-        """Expected scores with their uncertainty."""
-        return self.predictor.predict(weights)
-
-    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Whole surfaces [count, n, benchmarks]."""
-        return self.predictor.draw(weights, count, random)
 
     def reason(self) -> str:
         """The comparison in one line, best first."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from modomodo.surrogates.base import (
+    Answering,
     MergedScores,
     Observations,
     Prediction,
@@ -213,33 +214,10 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Alone:
+class Alone(Answering):
     """The plain surrogate, and why merged scores are not used."""
 
-    predictor: Predictor
     reason: str
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the weight columns."""
-        return self.predictor.domains
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Names of the scores."""
-        return self.predictor.benchmarks
-
-    def mean(self, weights: np.ndarray) -> np.ndarray:
-        """Expected scores [n, benchmarks]."""
-        return self.predictor.mean(weights)
-
-    def predict(self, weights: np.ndarray) -> Prediction:
-        """Expected scores with their uncertainty."""
-        return self.predictor.predict(weights)
-
-    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Whole surfaces [count, n, benchmarks]."""
-        return self.predictor.draw(weights, count, random)
 
 
 def fit_at(observations: Observations, surface: Surface, alpha: float) -> MergedPredictor:
