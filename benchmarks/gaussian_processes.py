@@ -3,14 +3,16 @@
     1. from each table take a few random runs and fit both, a process a metric
     2. Spearman of the composite and of single metrics on the mixtures left, and CPU seconds of fit and prediction
 
-BoTorch's has its defaults (standardised outcomes, an RBF kernel with a length for each domain under its
-dimension-scaled prior, the maximum of the posterior) and sees √w, as ours does.
+BoTorch's has its defaults: standardised outcomes, an RBF kernel with a length for each domain under its
+dimension-scaled prior, the maximum of the posterior. `botorch` sees the weights, `botorch_sqrt` their square
+roots, as ours does. The CPU seconds are those of one thread.
 
 Example:
     python benchmarks/gaussian_processes.py tables/*.csv --lower-is-better --runs 8 16 32 --seeds 5
 """
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,8 @@ from modomodo.surrogates.calibration import DEFAULT
 from modomodo.surrogates.points import Mean, point_predictor
 
 
-@surrogates.register("botorch")
-def botorch(observations: Observations, seed: int) -> Predictor:
-    """BoTorch's SingleTaskGP on √w, one a metric, at the maximum of its posterior."""
+def single_task(roots: bool, observations: Observations, seed: int) -> Predictor:
+    """BoTorch's SingleTaskGP on the weights or their square roots, one a metric, at the posterior's maximum."""
     import torch
     from botorch.fit import fit_gpytorch_mll
     from botorch.models import SingleTaskGP
@@ -33,20 +34,26 @@ def botorch(observations: Observations, seed: int) -> Predictor:
 
     torch.set_num_threads(1)
 
+    def seen_as(weights: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.sqrt(weights) if roots else weights)
+
     def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            inputs = torch.from_numpy(np.sqrt(weights))
-            model = SingleTaskGP(inputs, torch.from_numpy(scores)[:, None])
+            model = SingleTaskGP(seen_as(weights), torch.from_numpy(scores)[:, None])
             fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
 
         def mean(points: np.ndarray) -> np.ndarray:
             with torch.no_grad():
-                return model.posterior(torch.from_numpy(np.sqrt(points))).mean[:, 0].numpy()
+                return model.posterior(seen_as(points)).mean[:, 0].numpy()
 
         return mean
 
     return point_predictor(observations, fit, seed)
+
+
+surrogates.register("botorch")(partial(single_task, False))
+surrogates.register("botorch_sqrt")(partial(single_task, True))
 
 
 def main() -> None:
@@ -61,7 +68,7 @@ def main() -> None:
         (table, name, count, seed)
         for table in tables
         for count in arguments.runs
-        for name in (DEFAULT, "gp_sqrt", "botorch")
+        for name in (DEFAULT, "gp_sqrt", "botorch", "botorch_sqrt")
         for seed in range(arguments.seeds)
     ]
     ranks = pd.DataFrame([rank_unseen(*job) for job in command_line.progress(jobs, "fitting")])

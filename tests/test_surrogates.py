@@ -1,5 +1,9 @@
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from modomodo.surrogates.base import Prediction, Standard, mixture_folds, shrunk
 from modomodo.surrogates.calibration import Chosen, choose, leave_one_mixture_out, summary
 from modomodo.surrogates.parametric import best_split, quadratic_features
 
+ROOT = Path(__file__).parent.parent
 EVERY = sorted(surrogates)
 DOMAINS = ("a", "b", "c", "d")
 
@@ -573,3 +578,25 @@ def test_earlier_steps_help_where_the_last_ones_are_few():
         )
     alone = surrogates["gp_steps"](seen, 0).mean(points)
     np.testing.assert_allclose(alone, surrogates["gp_sqrt"](seen, 0).mean(points), atol=1e-9)
+
+
+# --- threads ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="BLAS has one thread on one core")
+def test_surrogates_limit_every_blas_to_one_thread():
+    """Also one that was loaded before them, and whatever the environment asks for."""
+    program = """
+import numpy
+from threadpoolctl import threadpool_info
+def threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+before = threads()
+import modomodo.surrogates
+import lightgbm, scipy.linalg, scipy.optimize, sklearn.linear_model
+assert set(before) == {2}, before
+assert len(threads()) > len(before) and set(threads()) == {1}, threads()
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr

@@ -1,4 +1,11 @@
-"""Surrogates: records → a predictor of scores for any mixture, with its uncertainty."""
+"""Surrogates: records → a predictor of scores for any mixture, with its uncertainty.
+
+Importing this limits BLAS to one thread in the whole process: the matrices are small, so that more threads
+spin for each other where the machine has other work, and the last digits would depend on the number of cores.
+"""
+
+import scipy.linalg  # noqa: F401  brings an OpenBLAS beside numpy's, and only what is loaded can be limited
+from threadpoolctl import threadpool_limits
 
 from modomodo.surrogates import (
     calibration,
@@ -20,6 +27,8 @@ from modomodo.surrogates.base import (
     observe,
     surrogates,
 )
+
+threadpool_limits(limits=1, user_api="blas")
 
 __all__ = [
     "Objective",
