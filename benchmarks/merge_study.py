@@ -29,13 +29,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullLocator
 from scipy.stats import norm, spearmanr
 
 from modomodo import command_line
@@ -270,6 +271,7 @@ class Block:
     target: str
     learned: Observations  # mixtures of group `seed`, with the merged scores of all
     unseen: Observations
+    elsewhere: np.ndarray | None = None  # truth of the same mixtures, the mean of this world's other seeds
 
     @property
     def truth(self) -> np.ndarray:
@@ -306,7 +308,22 @@ def read_blocks(folder: Path, learned: Sequence[str]) -> list[Block]:
             runs = observe(records, objective(records, target, means), merged)
             seen = np.array([strategies[name] in learned for name in runs.mixtures])
             blocks.append(Block(str(folder), seed, target, runs.rows(seen), runs.rows(~seen)))
-    return blocks
+    return [with_other_seeds(block, blocks) for block in blocks]
+
+
+def with_other_seeds(block: Block, blocks: Sequence[Block]) -> Block:
+    """The block with what the other seeds made of its unseen mixtures.
+
+    Experts and mixtures of one seed see examples in one order, so a prediction may share that seed's luck. Against
+    the mean of seeds it knows nothing of, it cannot.
+    """
+    columns = []
+    for other in blocks:
+        if other.target == block.target and other.seed != block.seed:
+            truth = dict(zip(other.unseen.mixtures, other.truth, strict=True))
+            columns.append([truth.get(name, np.nan) for name in block.unseen.mixtures])
+    mean = np.mean(columns, axis=0) if columns else None
+    return replace(block, elsewhere=None if mean is None or np.isnan(mean).any() else mean)
 
 
 def judge(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -320,13 +337,21 @@ def judge(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
+def judge_both(predicted: np.ndarray, block: Block) -> dict[str, float]:
+    """Against the block's own seed, and against the mean of the others where there are any."""
+    judged = judge(predicted, block.truth)
+    if block.elsewhere is not None:
+        judged |= {f"{k}_other_seeds": v for k, v in judge(predicted, block.elsewhere).items()}
+    return judged
+
+
 def compare(block: Block) -> Iterator[dict[str, Any]]:
     """A row for each number of trained runs, draw of them and method."""
     key = {"world": block.world, "seed": block.seed, "target": block.target}
     experts = np.flatnonzero(is_expert(block.learned))
     others = np.flatnonzero(~is_expert(block.learned))
     alone = {**key, "runs": len(experts), "draw": 0, "method": "merge alone", "note": f"alpha {ALPHA:g}"}
-    yield alone | judge(block.alone(ALPHA) @ block.unseen.shares, block.truth)
+    yield alone | judge_both(block.alone(ALPHA) @ block.unseen.shares, block)
     for runs in SIZES:
         extra = runs - len(experts)
         if not 0 <= extra <= len(others):
@@ -340,7 +365,7 @@ def compare(block: Block) -> Iterator[dict[str, Any]]:
                 mean, _ = answer.aggregate(block.unseen.shares)
                 inside = np.abs(mean - block.truth) <= LEVEL_80 * answer.run_spread(block.unseen.shares)
                 row = {**key, "runs": runs, "draw": draw, "method": method, "note": reason(predictor)}
-                yield row | judge(mean, block.truth) | {"coverage_80": float(inside.mean())}
+                yield row | judge_both(mean, block) | {"coverage_80": float(inside.mean())}
 
 
 def merging_alone(block: Block) -> Iterator[dict[str, Any]]:
@@ -384,21 +409,34 @@ def costs(folders: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+PANELS = {
+    "spearman": "Spearman, unseen mixtures",
+    "spearman_other_seeds": "Spearman, other seeds' mean",
+    "rmse": "RMSE, unseen mixtures",
+}
+
+
 def picture(table: pd.DataFrame) -> plt.Figure:
     """Spearman and error on unseen mixtures against the number of trained runs: the mean of all blocks."""
     shown = table[table["target"] == "out_score"]
-    figure, axes = plt.subplots(1, 2, figsize=(6.8, 2.8), layout="constrained")
+    panels = {name: label for name, label in PANELS.items() if name in shown}
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.8), layout="constrained")
     for place, (method, rows) in enumerate(shown.groupby("method", sort=False)):
-        means = rows.groupby("runs")[["spearman", "rmse"]].mean()
-        for axis, name in zip(axes, ("spearman", "rmse"), strict=True):
+        means = rows.groupby("runs")[list(panels)].mean()
+        for axis, name in zip(axes, panels, strict=True):
             style = {"marker": MARKERS[place], "color": COLOURS[place], "markersize": 4, "linewidth": 1}
             axis.plot(means.index, means[name], label=method, **style)
-    for axis, name in zip(axes, ("Spearman", "RMSE"), strict=True):
+    for axis, (name, label) in zip(axes, panels.items(), strict=True):
         axis.set_xticks(sorted(shown["runs"].unique()))
         axis.set_xlabel("trained runs", fontsize=8)
-        axis.set_ylabel(f"{name}, Out-Score of unseen mixtures", fontsize=8)
+        axis.set_ylabel(label, fontsize=8)
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
+        if name == "rmse":
+            axis.set_yscale("log")  # the quadratic surface may be ten times off
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_locator(NullLocator())
     axes[0].legend(fontsize=6, frameon=False)
     return figure
 
@@ -423,7 +461,9 @@ def report(output: Path, folders: Sequence[Path], settings: Sequence[Path], lear
     for name, frame in tables.items():
         if len(frame):
             write_csv(output / f"{name}.csv", frame)
-    means = table.groupby(["target", "runs", "method"])[["spearman", "rmse", "regret", "coverage_80"]].mean()
+    measures = ["spearman", "rmse", "regret", "coverage_80"]
+    measures += [column for column in table if str(column).endswith("_other_seeds")]
+    means = table.groupby(["target", "runs", "method"])[measures].mean()
     save(picture(table), means.reset_index(), output / "by_runs.svg")
     for block in blocks[::2]:
         print(f"{block.world}, seed {block.seed}: {len(block.learned)} learned, {len(block.unseen)} unseen")

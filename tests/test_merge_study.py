@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,23 @@ def block(count=8):
     )
     chosen = np.arange(len(weights)) < 9
     return study["Block"]("world", 42, "out_score", every.rows(chosen), every.rows(~chosen))
+
+
+def test_other_seeds_are_a_second_truth():
+    first = block()
+    # Another seed gives the unseen mixtures their rank in reverse; another target and another order must not mix in.
+    other = replace(first.unseen, scores=1 - first.unseen.scores).rows(np.arange(len(first.unseen))[::-1])
+    blocks = [
+        first,
+        replace(first, seed=43, unseen=other),
+        replace(first, seed=43, target="mean of all", unseen=other),
+    ]
+    crossed = study["with_other_seeds"](first, blocks)
+    assert crossed.elsewhere == pytest.approx(1 - first.truth)
+    verdict = study["judge_both"](first.truth, crossed)
+    assert verdict["spearman"] == pytest.approx(1) and verdict["spearman_other_seeds"] == pytest.approx(-1)
+    alone = study["with_other_seeds"](first, [first])
+    assert alone.elsewhere is None and "spearman_other_seeds" not in study["judge_both"](first.truth, alone)
 
 
 def test_merging_alone_is_read_off_its_own_rows():
