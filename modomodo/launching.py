@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from modomodo.devices import divided_by_scheduler, hold
+from modomodo.devices import divided_by_scheduler, held, hold
 from modomodo.errors import InputError, Interrupted
 from modomodo.study import Evaluation, Training
 
@@ -273,6 +273,7 @@ class _Process:
                 stdout=self._log,
                 stderr=self._log,
                 start_new_session=True,
+                pass_fds=held(),  # the GPUs stay taken as long as it lives
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -347,6 +348,7 @@ class _Family:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=held(),  # what a part has started need not have them: the GPUs are free once all are killed
         )
 
     def start(self, part: Part) -> _Process:

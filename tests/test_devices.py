@@ -5,8 +5,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 HOLDER = """
@@ -70,3 +73,69 @@ def test_a_job_that_waits_holds_nothing(start: Start) -> None:
 def test_only_the_devices_named_are_held(start: Start) -> None:
     assert sorted(devices_of(start(2, ("5", "7")))) == ["5", "7"]
     assert devices_of(start(1)) == ["0"]
+
+
+# --- a launcher, what it has started, and what that has started ------------------------------------------------
+
+LAUNCHER = """
+import sys
+from pathlib import Path
+from modomodo.devices import hold
+from modomodo.launching import Part, supervise
+hold(["0"], 1, Path(sys.argv[1]))
+supervise([Part("trainer 0", [sys.executable, "-c", sys.argv[2]])])
+"""
+TRAINER = """
+import os, subprocess, sys, time
+engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])  # as vLLM does
+print(os.getpid(), engine.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@dataclass
+class Launched:
+    launcher: "subprocess.Popen[str]"
+    trainer: psutil.Process
+    engine: psutil.Process
+    reaper: psutil.Process  # kills what is left after the launcher
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> Iterator[Launched]:
+    """A launcher that holds device 0, with a trainer that runs."""
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, str(tmp_path / "locks"), TRAINER], stdout=subprocess.PIPE, text=True
+    )
+    trainer, engine = (psutil.Process(int(pid)) for pid in launcher.stdout.readline().split())
+    [reaper] = set(psutil.Process(launcher.pid).children()) - {trainer}
+    yield Launched(launcher, trainer, engine, reaper)
+    for process in (launcher, reaper, trainer, engine):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    launcher.communicate()
+
+
+def test_a_device_stays_taken_while_a_trainer_outlives_its_launcher(start: Start, launched: Launched) -> None:
+    launched.reaper.kill()
+    launched.launcher.kill()
+    launched.launcher.wait()
+    second = start(1, ("0",))
+    assert second.stderr.readline() == "waiting for 1 of 1 GPUs: 0 free\n"
+    launched.trainer.kill()
+    assert devices_of(second) == ["0"]
+
+
+def test_a_device_stays_taken_until_all_that_a_dead_launcher_left_is_killed(
+    start: Start, launched: Launched
+) -> None:
+    launched.reaper.suspend()  # a busy machine
+    for process in (launched.launcher, launched.trainer):
+        process.kill()
+        process.wait()
+    assert launched.engine.is_running()
+    second = start(1, ("0",))
+    assert second.stderr.readline() == "waiting for 1 of 1 GPUs: 0 free\n"
+    launched.reaper.resume()
+    assert devices_of(second) == ["0"]
+    assert psutil.wait_procs([launched.engine], timeout=10)[1] == [], "it still runs"
