@@ -214,6 +214,67 @@ def test_poor_records_give_a_finite_answer(name, case):
         np.testing.assert_allclose(prediction.mean, 0.4, atol=1e-6)
 
 
+def named(order, benchmarks, reverse=False, weights=None, scores=None):
+    """Records of six mixtures of three domains, as a table with its columns, and perhaps rows, in that order."""
+    weights = np.random.default_rng(5).dirichlet(np.ones(3), 6) if weights is None else weights
+    scores = truth(np.column_stack([weights, 1 - weights.sum(axis=1)])) if scores is None else scores
+    rows = [
+        {
+            "mixture": f"m{i}",
+            "seed": 1,
+            "step": 10,
+            "weights": {domain: float(w[("a", "b", "c").index(domain)]) for domain in order},
+            "scores": {benchmark: float(y[("x", "y").index(benchmark)]) for benchmark in benchmarks},
+        }
+        for i, (w, y) in enumerate(zip(weights, scores, strict=True))
+    ]
+    return records.from_rows(
+        rows[::-1] if reverse else rows, order, benchmarks, {"out_score": {name: 1 for name in benchmarks}}
+    )
+
+
+def predicted_by_name(name, runs, points):
+    """`points` are shares of a, b and c; the means are those of x and y."""
+    fitted = surrogates[name](observe(runs, objective(runs, "out_score")), 0)
+    shares = np.column_stack([points[:, ("a", "b", "c").index(domain)] for domain in fitted.domains])
+    return fitted.mean(shares)[:, [fitted.benchmarks.index(benchmark) for benchmark in ("x", "y")]]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_permuted_columns_and_rows_give_the_same_answer_by_name(name):
+    points = np.random.default_rng(6).dirichlet(np.ones(3), 5)
+    one = predicted_by_name(name, named(("a", "b", "c"), ("x", "y")), points)
+    other = predicted_by_name(name, named(("c", "a", "b"), ("y", "x"), reverse=True), points)
+    np.testing.assert_array_equal(other, one)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    "case", ["duplicated", "tied", "a constant column", "a row unscored", "two", "unused"]
+)
+def test_odd_records_give_a_finite_answer(name, case):
+    seen = observed(10)
+    weights, scores = seen.weights.copy(), seen.scores.copy()
+    if case == "duplicated":  # the same weights under other names, with other scores
+        weights[5:] = weights[:5]
+    elif case == "tied":
+        scores[1:] = scores[1]
+    elif case == "a constant column":
+        scores[:, 1] = 0.4
+    elif case == "a row unscored":
+        scores[3] = np.nan
+    elif case == "unused":  # a domain that no mixture has
+        weights[:, 3] = 0
+        weights /= weights.sum(axis=1, keepdims=True)
+    seen = replace(seen, weights=weights, scores=scores)
+    if case == "two":
+        seen = seen.rows(np.array([0, 1]))
+    prediction = surrogates[name](seen, 0).predict(unseen(6))
+    assert np.isfinite(prediction.mean).all() and np.isfinite(prediction.covariance).all()
+    if case == "a constant column":
+        np.testing.assert_allclose(prediction.mean[:, 1], 0.4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["gp_lead", "gp_sqrt", "ridge_sqrt", "quadratic", "ensemble", "auto"])
 def test_surrogates_learn(name):
     points = unseen()
