@@ -62,8 +62,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, nargs="+", default=[8, 16, 32], help="runs to learn from")
     parser.add_argument("--seeds", type=int, default=5, help="random choices of those runs")
     parser.add_argument("--lower-is-better", action="store_true", help="the metrics are losses")
+    parser.add_argument(
+        "--anonymous", action="store_true", help="take away the metrics' names, which may be those of domains"
+    )
     arguments = parser.parse_args()
-    tables = [read_table(path, arguments.lower_is_better) for path in arguments.tables]
+    tables = [read_table(path, arguments.lower_is_better, arguments.anonymous) for path in arguments.tables]
     jobs = [
         (table, name, count, seed)
         for table in tables

@@ -475,7 +475,8 @@ def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) 
                 raise InputError(f"{path}:{i + 2}: w_{domain}: the weight {weight:g} is negative")
         total = math.fsum(row)
         if abs(total - 1) > SUM_TOLERANCE:
-            raise InputError(f"{path}:{i + 2}: w_{domains[0]}…: the weights sum to {total:g}, not 1")
+            mend = ": divide percentages by 100" if abs(total / 100 - 1) <= SUM_TOLERANCE else ""
+            raise InputError(f"{path}:{i + 2}: w_{domains[0]}…: the weights sum to {total:g}, not 1{mend}")
         if abs(total - 1) > 1e-9:
             matrix[i] = row / total
     for j, domain in enumerate(domains):
@@ -508,7 +509,8 @@ def _checked(records: Records, where: str) -> Records:
         row = frame[twice].iloc[0]
         line = int(np.flatnonzero(twice)[0]) + 2
         raise InputError(
-            f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} stands twice"
+            f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} stands twice: "
+            "give its runs different seeds"
         )
     weights = [f"w_{domain}" for domain in records.domains]
     spread = frame.groupby("mixture")[weights].agg(lambda column: column.max() - column.min())
