@@ -97,11 +97,14 @@ def train(
     with PartialState().main_process_first():
         save = keep_newest_whole(folder / "trainer")
     trainer.train(resume_from_checkpoint=str(save) if save else None)
-    if told.stopped_at is not None:
-        raise Interrupted(f"told to stop: saved at step {told.stopped_at} of {last_step}, run again to go on")
-    if trainer.is_world_process_zero():
+    if told.stopped_at is None and trainer.is_world_process_zero():
         link_shared_marks(folder, marks)
         write_log(folder, trainer.state.log_history)
+    # Exit with an open group aborts now and then (gloo's threads still run): a finished run would count as failed.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
+    if told.stopped_at is not None:
+        raise Interrupted(f"told to stop: saved at step {told.stopped_at} of {last_step}, run again to go on")
     return {"start": ready - started, "train": time.monotonic() - ready}
 
 
