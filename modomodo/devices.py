@@ -1,13 +1,15 @@
 """GPUs of one machine shared by jobs that no scheduler keeps apart: each device has one holder.
 
 Snakemake's `gpu` resource only counts; which device a job uses is decided here, by locks that the operating system
-takes back when the last process that has them dies, however it dies.
+takes back when the last process that has them dies, however it dies. A child that was started without its parent's
+open files (multiprocessing's `spawn`, as vLLM's engines) has no lock; it is known by a mark in its environment.
 """
 
 import fcntl
 import os
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +17,9 @@ from pathlib import Path
 # One place for all users and jobs of a machine, so not under TMPDIR.
 LOCKS = Path("/tmp/modomodo-gpus")
 POLL = 1.0  # seconds between two looks at devices that others hold
+MARK = "MODOMODO_GPU_HOLDER"  # in the environment of a holder and of all that it starts
 
+_mark = str(uuid.uuid4())
 _held: list[int] = []  # open files, one a device: flock lasts as long as one is open, here or in a child
 
 
@@ -25,7 +29,7 @@ def divided_by_scheduler() -> bool:
 
 
 def hold(devices: Sequence[str], count: int, locks: Path = LOCKS, poll: float = POLL) -> list[str]:
-    """`count` of `devices`, held until this process and all that have its locks ended; waits for as many to be free.
+    """`count` of `devices`, held until this process and all that it has started ended; waits for as many to be free.
 
     All at once or none, so that two jobs never wait for each other's half. `devices` are as CUDA_VISIBLE_DEVICES
     names them, and jobs that share a machine must name them alike.
@@ -35,21 +39,37 @@ def hold(devices: Sequence[str], count: int, locks: Path = LOCKS, poll: float = 
         locks.chmod(0o777)  # the next job may be another user's
     told = False
     while True:
+        free: list[tuple[str, int]] = []
+        left: set[int] = set()
         choice = _lock(locks / "choice", wait=True)
         try:
-            tried = [(device, _taken(locks / f"gpu-{device}")) for device in devices]
-            free = [(device, lock) for device, lock in tried if lock is not None]
+            for device in devices:
+                lock = _taken(locks / f"gpu-{device}")
+                if lock is None:
+                    continue
+                if survivors := _survivors(lock):
+                    left.update(survivors)
+                    os.close(lock)
+                else:
+                    free.append((device, lock))
             for _, lock in free[count:] if len(free) >= count else free:
                 os.close(lock)
         finally:
             os.close(choice)
         if len(free) >= count:
-            _held.extend(lock for _, lock in free[:count])
+            os.environ[MARK] = _mark
+            for _, lock in free[:count]:
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, _mark.encode(), 0)
+                _held.append(lock)
             return [device for device, _ in free[:count]]
         if not told:
             told = True
+            who = (
+                f"; processes of a job that died live on: {', '.join(map(str, sorted(left)))}" if left else ""
+            )
             print(
-                f"waiting for {count} of {len(devices)} GPUs: {len(free)} free",
+                f"waiting for {count} of {len(devices)} GPUs: {len(free)} free{who}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -83,3 +103,21 @@ def _taken(path: Path) -> int | None:
         return _lock(path, wait=False)
     except BlockingIOError:
         return None
+
+
+def _survivors(lock: int) -> list[int]:
+    """Processes that the last holder of this lock has started and that live on, without the lock.
+
+    Only those of the same user can be seen, and where there is /proc.
+    """
+    mark = os.pread(lock, 64, 0)
+    if not mark:
+        return []
+    entry = f"{MARK}=".encode() + mark
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        process = int(environment.parent.name)
+        with suppress(OSError):  # it ended, or is another user's
+            if process != os.getpid() and entry in environment.read_bytes().split(b"\0"):
+                found.append(process)
+    return found

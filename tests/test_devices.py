@@ -13,9 +13,10 @@ import psutil
 import pytest
 
 HOLDER = """
-import json, sys, time
+import json, signal, sys, time
 from pathlib import Path
 from modomodo.devices import hold
+signal.alarm(60)  # a device that is never given back is told by an end without words
 devices, count, locks = json.loads(sys.argv[1])
 print(json.dumps(hold(devices, count, Path(locks), poll=0.05)), flush=True)
 time.sleep(600)
@@ -31,7 +32,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start(count: int, devices: tuple[str, ...] = ("0", "1", "2", "3")) -> "subprocess.Popen[str]":
         wanted = json.dumps([devices, count, str(tmp_path / "locks")])
         job = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, wanted], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", HOLDER, wanted],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         jobs.append(job)
         return job
@@ -44,7 +48,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def devices_of(job: "subprocess.Popen[str]") -> list[str]:
     """Waits until the job holds its devices."""
-    return json.loads(job.stdout.readline())
+    return json.loads(said(job))
+
+
+def said(job: "subprocess.Popen[str]") -> str:
+    """Its next line: that it waits, or its devices."""
+    return job.stdout.readline()
 
 
 def test_parallel_jobs_hold_distinct_devices(start: Start) -> None:
@@ -57,7 +66,7 @@ def test_a_job_that_dies_gives_its_devices_back(start: Start, end: str) -> None:
     first, second = start(3), None
     held = devices_of(first)
     second = start(2)
-    assert second.stderr.readline() == "waiting for 2 of 4 GPUs: 1 free\n"
+    assert said(second) == "waiting for 2 of 4 GPUs: 1 free\n"
     getattr(first, end)()
     assert len(set(devices_of(second))) == 2 and len(held) == 3
 
@@ -65,7 +74,7 @@ def test_a_job_that_dies_gives_its_devices_back(start: Start, end: str) -> None:
 def test_a_job_that_waits_holds_nothing(start: Start) -> None:
     devices_of(start(1))
     big = start(4)
-    assert "3 free" in big.stderr.readline()
+    assert "3 free" in said(big)
     time.sleep(0.3)
     assert len(devices_of(start(3))) == 3, "the three that the big job cannot use alone are free to others"
 
@@ -87,7 +96,8 @@ supervise([Part("trainer 0", [sys.executable, "-c", sys.argv[2]])])
 """
 TRAINER = """
 import os, subprocess, sys, time
-engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])  # as vLLM does
+# As vLLM does, and without this process's open files.
+engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(os.getpid(), engine.pid, flush=True)
 time.sleep(600)
 """
@@ -121,8 +131,23 @@ def test_a_device_stays_taken_while_a_trainer_outlives_its_launcher(start: Start
     launched.launcher.kill()
     launched.launcher.wait()
     second = start(1, ("0",))
-    assert second.stderr.readline() == "waiting for 1 of 1 GPUs: 0 free\n"
+    assert said(second) == "waiting for 1 of 1 GPUs: 0 free\n", "it has no lock"
     launched.trainer.kill()
+    launched.engine.kill()
+    assert devices_of(second) == ["0"]
+
+
+def test_a_device_stays_taken_while_a_process_without_the_lock_outlives_all_others(
+    start: Start, launched: Launched
+) -> None:
+    launched.reaper.kill()
+    for process in (launched.launcher, launched.trainer):
+        process.kill()
+        process.wait(10)
+    second = start(1, ("0",))
+    living_on = f"processes of a job that died live on: {launched.engine.pid}"
+    assert said(second) == f"waiting for 1 of 1 GPUs: 0 free; {living_on}\n"
+    launched.engine.kill()
     assert devices_of(second) == ["0"]
 
 
@@ -135,7 +160,7 @@ def test_a_device_stays_taken_until_all_that_a_dead_launcher_left_is_killed(
         process.wait()
     assert launched.engine.is_running()
     second = start(1, ("0",))
-    assert second.stderr.readline() == "waiting for 1 of 1 GPUs: 0 free\n"
+    assert said(second) == "waiting for 1 of 1 GPUs: 0 free\n"
     launched.reaper.resume()
     assert devices_of(second) == ["0"]
     assert psutil.wait_procs([launched.engine], timeout=10)[1] == [], "it still runs"
