@@ -5,14 +5,16 @@ wants them, and the same ones serve every checkpoint.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
 import torch
+from torch import nn
 from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from modomodo.answers import extract
 from modomodo.examples import Example, image_paths, open_image
@@ -37,13 +39,14 @@ BATCH_PIXELS = 1 << 24
 # Prepared batches kept for the next checkpoint, in bytes, over all benchmarks. Beyond it they are prepared anew:
 # InfoVQA's would take hundreds of gigabytes.
 KEPT_BYTES = 1 << 28
+SEEN = "seen"  # among the inputs of a batch: what the vision tower answers to its images
 
 
 class LazyBatches(ABC):
     """A benchmark's questions in batches, each made ready when it is asked for.
 
-    May be gone through once a checkpoint. The first `kept` bytes of what was made ready stay for the next time, the
-    rest is made anew, with the same result. Raises InputError naming the image that cannot be read.
+    May be gone through once a checkpoint. The first `kept` bytes of what was made ready stay for the next time, until
+    `forget`; the rest is made anew, with the same result. Raises InputError naming the image that cannot be read.
     """
 
     def __init__(
@@ -89,6 +92,11 @@ class LazyBatches(ABC):
             yield batch
             del batch  # while the next one is made
 
+    def forget(self) -> None:
+        """Make every batch ready anew the next time."""
+        self._room += sum(batch.nbytes for batch in self._kept.values())
+        self._kept.clear()
+
     def _images(self, row: int) -> list[PIL.Image.Image]:
         example, folder = self._rows[row]
         images = []
@@ -105,20 +113,31 @@ class LazyBatches(ABC):
 
 
 class Batches(LazyBatches):
-    """Batches for transformers: the processor's tensors, padded to one length."""
+    """Batches for transformers: the processor's tensors, padded to one length; images as `see` leaves them."""
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[Example, Path]],
+        processor: ProcessorMixin,
+        templates: Templates,
+        size: int,
+        kept: int = KEPT_BYTES,
+        see: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = lambda inputs: inputs,
+    ) -> None:
+        super().__init__(rows, processor, templates, size, kept)
+        self._see = see
 
     def _make_ready(
         self, texts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
     ) -> tuple[Any, int]:
-        inputs: Mapping[str, torch.Tensor] = dict(
-            self._processor(
-                text=list(texts),
-                images=[image for of_one in images for image in of_one],  # flat: it counts each text's marks
-                padding=True,
-                padding_side="left",
-                return_tensors="pt",
-            )
+        processed = self._processor(
+            text=list(texts),
+            images=[image for of_one in images for image in of_one],  # flat: it counts each text's marks
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
         )
+        inputs = self._see(dict(processed))
         return inputs, sum(tensor.nbytes for tensor in inputs.values())
 
 
@@ -141,34 +160,6 @@ def _split(order: Sequence[int], pixels: Sequence[int], size: int, most: int) ->
         chosen.append(i)
     if chosen:
         yield chosen
-
-
-def predict(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
-    batches: Iterable[Batch],
-    max_completion_tokens: int,
-    after_batch: Callable[[], Any] = lambda: None,
-) -> dict[str, Prediction]:
-    """Greedy answers by example id."""
-    stops = stop_tokens(model.generation_config)
-    # A configuration of its own: Qwen2-VL's brings sampling settings that greedy decoding warns about.
-    greedy = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=max_completion_tokens,
-        eos_token_id=sorted(stops),
-        pad_token_id=processor.tokenizer.pad_token_id,
-    )
-    model.eval()
-    predictions = {}
-    for batch in batches:
-        inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
-        with torch.inference_mode():
-            output = model.generate(**inputs, generation_config=greedy)
-        for id_, row in zip(batch.ids, output[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
-            predictions[id_] = prediction_of(id_, row, stops, processor)
-        after_batch()
-    return predictions
 
 
 def stop_tokens(configuration: GenerationConfig) -> set[int]:
@@ -214,25 +205,73 @@ class Engine(ABC):
 
 
 class TransformersEngine(Engine):
-    """transformers' own generation, on the CPU or one GPU."""
+    """transformers' own generation, on the CPU or one GPU.
 
-    model: PreTrainedModel
+    Checkpoints of one frozen vision tower see every image alike: what the tower answers is kept with the batches, in
+    the place of the pixels, until a checkpoint with another tower comes.
+    """
+
+    model: PreTrainedModel | None = None
 
     def __init__(self, processor: ProcessorMixin, evaluation: Evaluation, dtype: str) -> None:
         super().__init__(processor, evaluation.max_completion_tokens)
         self.device = "cuda" if evaluation.gpus else "cpu"
         self.dtype = dtype
+        self._batches: list[LazyBatches] = []
 
     def load(self, directory: Path) -> None:
-        self.model = load_model(directory, self.dtype).to(self.device)
+        before, self.model = self.model, load_model(directory, self.dtype).to(self.device).eval()
+        if before is not None and not _equal(before.model.visual, self.model.model.visual):
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Forget what the vision tower answered: its weights have changed."""
+        for batches in self._batches:
+            batches.forget()
 
     def batches(
         self, rows: Sequence[tuple[Example, Path]], templates: Templates, size: int, kept: int
     ) -> LazyBatches:
-        return Batches(rows, self.processor, templates, size, kept)
+        made = Batches(rows, self.processor, templates, size, kept, self._see)
+        self._batches.append(made)
+        return made
+
+    def _see(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The processor's tensors with the tower's answer, [merged patches of all images, hidden], for the pixels."""
+        assert self.model is not None, "load a checkpoint before its questions are made ready"
+        rest = dict(inputs)
+        pixels, grids = rest.pop("pixel_values"), rest["image_grid_thw"]
+        with torch.inference_mode():
+            seen = self.model.get_image_features(
+                pixels.to(self.device), grids.to(self.device), return_dict=True
+            )
+        return rest | {SEEN: torch.cat(seen.pooler_output)}
 
     def answer(self, batch: Batch) -> dict[str, Prediction]:
-        return predict(self.model, self.processor, [batch], self.max_completion_tokens)
+        model, processor = self.model, self.processor
+        assert model is not None
+        stops = stop_tokens(model.generation_config)
+        # A configuration of its own: Qwen2-VL's brings sampling settings that greedy decoding warns about.
+        greedy = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=self.max_completion_tokens,
+            eos_token_id=sorted(stops),
+            pad_token_id=processor.tokenizer.pad_token_id,
+        )
+        inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
+        seen = BaseModelOutputWithPooling(pooler_output=(inputs.pop(SEEN),))
+        with torch.inference_mode():
+            output = model.generate(**inputs, mm_encoder_outputs={"image": seen}, generation_config=greedy)
+        rows = output[:, inputs["input_ids"].shape[1] :].tolist()
+        return {
+            id_: prediction_of(id_, row, stops, processor) for id_, row in zip(batch.ids, rows, strict=True)
+        }
+
+
+def _equal(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules of one shape hold the same weights."""
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def start_engine(

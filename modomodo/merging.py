@@ -121,24 +121,28 @@ def write_merged(
             write_json(beside / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
-def load_merged(model: nn.Module, experts: Experts, coefficients: Mapping[str, float]) -> None:
-    """Give a loaded Qwen2-VL the merged weights, in place: nothing is written.
+def load_merged(model: nn.Module, experts: Experts, coefficients: Mapping[str, float]) -> bool:
+    """Give a loaded Qwen2-VL the merged weights, in place: nothing is written. Whether its vision tower changed.
 
     Raises InputError when the files hold other parameters than the model.
     """
     live = model.state_dict()
     filled = set()
+    other_tower = False
     with torch.no_grad():
         for name, tensor in merged_tensors(experts, coefficients):
             target = live_name(name)
             if target not in live or live[target].shape != tensor.shape:
                 raise InputError(f"{experts.base}: tensor '{name}' has no place in the model")
+            if target.startswith("model.visual."):
+                other_tower |= not torch.equal(live[target], tensor.to(live[target]))
             live[target].copy_(tensor)
             filled.add(live[target].data_ptr())
     # Tied parameters have one place in memory and stand in the file once.
     left = sorted(name for name, tensor in live.items() if tensor.data_ptr() not in filled)
     if left:
         raise InputError(f"{experts.base}: no tensor for the model's '{left[0]}'")
+    return other_tower
 
 
 def live_name(name: str) -> str:

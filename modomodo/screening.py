@@ -154,7 +154,9 @@ class MergeScorer:
         from modomodo.merging import load_merged, write_merged
 
         if isinstance(engine, TransformersEngine):
-            load_merged(engine.model, self.experts, coefficients)
+            assert engine.model is not None
+            if load_merged(engine.model, self.experts, coefficients):
+                engine.look_again()
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:

@@ -1,14 +1,22 @@
-"""Questions are made ready in batches as they are asked for, within a bound of memory."""
+"""Questions are made ready in batches as they are asked for, within a bound of memory; images are seen once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import PIL.Image
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from modomodo import generation
 from modomodo.errors import InputError
 from modomodo.examples import Example
-from modomodo.generation import Batches
+from modomodo.generation import Batches, TransformersEngine, prediction_of, stop_tokens
+from modomodo.models import load_model, load_processor
 from modomodo.prompts import Templates
+from modomodo.study import Evaluation
+from modomodo.tiny_qwen2vl import make_model, make_processor
 
 
 class Processor:
@@ -83,3 +91,115 @@ def test_an_image_that_went_bad_is_named(rows, tmp_path):
     (tmp_path / "3.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"pages\.jsonl: id '3': image: .*3\.png cannot be read"):
         list(batches)
+
+
+# --- what the vision tower answers ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> dict[str, Path]:
+    """Untrained models: `words` has the tower of `first` and another language model, `tower` the reverse."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    processor = make_processor(["{question} Think."])
+    first, other = (make_model(processor.tokenizer, seed) for seed in (0, 1))
+    made = {"first": first}
+    for name, mine in (("words", ("language_model", "lm_head")), ("tower", ("visual",))):
+        made[name] = make_model(processor.tokenizer, 0)
+        weights = {k: v for k, v in other.state_dict().items() if any(part in k for part in mine)}
+        made[name].load_state_dict(weights, strict=False)
+    for name, model in made.items():
+        model.save_pretrained(folder / name)
+        processor.save_pretrained(folder / name)
+    return {name: folder / name for name in made}
+
+
+@pytest.fixture
+def boards(tmp_path):
+    """Five questions of different length, each about noise of its own; two images in the last."""
+    random = torch.Generator().manual_seed(0)
+    rows = []
+    for number in range(5):
+        noise = torch.randint(0, 256, (32, 32, 3), generator=random, dtype=torch.uint8)
+        PIL.Image.fromarray(noise.numpy()).save(tmp_path / f"{number}.png")
+        images = [f"{number}.png"] if number < 4 else ["0.png", "4.png"]
+        question = "How high is the red bar? " * (number + 1)
+        fields = {
+            "dataset": "pages",
+            "answer": "3",
+            "answer_type": "number",
+            "image": images[0],
+            "meta": {"images": images[1:]},
+        }
+        rows.append((Example(id=str(number), question=question, **fields), tmp_path))
+    return rows
+
+
+def by_pixels(directory, batches):
+    """What a checkpoint answers that is shown the pixels, as transformers does it."""
+    model, processor = load_model(directory), load_processor(directory)
+    stops = stop_tokens(model.generation_config)
+    greedy = GenerationConfig(
+        max_new_tokens=8, eos_token_id=sorted(stops), pad_token_id=processor.tokenizer.pad_token_id
+    )
+    answers = {}
+    for batch in batches:
+        with torch.inference_mode():
+            output = model.generate(**batch.inputs, generation_config=greedy)
+        start = batch.inputs["input_ids"].shape[1]
+        rows = zip(batch.ids, output[:, start:].tolist(), strict=True)
+        answers |= {id_: prediction_of(id_, row, stops, processor) for id_, row in rows}
+    return answers
+
+
+@contextmanager
+def looks(engine) -> Iterator[list[int]]:
+    """How many images the engine's tower is shown, call by call."""
+    shown: list[int] = []
+    hook = engine.model.model.visual.register_forward_pre_hook(
+        lambda module, words, named: shown.append(len(named["grid_thw"])), with_kwargs=True
+    )
+    yield shown
+    hook.remove()
+
+
+def test_images_are_seen_once_as_long_as_the_tower_stays(checkpoints, boards):
+    processor = load_processor(checkpoints["first"])
+    engine = TransformersEngine(processor, Evaluation(max_completion_tokens=8), "float32")
+    batches = engine.batches(boards, Templates(), 3, 1 << 20)
+    pixels = list(Batches(boards, processor, Templates(), 3))
+
+    def answers():
+        found = {}
+        for batch in batches:
+            found |= engine.answer(batch)
+        return found
+
+    given = {}
+    for name, shown in (
+        ("first", [3, 3]),
+        ("first", []),
+        ("words", []),
+        ("tower", [3, 3]),
+        ("first", [3, 3]),
+    ):
+        engine.load(checkpoints[name])
+        with looks(engine) as seen:
+            given[name] = answers()
+        assert seen == shown
+        assert given[name] == by_pixels(checkpoints[name], pixels)
+    assert given["first"] != given["words"] and given["first"] != given["tower"]
+
+
+def test_what_the_tower_answered_takes_less_room_than_the_pixels(checkpoints, boards):
+    processor = load_processor(checkpoints["first"])
+    engine = TransformersEngine(processor, Evaluation(max_completion_tokens=8), "float32")
+    engine.load(checkpoints["first"])
+    pixels = sum(batch.nbytes for batch in Batches(boards, processor, Templates(), 3))
+    room = sum(batch.nbytes for batch in engine.batches(boards, Templates(), 3, 0))
+    assert room < pixels / 2
+    # Without any room images are seen anew, with the same answers.
+    tight = engine.batches(boards, Templates(), 3, 0)
+    with looks(engine) as seen:
+        first = [engine.answer(batch) for batch in tight]
+        assert [engine.answer(batch) for batch in tight] == first
+    assert seen == [3, 3, 3, 3]

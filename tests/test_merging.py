@@ -164,6 +164,15 @@ def test_a_loaded_model_gets_the_merged_weights_in_place(base, runs):
     assert model.values["model.visual.patch.weight"].tolist() == pytest.approx([0.1, 0.7])
 
 
+def test_loading_tells_whether_the_vision_tower_changed(base, runs, tmp_path):
+    model = Live()
+    assert load_merged(model, read_experts(base, "digest of the base", runs), {"left": 0.5})  # zeros before
+    assert not load_merged(model, read_experts(base, "digest of the base", runs), {"right": 1.0})
+    seeing = {**BASE, "visual.patch.weight": torch.tensor([0.1, 0.8])}
+    experts = read_experts(base, "digest of the base", [expert(tmp_path, "eyes", seeing)])
+    assert load_merged(model, experts, {"eyes": 1.0})
+
+
 def test_a_model_of_other_shapes_is_refused(base, runs):
     with pytest.raises(InputError, match="'model.norm.weight' has no place in the model"):
         load_merged(Live(width=3), read_experts(base, "digest of the base", runs), {"left": 1.0})
