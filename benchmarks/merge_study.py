@@ -4,7 +4,8 @@
        study's strategies that learn from nothing, and score merged experts on all of them
     2. learn from some of the mixtures of the strategies --learned, predict all others: by the surface of the paper, by
        surrogates without merging, by merging alone, by the surrogate that knows merged experts
-    3. write comparison.csv, alphas.csv, settings.csv, between_seeds.csv, costs.csv and by_runs.svg into --output
+    3. write comparison.csv, alphas.csv, settings.csv, between_seeds.csv, costs.csv and by_runs.svg into --output, and
+       what --methods and --screen leave
 
 Each step is the very script of the rules, with its files in results/STUDY/world-N/, called inside a few long-lived
 processes: a run of seconds need not wait for its imports. What is done is not done again, so a study that was
@@ -15,6 +16,10 @@ Example:
 
 --settings NAME=JSON trains the singles and the first ten unseen mixtures of the first world under other training
 settings too, to see what learning rate and length do to merging, e.g. slow='{"learning_rate": 5e-5}'.
+--methods METHOD=DENSITY merges the unseen mixtures by other methods too: methods.csv, e.g. ties=0.2 dare=0.5.
+--screen COUNT lets merge_screen, with so many candidates, and acquire on gp_lead choose three mixtures each under the
+first seed, from the singles and the equal mixture and from all that is learned from, and trains these under every
+seed: chosen.csv. What the screening took is in costs.csv.
 --finished FOLDER compares studies that ran by the rules: their records.csv and merged.csv (snakemake merged).
 """
 
@@ -44,7 +49,7 @@ from modomodo.errors import InputError
 from modomodo.figures.style import COLOURS, MARKERS, save
 from modomodo.files import read_json, write_csv, write_json
 from modomodo.plan import Plan, plan
-from modomodo.records import Records, last_step, read_records, trained
+from modomodo.records import Records, last_step, read_records, target_values, trained
 from modomodo.steps import (
     BaseStep,
     ExamplesStep,
@@ -53,10 +58,11 @@ from modomodo.steps import (
     ProposeStep,
     RecordsStep,
     ScoreStep,
+    ScreenStep,
     StreamStep,
     TrainStep,
 )
-from modomodo.study import Study, Training, parse, read_study
+from modomodo.study import MergeMethod, Merging, Strategy, Study, Training, parse, read_study
 from modomodo.surrogates import Observations, objective, observe, surrogates
 from modomodo.surrogates.merged import ALPHA, is_expert, reason
 
@@ -67,6 +73,12 @@ SIZES = (5, 8, 11, 16)
 DRAWS = 5  # random choices of the mixtures learned from, where there is a choice
 LEVEL_80 = float(norm.ppf(0.9))
 FEW = 10  # unseen mixtures of another setting
+FIRST = {"few": ["single", "all"], "all": list(LEARNED)}  # whose runs the strategies of --screen learn from
+CHOOSERS: dict[str, dict[str, Any]] = {
+    "merge_screen": {"propose": "merge_screen"},
+    "gp_lead": {"propose": "acquire", "options": {"surrogate": "gp_lead", "acquisition": "greedy"}},
+}
+CHOSEN = 3  # mixtures that each of them chooses
 
 
 @dataclass(frozen=True)
@@ -131,10 +143,11 @@ def make_mixtures(world: World) -> None:
 
 @contextmanager
 def counted(world: World, work: str, name: str) -> Iterator[None]:
-    """Write down the CPU seconds of what is inside."""
-    started = time.process_time()
+    """Write down the CPU seconds and the seconds by the clock of what is inside."""
+    started, began = time.process_time(), time.monotonic()
     yield
-    write_json(world.folder / f"costs/{work}-{name}.json", {work: time.process_time() - started})
+    spent = {work: time.process_time() - started, "wall": time.monotonic() - began}
+    write_json(world.folder / f"costs/{work}-{name}.json", spent)
 
 
 def run_mixture(world: World, mixture: str, seed: int) -> None:
@@ -145,7 +158,7 @@ def run_mixture(world: World, mixture: str, seed: int) -> None:
     run = folder / f"runs/{mixture}/{seed}/run.json"
     answers = folder / f"predictions/{mixture}/{seed}/predictions.json"
     scores = folder / f"scores/{mixture}/{seed}.json"
-    domains = world.plan().support[mixture]
+    domains = plan(study).support[mixture]
     examples = [world.base / f"examples/{domain}.jsonl" for domain in domains]
     if needed(stream, chosen):
         call(
@@ -176,19 +189,33 @@ def run_mixture(world: World, mixture: str, seed: int) -> None:
 
 def merge(world: World, seed: int, mixtures: Sequence[str]) -> None:
     """Records of one seed, and what merging says of the same mixtures."""
+    collect(world, seed, mixtures, world.folder / f"records-{seed}.csv")
+    score_merges(world, seed, mixtures, world.folder / f"merged-{seed}.csv")
+
+
+def collect(world: World, seed: int, mixtures: Sequence[str], records: Path) -> None:
+    """Records of these mixtures as trained under one seed."""
     chosen = [world.folder / f"mixtures/{mixture}.json" for mixture in mixtures]
     scores = [world.folder / f"scores/{mixture}/{seed}.json" for mixture in mixtures]
-    records = world.folder / f"records-{seed}.csv"
     if needed(records, *scores):
         step = RecordsStep.of(world.study)
         call(
             "collect_records",
             *("--settings", step.text(), "--scores", *scores, "--mixtures", *chosen, "--output", records),
         )
-    runs = [world.folder / f"runs/{expert}/{seed}/run.json" for expert in world.plan().experts.values()]
-    output = world.folder / f"merged-{seed}.csv"
+
+
+def experts(world: World, seed: int) -> list[Path]:
+    """The run of each domain alone."""
+    return [world.folder / f"runs/{expert}/{seed}/run.json" for expert in world.plan().experts.values()]
+
+
+def score_merges(world: World, seed: int, mixtures: Sequence[str], output: Path) -> None:
+    """What merging says of these mixtures, by the method of the world's study."""
+    runs = experts(world, seed)
     if needed(output, *runs):
-        scored = world.folder / "merged/scored"
+        chosen = [world.folder / f"mixtures/{mixture}.json" for mixture in mixtures]
+        scored = output.parent / "merged/scored"
         before = len(list(scored.glob("*.json")))
         started = time.process_time()
         call(
@@ -200,7 +227,74 @@ def merge(world: World, seed: int, mixtures: Sequence[str]) -> None:
         made = len(list(scored.glob("*.json"))) - before
         if made:
             spent = (time.process_time() - started) / made
-            write_json(world.folder / f"costs/merge-{seed}.json", {"merge": spent})
+            name = "merge" if output.parent == world.folder else f"merge by {output.parent.name}"
+            write_json(world.folder / f"costs/{name}-{seed}.json", {name: spent})
+
+
+def by_method(world: World, seed: int, method: str, density: float) -> None:
+    """What another method says of the unseen mixtures."""
+    merging = parse(
+        {**world.study.merging.model_dump(), "method": method, "density": density}, Merging, "merging"
+    )
+    other = replace(world, study=world.study.model_copy(update={"merging": merging}))
+    output = world.folder / f"methods/{method}-{density:g}/merged-{seed}.csv"
+    score_merges(other, seed, unseen(world), output)
+
+
+def unseen(world: World) -> list[str]:
+    """The mixtures that nothing is learned from."""
+    planned = world.plan()
+    return [m for name in planned.by_strategy if name not in LEARNED for m in planned.by_strategy[name]]
+
+
+def choosing(world: World, candidates: int) -> World:
+    """The world with the strategies of --screen, each called by what chooses and what it learns from."""
+    strategies = {name: s for name, s in world.study.strategies.items() if not s.learns_from}
+    for chooser, data in CHOOSERS.items():
+        for first, learned in FIRST.items():
+            name = f"{chooser}-{first}"
+            there = [each for each in learned if each in strategies]
+            data = {**data, "group": "chosen", "count": CHOSEN, "learns_from": there}
+            if chooser == "merge_screen":
+                data["options"] = {"candidates": candidates}
+            strategies[name] = parse(data, Strategy, f"strategies.{name}")
+    return replace(world, study=world.study.model_copy(update={"strategies": strategies}))
+
+
+def choose(world: World, seed: int, strategy: str) -> None:
+    """The mixtures that one strategy of --screen chooses; what the screening took is counted."""
+    study, folder = world.study, world.folder
+    known = [mixture for name in study.teachers(strategy) for mixture in plan(study).by_strategy[name]]
+    scores = [folder / f"scores/{mixture}/{seed}.json" for mixture in known]
+    mixtures = [folder / f"mixtures/{mixture}.json" for mixture in known]
+    outputs = [folder / f"mixtures/{mixture}.json" for mixture in plan(study).by_strategy[strategy]]
+    merged = folder / f"screened/{strategy}/merged.csv"
+    words: list[object] = []
+    if study.strategies[strategy].propose == "merge_screen":
+        words = ["--merged", merged]
+        if needed(merged, *scores):
+            with counted(world, "screen", strategy):
+                call(
+                    "screen",
+                    *("--settings", ScreenStep.of(study, strategy).text(), "--base", world.base / "base"),
+                    *("--base-info", world.base / "base.json", "--experts", *experts(world, seed)),
+                    *("--scores", *scores, "--mixtures", *mixtures, "--benchmarks", *tests(world)),
+                    *("--output", merged),
+                )
+    if any(needed(output, *scores) for output in outputs):
+        call(
+            "propose",
+            *("--settings", ProposeStep.of(study, strategy).text(), "--strategy", strategy),
+            *(
+                "--records-settings",
+                RecordsStep.of(study).text(),
+                "--scores",
+                *scores,
+                "--mixtures",
+                *mixtures,
+            ),
+            *(*words, "--output", *outputs),
+        )
 
 
 def tests(world: World) -> list[Path]:
@@ -222,7 +316,12 @@ def begin() -> None:
 
 
 def train_and_merge(
-    worlds: Sequence[World], seeds: Sequence[int], settings: Sequence[World], workers: int
+    worlds: Sequence[World],
+    seeds: Sequence[int],
+    settings: Sequence[World],
+    workers: int,
+    methods: Sequence[tuple[str, float]],
+    candidates: int,
 ) -> None:
     """Everything, in the order that lets a stopped study be compared: world by world within a seed."""
     context = multiprocessing.get_context("spawn")
@@ -239,6 +338,20 @@ def train_and_merge(
             wait((job.result() for job in jobs), label, len(jobs))
             # One job a block: its merges share the loaded model; the next block trains meanwhile.
             pool.submit(merge, world, seed, mixtures).add_done_callback(told)
+        for world, seed, method in itertools.product(worlds, seeds, methods):
+            pool.submit(by_method, world, seed, *method).add_done_callback(told)
+    # In a pool of its own: when the other has ended, all that is chosen from is there.
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool:
+        for world in [choosing(world, candidates) for world in worlds] if candidates else []:
+            chosen = plan(world.study).by_strategy
+            choosers = [name for name in chosen if world.study.strategies[name].learns_from]
+            jobs = [pool.submit(choose, world, seeds[0], name) for name in choosers]
+            wait((job.result() for job in jobs), f"{world.folder.name}, screen", len(jobs))
+            picked = [mixture for name in choosers for mixture in chosen[name]]
+            for seed in seeds:
+                jobs = [pool.submit(run_mixture, world, mixture, seed) for mixture in picked]
+                wait((job.result() for job in jobs), f"{world.folder.name}, chosen, seed {seed}", len(jobs))
+                pool.submit(collect, world, seed, picked, world.folder / f"chosen-{seed}.csv").result()
 
 
 def told(job: Any) -> None:
@@ -249,9 +362,7 @@ def told(job: Any) -> None:
 
 def few(world: World) -> list[str]:
     """The singles and some unseen mixtures."""
-    planned = world.plan()
-    unseen = [m for name in planned.by_strategy if name not in LEARNED for m in planned.by_strategy[name]]
-    return [*planned.experts.values(), *unseen[:FEW]]
+    return [*world.plan().experts.values(), *unseen(world)[:FEW]]
 
 
 def wait(done: Iterable[Any], label: str, total: int) -> None:
@@ -293,11 +404,14 @@ class Block:
         return sorted(set(self.learned.merged.alphas.tolist()))
 
 
-def read_blocks(folder: Path, learned: Sequence[str]) -> list[Block]:
-    """For each seed that was trained and merged, one block a target; the last scored step counts."""
+def read_blocks(folder: Path, learned: Sequence[str], merges: Path | None = None) -> list[Block]:
+    """For each seed that was trained and merged, one block a target; the last scored step counts.
+
+    `merges`: where the merged scores lie, if not beside the records.
+    """
     blocks = []
-    for merged_path in sorted(folder.glob("merged*.csv")):
-        path = merged_path.with_name(merged_path.name.replace("merged", "records"))
+    for merged_path in sorted((merges or folder).glob("merged*.csv")):
+        path = folder / merged_path.name.replace("merged", "records")
         records, merged = last_step(trained(read_records(path))), read_records(merged_path)
         seed = int(merged.frame["seed"].iloc[0])
         frame = records.frame[records.frame["seed"] == seed].reset_index(drop=True)
@@ -391,22 +505,47 @@ def between_seeds(blocks: Sequence[Block]) -> pd.DataFrame:
 
 
 def costs(folders: Sequence[Path]) -> pd.DataFrame:
-    """CPU seconds of training a mixture, of its predictions, and of a merge with its predictions; medians."""
+    """Seconds of training a mixture, of its predictions, of a merge with its predictions, of a screening; medians."""
     rows = []
     for folder in folders:
         found = [read_json(path) for path in sorted(folder.glob("costs/*.json"))]
-        for name in ("train", "predict", "merge"):
-            seconds = [entry[name] for entry in found if name in entry]
-            if seconds:
-                rows.append(
-                    {
-                        "world": str(folder),
-                        "work": name,
-                        "jobs": len(seconds),
-                        "cpu_seconds": float(np.median(seconds)),
-                    }
-                )
+        for name in dict.fromkeys(key for entry in found for key in entry if key != "wall"):
+            entries = [entry for entry in found if name in entry]
+            row = {"world": str(folder), "work": name, "jobs": len(entries)}
+            row["cpu_seconds"] = float(np.median([entry[name] for entry in entries]))
+            row["wall_seconds"] = float(np.median([entry.get("wall", np.nan) for entry in entries]))
+            rows.append(row)
     return pd.DataFrame(rows)
+
+
+def chosen(folder: Path, learned: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """How well the mixtures of --screen do beside the unseen random ones: Out-Score, by seed and in the mean.
+
+    `better` counts the random ones that do better; `best`, `mean` and `spread` (standard deviation) are theirs.
+    """
+    found, random = {}, {}
+    for path in sorted(folder.glob("chosen-*.csv")):
+        name = path.stem.removeprefix("chosen-")
+        others = last_step(trained(read_records(folder / f"records-{name}.csv")))
+        scores = pd.Series(target_values(others, "out_score"), index=others.frame["mixture"])
+        random[name] = scores[~others.frame["strategy"].isin(learned).to_numpy()]
+        picks = last_step(trained(read_records(path)))
+        index = pd.MultiIndex.from_frame(picks.frame[["strategy", "mixture"]])
+        found[name] = pd.Series(target_values(picks, "out_score"), index=index)
+    if len(found) > 1:
+        random["mean"], found["mean"] = (pd.concat(parts, axis=1).mean(axis=1) for parts in (random, found))
+    for seed, picks in found.items():
+        others = random[seed]
+        for (strategy, mixture), score in picks.items():
+            row = {
+                "world": str(folder),
+                "seed": seed,
+                "strategy": strategy,
+                "mixture": mixture,
+                "score": score,
+            }
+            row |= {"better": int((others > score).sum()), "of": len(others)}
+            yield row | {"best": others.max(), "mean": others.mean(), "spread": others.std()}
 
 
 PANELS = {
@@ -451,12 +590,21 @@ def report(output: Path, folders: Sequence[Path], settings: Sequence[Path], lear
         [row for block in command_line.progress(blocks, "compare") for row in compare(block)]
     )
     others = [block for folder in settings for block in read_blocks(folder, learned)]
+    methods = [
+        {"method": merges.name, **row}
+        for folder in folders
+        for merges in [folder, *sorted(folder.glob("methods/*"))]
+        for block in read_blocks(folder, learned, merges)
+        for row in merging_alone(block)
+    ]
     tables = {
         "comparison": table,
         "alphas": pd.DataFrame([row for block in blocks for row in merging_alone(block)]),
         "settings": pd.DataFrame([row for block in others for row in merging_alone(block)]),
         "between_seeds": between_seeds(blocks),
         "costs": costs([*folders, *settings]),
+        "methods": pd.DataFrame(methods).replace({"method": {f.name: "linear" for f in folders}}),
+        "chosen": pd.DataFrame([row for folder in folders for row in chosen(folder, learned)]),
     }
     for name, frame in tables.items():
         if len(frame):
@@ -468,7 +616,7 @@ def report(output: Path, folders: Sequence[Path], settings: Sequence[Path], lear
     for block in blocks[::2]:
         print(f"{block.world}, seed {block.seed}: {len(block.learned)} learned, {len(block.unseen)} unseen")
     print(means.reindex(list(dict.fromkeys(table["method"])), level="method").round(3).to_string())
-    for name in ("between_seeds", "costs"):
+    for name in ("between_seeds", "costs", "chosen"):
         if len(tables[name]):
             print(tables[name].round(3).to_string(index=False))
 
@@ -499,6 +647,16 @@ def read_worlds(
     return worlds, others
 
 
+def read_method(pair: str) -> tuple[str, float]:
+    """(method, density) of METHOD=DENSITY. Raises InputError for what is none."""
+    method, _, density = pair.partition("=")
+    try:
+        parse({"method": method, "density": float(density)}, MergeMethod, f"--methods {pair}")
+    except ValueError:
+        raise InputError(f"--methods {pair}: expected METHOD=DENSITY, e.g. ties=0.2") from None
+    return method, float(density)
+
+
 def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument(
@@ -509,6 +667,12 @@ def main() -> None:
         "--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds (42 43 44)"
     )
     parser.add_argument("--settings", nargs="*", default=[], help="NAME=JSON: other training settings to try")
+    parser.add_argument(
+        "--methods", nargs="*", default=[], help="METHOD=DENSITY: merge the unseen mixtures by these too"
+    )
+    parser.add_argument(
+        "--screen", type=int, default=0, metavar="COUNT", help="screen so many, and train the chosen ones"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each (2)")
     parser.add_argument("--compare", action="store_true", help="only compare what is there")
     parser.add_argument("--finished", type=Path, nargs="*", default=[], help="compare these studies instead")
@@ -522,7 +686,8 @@ def main() -> None:
         return
     worlds, settings = read_worlds(read_study(arguments.study), arguments.worlds, arguments.settings)
     if not arguments.compare:
-        train_and_merge(worlds, arguments.seeds, settings, arguments.workers)
+        methods = [read_method(pair) for pair in arguments.methods]
+        train_and_merge(worlds, arguments.seeds, settings, arguments.workers, methods, arguments.screen)
     folders = [world.folder for world in worlds]
     report(arguments.output, folders, [world.folder for world in settings], arguments.learned)
 

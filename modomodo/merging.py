@@ -1,6 +1,6 @@
 """The weights of merged experts, written as a checkpoint or loaded into a model.
 
-    merged = base + Σ cᵢ (expertᵢ - base),   cᵢ as in modomodo/experts.py
+    merged = base + Σ cᵢ (expertᵢ - base),   cᵢ as in modomodo/experts.py; other sums in modomodo/merge_methods.py
 
 Tensors are read one at a time from memory-mapped safetensors: merging a model of 2B parameters holds a few tensors,
 not models. Nothing needs a GPU.
@@ -9,6 +9,7 @@ not models. Nothing needs a GPU.
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from torch import nn
 from modomodo.errors import InputError
 from modomodo.experts import Experts
 from modomodo.files import write_json
+from modomodo.merge_methods import METHODS, Changes
 from modomodo.models import write_directory
+from modomodo.study import MergeMethod
 
 SHARD_BYTES = 1_000_000_000
 WEIGHTS = "*.safetensors"
 INDEX = "model.safetensors.index.json"
+LINEAR = MergeMethod()
 
 
 class Tensors:
@@ -47,7 +51,9 @@ class Tensors:
         return self.home[name].get_tensor(name)
 
 
-def merged_tensors(experts: Experts, coefficients: Mapping[str, float]) -> Iterator[tuple[str, torch.Tensor]]:
+def merged_tensors(
+    experts: Experts, coefficients: Mapping[str, float], method: MergeMethod = LINEAR
+) -> Iterator[tuple[str, torch.Tensor]]:
     """(name in the file, merged tensor) in the base's precision, one at a time.
 
     The sum is taken in float32. What no expert changed, a frozen vision tower, comes out as the base has it.
@@ -62,28 +68,23 @@ def merged_tensors(experts: Experts, coefficients: Mapping[str, float]) -> Itera
             _check_shapes(shapes, part.shapes(), experts.base, part.directory)
         for name in sorted(shapes):
             original = base[name]
-            start = original.float()
-            total = start
-            for domain, part in parts.items():
-                tensor = part[name].float()
-                if torch.equal(tensor, start):
-                    continue
-                if coefficients == {domain: 1.0}:  # to the last bit
-                    total = tensor
-                    continue
-                total = start.clone() if total is start else total
-                total.add_(tensor - start, alpha=coefficients[domain])
+            changes = Changes(name, original.float(), partial(_read, parts, name))
+            total = METHODS[method.method](changes, coefficients, method)
             if not torch.isfinite(total).all():
                 raise InputError(_where_not_finite(name, experts.base, parts, original))
-            yield name, original if total is start else total.to(original.dtype)
+            yield name, original if total is changes.start else total.to(original.dtype)
 
 
 def write_merged(
-    output: Path, experts: Experts, coefficients: Mapping[str, float], shard_bytes: int = SHARD_BYTES
+    output: Path,
+    experts: Experts,
+    coefficients: Mapping[str, float],
+    method: MergeMethod = LINEAR,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """A Hugging Face directory with the merged weights, whole or not at all, in shards of about `shard_bytes`.
 
-    Everything but the weights is the base's. At most one shard and three tensors are in memory.
+    Everything but the weights is the base's. At most one shard and a few tensors are in memory.
     """
     with write_directory(output) as beside:
         for path in experts.base.iterdir():
@@ -103,7 +104,7 @@ def write_merged(
             shards.append(list(held))
             held.clear()
 
-        for name, tensor in merged_tensors(experts, coefficients):
+        for name, tensor in merged_tensors(experts, coefficients, method):
             if held and size + tensor.nbytes > shard_bytes:
                 flush()
                 size = 0
@@ -121,7 +122,9 @@ def write_merged(
             write_json(beside / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
-def load_merged(model: nn.Module, experts: Experts, coefficients: Mapping[str, float]) -> bool:
+def load_merged(
+    model: nn.Module, experts: Experts, coefficients: Mapping[str, float], method: MergeMethod = LINEAR
+) -> bool:
     """Give a loaded Qwen2-VL the merged weights, in place: nothing is written. Whether its vision tower changed.
 
     Raises InputError when the files hold other parameters than the model.
@@ -130,7 +133,7 @@ def load_merged(model: nn.Module, experts: Experts, coefficients: Mapping[str, f
     filled = set()
     other_tower = False
     with torch.no_grad():
-        for name, tensor in merged_tensors(experts, coefficients):
+        for name, tensor in merged_tensors(experts, coefficients, method):
             target = live_name(name)
             if target not in live or live[target].shape != tensor.shape:
                 raise InputError(f"{experts.base}: tensor '{name}' has no place in the model")
@@ -152,6 +155,10 @@ def live_name(name: str) -> str:
     if name.startswith("model.") and not name.startswith(("model.visual.", "model.language_model.")):
         return f"model.language_model.{name.removeprefix('model.')}"
     return name
+
+
+def _read(parts: Mapping[str, Tensors], name: str, domain: str) -> torch.Tensor:
+    return parts[domain][name].float()
 
 
 def _check_shapes(

@@ -19,6 +19,7 @@ from modomodo.study import (
     Draw,
     Evaluation,
     Judge,
+    MergeMethod,
     Model,
     Reporting,
     Settings,
@@ -251,6 +252,7 @@ class MergeStep(Settings):
     benchmarks: list[tuple[str, str]]
     domains: list[str]
     alphas: list[float]
+    method: MergeMethod = Field(default_factory=MergeMethod)
 
     @classmethod
     def of(cls, study: Study) -> Self:
@@ -261,6 +263,7 @@ class MergeStep(Settings):
             benchmarks=records.benchmarks,
             domains=records.domains,
             alphas=study.merging.alphas,
+            method=MergeMethod(**{key: getattr(study.merging, key) for key in MergeMethod.model_fields}),
         )
 
     def answering(self) -> PredictStep:

@@ -16,6 +16,7 @@ from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.experts import add_arguments, from_arguments
 from modomodo.mixtures import read_mixture
+from modomodo.study import MergeMethod, parse
 
 
 def main() -> None:
@@ -23,15 +24,20 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--mixture", type=Path, required=True, help="the mixture's JSON")
     parser.add_argument("--alpha", type=float, default=1.0, help="how far the movements are carried (1)")
+    parser.add_argument("--method", default="linear", help="linear, ties or dare (linear)")
+    parser.add_argument("--density", type=float, help="with ties and dare: share of the changes that is kept")
+    parser.add_argument("--seed", type=int, default=0, help="with dare: which changes are dropped (0)")
     parser.add_argument("--output", type=Path, required=True, help="directory of the merged model")
     arguments = parser.parse_args()
     if arguments.alpha <= 0:
         raise InputError(f"--alpha {arguments.alpha:g}: must be above 0")
+    options = {key: getattr(arguments, key) for key in MergeMethod.model_fields}
+    method = parse(options, MergeMethod, "--method")
     experts = from_arguments(arguments)
     coefficients = experts.coefficients(read_mixture(arguments.mixture).weights, arguments.alpha)
     from modomodo.merging import write_merged  # imports torch
 
-    write_merged(arguments.output, experts, coefficients)
+    write_merged(arguments.output, experts, coefficients, method)
     shares = ", ".join(f"{domain} {value:.3g}" for domain, value in coefficients.items())
     print(f"{arguments.output}: {shares}")
 

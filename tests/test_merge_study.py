@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from modomodo.errors import InputError
+from modomodo.records import from_rows, write_records
 from modomodo.surrogates import Observations
 from modomodo.surrogates.base import MergedScores
 
@@ -90,19 +92,59 @@ def test_every_method_is_compared_on_the_same_mixtures():
     assert means["merged"] < 0.5 * means["gp_lead"]
 
 
+def test_chosen_mixtures_are_told_beside_the_random_ones(tmp_path):
+    random = {"r1": 0.2, "r2": 0.4, "r3": 0.6}
+    for seed, shift in ((42, 0.0), (43, 0.1)):
+        for file, strategy, scores in (
+            ("records", "unseen", random),
+            ("chosen", "screened", {"screened-001": 0.5, "screened-002": 0.7}),
+        ):
+            rows = [
+                {
+                    "mixture": name,
+                    "seed": seed,
+                    "step": 9,
+                    "strategy": strategy,
+                    "weights": {"a": 0.5, "b": 0.5},
+                    "scores": {"x": 0.0, "y": score + shift},
+                }
+                for name, score in scores.items()
+            ]
+            if file == "records":  # learned from, so not among those compared with
+                rows.append({**rows[0], "mixture": "all", "strategy": "all", "scores": {"x": 0.0, "y": 0.9}})
+            shares = {"in_score": {"x": 1}, "out_score": {"y": 1}}
+            write_records(tmp_path / f"{file}-{seed}.csv", from_rows(rows, ["a", "b"], ["x", "y"], shares))
+    table = pd.DataFrame(study["chosen"](tmp_path, ["all"]))
+    assert table["better"].tolist() == [1, 0] * 3 and set(table["of"]) == {3}
+    last = table.set_index(["seed", "mixture"]).loc[("mean", "screened-002")]
+    assert last["score"] == pytest.approx(0.75) and last["best"] == pytest.approx(0.65)
+    assert last["mean"] == pytest.approx(0.45) and last["spread"] == pytest.approx(0.2)
+
+
+def test_a_method_is_asked_for_with_its_density():
+    assert study["read_method"]("ties=0.2") == ("ties", 0.2)
+    for pair in ("ties", "ties=", "ties=some"):
+        with pytest.raises(InputError, match=f"--methods {pair}: expected METHOD=DENSITY"):
+            study["read_method"](pair)
+    with pytest.raises(InputError, match="--methods tie=0.2: method: .*'tie'"):
+        study["read_method"]("tie=0.2")
+
+
 @pytest.mark.slow
 def test_a_small_study_is_trained_merged_and_compared(tmp_path):
     small = yaml.safe_load((ROOT / "config/test.yaml").read_text())
     small["training"]["scored_steps"] = [9]
     small["strategies"] = {
         "single": {"propose": "single", "group": "seed"},
-        "random": {"propose": "dirichlet", "group": "seed", "count": 3, "seed": 1},
+        "all": {"propose": "all", "group": "seed"},
+        "random": {"propose": "dirichlet", "group": "seed", "count": 2, "seed": 1},
         "unseen": {"propose": "dirichlet", "group": "unseen", "count": 3, "seed": 2},
     }
     small["merging"] = {"alphas": [1.0, 1.5]}
     small.pop("held_out", None)
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
     words = ["--study", "small.yaml", "--worlds", "0", "--seeds", "42", "--workers", "2", "--output", "out"]
+    words += ["--methods", "ties=0.5", "--screen", "6"]
     command = [sys.executable, str(ROOT / "benchmarks/merge_study.py"), *words]
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
@@ -110,9 +152,15 @@ def test_a_small_study_is_trained_merged_and_compared(tmp_path):
     assert set(table["method"]) == {"merge alone", "quadratic", "gp_lead", "gp_sqrt", "ridge_sqrt", "merged"}
     costs = pd.read_csv(tmp_path / "out/costs.csv").set_index("work")
     assert (
-        costs.loc["train", "jobs"] == 8
+        costs.loc["train", "jobs"] == 8 + 4 * 3
         and costs.loc["merge", "cpu_seconds"] < costs.loc["train", "cpu_seconds"]
     )
+    assert costs.loc["screen", "jobs"] == 2 and costs.loc["screen", "wall_seconds"] > 0
+    assert set(pd.read_csv(tmp_path / "out/methods.csv")["method"]) == {"linear", "ties-0.5"}
+    chosen = pd.read_csv(tmp_path / "out/chosen.csv")
+    assert chosen.groupby("strategy").size().to_dict() == {
+        f"{name}-{first}": 3 for name in ("merge_screen", "gp_lead") for first in ("few", "all")
+    }
     assert (tmp_path / "out/by_runs.svg").exists()
     # Again: nothing is trained.
     world = tmp_path / "results/test/world-0"
@@ -120,5 +168,5 @@ def test_a_small_study_is_trained_merged_and_compared(tmp_path):
     again = subprocess.run(
         [*command, "--compare"], cwd=tmp_path, capture_output=True, text=True, timeout=1800
     )
-    assert again.returncode == 0 and len(runs) == 8
+    assert again.returncode == 0 and len(runs) == 8 + 12
     assert {path: path.stat().st_mtime_ns for path in world.glob("runs/*/*/run.json")} == runs
