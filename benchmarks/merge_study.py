@@ -4,7 +4,7 @@
        study's strategies that learn from nothing, and score merged experts on all of them
     2. learn from some of the mixtures of the strategies --learned, predict all others: by the surface of the paper, by
        surrogates without merging, by merging alone, by the surrogate that knows merged experts
-    3. write comparison.csv, alphas.csv, settings.csv, between_seeds.csv, costs.csv and by_runs.svg into --output, and
+    3. write comparison.csv, alphas.csv, between_seeds.csv, costs.csv and by_runs.svg into --output, and
        what --methods and --screen leave
 
 Each step is the very script of the rules, with its files in results/STUDY/world-N/, called inside a few long-lived
@@ -14,8 +14,9 @@ stopped goes on. --compare only compares what is there.
 Example:
     python benchmarks/merge_study.py --worlds 0 1 --seeds 42 43 44 --workers 2 --output results/merge-study
 
---settings NAME=JSON trains the singles and the first ten unseen mixtures of the first world under other training
-settings too, to see what learning rate and length do to merging, e.g. slow='{"learning_rate": 5e-5}'.
+--settings NAME=JSON trains all that is learned from and the first ten unseen mixtures of the first world under other
+training settings too, to see what learning rate and length do to merging, e.g. slow='{"learning_rate": 5e-5}':
+settings.csv for merging alone, settings_comparison.csv for the rest.
 --methods METHOD=DENSITY merges the unseen mixtures by other methods too: methods.csv, e.g. ties=0.2 dare=0.5.
 --screen COUNT lets merge_screen, with so many candidates, and acquire on gp_lead choose three mixtures each under the
 first seed, from the singles and the equal mixture and from all that is learned from, and trains these under every
@@ -361,8 +362,10 @@ def told(job: Any) -> None:
 
 
 def few(world: World) -> list[str]:
-    """The singles and some unseen mixtures."""
-    return [*world.plan().experts.values(), *unseen(world)[:FEW]]
+    """All that is learned from, and some unseen mixtures."""
+    planned = world.plan().by_strategy
+    learned = [mixture for name in planned if name in LEARNED for mixture in planned[name]]
+    return [*learned, *unseen(world)[:FEW]]
 
 
 def wait(done: Iterable[Any], label: str, total: int) -> None:
@@ -601,6 +604,7 @@ def report(output: Path, folders: Sequence[Path], settings: Sequence[Path], lear
         "comparison": table,
         "alphas": pd.DataFrame([row for block in blocks for row in merging_alone(block)]),
         "settings": pd.DataFrame([row for block in others for row in merging_alone(block)]),
+        "settings_comparison": pd.DataFrame([row for block in others for row in compare(block)]),
         "between_seeds": between_seeds(blocks),
         "costs": costs([*folders, *settings]),
         "methods": pd.DataFrame(methods).replace({"method": {f.name: "linear" for f in folders}}),

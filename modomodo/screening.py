@@ -19,6 +19,7 @@ from modomodo.errors import InputError
 from modomodo.examples import Example, check_image, read_examples
 from modomodo.experts import Experts
 from modomodo.files import digest, file_digest, read_json, write_json
+from modomodo.forgetting import Loss, listed
 from modomodo.launching import ready_to_answer
 from modomodo.metrics import metrics, summarise
 from modomodo.mixtures import Constraints, Mixture, Weights, round_weights
@@ -286,11 +287,16 @@ def screen(
 
 
 def merged_records(
-    merges: Sequence[Merge], experts: Experts, domains: Sequence[str], groups: Mapping[str, str]
+    merges: Sequence[Merge],
+    experts: Experts,
+    domains: Sequence[str],
+    groups: Mapping[str, str],
+    forgot: Sequence[Loss] = (),
 ) -> Records:
     """Records of fidelity `merged`: a row a merge, called `<mixture>@<alpha>`, aggregates as in `records.csv`.
 
-    After the usual columns: fidelity, alpha, questions (the share that was asked) and experts (their digest).
+    After the usual columns: fidelity, alpha, questions (the share that was asked), experts (their digest) and
+    forgot (which of the experts lost what; the same in every row).
     """
     sizes = {name: max(len(merge.values[name]) for merge in merges) for name in groups}
     rows = []
@@ -316,4 +322,5 @@ def merged_records(
     records.frame["alpha"] = [merge.alpha for merge in merges]
     records.frame["questions"] = [merge.questions for merge in merges]
     records.frame["experts"] = experts.digest
+    records.frame["forgot"] = listed(forgot)
     return records

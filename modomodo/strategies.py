@@ -522,6 +522,8 @@ def merge_screen(request: Request) -> list[Proposal]:
         options.apart,
     )
     note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {surrogates.merged.reason(predictor)}"
+    if "forgot" in frame and frame["forgot"].fillna("").any():
+        note += f"; experts that forgot: {frame['forgot'].iloc[0]}"
     return [_named(pick, predictor.domains, request, note) for pick in picks]
 
 

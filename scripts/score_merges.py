@@ -5,17 +5,20 @@ Example:
         --base-info results/tiny/base.json --experts results/tiny/runs/single-*/42/run.json \\
         --mixtures results/tiny/mixtures/*.json --benchmarks results/tiny/examples/*.jsonl --output /tmp/merged.csv
 
-1. Check that the experts, runs of one domain each, share base, recipe, seed and step.
+1. Check that the experts, runs of one domain each, share base, recipe, seed and step. Let each answer, and the base:
+   a warning tells which lost what the base could do.
 2. Give the model the merged weights of one mixture after another, for each alpha of the study; nothing is written.
 3. Let it answer the benchmarks and score the answers. What was scored before is read back (`merged/scored/` beside
    the output), so an interrupted job goes on.
-4. Write records of fidelity `merged`: as records.csv, with the columns fidelity, alpha, questions and experts.
+4. Write records of fidelity `merged`: as records.csv, with the columns fidelity, alpha, questions, experts and
+   forgot.
 """
 
 from pathlib import Path
 
 from modomodo import command_line
 from modomodo.experts import add_arguments, from_arguments
+from modomodo.forgetting import losses_of
 from modomodo.mixtures import read_mixture
 from modomodo.provenance import describe
 from modomodo.records import write_records
@@ -40,12 +43,17 @@ def main() -> None:
         experts.coefficients(mixture.weights, 1.0)  # a missing expert is told before hours of answers
     rows = benchmark_rows(arguments.benchmarks, [name for name, _ in step.benchmarks])
     scorer = MergeScorer(experts, rows, step, arguments.output.parent / "merged/scored")
+    forgot = losses_of(scorer)
+    for loss in forgot:
+        print(f"warning: {loss}", flush=True)
     asked = [(mixture, alpha) for mixture in mixtures for alpha in step.alphas]
     merges = [
         scorer.whole(mixture.name, mixture.strategy, mixture.weights, alpha)
         for mixture, alpha in command_line.progress(asked, "merge", len(asked))
     ]
-    write_records(arguments.output, merged_records(merges, experts, step.domains, dict(step.benchmarks)))
+    write_records(
+        arguments.output, merged_records(merges, experts, step.domains, dict(step.benchmarks), forgot)
+    )
     described = [arguments.base_info, *arguments.experts, *arguments.mixtures, *arguments.benchmarks]
     describe(arguments.output, step, described)
 

@@ -6,11 +6,12 @@ Example:
         --scores results/tiny/scores/*/42.json --mixtures results/tiny/mixtures/*.json \\
         --benchmarks results/tiny/examples/*.jsonl --output /tmp/merged/merge_screen.csv
 
-1. Merge and score the mixtures that were trained, for each alpha of the study.
-2. Choose the alpha that predicts each of them best from the others, and calibrate on them.
-3. Draw candidates that keep to the strategy's constraints. All are scored on a part of the questions; those that
+1. Let each expert answer, and the base: a warning tells which lost what the base could do.
+2. Merge and score the mixtures that were trained, for each alpha of the study.
+3. Choose the alpha that predicts each of them best from the others, and calibrate on them.
+4. Draw candidates that keep to the strategy's constraints. All are scored on a part of the questions; those that
    are expected to be best answer more, the finalists every question.
-4. Write records of fidelity `merged`: the trained mixtures, and the candidates (strategy `candidate`) with the
+5. Write records of fidelity `merged`: the trained mixtures, and the candidates (strategy `candidate`) with the
    share of the questions they were asked. scripts/propose.py chooses from the finalists.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.experts import add_arguments, from_arguments
+from modomodo.forgetting import losses_of
 from modomodo.mixtures import read_mixture
 from modomodo.provenance import describe
 from modomodo.records import average_steps, last_step, write_records
@@ -53,8 +55,11 @@ def main() -> None:
     experts = from_arguments(arguments)
     rows = benchmark_rows(arguments.benchmarks, list(groups))
     scorer = MergeScorer(experts, rows, step, arguments.output.parent / "scored", options.questions)
+    forgot = losses_of(scorer)
+    for loss in forgot:
+        print(f"warning: {loss}", flush=True)
     merges = screen(scorer, records, list(mixtures.values()), step, options)
-    write_records(arguments.output, merged_records(merges, experts, step.domains, groups))
+    write_records(arguments.output, merged_records(merges, experts, step.domains, groups, forgot))
     described = [arguments.base_info, *arguments.experts, *arguments.scores, *arguments.mixtures]
     describe(arguments.output, step, [*described, *arguments.benchmarks])
     print(f"{arguments.output}: {len(merges)} merges, {scorer.asked} questions answered now")

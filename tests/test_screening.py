@@ -9,6 +9,7 @@ import pytest
 from modomodo.errors import InputError
 from modomodo.examples import Example
 from modomodo.experts import Expert, Experts
+from modomodo.forgetting import Loss
 from modomodo.mixtures import Constraints
 from modomodo.plan import plan
 from modomodo.records import empty, from_rows, read_records, write_records
@@ -105,6 +106,15 @@ def test_records_of_merges_tell_alpha_questions_and_experts(tmp_path):
     assert read.frame["y_chart"].tolist() == [0.5, 0.5, 1.0]
     assert read.frame["se_chart"].iloc[0] == pytest.approx((1 / 3 * 4 * 0.25 / 4) ** 0.5)
     assert (read.frame["seed"] == 42).all() and (read.frame["step"] == 9).all()
+
+
+def test_records_tell_which_experts_forgot_what(tmp_path):
+    loss = Loss("boxes", "chart", 0.5, 0.1, 4.0)
+    for forgot, cell in (((loss,), "boxes: chart"), ((), "")):
+        records = merged_records(merges(), EXPERTS, ["boxes", "science", "relation"], GROUPS, forgot)
+        write_records(tmp_path / "merged.csv", records)
+        read = read_records(tmp_path / "merged.csv")
+        assert read.frame["forgot"].fillna("").unique().tolist() == [cell]
 
 
 # --- the scorer -------------------------------------------------------------------------------------------------
@@ -279,6 +289,9 @@ def test_the_strategy_proposes_the_best_finalists(screened):
     assert truth(picks[0].weights)["chart"] > best - 0.01
     assert "24 candidates, 6 finalists" in picks[0].note
     assert picks[0].predicted.mean == pytest.approx(truth(picks[0].weights)["chart"], abs=0.03)
+    assert "forgot" not in picks[0].note
+    merged.frame["forgot"] = "science: chart"
+    assert "; experts that forgot: science: chart" in propose("merge_screen", request)[0].note
 
 
 def test_the_strategy_needs_merged_records(screened):

@@ -434,6 +434,7 @@ def test_merging_screens_candidates_and_trains_the_best(done: Path, tmp_path: Pa
     # An expert that is merged with nothing, as far as it went itself, answers as it does.
     merged = pd.read_csv(copy / RESULTS / "merged.csv").set_index("mixture")
     assert len(merged) == 2 * 4 and set(merged["fidelity"]) == {"merged"} and merged["experts"].nunique() == 1
+    assert "forgot" in merged
     scores = ["y_science_test", "y_chart", "out_score", "se_out_score"]
     for single in ("single-detection", "single-science"):
         itself = table[table["step"] == 9].loc[single, scores]
