@@ -358,7 +358,9 @@ def report(outcome: Outcome) -> str:
         f"{d} {w:.2f}" for d, w in zip(outcome.observations.domains, outcome.worst, strict=True) if w >= 0.005
     )
     lines += ["", f"Worst predicted mixture, a check if it is trained: {low}.", "", "## Calibration", ""]
-    lines.append("Each mixture predicted from all others; coverage is the share of runs inside the interval.")
+    lines.append(
+        f"Each mixture predicted {chosen.left.how}; coverage is the share of runs inside the interval."
+    )
     lines.append("")
     table = summary(chosen.left)
     lines += _markdown(

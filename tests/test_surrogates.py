@@ -10,7 +10,7 @@ import pytest
 
 from modomodo import records
 from modomodo.errors import InputError
-from modomodo.surrogates import Objective, Observations, objective, observe, surrogates
+from modomodo.surrogates import Objective, Observations, left_out, objective, observe, surrogates
 from modomodo.surrogates import gaussian_processes as processes
 from modomodo.surrogates.base import Prediction, Standard, mixture_folds, shrunk_correlation
 from modomodo.surrogates.calibration import Chosen, choose, leave_one_mixture_out, summary
@@ -526,6 +526,77 @@ def test_left_out_predictions_do_not_know_their_mixture():
     assert left.constant[0, 1] == pytest.approx(scores[2:, 0].mean())
     assert left.constant[0, 0] == pytest.approx(scores[2:].mean())
     np.testing.assert_allclose(left.actual[:, 0], scores.mean(axis=1))
+
+
+def test_a_fold_without_refits_is_the_conditional_distribution():
+    """By the textbook, from the covariance of all runs: folds of one, two and three."""
+    seen = observed(9, noise=0.1, errors=0.05)
+    seen = replace(seen, errors=seen.errors * np.linspace(0.5, 2, 9)[:, None])
+    fitted = surrogates["gp_lead"](seen, 0)
+    group = fitted.groups[0]
+    folds = np.array([0, 1, 1, 2, 3, 4, 4, 4, 5])
+    members = [np.flatnonzero(folds == fold) for fold in range(6)]
+    component = group.components[0]
+    mean, variance, density = left_out._without(group, component, members)
+    s, v, b = 3, 1, 1
+    signal, scale = processes.SIGNALS[s], processes.VARIANCES[v]
+    kernel = scale * signal * group.kernels.between_runs(component.structure, np.arange(9))
+    noise = scale * processes.noise_share(group.floor)[s, v, b] * group.relative
+    whole = kernel + np.diag(noise)
+    scores = fitted.standard.scores[:, b]
+    for fold, runs in enumerate(members):
+        rest = np.setdiff1d(np.arange(9), runs)
+        gain = whole[np.ix_(runs, rest)] @ np.linalg.inv(whole[np.ix_(rest, rest)])
+        expected = gain @ scores[rest]
+        latent = kernel[np.ix_(runs, runs)] - gain @ kernel[np.ix_(rest, runs)]
+        np.testing.assert_allclose(mean[runs, s, v, b], expected, atol=1e-8)
+        np.testing.assert_allclose(variance[runs, s, v, b], np.diag(latent), atol=1e-8)
+        both = latent + np.diag(noise[runs])
+        missed = scores[runs] - expected
+        log = -(missed @ np.linalg.solve(both, missed) + np.linalg.slogdet(both)[1]) / 2
+        assert density[fold, s, v, b] == pytest.approx(log, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ["gp_lead", "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic"])
+def test_large_tables_are_left_out_without_refits_and_hardly_differ(monkeypatch, name):
+    from modomodo.surrogates import calibration
+
+    seen = observed(40, noise=0.15)
+    scores, weights = seen.scores.copy(), seen.weights.copy()
+    scores[7, 0] = np.nan
+    weights[[11, 12]] = weights[10]
+    seen = replace(seen, scores=scores, weights=weights)
+    refits = leave_one_mixture_out(seen, surrogates[name], 0, most_groups=None)
+    monkeypatch.setattr(calibration, "LARGE", 30)
+    formula = leave_one_mixture_out(seen, surrogates[name], 0)
+    assert formula.how != refits.how == "from all others"
+    known = np.isfinite(refits.actual)
+    spread = np.nanstd(refits.actual, axis=0)
+    # Functions are left out in ten groups, processes one by one.
+    near = 0.05 if name.startswith("gp") else 0.25
+    gap = np.abs(formula.mean - refits.mean) / spread
+    assert gap[known].mean() < near
+    for column in range(3):
+        errors = [np.sqrt(left.error(column).mean()) for left in (formula, refits)]
+        assert errors[0] == pytest.approx(errors[1], rel=0.1)
+        deviations = [left.deviation[known[:, column], column].mean() for left in (formula, refits)]
+        assert deviations[0] == pytest.approx(deviations[1], rel=0.15)
+    np.testing.assert_array_equal(formula.constant, refits.constant)
+
+
+def test_a_choice_is_made_once_for_the_same_runs(monkeypatch):
+    calls = []
+
+    def counted(observations, seed):
+        calls.append(len(observations))
+        return surrogates["constant"](observations, seed)
+
+    monkeypatch.setitem(surrogates._functions, "counted", counted)
+    first = choose(observed(6), 0, ["counted"])
+    made = len(calls)
+    assert choose(observed(6), 0, ["counted"]) is first and len(calls) == made
+    assert choose(observed(6, noise=0.1), 0, ["counted"]) is not first
+    assert choose(observed(6), 1, ["counted"]) is not first and len(calls) == 3 * made
 
 
 def test_the_summary_by_hand():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 
 import numpy as np
@@ -55,6 +56,16 @@ class Observations:
             self.merged,
         )
 
+    def digest(self) -> str:
+        """Names the content: equal for equal observations."""
+        content = sha256(repr((self.mixtures, self.domains, self.benchmarks, self.merged is None)).encode())
+        arrays = [self.weights, self.scores, self.errors, self.progress, self.shares]
+        if self.merged is not None:
+            arrays += [self.merged.alphas, self.merged.weights, self.merged.scores]
+        for array in arrays:
+            content.update(repr(array.shape).encode() + np.ascontiguousarray(array, float).tobytes())
+        return content.hexdigest()
+
     def final(self) -> "Observations":
         """Only the scores at the last step of each run."""
         return self if (self.progress >= 1).all() else self.rows(self.progress >= 1)
@@ -71,6 +82,10 @@ class Prediction:
     mean: np.ndarray
     covariance: np.ndarray
     noise: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> "Prediction":
+        """Of the mixtures of a mask or an index array."""
+        return Prediction(self.mean[chosen], self.covariance[chosen], self.noise)
 
     def aggregate(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [n] of the expected weighted sum of scores, `shares` [benchmarks]."""

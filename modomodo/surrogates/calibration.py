@@ -17,12 +17,15 @@ from modomodo.surrogates.base import (
     mixture_folds,
     surrogates,
 )
+from modomodo.surrogates.left_out import leave_out
 
 DEFAULT = "gp_lead"
 CANDIDATES = (DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic")
 LEVELS = (0.5, 0.8, 0.95)
 OBJECTIVE = "objective"
 MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
+LARGE = 120  # and beyond this one by formula where the surrogate has one: refits would take minutes
+LATEST = 4  # choices that are kept
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class LeftOut:
     mean: np.ndarray
     deviation: np.ndarray  # of one run's score: uncertainty, training noise and standard error
     constant: np.ndarray  # the mean score of the others
+    how: str  # each mixture was predicted, in words
 
     def error(self, column: int = 0) -> np.ndarray:
         """Squared errors of the scored runs."""
@@ -63,7 +67,8 @@ def leave_one_mixture_out(
     """Predict each mixture from all others.
 
     With more mixtures than `most_groups` they are left out in so many random groups; None leaves out one at a
-    time. A single mixture has nothing to be predicted from: its predictions are NaN.
+    time. With more than `LARGE`, surrogates that need no refit for it answer by `left_out.leave_out`. A single mixture
+    has nothing to be predicted from: its predictions are NaN.
     """
     final = observations.final()
     folds = mixture_folds(final.weights)
@@ -72,12 +77,17 @@ def leave_one_mixture_out(
     shape = (len(final), 1 + len(final.benchmarks))
     mean, variance, constant = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
     errors = np.nan_to_num(final.errors)
+    how = "from all others" if len(groups) == len(every) else f"from others, left out in {len(groups)} groups"
+    whole = None
+    if most_groups and len(every) > LARGE and (found := leave_out(fit(final, seed), folds)):
+        whole, how = found
+        groups = list(np.arange(len(every))[:, None])
     for group in groups:
         out = np.isin(folds, group)
         if out.all():
             continue
         rest = final.rows(~out)
-        prediction = fit(rest, seed).predict(final.weights[out])
+        prediction = fit(rest, seed).predict(final.weights[out]) if whole is None else whole.rows(out)
         mean[out, 1:] = prediction.mean
         mean[out, 0], _ = prediction.aggregate(final.shares)
         spread = np.einsum("nbb->nb", prediction.covariance) + np.diag(prediction.noise)
@@ -87,7 +97,7 @@ def leave_one_mixture_out(
         constant[out] = np.concatenate([[level @ final.shares], level])
     actual = np.column_stack([final.scores @ final.shares, final.scores])
     names = (OBJECTIVE, *final.benchmarks)
-    return LeftOut(names, final.mixtures, actual, mean, np.sqrt(variance), constant)
+    return LeftOut(names, final.mixtures, actual, mean, np.sqrt(variance), constant, how)
 
 
 def summary(left: LeftOut) -> pd.DataFrame:
@@ -152,8 +162,20 @@ def choose(observations: Observations, seed: int, candidates: Sequence[str] = CA
     The first candidate (the default) is kept unless another's error is lower by more than one standard error
     of the difference: with few mixtures the smallest of several errors is often the luckiest. One that does
     not beat the mean gives way to the best that does. With fewer than four mixtures nothing can be compared
-    and the default is taken.
+    and the default is taken. The latest answers are kept: a study's strategies ask the same of the same runs.
     """
+    key = (observations.digest(), seed, tuple((name, surrogates[name]) for name in candidates))
+    if key not in _latest:
+        _latest[key] = _chosen(observations, seed, candidates)
+        if len(_latest) > LATEST:
+            del _latest[next(iter(_latest))]
+    return _latest[key]
+
+
+_latest: dict[tuple, Chosen] = {}
+
+
+def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) -> Chosen:
     rows, lefts = [], {}
     enough = mixture_folds(observations.final().weights).max() + 1 >= 4
     for name in candidates if enough else candidates[:1]:

@@ -41,7 +41,10 @@ class ComponentsPredictor:
 
     def predict(self, weights: np.ndarray) -> Prediction:
         """Covariances between benchmarks come from the components they share."""
-        inner = self.inner.predict(weights)
+        return self.turned(self.inner.predict(weights))
+
+    def turned(self, inner: Prediction) -> Prediction:
+        """What is expected of the components, as scores."""
         turn = self.loadings * self.standard.scale[:, None]
         outside = np.diag(self.rest * self.standard.scale**2)
         return Prediction(

@@ -158,9 +158,10 @@ class Kernels:
             self.own(key)
         return not any(self._flat[key] for key, _ in self.parts(structure))
 
-    def between_runs(self, structure: Structure) -> np.ndarray:
-        """[runs, runs], with the level."""
-        return LEVEL + np.sum([weight * self.own(key) for key, weight in self.parts(structure)], axis=0)
+    def between_runs(self, structure: Structure, rows: np.ndarray) -> np.ndarray:
+        """[rows, rows] of the runs, with the level."""
+        place = np.ix_(rows, rows)
+        return LEVEL + sum(weight * self.own(key)[place] for key, weight in self.parts(structure))
 
     def cross(self, key: tuple, points: np.ndarray) -> np.ndarray:
         """Scaled, between points [n, domains] and the runs: [n, runs]."""
@@ -230,7 +231,12 @@ class Group:
     rows: np.ndarray  # the runs
     kernels: Kernels
     floor: np.ndarray  # [benchmarks], least noise variance
+    relative: np.ndarray  # [runs], noise of each run relative to the others
     components: list[Component]
+    # All structures that were fitted, the places of the components among them, and what `posterior` weighs them by.
+    structures: list[Structure]
+    kept: np.ndarray
+    table: np.ndarray  # [structures, signals, variances, benchmarks]
 
     def mean(self, points: np.ndarray) -> np.ndarray:
         """Standardised scores [n, benchmarks]: each kernel is computed once, its coefficients summed."""
@@ -328,6 +334,7 @@ class ProcessPredictor:
     groups: list[Group]
     correlation: np.ndarray  # [benchmarks, benchmarks]
     evidence: float  # log marginal likelihood of all benchmarks, averaged over the structures
+    sharing: float  # of the family
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -399,8 +406,7 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
         noise = relative[every[rows]]
         floor = _floor(standard.variances[every], columns)
         for structure in chosen:
-            kernel = kernels.between_runs(structure)[np.ix_(rows, rows)]
-            spectrum = Spectrum.of(kernel, scores, noise)
+            spectrum = Spectrum.of(kernels.between_runs(structure, rows), scores, noise)
             odds = np.array([prior(structure, column) for column in columns])
             yield spectrum, spectrum.evidence(floor) + odds
 
@@ -411,7 +417,7 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
             rows = np.linspace(0, len(part[1]) - 1, SCREENED).astype(int)
             tables = [table for _, table in evidence(part, rows, part[3])]
             screened.append((part, np.stack(tables)))
-        weights = _posterior(
+        weights = posterior(
             [table for _, table in screened], [part[3] for part, _ in screened], family.sharing
         )
         parts = [
@@ -422,28 +428,30 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
             for (part, _), table in zip(screened, weights, strict=True)
         ]
     fitted = [list(evidence(part, np.arange(len(part[1])), part[3])) for part in parts]
-    weights = _posterior(
-        [np.stack([table for _, table in part]) for part in fitted],
-        [part[3] for part in parts],
-        family.sharing,
-    )
-    for (columns, rows, kernels, chosen), spectra, table in zip(parts, fitted, weights, strict=True):
+    tables = [np.stack([table for _, table in part]) for part in fitted]
+    weights = posterior(tables, [part[3] for part in parts], family.sharing)
+    for (columns, rows, kernels, chosen), spectra, whole, table in zip(
+        parts, fitted, tables, weights, strict=True
+    ):
         keep = [i for i in range(len(chosen)) if table[i].sum(axis=(0, 1)).max() > KEPT]
         mass = table[keep].sum(axis=(0, 1, 2))
         floor = _floor(standard.variances[rows], columns)
         components = [
             Component(chosen[i], spectra[i][0], spectra[i][0].spread(floor), table[i] / mass) for i in keep
         ]
-        groups.append(Group(columns, rows, kernels, floor, components))
+        groups.append(
+            Group(columns, rows, kernels, floor, relative[rows], components, chosen, np.array(keep), whole)
+        )
     total = 0.0
-    for spectra in fitted:
-        each = np.stack([table for _, table in spectra])
+    for each in tables:
         top = each.max(axis=(0, 1, 2))
         total += float((top + np.log(np.exp(each - top).mean(axis=(0, 1, 2)))).sum())
     residuals = np.zeros(standard.scores.shape)
     for group in groups:
         residuals[np.ix_(group.rows, group.columns)] = group.left_out()
-    return ProcessPredictor(observations, standard, groups, shrunk_correlation(residuals), total)
+    return ProcessPredictor(
+        observations, standard, groups, shrunk_correlation(residuals), total, family.sharing
+    )
 
 
 def _groups(known: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -487,7 +495,7 @@ def _prior(family: Family, observations: Observations):
     return odds
 
 
-def _posterior(
+def posterior(
     tables: list[np.ndarray], structures: list[list[Structure]], sharing: float
 ) -> list[np.ndarray]:
     """Weights [structures, signals, variances, benchmarks] of each group, summing to 1 for each benchmark.

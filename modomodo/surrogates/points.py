@@ -43,26 +43,29 @@ class PointPredictor:
         return self.observations.benchmarks
 
     @cached_property
-    def covariance(self) -> np.ndarray:
-        """Of standardised left-out errors, [benchmarks, benchmarks]; only measured when asked for."""
-        weights, scores = self.observations.weights, self.standard.scores
+    def left_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised scores predicted without the run's group [runs, benchmarks], and that group [runs].
+
+        NaN where all runs are of one mixture. Only made when asked for.
+        """
+        weights = self.observations.weights
         folds = mixture_folds(weights)
         groups = np.random.default_rng(self.seed).permutation(folds.max() + 1)
-        errors = np.full(scores.shape, np.nan)
-        for part in np.array_split(groups, min(GROUPS, len(groups))):
+        means, group = np.full(self.standard.scores.shape, np.nan), np.zeros(len(weights), int)
+        for number, part in enumerate(np.array_split(groups, min(GROUPS, len(groups)))):
             out = np.isin(folds, part)
+            group[out] = number
             if out.all():
                 continue
             rest = np.flatnonzero(~out)
             for b, mean in enumerate(_fit_each(self.fit, weights, self.standard, rest, self.seed)):
-                errors[out, b] = scores[out, b] - mean(weights[out])
-        known = np.isfinite(errors)
-        # Without anything to test on, the spread of the scores themselves (1, standardised) is the honest answer.
-        tested = known.sum(axis=0)
-        squares = np.where(known, errors, 0.0) ** 2
-        variance = np.where(tested > 0, squares.sum(axis=0) / np.maximum(tested, 1), 1.0)
-        correlation = shrunk_correlation(np.where(known, errors, 0.0))
-        return correlation * np.sqrt(np.outer(variance, variance))
+                means[out, b] = mean(weights[out])
+        return means, group
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Of standardised left-out errors, [benchmarks, benchmarks]; only measured when asked for."""
+        return _covariance(self.standard.scores - self.left_out[0])
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks]."""
@@ -73,6 +76,18 @@ class PointPredictor:
         """The left-out error holds model error and a run's noise together: half is counted as each."""
         half = self.covariance * np.outer(self.standard.scale, self.standard.scale) / 2
         return Prediction(self.mean(weights), np.broadcast_to(half, (len(weights), *half.shape)), half)
+
+    def predict_left_out(self) -> Prediction:
+        """Each run without its group; its covariance is that of the errors in the other groups."""
+        means, group = self.left_out
+        errors = self.standard.scores - means
+        square = np.outer(self.standard.scale, self.standard.scale)
+        halves = np.stack([_covariance(errors[group != number]) for number in range(group.max() + 1)])
+        return Prediction(
+            means * self.standard.scale + self.standard.center,
+            halves[group] * square / 2,
+            halves.mean(axis=0) * square / 2,
+        )
 
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
         """Refits on mixtures drawn with replacement."""
@@ -87,6 +102,16 @@ class PointPredictor:
             ):
                 surfaces[i, :, b] = mean(weights)
         return surfaces * self.standard.scale + self.standard.center
+
+
+def _covariance(errors: np.ndarray) -> np.ndarray:
+    known = np.isfinite(errors)
+    # Without anything to test on, the spread of the scores themselves (1, standardised) is the honest answer.
+    tested = known.sum(axis=0)
+    squares = np.where(known, errors, 0.0) ** 2
+    variance = np.where(tested > 0, squares.sum(axis=0) / np.maximum(tested, 1), 1.0)
+    correlation = shrunk_correlation(np.where(known, errors, 0.0))
+    return correlation * np.sqrt(np.outer(variance, variance))
 
 
 def point_predictor(observations: Observations, fit: Fit, seed: int) -> PointPredictor:
