@@ -1,15 +1,14 @@
 """GPUs of one machine shared by jobs that no scheduler keeps apart: each device has one holder.
 
 Snakemake's `gpu` resource only counts; which device a job uses is decided here, by locks that the operating system
-takes back when the last process that has them dies, however it dies. A child that was started without its parent's
-open files (multiprocessing's `spawn`, as vLLM's engines) has no lock; it is known by a mark in its environment.
+takes back when the last process that has them dies, however it dies. A process that was started without its parent's
+open files, as vLLM's engines are, has no lock; it is known by its process group, which is noted in the lock's file.
 """
 
 import fcntl
 import os
 import sys
 import time
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +16,8 @@ from pathlib import Path
 # One place for all users and jobs of a machine, so not under TMPDIR.
 LOCKS = Path("/tmp/modomodo-gpus")
 POLL = 1.0  # seconds between two looks at devices that others hold
-MARK = "MODOMODO_GPU_HOLDER"  # in the environment of a holder and of all that it starts
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # numbers of processes mean nothing after another one
 
-_mark = str(uuid.uuid4())
 _held: list[int] = []  # open files, one a device: flock lasts as long as one is open, here or in a child
 
 
@@ -29,10 +27,10 @@ def divided_by_scheduler() -> bool:
 
 
 def hold(devices: Sequence[str], count: int, locks: Path = LOCKS, poll: float = POLL) -> list[str]:
-    """`count` of `devices`, held until this process and all that it has started ended; waits for as many to be free.
+    """`count` of `devices`, held until this process, all that have its locks and all groups that it notes ended.
 
-    All at once or none, so that two jobs never wait for each other's half. `devices` are as CUDA_VISIBLE_DEVICES
-    names them, and jobs that share a machine must name them alike.
+    Waits for as many to be free, all at once or none, so that two jobs never wait for each other's half. `devices`
+    are as CUDA_VISIBLE_DEVICES names them, and jobs that share a machine must name them alike.
     """
     locks.mkdir(parents=True, exist_ok=True)
     if locks.stat().st_uid == os.getuid():
@@ -57,17 +55,13 @@ def hold(devices: Sequence[str], count: int, locks: Path = LOCKS, poll: float = 
         finally:
             os.close(choice)
         if len(free) >= count:
-            os.environ[MARK] = _mark
-            for _, lock in free[:count]:
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, _mark.encode(), 0)
-                _held.append(lock)
+            _held.extend(lock for _, lock in free[:count])
+            note_groups([])
             return [device for device, _ in free[:count]]
         if not told:
             told = True
-            who = (
-                f"; processes of a job that died live on: {', '.join(map(str, sorted(left)))}" if left else ""
-            )
+            processes = ", ".join(map(str, sorted(left)))
+            who = f"; processes of a job that died live on: {processes}" if left else ""
             print(
                 f"waiting for {count} of {len(devices)} GPUs: {len(free)} free{who}",
                 file=sys.stderr,
@@ -83,6 +77,14 @@ def held() -> tuple[int, ...]:
     is dead, though the child may live on. A forked child has them by itself.
     """
     return tuple(_held)
+
+
+def note_groups(groups: Sequence[int]) -> None:
+    """The process groups by which this process's devices stay taken should it be killed before them."""
+    note = "".join(f"{line}\n" for line in (_boot(), *groups)).encode()
+    for lock in _held:
+        os.pwrite(lock, note, 0)
+        os.ftruncate(lock, len(note))
 
 
 def _lock(path: Path, wait: bool) -> int:
@@ -106,18 +108,18 @@ def _taken(path: Path) -> int | None:
 
 
 def _survivors(lock: int) -> list[int]:
-    """Processes that the last holder of this lock has started and that live on, without the lock.
-
-    Only those of the same user can be seen, and where there is /proc.
-    """
-    mark = os.pread(lock, 64, 0)
-    if not mark:
+    """Processes of the groups that the last holder of this lock has noted, where there is /proc."""
+    boot, *groups = os.pread(lock, 4096, 0).decode(errors="replace").splitlines() or [""]
+    if not groups or boot != _boot():
         return []
-    entry = f"{MARK}=".encode() + mark
     found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        process = int(environment.parent.name)
-        with suppress(OSError):  # it ended, or is another user's
-            if process != os.getpid() and entry in environment.read_bytes().split(b"\0"):
-                found.append(process)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            state, _, group, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
+            if group in groups and state != "Z":
+                found.append(int(path.parent.name))
     return found
+
+
+def _boot() -> str:
+    return BOOT.read_text().strip() if BOOT.exists() else ""

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from modomodo.devices import divided_by_scheduler, held, hold
+from modomodo.devices import divided_by_scheduler, held, hold, note_groups
 from modomodo.errors import InputError, Interrupted
 from modomodo.study import Evaluation, Training
 
@@ -360,6 +360,7 @@ class _Family:
         assert self._reaper.stdin is not None
         self._reaper.stdin.write(f"{process.group}\n".encode())
         self._reaper.stdin.flush()
+        note_groups([member.group for member in self._members])
         return process
 
     def __enter__(self) -> "_Family":
@@ -373,7 +374,8 @@ class _Family:
             process.wait(max(0.0, until - time.monotonic()))
         for process in self._members:
             process.kill_group()
-        # The groups are gone, and their numbers may be given to others: the reaper must not act on them.
+        # The groups are gone, and their numbers may be given to others: nobody must act on them.
+        note_groups([])
         self._reaper.kill()
         self._reaper.wait()
 

@@ -1,6 +1,7 @@
 """Jobs on one machine get distinct GPUs, and a job that dies gives its own back: with real processes."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from modomodo.devices import BOOT
+
 HOLDER = """
 import json, signal, sys, time
 from pathlib import Path
@@ -22,6 +25,7 @@ print(json.dumps(hold(devices, count, Path(locks), poll=0.05)), flush=True)
 time.sleep(600)
 """
 Start = Callable[[int], "subprocess.Popen[str]"]
+groups_are_seen = pytest.mark.skipif(not BOOT.exists(), reason="looks processes up in /proc")
 
 
 @pytest.fixture
@@ -96,7 +100,7 @@ supervise([Part("trainer 0", [sys.executable, "-c", sys.argv[2]])])
 """
 TRAINER = """
 import os, subprocess, sys, time
-# As vLLM does, and without this process's open files.
+# As vLLM's: in this process's group, without its open files.
 engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(os.getpid(), engine.pid, flush=True)
 time.sleep(600)
@@ -137,6 +141,7 @@ def test_a_device_stays_taken_while_a_trainer_outlives_its_launcher(start: Start
     assert devices_of(second) == ["0"]
 
 
+@groups_are_seen
 def test_a_device_stays_taken_while_a_process_without_the_lock_outlives_all_others(
     start: Start, launched: Launched
 ) -> None:
@@ -149,6 +154,18 @@ def test_a_device_stays_taken_while_a_process_without_the_lock_outlives_all_othe
     assert said(second) == f"waiting for 1 of 1 GPUs: 0 free; {living_on}\n"
     launched.engine.kill()
     assert devices_of(second) == ["0"]
+
+
+@groups_are_seen
+def test_a_group_of_another_boot_is_another_group(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    note, mine = tmp_path / "locks/gpu-0", os.getpgrp()
+    note.write_text(f"{BOOT.read_text()}{mine}\n")
+    waiting = start(1, ("0",))
+    assert "processes of a job that died live on" in said(waiting)
+    note.write_text(f"another boot\n{mine}\n")
+    assert devices_of(waiting) == ["0"]
+    assert note.read_text() == BOOT.read_text(), "what was noted is forgotten"
 
 
 def test_a_device_stays_taken_until_all_that_a_dead_launcher_left_is_killed(
