@@ -89,7 +89,8 @@ def train(
         see_images_once([model, *reference])
     if settings.vllm == "colocate":
         set_seed(seed, device_specific=True)  # its engine has set all seeds to the process's number
-        # As TRL does for transformers: a completion with an image's mark would want an image.
+    if settings.vllm != "off":
+        # As TRL does for transformers: a completion with an image's mark would want an image, and the step fails.
         trainer.vllm_generation.generation_kwargs["logit_bias"] = {model.config.image_token_id: -100.0}
     if settings.vllm == "server":
         trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, seed))
