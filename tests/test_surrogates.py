@@ -401,6 +401,64 @@ def test_one_structure_agrees_with_scikit_learn(monkeypatch):
     assert prediction.noise[0, 0] == pytest.approx(0.2 * Standard.of(seen).scale[0] ** 2)
 
 
+def test_what_is_expected_before_any_run_by_hand():
+    seen = observed(12)
+    kernels = processes.Kernels(seen.weights, breadth=0.3, rise=0.5)
+    points = unseen(5)
+    roots = np.sqrt(seen.weights)
+
+    def standing(values, runs):
+        return np.clip((values - runs.mean()) / runs.std(), -3, 3)
+
+    breadth = standing(np.sqrt(points).sum(axis=1), roots.sum(axis=1))
+    rise = standing(np.sqrt(points)[:, 2], roots[:, 2])
+    assert kernels.expected(processes.Structure(0.5, 0.7), points) == pytest.approx(0.3 * breadth)
+    led = processes.Structure(0.5, 0.7, False, 2, 0.2, 0.8)
+    assert kernels.expected(led, points) == pytest.approx(0.2 * 0.3 * breadth + 0.8 * 0.5 * rise)
+    # Shares always sum to 1: in proportion to them, breadth is nothing.
+    assert kernels.expected(processes.Structure(1.0, 0.7), points) == pytest.approx(0.0)
+
+
+def test_a_process_with_a_mean_is_one_on_what_the_mean_leaves(monkeypatch):
+    monkeypatch.setattr(processes, "SIGNALS", np.array([0.9]))
+    monkeypatch.setattr(processes, "VARIANCES", np.array([2.0]))
+    seen = observed(10, noise=0.05)
+    structure = processes.Structure(0.5, 0.7)
+    fitted = processes.fit_processes(seen, processes.Family((0.5,), (0.7,), breadth=0.4))
+    points = unseen(6)
+    prediction = fitted.predict(points)
+    kernels = processes.Kernels(seen.weights, breadth=0.4)
+    standard = Standard.of(seen)
+    process, _ = scikit(seen, structure, 0.9, 2.0, 0)
+    level = np.linalg.solve(
+        process.kernel_(seen.weights**0.5) + process.alpha * np.eye(10),
+        standard.scores[:, 0] - kernels.expected(structure, seen.weights),
+    )
+    mean = kernels.expected(structure, points) + process.kernel_(points**0.5, seen.weights**0.5) @ level
+    assert prediction.mean[:, 0] == pytest.approx(mean * standard.scale[0] + standard.center[0], abs=1e-8)
+    assert fitted.mean(points) == pytest.approx(prediction.mean)
+
+
+def test_where_runs_say_nothing_breadth_and_leading_domains_are_expected_to_help():
+    random = np.random.default_rng(5)
+    seen = observed(6)
+    middle, corner = np.full((1, 4), 0.25), np.eye(4)
+    gains = []
+    for _ in range(20):
+        noise = replace(seen, scores=random.standard_normal(seen.scores.shape))
+        fitted = surrogates["gp_lead"](noise, 0)
+        gains.append(float(fitted.mean(middle).mean() - fitted.mean(corner).mean()))
+    assert np.mean(gains) > 2 * np.std(gains) / np.sqrt(len(gains)) > 0
+
+
+def test_nothing_is_expected_of_a_benchmark_that_never_varied():
+    seen = observed(8)
+    same = replace(seen, scores=np.column_stack([seen.scores[:, 0], np.full(8, 0.25)]))
+    fitted = surrogates["gp_lead"](same, 0)
+    assert fitted.mean(unseen(9))[:, 1] == pytest.approx(0.25, abs=1e-9)
+    assert fitted.predict(np.eye(4)).mean[:, 1] == pytest.approx(0.25, abs=1e-9)
+
+
 def test_the_weights_are_the_marginal_likelihoods(monkeypatch):
     monkeypatch.setattr(processes, "KEPT", 0.0)
     seen = observed(8, noise=0.05)
@@ -543,13 +601,14 @@ def test_a_fold_without_refits_is_the_conditional_distribution():
     kernel = scale * signal * group.kernels.between_runs(component.structure, np.arange(9))
     noise = scale * processes.noise_share(group.floor)[s, v, b] * group.relative
     whole = kernel + np.diag(noise)
-    scores = fitted.standard.scores[:, b]
+    before = group.kernels.expected(component.structure, group.kernels.runs)
+    scores = fitted.standard.scores[:, b] - before
     for fold, runs in enumerate(members):
         rest = np.setdiff1d(np.arange(9), runs)
         gain = whole[np.ix_(runs, rest)] @ np.linalg.inv(whole[np.ix_(rest, rest)])
         expected = gain @ scores[rest]
         latent = kernel[np.ix_(runs, runs)] - gain @ kernel[np.ix_(rest, runs)]
-        np.testing.assert_allclose(mean[runs, s, v, b], expected, atol=1e-8)
+        np.testing.assert_allclose(mean[runs, s, v, b], before[runs] + expected, atol=1e-8)
         np.testing.assert_allclose(variance[runs, s, v, b], np.diag(latent), atol=1e-8)
         both = latent + np.diag(noise[runs])
         missed = scores[runs] - expected

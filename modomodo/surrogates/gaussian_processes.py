@@ -8,12 +8,19 @@ The covariance of two runs' standardised scores on one benchmark is
         or mean_i exp(-(w_iᵖ - w'_iᵖ)² / 2ℓ²): each domain adds a curve of its own, whatever else is there
     lead = exp(-(w_jᵖ - w'_jᵖ)² / 2λ²)  one domain j leads this benchmark; r = 0: none does
 
-with base and lead each scaled to mean 1 over the runs after centring. A dozen runs hardly tell one structure
-(p, ℓ, j, r, λ) from another, and the maximum of the marginal likelihood is a gamble; so all of a grid are
-fitted, and every prediction is their average weighted by marginal likelihood. scikit-learn's and GPyTorch's
-processes offer the maximum only, which is why this is ours; benchmarks/gaussian_processes.py sets BoTorch's beside
-it. One eigendecomposition a structure gives its
-marginal likelihood for every signal share s and variance v.
+with base and lead each scaled to mean 1 over the runs after centring. The mean before any run is
+
+    μ(w) = (1 - r) · breadth · z(Σ_i w_iᵖ) + r · rise · z(w_jᵖ),    z standardises over the runs
+
+domains help: the leading one its benchmark, and many together more than one alone, as the first examples of each
+teach most. With p = 1 the sum is the same for every mixture, and nothing is expected of breadth; nor is anything of
+a benchmark that was the same in all runs.
+
+A dozen runs hardly tell one structure (p, ℓ, j, r, λ) from another, and the maximum of the marginal likelihood is a
+gamble; so all of a grid are fitted, and every prediction is their average weighted by marginal likelihood.
+scikit-learn's and GPyTorch's processes offer the maximum only, which is why this is ours;
+benchmarks/gaussian_processes.py sets BoTorch's beside it. One eigendecomposition a structure gives its marginal
+likelihood for every signal share s and variance v.
 
 Standard errors of the records set the relative noise of the runs and a floor to its level.
 """
@@ -39,6 +46,7 @@ LEVEL = 1.0  # prior variance of the mean score, relative to v · s
 FLAT = 1e-5  # a kernel that varies less between the runs cannot be scaled
 KEPT = 1e-3  # structures of less weight are dropped
 USED = 1e-13  # signals and variances of less weight in every benchmark do not count
+FARTHEST = 3.0  # standard deviations beyond which nothing more is expected
 SCREENED = 120  # with more runs than this, structures are first screened on so many
 
 
@@ -73,6 +81,9 @@ class Family:
     sharing: float = 0.0
     # Prior log-odds that a benchmark named like a domain is led by it.
     namesake: float = 0.0
+    # Standard deviations of a score that are expected of one standard deviation of Σ wᵖ, and of the leading wᵖ.
+    breadth: float = 0.0
+    rise: float = 0.0
 
     def structures(self, width: int) -> list[Structure]:
         """All structures for `width` domains."""
@@ -94,24 +105,62 @@ class Family:
 
 SQRT = Family(powers=(0.5,), lengths=(0.25, 0.4, 0.63, 1.0, 1.6, 2.5))
 LEADING = Family(
-    powers=(0.3, 0.5, 1.0),
+    powers=(0.4, 1.0),
     lengths=(0.63, 1.6),
     additive_lengths=(0.3, 0.8),
     lead_lengths=(0.2, 0.6),
     lead_shares=(0.5, 0.8),
     sharing=0.6,
     namesake=2.0,
+    breadth=0.25,
+    rise=0.6,
 )
 
 
 class Kernels:
     """Base and lead kernels against the runs, scaled on them and kept for the structures that share them."""
 
-    def __init__(self, runs: np.ndarray) -> None:
+    def __init__(self, runs: np.ndarray, breadth: float = 0.0, rise: float = 0.0) -> None:
         self.runs = runs
+        self.breadth, self.rise = breadth, rise
         self._scales: dict[tuple, float] = {}
         self._flat: dict[tuple, bool] = {}
         self._own: dict[tuple, np.ndarray] = {}
+
+    def trends(self, structure: Structure) -> list[tuple[tuple, float]]:
+        """Keys of what the mean before any run is a weighted sum of, and their weights."""
+        found: list[tuple[tuple, float]] = [
+            ((structure.power, None), (1 - structure.lead_share) * self.breadth)
+        ]
+        if structure.lead is not None:
+            found.append(((structure.power, structure.lead), structure.lead_share * self.rise))
+        return [(key, weight) for key, weight in found if weight]
+
+    def trend(self, key: tuple, points: np.ndarray) -> np.ndarray:
+        """Of points [n, domains]: a domain's wᵖ, or the sum of all, standardised over the runs: [n].
+
+        0 where it hardly differs between the runs.
+        """
+        power, domain = key
+        columns = slice(None) if domain is None else [domain]
+        runs = (self.runs[:, columns] ** power).sum(axis=1)
+        spread = runs.std()
+        if spread <= FLAT:
+            return np.zeros(len(points))
+        distance = (points[:, columns] ** power).sum(axis=1) - runs.mean()
+        return np.clip(distance / spread, -FARTHEST, FARTHEST)
+
+    def expected(
+        self, structure: Structure, points: np.ndarray, kept: dict[tuple, np.ndarray] | None = None
+    ) -> np.ndarray:
+        """Standardised scores of points [n, domains] before any run: [n]. `kept`: trends at them, to look up."""
+        kept = {} if kept is None else kept
+        total = np.zeros(len(points))
+        for key, weight in self.trends(structure):
+            if key not in kept:
+                kept[key] = self.trend(key, points)
+            total += weight * kept[key]
+        return total
 
     def parts(self, structure: Structure) -> list[tuple[tuple, float]]:
         """Keys of the kernels that a structure is a weighted sum of, and their weights."""
@@ -178,7 +227,7 @@ class Spectrum:
 
     values: np.ndarray  # [runs]
     vectors: np.ndarray  # [runs, runs], rows already divided by the root of the relative noise
-    scores: np.ndarray  # [runs, benchmarks], standardised, in the eigenbasis
+    scores: np.ndarray  # [runs, benchmarks], standardised, less what was expected, in the eigenbasis
 
     @classmethod
     def of(cls, kernel: np.ndarray, scores: np.ndarray, relative_noise: np.ndarray) -> "Spectrum":
@@ -241,19 +290,28 @@ class Group:
     def mean(self, points: np.ndarray) -> np.ndarray:
         """Standardised scores [n, benchmarks]: each kernel is computed once, its coefficients summed."""
         coefficients: dict[tuple, np.ndarray] = {}
+        slopes: dict[tuple, np.ndarray] = {}
         level = np.zeros(len(self.columns))
         for component in self.components:
             averaged = np.einsum("isvb,svb->ib", component.solved(), component.weights)
             level += LEVEL * averaged.sum(axis=0)
+            for key, weight in self.kernels.trends(component.structure):
+                slopes[key] = slopes.get(key, 0.0) + weight * component.weights.sum(axis=(0, 1))
             for key, weight in self.kernels.parts(component.structure):
                 coefficients[key] = coefficients.get(key, 0.0) + weight * averaged
-        return level + sum(self.kernels.cross(key, points) @ value for key, value in coefficients.items())
+        mean = np.tile(level, (len(points), 1))
+        for key, slope in slopes.items():
+            mean += self.kernels.trend(key, points)[:, None] * slope
+        for key, value in coefficients.items():
+            mean += self.kernels.cross(key, points) @ value
+        return mean
 
     def moments(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean and variance of the expected scores [n, benchmarks], and the noise variance [benchmarks]."""
         mean = np.zeros((len(points), len(self.columns)))
         square, noise = np.zeros_like(mean), np.zeros(len(self.columns))
         crosses: dict[tuple, np.ndarray] = {}
+        trends: dict[tuple, np.ndarray] = {}
         share = noise_share(self.floor)
         for component in self.components:
             cross = self._cross(component.structure, points, crosses)
@@ -261,6 +319,7 @@ class Group:
             used = component.weights.max(axis=2) > USED
             weights = component.weights[used]
             means = np.tensordot(cross, component.solved()[:, used], 1)
+            means += self.kernels.expected(component.structure, points, trends)[:, None, None]
             weighted = means * weights
             mean += weighted.sum(axis=1)
             square += (weighted * means).sum(axis=1)
@@ -294,6 +353,7 @@ class Group:
         surfaces = np.empty(normal.shape)
         crosses: dict[tuple, np.ndarray] = {}
         whole: dict[tuple, np.ndarray] = {}
+        trends: dict[tuple, np.ndarray] = {}
         stacked = np.stack([component.weights for component in self.components])
         for b in range(len(self.columns)):
             edges = np.cumsum(stacked[..., b].ravel())
@@ -313,6 +373,7 @@ class Group:
                 jitter = 1e-8 * VARIANCES[v] * self.kernels.peak(component.structure)
                 factor = np.linalg.cholesky(covariance + jitter * np.eye(len(points)))
                 mean = rotated @ (SIGNALS[s] * component.spectrum.scores[:, b] / spread)
+                mean += self.kernels.expected(component.structure, points, trends)
                 surfaces[chosen == flat, :, b] = mean + normal[chosen == flat, :, b] @ factor.T
         return surfaces
 
@@ -391,8 +452,10 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
     relative = _relative_noise(standard.variances, known)
     structures = family.structures(len(observations.domains))
     parts = []
-    for columns, rows in _groups(known):
-        kernels = Kernels(observations.weights[rows])
+    varies = np.abs(np.where(known, standard.scores, 0.0)).max(axis=0, initial=0.0) > FLAT
+    for columns, rows in _groups(known, varies):
+        means = (family.breadth, family.rise) if varies[columns[0]] else (0.0, 0.0)
+        kernels = Kernels(observations.weights[rows], *means)
         usable = [structure for structure in structures if kernels.usable(structure)]
         # Runs that all have one mixture leave no structure: the first then says what noise says.
         parts.append((columns, rows, kernels, usable or structures[:1]))
@@ -405,8 +468,10 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
         scores = standard.scores[np.ix_(every[rows], columns)]
         noise = relative[every[rows]]
         floor = _floor(standard.variances[every], columns)
+        trends: dict[tuple, np.ndarray] = {}
         for structure in chosen:
-            spectrum = Spectrum.of(kernels.between_runs(structure, rows), scores, noise)
+            expected = kernels.expected(structure, kernels.runs[rows], trends)
+            spectrum = Spectrum.of(kernels.between_runs(structure, rows), scores - expected[:, None], noise)
             odds = np.array([prior(structure, column) for column in columns])
             yield spectrum, spectrum.evidence(floor) + odds
 
@@ -454,12 +519,15 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
     )
 
 
-def _groups(known: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(columns, rows) of the benchmarks that were scored on the same runs; unscored ones are in none."""
-    masks: dict[bytes, list[int]] = {}
+def _groups(known: np.ndarray, varies: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(columns, rows) of the benchmarks that were scored on the same runs; unscored ones are in none.
+
+    Those that vary between the runs and those that do not stand apart.
+    """
+    masks: dict[tuple[bytes, bool], list[int]] = {}
     for column in range(known.shape[1]):
         if known[:, column].any():
-            masks.setdefault(known[:, column].tobytes(), []).append(column)
+            masks.setdefault((known[:, column].tobytes(), bool(varies[column])), []).append(column)
     return [(np.array(columns), np.flatnonzero(known[:, columns[0]])) for columns in masks.values()]
 
 

@@ -125,5 +125,6 @@ def _without(
         misfit = (right * error).sum(axis=-1) / scale
         density[fold] = (np.linalg.slogdet(block)[1] - len(runs) * np.log(scale) - misfit) / 2
     scores = group.relative[:, None] * (vectors @ component.spectrum.scores)
+    scores += group.kernels.expected(component.structure, group.kernels.runs)[:, None]
     own = noise_share(group.floor) * group.relative[:, None, None, None]
     return scores[:, None, None] - missed, np.maximum(spare - own, 0.0) * scale, density
