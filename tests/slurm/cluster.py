@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node with four GPUs that are not there, all of it in one folder."""
+"""A Slurm cluster of one node with four GPUs that are not there, and its accounting, all of it in one folder."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,7 @@ SlurmctldPort={controller}
 SlurmdPort={node}
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire={requeue_wait}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -31,8 +32,13 @@ SlurmdLogFile={folder}/slurmd.log
 SlurmdSpoolDir={folder}/spool
 StateSaveLocation={folder}/state
 GresTypes=gpu
-AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={accounting}
+AccountingStoragePass={folder}/munge.socket
+AccountingStoreFlags=job_comment
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=60
@@ -42,10 +48,25 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=1000000 Gres=gpu:4 State=U
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
+ACCOUNTING = """
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+DbdHost=localhost
+DbdPort={accounting}
+LogFile={folder}/slurmdbd.log
+PidFile={folder}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={database}
+StorageUser=root
+"""
+# Seconds that what Slurm puts back into the queue has to wait there; 120 where nothing is said.
+REQUEUE_WAIT = 40
 
 
 class Cluster:
-    """Starts munged, slurmctld and slurmd under `folder`; `environment` leads Slurm's commands there."""
+    """Starts a database and Slurm's daemons under `folder`; `environment` leads Slurm's commands there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,16 +74,19 @@ class Cluster:
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
         for name in ("spool", "state"):
             (folder / name).mkdir(parents=True)
-        controller, node = free_ports(2)
-        text = CONFIGURATION.format(host=self.node, folder=folder, controller=controller, node=node)
-        (folder / "slurm.conf").write_text(text)
+        names = ("controller", "node", "accounting", "database")
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
+        facts = {"host": self.node, "folder": folder, "requeue_wait": REQUEUE_WAIT, **self.ports}
+        (folder / "slurm.conf").write_text(CONFIGURATION.format(**facts))
+        (folder / "slurmdbd.conf").touch(mode=0o600)
+        (folder / "slurmdbd.conf").write_text(ACCOUNTING.format(**facts))
         for number in range(4):  # Slurm hands out nothing but devices: a terminal's numbers do
             os.mknod(folder / f"gpu{number}", stat.S_IFCHR | 0o600, os.makedev(4, number + 1))
         (folder / "gres.conf").write_text(f"NodeName={self.node} Name=gpu File={folder}/gpu[0-3]\n")
         self.daemons: list[subprocess.Popen] = []
 
     def start(self) -> None:
-        """Raises RuntimeError when there is another Slurm, or with the daemons' logs when the node does not come up."""
+        """Raises RuntimeError when there is another Slurm, or with the daemons' logs when one does not come up."""
         # Inside a job the executor forgets SLURM_CONF, so that a step has to find this cluster by the usual place.
         if PLACE.is_symlink():
             PLACE.unlink()
@@ -70,31 +94,52 @@ class Cluster:
             raise RuntimeError(f"{PLACE}: this machine has a Slurm of its own, which is left alone")
         PLACE.parent.mkdir(exist_ok=True)
         PLACE.symlink_to(self.folder / "slurm.conf")
+        self._start_munge()
+        self._start_database()
+        self._daemon("slurmdbd", "-D")
+        self._wait(
+            "the accounting", lambda: self.call("sacctmgr", "-n", "-i", "add", "cluster", "test") != ""
+        )
+        self._daemon("slurmctld", "-D")
+        self._daemon("slurmd", "-D", "-N", self.node)
+        self._wait("the node", lambda: self.call("sinfo", "-h", "-p", "gpu", "-o", "%T") == "idle")
+
+    def _start_munge(self) -> None:
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
-        munge = [
-            "munged",
-            "--foreground",
-            "--force",
-            f"--key-file={key}",
-            f"--socket={self.folder}/munge.socket",
-        ]
-        munge += [f"--{kind}-file={self.folder}/munge.{kind}" for kind in ("pid", "log", "seed")]
-        for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D", "-N", self.node]):
-            log = open(self.folder / f"{command[0]}.out", "w")  # noqa: SIM115 (for as long as it runs)
-            self.daemons.append(
-                subprocess.Popen(
-                    command, env=self.environment, stdout=log, stderr=log, start_new_session=True
-                )
-            )
-            time.sleep(1)
+        files = [f"--{kind}-file={self.folder}/munge.{kind}" for kind in ("key", "pid", "log", "seed")]
+        self._daemon("munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", *files)
+
+    def _start_database(self) -> None:
+        data = ("--no-defaults", "--user=root", f"--datadir={self.folder}/database")
+        subprocess.run(["mariadb-install-db", *data, "--skip-test-db"], check=True, capture_output=True)
+        place = f"--socket={self.folder}/database.socket"
+        network = ("--bind-address=127.0.0.1", f"--port={self.ports['database']}", "--skip-networking=0")
+        self._daemon(
+            "mariadbd",
+            *data,
+            place,
+            *network,
+            f"--pid-file={self.folder}/database.pid",
+            "--skip-grant-tables",
+        )
+        ask = ("mariadb", "--no-defaults", place, "-N", "-e", "select 1")
+        self._wait("the database", lambda: self.call(*ask) == "1")
+
+    def _daemon(self, *command: str) -> None:
+        log = open(self.folder / f"{command[0]}.out", "w")  # noqa: SIM115 (for as long as it runs)
+        self.daemons.append(
+            subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+        )
+
+    def _wait(self, what: str, true: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60
-        while self.call("sinfo", "-h", "-p", "gpu", "-o", "%T") != "idle":
+        while not true():
             if time.monotonic() > deadline:
                 logs = [path.read_text()[-2000:] for path in sorted(self.folder.glob("*.out"))]
-                raise RuntimeError("the node did not come up:\n" + "\n".join(logs))
-            time.sleep(0.5)
+                raise RuntimeError(f"{what} did not come up:\n" + "\n".join(logs))
+            time.sleep(0.3)
 
     def stop(self) -> None:
         """Ends the jobs, then the daemons."""

@@ -7,8 +7,10 @@ predictions and scores are made anew by `snakemake --profile slurm`, and while t
     late         its training is longer than its time limit: SIGTERM
     requeued     its training is put back into the queue
     lost         the node goes down under it, and comes back
+    warned       its time limit is four minutes off, and the profile wants SIGTERM three minutes before
 """
 
+import csv
 import json
 import os
 import shutil
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,9 +28,11 @@ from cluster import Cluster
 from running import ROOT, clean_copy, digests, snakemake, succeed
 
 STEPS = 9
-MIXTURES = {"cancelled": 0.5, "late": 0.4, "requeued": 0.6, "lost": 0.7}  # weight of detection
+MIXTURES = {"cancelled": 0.5, "late": 0.4, "requeued": 0.6, "lost": 0.7, "warned": 0.3}  # weight of detection
 # Seconds by which each step of a first attempt is made longer: enough to hit it in the middle.
-PACE = {"cancelled": 3, "late": 10, "requeued": 3, "lost": 15}
+PACE = {"cancelled": 3, "late": 10, "requeued": 3, "lost": 20, "warned": 12}
+# In minutes, of a first attempt. Slurm looks at its jobs' limits twice a minute.
+LIMITS = {"late": 1, "warned": 4}
 RESULTS = Path("results/slurm")
 DEADLINE = 900
 
@@ -131,7 +136,7 @@ class Disturber:
         self.wait(f"{state} of job {job}", true)
 
     def at_once(self, job: str) -> None:
-        """Slurm keeps what it puts back waiting for two minutes; here only its first instance is waited for."""
+        """Slurm keeps what it puts back waiting for a while; here only its first instance is waited for."""
         self.wait_for_state(job, "PENDING")
         self.wait(f"the end of job {job}", lambda: not programs_of(job))
         self.cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
@@ -148,11 +153,15 @@ def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.Temp
     for done in (RESULTS / "records.csv", RESULTS / "table2.csv", Path("results/table2.csv")):
         (folder / done).unlink()
     shutil.rmtree(folder / "notes")
-    # These replace all that the profile sets by rule. Without its --signal the time limit itself sends SIGTERM.
     arguments = ["--profile", "slurm", "--configfile", "config/slurm.yaml", "--latency-wait", "5"]
-    arguments += ["--slurm-init-seconds-before-status-checks", "2", "--slurm-status-command", "squeue"]
+    arguments += ["--slurm-init-seconds-before-status-checks", "2"]
+    # These replace all that the profile sets by rule. Without its --signal the time limit itself sends SIGTERM.
+    profile = yaml.safe_load((folder / "slurm/config.yaml").read_text(encoding="utf-8"))
+    signalled = profile["set-resources"]["train"]["slurm_extra"]
     arguments += ["--set-resources", "train:gpu=1"]
-    arguments += ["train:runtime=1 if wildcards.mixture == 'late' and attempt == 1 else 60"]
+    first = [f"{limit} if wildcards.mixture == '{name}' and attempt == 1" for name, limit in LIMITS.items()]
+    arguments += [f"train:runtime={' else '.join([*first, '60'])}"]
+    arguments += [f"train:slurm_extra='' if wildcards.mixture == 'late' else {signalled}"]
     with open(folder / "snakemake.log", "w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "snakemake", *arguments],
@@ -172,16 +181,30 @@ def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.Temp
 
 
 def disturb(disturber: Disturber, cluster: Cluster) -> None:
-    cluster.call("scancel", disturber.wait_for_steps("cancelled", 3))
-    requeued = disturber.wait_for_steps("requeued", 3)
-    cluster.call("scontrol", "requeue", requeued)
-    disturber.at_once(requeued)
-    disturber.wait_for_state(disturber.wait_for_steps("late", 1), "TIMEOUT")
+    """Does all of it, in the order in which the trainings come to be in the middle; the node goes down last."""
+
+    def cancel() -> None:
+        cluster.call("scancel", disturber.wait_for_steps("cancelled", 3))
+
+    def requeue() -> None:
+        job = disturber.wait_for_steps("requeued", 3)
+        cluster.call("scontrol", "requeue", job)
+        disturber.at_once(job)
+
+    def wait_for_limit() -> None:
+        disturber.wait_for_state(disturber.wait_for_steps("late", 1), "TIMEOUT")
+
+    def wait_for_warning() -> None:
+        disturber.wait_for_state(disturber.wait_for_steps("warned", 1), "FAILED")
+
+    with ThreadPoolExecutor() as pool:
+        for fault in [pool.submit(fault) for fault in (cancel, requeue, wait_for_limit, wait_for_warning)]:
+            fault.result()
     disturber.wait_for_state(disturber.wait_for_steps("lost", 3), "RUNNING")
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=down", "reason=test")
     disturber.wait("the node down", lambda: "down" in cluster.call("sinfo", "-h", "-o", "%T"))
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=resume")
-    # Slurm starts what the node took along after two minutes, when the first instances are surely gone.
+    # Slurm starts what the node took along after a while (REQUEUE_WAIT), when the first instances are surely gone.
 
 
 def test_what_happened_to_its_jobs_changed_no_byte(undisturbed: Path, disturbed: Path) -> None:
@@ -191,9 +214,10 @@ def test_what_happened_to_its_jobs_changed_no_byte(undisturbed: Path, disturbed:
 
 
 def test_gpu_jobs_had_devices_of_their_own(disturbed: Path) -> None:
-    first = {mixture: notes(disturbed, mixture)[0] for mixture in MIXTURES}
-    assert all(entry["start"] for entry in first.values()), "not started by Slurm"
-    assert sorted(entry["devices"] for entry in first.values()) == ["0", "1", "2", "3"]
+    first = sorted((notes(disturbed, mixture)[0] for mixture in MIXTURES), key=lambda entry: entry["time"])
+    assert all(entry["start"] for entry in first), "not started by Slurm"
+    assert sorted(entry["devices"] for entry in first[:4]) == ["0", "1", "2", "3"]
+    assert first[4]["devices"] in {"0", "1", "2", "3"}  # as soon as one of them was free
 
 
 @pytest.mark.parametrize("mixture", list(MIXTURES))
@@ -204,7 +228,28 @@ def test_each_training_was_hit_and_went_on(disturbed: Path, mixture: str) -> Non
     assert tried[-1][0] > 0, "it started anew"
 
 
-@pytest.mark.parametrize("mixture", ["cancelled", "late"])
+@pytest.mark.parametrize("mixture", ["cancelled", "late", "warned"])
 def test_a_training_told_to_stop_lost_no_step(disturbed: Path, mixture: str) -> None:
     first, second, *_ = attempts(disturbed, mixture)
     assert second[0] == first[-1] + 1
+
+
+def test_the_profile_has_sigterm_sent_before_the_time_limit(disturbed: Path, cluster: Cluster) -> None:
+    job = notes(disturbed, "warned")[0]["start"]
+    told = cluster.call("sacct", "-n", "-X", "-P", "-j", job, "-o", "TimelimitRaw,ElapsedRaw,State,ExitCode")
+    limit, elapsed, state, _ = told.split("|")
+    assert limit == "4" and state == "FAILED", told
+    assert int(elapsed) < 120, told
+
+
+def test_the_report_says_what_jobs_used_of_what_they_asked_for(disturbed: Path) -> None:
+    [report] = (disturbed / "logs/slurm").glob("efficiency_report_*.csv")
+    with open(report, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    trained = [row for row in rows if row["RuleName"].startswith("rule_train_")]
+    assert {row["RuleName"] for row in trained} == {f"rule_train_wildcards_{name}_42" for name in MIXTURES}
+    for row in trained:
+        # A second attempt has asked for twice as much. What the training takes is some 800 MB.
+        assert float(row["RequestedMem_MB"]) in (8_000, 16_000), row
+        assert 1 < float(row["Memory Usage (%)"]) < 50 and float(row["MaxRSS_MB"]) > 100, row
+        assert float(row["Elapsed_sec"]) > 1 and float(row["CPU Efficiency (%)"]) > 1, row
