@@ -12,7 +12,15 @@ import numpy as np
 
 from modomodo.errors import InputError
 from modomodo.mixtures import Weights, normalise
-from modomodo.records import Records, average_seeds, last_step, target_values, trained, weights_matrix
+from modomodo.records import (
+    Records,
+    average_seeds,
+    in_order,
+    last_step,
+    target_values,
+    trained,
+    weights_matrix,
+)
 
 EQUAL = 1e-4  # weights nearer than this count as equal: files keep six digits
 
@@ -102,7 +110,7 @@ def leave_one_out(
 
 
 def _one_per_mixture(records: Records) -> Records:
-    runs = average_seeds(last_step(trained(records)))
+    runs = average_seeds(last_step(in_order(trained(records))))
     if not len(runs):
         raise InputError("heuristic: no records of trained mixtures: list the seed strategies it learns from")
     return runs

@@ -150,6 +150,22 @@ class Constraints(BaseModel):
         return self
 
 
+def check_names(constraints: Constraints, domains: Sequence[str]) -> None:
+    """Raises InputError for a bound, size or prior of a domain that is none of a table's or study's `domains`."""
+    epochs = constraints.epochs if isinstance(constraints.epochs, dict) else {}
+    for key, named in (
+        ("minimum", constraints.minimum),
+        ("maximum", constraints.maximum),
+        ("fixed", constraints.fixed),
+        ("epochs", epochs),
+        ("sizes", constraints.sizes),
+        ("prior", constraints.prior),
+    ):
+        for domain in named:
+            if domain not in domains:
+                raise InputError(f"constraints: {key}: unknown domain '{domain}': {nearest(domain, domains)}")
+
+
 def bounds(constraints: Constraints, domains: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest weight of each of `domains`, two arrays of shape [domains].
 
@@ -197,7 +213,8 @@ def bounds(constraints: Constraints, domains: Sequence[str]) -> tuple[np.ndarray
     if math.fsum(lower.values()) > 1 + SUM_TOLERANCE:
         culprits = ", ".join(f"{domain} {lower[domain]:g}" for domain in domains if lower[domain] > 0)
         raise InputError(
-            f"constraints: the least weights sum to {math.fsum(lower.values()):g}, above 1: {culprits}"
+            f"constraints: the least weights sum to {math.fsum(lower.values()):g}, above 1: {culprits}: "
+            "lower one of them"
         )
     if math.fsum(upper.values()) < 1 - SUM_TOLERANCE:
         culprits = ", ".join(
@@ -206,17 +223,16 @@ def bounds(constraints: Constraints, domains: Sequence[str]) -> tuple[np.ndarray
             if upper[domain] < 1
         )
         raise InputError(
-            f"constraints: the greatest weights sum to {math.fsum(upper.values()):.4g}, below 1: {culprits}"
+            f"constraints: the greatest weights sum to {math.fsum(upper.values()):.4g}, below 1: {culprits}: "
+            "raise one of them"
         )
     return np.array([lower[domain] for domain in domains]), np.array([upper[domain] for domain in domains])
 
 
 def epoch_caps(constraints: Constraints, domains: Iterable[str]) -> dict[str, float]:
-    """The greatest weight of each domain under which it is read at most `epochs` times over.
+    """The greatest weight of each domain under which it lasts until the last of the prompts.
 
-    The two-stage draw takes the domain of each prompt at random, so the number of prompts from a domain of
-    weight w is Binomial(prompts, w); the cap is the w at which it exceeds epochs × size with the chance
-    `exhaustion_risk`.
+    The cap is the weight at which `epochs` × size examples are used up before with the chance `exhaustion_risk`.
 
     Raises InputError when `sizes` or `prompts` is missing.
     """
@@ -241,20 +257,27 @@ def epoch_caps(constraints: Constraints, domains: Iterable[str]) -> dict[str, fl
 
 
 def exhaustion_chance(weight: float, rows: int, prompts: int) -> float:
-    """The chance that a two-stage draw of `prompts` prompts wants more than `rows` from a domain."""
+    """The chance that a two-stage draw of `prompts` prompts has used up `rows` of a domain before its last prompt.
+
+    The draw takes the domain of each prompt at random, and ends with the last example of any
+    (`streams.draw_stream`): it is cut short when all but the last prompt hold `rows` of them,
+    Binomial(prompts - 1, weight) ≥ rows.
+    """
     from scipy.stats import binom
 
-    return float(binom.sf(rows, prompts, weight))
+    return float(binom.sf(rows - 1, prompts - 1, weight))
 
 
 def weight_within(rows: int, prompts: int, risk: float) -> float:
     """The greatest weight whose `exhaustion_chance` is at most `risk`."""
     if rows >= prompts:
         return 1.0
+    if rows < 1:
+        return 0.0
     from scipy.stats import beta
 
-    # P(Binomial(prompts, w) > rows) = P(Beta(rows + 1, prompts - rows) < w): the cap is a beta quantile.
-    return float(beta.ppf(risk, rows + 1, prompts - rows))
+    # P(Binomial(prompts - 1, w) ≥ rows) = P(Beta(rows, prompts - rows) < w): the cap is a beta quantile.
+    return float(beta.ppf(risk, rows, prompts - rows))
 
 
 def project(points: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from modomodo.certainty import Certainty, best_observed, bootstrap
 from modomodo.errors import InputError, nearest
 from modomodo.files import write_csv, write_whole
-from modomodo.mixtures import Constraints, Mixture, round_weights, write_mixture
+from modomodo.mixtures import Constraints, Mixture, check_names, round_weights, write_mixture
 from modomodo.proposals import candidates, pareto_front
 from modomodo.records import (
     AGGREGATES,
@@ -188,6 +188,7 @@ def run(study: Recorded, records: Records) -> Outcome:
         for proposal in found:
             mixture = "-".join(filter(None, [name, proposal.suffix]))
             proposals[mixture] = (strategy, proposal)
+    check_names(study.constraints, records.domains)
     random = np.random.default_rng(study.seed)
     pool = candidates(observations.domains, study.constraints, POOL, random, observations.weights)
     mean = chosen.mean(pool) @ aim.shares

@@ -176,17 +176,17 @@ def read_ratios_and_metrics(
 ) -> Records:
     """Records from the two-file form of Olmix and RegMix: weights in one CSV, scores in the other.
 
-    Rows are matched by the first column of `run`, `name`, `index` that both have; every other named column
-    is a domain or a metric. Otherwise as `read_records`.
+    Rows are matched by the first column of `run`, `run_id`, `name`, `index` that both have, else by a first column
+    without a name; every other named column is a domain or a metric. Otherwise as `read_records`.
 
     Raises InputError naming file, line and column, and for a run that only one file has.
     """
-    keys = ("run", "name", "index")
+    keys = ("run", "run_id", "name", "index", "Unnamed: 0")
     left, right = _read_text(Path(ratios)), _read_text(Path(metrics))
     key = next((key for key in keys if key in left and key in right), None)
     if key is None:
         raise InputError(
-            f"{ratios}, {metrics}: no common column to match rows by: give both 'run', 'name' or 'index'"
+            f"{ratios}, {metrics}: no common column to match rows by: give both 'run', 'run_id', 'name' or 'index'"
         )
     for path, text in ((ratios, left), (metrics, right)):
         twice = text[key].duplicated()
@@ -221,6 +221,11 @@ def trained(records: Records) -> Records:
     """Without the base model's row."""
     weights = records.frame[[f"w_{domain}" for domain in records.domains]]
     return replace(records, frame=records.frame[weights.notna().all(axis=1)].reset_index(drop=True))
+
+
+def in_order(records: Records) -> Records:
+    """Rows by mixture, seed and step: sums over them then end in the same digit, however a file was sorted."""
+    return replace(records, frame=records.frame.sort_values(KEYS, kind="stable").reset_index(drop=True))
 
 
 def average_steps(records: Records) -> Records:
@@ -379,7 +384,7 @@ def _read_text(path: Path) -> pd.DataFrame:
     header = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(lines[0])]
     for name in header:
         if header.count(name) > 1:
-            raise InputError(f"{path}:1: column '{name}' stands twice")
+            raise InputError(f"{path}:1: column '{name}' stands twice: give it another name")
     for number, cells in enumerate(lines[1:], 2):
         if len(cells) != len(header):
             raise InputError(f"{path}:{number}: {len(cells)} cells, expected {len(header)}")
@@ -396,9 +401,13 @@ def _numbers(path: Path, cells: pd.Series, name: str) -> np.ndarray:
         try:
             values[i] = float(cell)
         except ValueError:
-            raise InputError(f"{path}:{i + 2}: {name}: '{cell}' is not a number") from None
+            raise InputError(
+                f"{path}:{i + 2}: {name}: '{cell}' is not a number: leave it empty if unknown"
+            ) from None
         if not math.isfinite(values[i]):
-            raise InputError(f"{path}:{i + 2}: {name}: '{cell}' is not a finite number")
+            raise InputError(
+                f"{path}:{i + 2}: {name}: '{cell}' is not a finite number: leave it empty if unknown"
+            )
     return values
 
 
@@ -472,7 +481,9 @@ def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) 
                     f"{path}:{i + 2}: w_{domain}: empty, though other weights are given: write 0"
                 )
             if weight < 0:
-                raise InputError(f"{path}:{i + 2}: w_{domain}: the weight {weight:g} is negative")
+                raise InputError(
+                    f"{path}:{i + 2}: w_{domain}: the weight {weight:g} is negative: give a number from 0 to 1"
+                )
         total = math.fsum(row)
         if abs(total - 1) > SUM_TOLERANCE:
             mend = ": divide percentages by 100" if abs(total / 100 - 1) <= SUM_TOLERANCE else ""

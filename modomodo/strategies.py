@@ -25,6 +25,7 @@ from modomodo.records import (
     AggregateSizes,
     Records,
     average_seeds,
+    in_order,
     last_step,
     target_values,
     trained,
@@ -176,6 +177,9 @@ def propose(name: str, request: Request) -> list[Proposal]:
             raise InputError(
                 f"strategy '{name}': no domain '{domain}' in the records: {nearest(domain, request.records.domains)}"
             )
+    constraints = getattr(request.options, "constraints", None)
+    if isinstance(constraints, Constraints):
+        mixtures.check_names(constraints, sorted({*request.domains, *request.records.domains}))
     answers = strategy(request)
     expected = declared.suffixes(request.domains, request.count)
     if len(answers) != len(expected):
@@ -362,10 +366,7 @@ def quadratic_surface(request: Request) -> list[Proposal]:
 
     options = _options(request, QuadraticSurfaceOptions)
     names = sorted(request.records.domains)
-    runs = average_seeds(last_step(trained(request.records)))
-    runs = Records(
-        runs.frame.sort_values(["mixture", "step"]).reset_index(drop=True), runs.domains, runs.benchmarks
-    )
+    runs = average_seeds(last_step(in_order(trained(request.records))))
     scores = _target_values(runs, request)
     known = np.isfinite(scores)
     if not known.any():

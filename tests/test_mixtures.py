@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modomodo import mixtures
 from modomodo.errors import InputError
 from modomodo.mixtures import Constraints, Mixture, Predicted
+from modomodo.streams import draw_stream
 
 DOMAINS = ["COCO", "LISA", "SAT"]
 
@@ -152,9 +153,10 @@ def test_a_domain_that_is_not_used_may_be_capped_but_not_required():
 
 
 def test_exhaustion_chance_by_hand():
-    # Three prompts, weight 1/2: more than two of them with chance 1/8, more than one with 1/2.
-    assert mixtures.exhaustion_chance(0.5, 2, 3) == pytest.approx(1 / 8)
-    assert mixtures.exhaustion_chance(0.5, 1, 3) == pytest.approx(1 / 2)
+    # Three prompts, weight 1/2: two of the first two with chance 1/4, at least one of them with 3/4.
+    assert mixtures.exhaustion_chance(0.5, 2, 3) == pytest.approx(1 / 4)
+    assert mixtures.exhaustion_chance(0.5, 1, 3) == pytest.approx(3 / 4)
+    assert mixtures.weight_within(0, 3, 0.01) == 0
 
 
 @given(st.integers(1, 300), st.integers(1, 400), st.floats(0.001, 0.5))
@@ -164,6 +166,22 @@ def test_the_cap_is_where_the_chance_of_running_dry_equals_the_risk(rows, prompt
         assert cap == 1
     else:
         assert mixtures.exhaustion_chance(cap, rows, prompts) == pytest.approx(risk, rel=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "weight"), [(30, 0.25), (30, 0.2), (30, 0.35), (12, 0.1)])
+def test_the_chance_of_running_dry_is_that_of_the_real_draw(rows, weight):
+    """1,000 streams of 120 prompts: the share that ends early lies within four standard errors."""
+    ids = {"small": [str(i) for i in range(rows)], "large": [str(i) for i in range(500)]}
+    streams = [draw_stream({"small": weight, "large": 1 - weight}, ids, 60, 2, seed) for seed in range(1000)]
+    dry = np.mean([stream.exhausted == "small" for stream in streams])
+    chance = mixtures.exhaustion_chance(weight, rows, 120)
+    assert abs(dry - chance) < 4 * np.sqrt(chance * (1 - chance) / 1000) + 1e-9
+    # The computed cap keeps what it promises.
+    cap = mixtures.weight_within(rows, 120, 0.05)
+    capped = [draw_stream({"small": cap, "large": 1 - cap}, ids, 60, 2, seed) for seed in range(1000)]
+    assert np.mean([stream.exhausted == "small" for stream in capped]) < 0.05 + 4 * np.sqrt(
+        0.05 * 0.95 / 1000
+    )
 
 
 def test_epochs_cap_a_small_domain():

@@ -236,6 +236,22 @@ def test_the_two_file_form(tmp_path):
         records.read_records(tmp_path)
 
 
+@pytest.mark.parametrize("key", ["run", "run_id", "name", "index", "", "Unnamed: 0"])
+def test_the_two_file_form_by_whatever_names_the_runs(tmp_path, key):
+    write(tmp_path / "ratios.csv", f"{key},web,code\n7,0.5,0.5\n9,0.1,0.9\n")
+    write(tmp_path / "metrics.csv", f"{key},bpb\n9,0.7\n7,0.8\n")
+    table = records.read_records(tmp_path)
+    assert table.domains == ["web", "code"] and table.benchmarks == ["bpb"]
+    assert list(table.frame["mixture"]) == ["7", "9"] and list(table.frame["y_bpb"]) == [0.8, 0.7]
+
+
+def test_two_files_without_a_common_name_of_the_runs(tmp_path):
+    write(tmp_path / "ratios.csv", "run,web,code\n7,0.5,0.5\n")
+    write(tmp_path / "metrics.csv", "experiment,bpb\n7,0.8\n")
+    with pytest.raises(InputError, match="no common column to match rows by: give both 'run', 'run_id'"):
+        records.read_records(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
