@@ -13,7 +13,7 @@ from modomodo.errors import InputError
 from modomodo.surrogates import Objective, Observations, left_out, objective, observe, surrogates
 from modomodo.surrogates import gaussian_processes as processes
 from modomodo.surrogates.base import Prediction, Standard, mixture_folds, shrunk_correlation
-from modomodo.surrogates.calibration import Chosen, choose, leave_one_mixture_out, summary
+from modomodo.surrogates.calibration import Chosen, LeftOut, choose, leave_one_mixture_out, summary
 from modomodo.surrogates.parametric import best_split, quadratic_features
 
 ROOT = Path(__file__).parent.parent
@@ -721,6 +721,23 @@ def test_auto_takes_one_that_beats_the_mean_where_the_default_does_not(monkeypat
     monkeypatch.setitem(surrogates._functions, "far_off", far_off)
     chosen = calibration.choose(observed(20), 0, ("far_off", "constant", "ridge_sqrt"))
     assert chosen.name == "ridge_sqrt" and chosen.informed
+
+
+@pytest.mark.parametrize(("ahead", "name"), [(1.9, "gp_lead"), (2.1, "ridge_sqrt")])
+def test_auto_keeps_the_default_within_two_standard_errors(monkeypatch, ahead, name):
+    from modomodo.surrogates import calibration
+
+    seen = observed(12)
+    zero, spread = np.zeros((12, 1)), np.arange(12.0)[:, None] - 5.5
+    gain = ahead * spread.std(ddof=1) / np.sqrt(12) + spread  # its mean is so many of its standard errors
+
+    def left(observations, fit, seed):
+        error = 20.0 + (gain if fit is surrogates["gp_lead"] else zero)
+        return LeftOut(("objective",), seen.mixtures, np.sqrt(error), zero, zero + 1, zero + 9, "by hand")
+
+    monkeypatch.setattr(calibration, "leave_one_mixture_out", left)
+    monkeypatch.setattr(calibration, "_latest", {})
+    assert calibration.choose(seen, 0, ("gp_lead", "ridge_sqrt")).name == name
 
 
 # --- several outputs, several steps -----------------------------------------------------------------------------

@@ -25,6 +25,7 @@ LEVELS = (0.5, 0.8, 0.95)
 OBJECTIVE = "objective"
 MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
 LARGE = 120  # and beyond this one by formula where the surrogate has one: refits would take minutes
+BAR = 2.0  # standard errors by which another must be ahead of the default: with one, `auto` was behind it
 LATEST = 4  # choices that are kept
 
 
@@ -159,7 +160,7 @@ class Chosen(Answering):
 def choose(observations: Observations, seed: int, candidates: Sequence[str] = CANDIDATES) -> Chosen:
     """The surrogate that predicts left-out mixtures best, by the squared error of the objective.
 
-    The first candidate (the default) is kept unless another's error is lower by more than one standard error
+    The first candidate (the default) is kept unless another's error is lower by more than `BAR` standard errors
     of the difference: with few mixtures the smallest of several errors is often the luckiest. One that does
     not beat the mean gives way to the best that does. With fewer than four mixtures nothing can be compared
     and the default is taken. The latest answers are kept: a study's strategies ask the same of the same runs.
@@ -185,7 +186,7 @@ def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) ->
     best = candidates[0]
     for name, left in lefts.items():
         gain = lefts[best].error() - left.error()
-        if enough and len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
+        if enough and len(gain) > 1 and gain.mean() > BAR * gain.std(ddof=1) / np.sqrt(len(gain)):
             best = name
     comparison["beats_mean"] = [left.beats_mean for left in lefts.values()]
     useful = comparison[comparison["beats_mean"]]

@@ -85,6 +85,6 @@ def gp_components(observations: Observations, seed: int) -> Predictor:
     )
     # A benchmark that was never scored has no loading; it stays as unsure as its standardised spread of 1.
     rest = np.maximum(1 - (loadings**2).sum(axis=1), 0.0) * ~known.any(axis=0)
-    # Their signs being arbitrary, nothing is expected of components before the runs.
-    family = replace(LEADING, breadth=0.0, rise=0.0)
+    # Their signs being arbitrary, nothing is expected of components before the runs; more powers serve them better.
+    family = replace(LEADING, powers=(0.3, 0.5, 1.0), breadth=0.0, rise=0.0)
     return ComponentsPredictor(final, standard, loadings, fit_processes(turned, family), rest)
