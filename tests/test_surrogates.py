@@ -733,7 +733,7 @@ def test_auto_keeps_the_default_within_two_standard_errors(monkeypatch, ahead, n
 
     def left(observations, fit, seed):
         error = 20.0 + (gain if fit is surrogates["gp_lead"] else zero)
-        return LeftOut(("objective",), seen.mixtures, np.sqrt(error), zero, zero + 1, zero + 9, "by hand")
+        return LeftOut(("objective",), seen.mixtures, np.sqrt(error), zero, zero + 1, zero + 99, "by hand")
 
     monkeypatch.setattr(calibration, "leave_one_mixture_out", left)
     monkeypatch.setattr(calibration, "_latest", {})
