@@ -215,33 +215,47 @@ def search(table: Table, name: str, acquisition: str, first: int, last: int, see
 
 
 def draw(ranks: pd.DataFrame, searches: pd.DataFrame, path: Path) -> None:
-    """Spearman by runs, and regret by runs."""
+    """Spearman and regret of the top pick by runs, and the regret of a search run by run; means over all else."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    means = ranks.groupby(["surrogate", "runs"], sort=False)["composite_spearman"].mean().unstack(0)
-    for name in means:
-        axes[0].plot(
-            means.index, means[name], marker="o", label=name, linewidth=2.5 if name == DEFAULT else 1.2
-        )
-    axes[0].set(xlabel="runs", ylabel="Spearman on unseen mixtures", title="Composite", ylim=(None, 1))
-    axes[0].set_xscale("log", base=2)
-    axes[0].set_xticks(means.index, [str(count) for count in means.index])
-    axes[0].legend(fontsize=8)
+    names = list(dict.fromkeys(ranks["surrogate"]))
+    colours = {name: f"C{i}" for i, name in enumerate(names)}
+    figure, axes = plt.subplots(1, 3 if len(searches) else 2, figsize=(12, 4.6), layout="constrained")
+    for axis, column, label in (
+        (axes[0], "composite_spearman", "Spearman on unseen mixtures"),
+        (axes[1], "composite_regret", "regret of the top pick"),
+    ):
+        means = ranks.groupby(["surrogate", "runs"])[column].mean().unstack(0)
+        for name in names:
+            width = 2.8 if name == DEFAULT else 1.2
+            axis.plot(means.index, means[name], "o-", color=colours[name], label=name, linewidth=width)
+        axis.set(xlabel="runs learnt from", ylabel=label, title="Composite")
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(means.index, [str(count) for count in means.index])
+    axes[0].set_ylim(None, 1)
+    axes[1].set_ylim(0, None)
     if len(searches):
         curves = searches.groupby(["method", "runs"], sort=False)["regret"].mean().unstack(0)
-        for name in curves:
-            axes[1].plot(curves.index, curves[name], label=name)
-        axes[1].set(
+        for method in curves:
+            name, _, how = str(method).partition(" ")
+            axes[2].plot(
+                curves.index,
+                curves[method],
+                "--" if name == DEFAULT and how == "greedy" else "-",
+                color=colours.get(name, "black"),
+                label=f"{name}, {how.replace('_', ' ')}" if how else name,
+                linewidth=2.8 if name == DEFAULT else 1.2,
+            )
+        axes[2].set(
             xlabel="runs", ylabel="regret of the best run so far", title="Sequential search", ylim=(0, None)
         )
-        axes[1].legend(fontsize=8)
-    else:
-        axes[1].set_axis_off()
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+        axes[2].legend(fontsize=8)
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=min(len(names), 5), fontsize=8)
+    figure.savefig(path, dpi=130, metadata={"Software": None})
 
 
 def headline(ranks: pd.DataFrame, counts: Sequence[int]) -> str:
