@@ -247,7 +247,7 @@ PLUGIN = {
     "vllm-{version}.dist-info/entry_points.txt": "[vllm.general_plugins]\nplain = plain_matrices:install\n",
 }
 
-# What `scripts/train.py` does for `vllm: server`: a launcher of the server and one trainer, which starts this program
+# What `scripts/train.py` does for `vllm: server`: a launcher of the server and two trainers, which run this program
 # again. Only the weights' way to the server is another one: TRL's is NCCL, which wants GPUs; here they lie in a file.
 # The reward notes the completions, and at one step ends the launcher, as a power cut would.
 SERVED = """
@@ -258,22 +258,24 @@ from modomodo.study import Training, read_study
 
 base, examples, folder, kill_at = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 settings = Training(
-    steps=4, scored_steps=[4], gpus=2, vllm="server", learning_rate=3e-3, max_completion_tokens=12, save_every=2,
+    steps=4, scored_steps=[4], gpus=3, vllm="server", learning_rate=3e-3, max_completion_tokens=12, save_every=2,
     bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0}, accumulation=3,
 )
 if not launching.is_trainer():
-    launching.launch([sys.executable, *sys.argv], settings, base, folder, ["0", "1"])
+    launching.launch([sys.executable, *sys.argv], settings, base, folder, ["0", "1", "2"])
     sys.exit()
 
 import modomodo.command_line
 import psutil
 import safetensors.torch
+import torch
 import trl.generation.vllm_generation as theirs
 from modomodo import training
 from modomodo.examples import read_examples
 from modomodo.rewards import rewards
 
-notes = (folder / "notes.jsonl").open("a")
+rank = int(os.environ["RANK"])
+notes = (folder / f"notes-{rank}.jsonl").open("a")
 
 
 @rewards.register("letters")
@@ -281,7 +283,7 @@ def letters(prompts, completions, id, trainer_state, **columns):
     texts = [completion[-1]["content"] for completion in completions]
     notes.write(json.dumps({"step": trainer_state.global_step, "ids": id, "texts": texts}) + "\\n")
     notes.flush()
-    if trainer_state.global_step == kill_at:
+    if trainer_state.global_step == kill_at and rank == 0:
         launcher = psutil.Process(os.getppid())
         family = [process.pid for process in launcher.children(recursive=True)]
         (folder / "family.json").write_text(json.dumps(family))
@@ -306,10 +308,12 @@ class ByFile(theirs.VLLMClient):
 
 
 theirs.VLLMClient = ByFile
+# Two trainers load their save to "cpu:0" and "cpu:1", for which torch has no word.
+torch.serialization.register_package(0, lambda _: None, lambda obj, place: obj if "cpu:" in place else None)
 (folder / "weights").mkdir(exist_ok=True)
 rows = [(example, examples.parent) for example in read_examples(examples)][:8]
 training.train(
-    base=base, rows=rows, folder=folder, settings=settings.model_copy(update={"gpus": 0}), dtype="float32",
+    base=base, rows=rows, folder=folder, settings=settings, dtype="float32",
     templates=read_study(sys.argv[5]).prompts, own_templates={}, domain_rewards={rows[0][0].dataset: ["letters"]},
     seed=7, last_step=4, marks={4: 4}, server=launching.server_of_trainer(),
 )
@@ -327,10 +331,10 @@ def served(world: Path) -> Path:
     launcher = program(world, "served", SERVED)
     folder = world / "served"
     folder.mkdir()
-    path = {"PYTHONPATH": f"{ROOT}:{world / 'plugin'}"}
+    cpu = {"PYTHONPATH": f"{ROOT}:{world / 'plugin'}", "ACCELERATE_USE_CPU": "true"}
     for kill_at, status in ((3, -signal.SIGKILL), (-1, 0)):
         words = [world / "base", world / "science.jsonl", folder, kill_at, STUDY]
-        told = run(launcher, *words, status=status, environment=path)
+        told = run(launcher, *words, status=status, environment=cpu)
         (folder / f"told-{kill_at}").write_text(told)
         if status:
             alive = [
@@ -340,10 +344,18 @@ def served(world: Path) -> Path:
     return folder
 
 
-def test_a_run_beside_a_server_trains_on_its_completions(served):
-    steps = [row["step"] for row in notes(served, "step")]
-    assert steps == [0, 1, 2, 3, 2, 3]
-    assert all(len(set(row["texts"])) > 1 and len(row["texts"]) == 12 for row in notes(served, "texts"))
+def of_ranks(folder: Path) -> list[list[dict]]:
+    """Each trainer's notes, in their order."""
+    return [[row for _, row in read_jsonl(folder / f"notes-{rank}.jsonl")] for rank in (0, 1)]
+
+
+def test_trainers_beside_a_server_train_on_its_completions(world, served):
+    stream = [row["id"] for _, row in read_jsonl(world / "science.jsonl")]
+    for rank, rows in enumerate(of_ranks(served)):
+        assert [row["step"] for row in rows][:3] == [0, 1, 2] and [row["step"] for row in rows][-2:] == [2, 3]
+        for row in rows:  # each rank has one group a step, of the stream's next question
+            assert row["ids"] == [stream[2 * row["step"] + rank]] * 6
+        assert any(len(set(row["texts"])) > 1 for row in rows)
     assert (served / "checkpoint-4/model.safetensors").exists()
 
 
@@ -355,16 +367,16 @@ def test_trainer_and_server_agree_on_the_log_probabilities(served):
 
 
 def test_a_killed_run_beside_a_server_is_answered_as_if_it_had_never_stopped(served):
-    texts = {}
-    for row in notes(served, "texts"):
-        texts.setdefault(row["step"], []).append(row["texts"])
-    assert texts[2][0] == texts[2][1] and texts[3][0] == texts[3][1]
-    assert texts[1][0] != texts[2][0]
+    for rows in of_ranks(served):
+        texts = [row["texts"] for row in rows]
+        assert texts[-2] == texts[2] != texts[1]
+    first = of_ranks(served)[0]  # the other trainer may have been killed before it could note step 3
+    assert first[-1]["texts"] == first[3]["texts"]
 
 
 def test_nothing_of_a_server_outlives_its_killed_launcher(served):
     family = read_json(served / "family.json")
-    assert len(family) >= 4, "a server with its engine and its worker, a trainer"
+    assert len(family) >= 5, "a server with its engine and its worker, two trainers"
     alive = [pid for pid in family if psutil.pid_exists(pid)]
     assert [pid for pid in alive if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE] == []
 
