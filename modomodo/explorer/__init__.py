@@ -25,6 +25,8 @@ from modomodo.records import AGGREGATES, Records, last_step, score_column, train
 from modomodo.surrogates import Objective, objective, observe, surrogates
 from modomodo.surrogates.calibration import leave_one_mixture_out, summary
 from modomodo.surrogates.gaussian_processes import (
+    FARTHEST,
+    FLAT,
     LEVEL,
     SIGNALS,
     VARIANCES,
@@ -101,6 +103,7 @@ def exported(predictor: ProcessPredictor) -> dict[str, Any]:
         "scale": predictor.standard.scale.tolist(),
         "correlation": predictor.correlation.tolist(),
         "level": LEVEL,
+        "farthest": FARTHEST,
         "signals": SIGNALS.tolist(),
         "variances": VARIANCES.tolist(),
         "groups": [_group(group) for group in predictor.groups],
@@ -109,6 +112,7 @@ def exported(predictor: ProcessPredictor) -> dict[str, Any]:
 
 def _group(group: Group) -> dict[str, Any]:
     keys: list[tuple] = []
+    trends: list[tuple] = []
     components = []
     for component in group.components:
         parts = []
@@ -116,9 +120,15 @@ def _group(group: Group) -> dict[str, Any]:
             if key not in keys:
                 keys.append(key)
             parts.append([keys.index(key), weight])
+        before = []
+        for key, weight in group.kernels.trends(component.structure):
+            if key not in trends:
+                trends.append(key)
+            before.append([trends.index(key), weight])
         components.append(
             {
                 "parts": parts,
+                "before": before,
                 "peak": group.kernels.peak(component.structure),
                 "values": component.spectrum.values.tolist(),
                 "vectors": _packed(component.spectrum.vectors),
@@ -130,6 +140,7 @@ def _group(group: Group) -> dict[str, Any]:
         "columns": group.columns.tolist(),
         "runs": group.kernels.runs.tolist(),
         "kernels": [_kernel(group.kernels, key) for key in keys],
+        "trends": [_trend(group.kernels, key) for key in trends],
         "noise": noise_share(group.floor).tolist(),
         "components": components,
     }
@@ -143,6 +154,13 @@ def _kernel(kernels: Kernels, key: tuple) -> dict[str, Any]:
         "domain": key[3] if key[0] == "lead" else None,
         "scale": kernels.scale(key),
     }
+
+
+def _trend(kernels: Kernels, key: tuple) -> dict[str, Any]:
+    power, domain = key
+    center, spread = kernels.standing(key)
+    # None: it hardly differs between the runs, and says nothing.
+    return {"power": power, "domain": domain, "center": center, "spread": spread if spread > FLAT else None}
 
 
 def _packed(array: np.ndarray) -> str:

@@ -43,11 +43,13 @@ class Surrogate {
     const runs = group.runs.length, count = group.columns.length;
     const mean = new Float64Array(count), square = new Float64Array(count), noise = new Float64Array(count);
     const kernels = group.kernels.map((kernel) => this.cross(kernel, group.runs, weights));
+    const trends = group.trends.map((trend) => this.trend(trend, weights));
     for (const component of group.components) {
       const cross = new Float64Array(runs).fill(this.level);
       for (const [kernel, share] of component.parts) {
         for (let i = 0; i < runs; i++) cross[i] += share * kernels[kernel][i];
       }
+      const before = component.before.reduce((sum, [trend, share]) => sum + share * trends[trend], 0);
       const rotated = new Float64Array(runs);  // the cross-covariance in the eigenbasis
       for (let i = 0; i < runs; i++) {
         for (let r = 0; r < runs; r++) rotated[r] += cross[i] * component.vectors[i * runs + r];
@@ -64,7 +66,7 @@ class Surrogate {
             expected += rotated[r] * component.scores[b][r] / spread;
             reduction += rotated[r] * rotated[r] / spread;
           }
-          expected *= signal;
+          expected = before + signal * expected;
           mean[b] += weight * expected;
           square[b] += weight * expected * expected;
           explained += weight * signal * signal * variance * reduction;
@@ -75,6 +77,14 @@ class Surrogate {
       }
     }
     return { mean, noise, variance: square.map((value, b) => Math.max(value - mean[b] * mean[b], 0)) };
+  }
+
+  // Kernels.trend: a domain's power, or the sum of all, standardised over the runs.
+  trend({ power, domain, center, spread }, weights) {
+    if (spread === null) return 0;
+    const chosen = domain === null ? weights : [weights[domain]];
+    const distance = chosen.reduce((sum, weight) => sum + weight ** power, 0) - center;
+    return Math.max(-this.farthest, Math.min(this.farthest, distance / spread));
   }
 
   // Kernels.cross: one kernel between the runs and a mixture, scaled.

@@ -141,14 +141,15 @@ class Kernels:
 
         0 where it hardly differs between the runs.
         """
-        power, domain = key
-        columns = slice(None) if domain is None else [domain]
-        runs = (self.runs[:, columns] ** power).sum(axis=1)
-        spread = runs.std()
+        center, spread = self.standing(key)
         if spread <= FLAT:
             return np.zeros(len(points))
-        distance = (points[:, columns] ** power).sum(axis=1) - runs.mean()
-        return np.clip(distance / spread, -FARTHEST, FARTHEST)
+        return np.clip((_powers(key, points) - center) / spread, -FARTHEST, FARTHEST)
+
+    def standing(self, key: tuple) -> tuple[float, float]:
+        """Mean and standard deviation of a trend over the runs, before it is standardised by them."""
+        values = _powers(key, self.runs)
+        return float(values.mean()), float(values.std())
 
     def expected(
         self, structure: Structure, points: np.ndarray, kept: dict[tuple, np.ndarray] | None = None
@@ -219,6 +220,12 @@ class Kernels:
     def peak(self, structure: Structure) -> float:
         """Prior variance of a structure at any mixture, relative to v · s."""
         return LEVEL + sum(weight / self.scale(key) for key, weight in self.parts(structure))
+
+
+def _powers(key: tuple, points: np.ndarray) -> np.ndarray:
+    power, domain = key
+    chosen = points if domain is None else points[:, [domain]]
+    return (chosen**power).sum(axis=1)
 
 
 @dataclass(frozen=True)
