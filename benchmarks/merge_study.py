@@ -521,9 +521,10 @@ def costs(folders: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def chosen(folder: Path, learned: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """How well the mixtures of --screen do beside the unseen random ones: Out-Score, by seed and in the mean.
+def chosen(folder: Path, learned: Sequence[str], first: int) -> Iterator[dict[str, Any]]:
+    """How well the mixtures of --screen do beside the unseen random ones: Out-Score.
 
+    By seed, in the mean of all, and in that of the others than the `first`, by whose runs they were chosen.
     `better` counts the random ones that do better; `best`, `mean` and `spread` (standard deviation) are theirs.
     """
     found, random = {}, {}
@@ -535,8 +536,12 @@ def chosen(folder: Path, learned: Sequence[str]) -> Iterator[dict[str, Any]]:
         picks = last_step(trained(read_records(path)))
         index = pd.MultiIndex.from_frame(picks.frame[["strategy", "mixture"]])
         found[name] = pd.Series(target_values(picks, "out_score"), index=index)
-    if len(found) > 1:
-        random["mean"], found["mean"] = (pd.concat(parts, axis=1).mean(axis=1) for parts in (random, found))
+    seeds = list(found)
+    means = {"mean": seeds, "other seeds": [seed for seed in seeds if seed != str(first)]}
+    for name, parts in means.items():
+        if len(parts) > 1:
+            for scores in (random, found):
+                scores[name] = pd.concat([scores[seed] for seed in parts], axis=1).mean(axis=1)
     for seed, picks in found.items():
         others = random[seed]
         for (strategy, mixture), score in picks.items():
@@ -583,8 +588,10 @@ def picture(table: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def report(output: Path, folders: Sequence[Path], settings: Sequence[Path], learned: Sequence[str]) -> None:
-    """Compare what is there and write the tables and the figure."""
+def report(
+    output: Path, folders: Sequence[Path], settings: Sequence[Path], learned: Sequence[str], first: int
+) -> None:
+    """Compare what is there and write the tables and the figure. `first`: the seed that --screen learned from."""
     blocks = [block for folder in folders for block in read_blocks(folder, learned)]
     if not blocks:
         names = ", ".join(map(str, folders))
@@ -608,7 +615,7 @@ def report(output: Path, folders: Sequence[Path], settings: Sequence[Path], lear
         "between_seeds": between_seeds(blocks),
         "costs": costs([*folders, *settings]),
         "methods": pd.DataFrame(methods).replace({"method": {f.name: "linear" for f in folders}}),
-        "chosen": pd.DataFrame([row for folder in folders for row in chosen(folder, learned)]),
+        "chosen": pd.DataFrame([row for folder in folders for row in chosen(folder, learned, first)]),
     }
     for name, frame in tables.items():
         if len(frame):
@@ -686,14 +693,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the tables and the figure")
     arguments = parser.parse_args()
     if arguments.finished:
-        report(arguments.output, arguments.finished, [], arguments.learned)
+        report(arguments.output, arguments.finished, [], arguments.learned, arguments.seeds[0])
         return
     worlds, settings = read_worlds(read_study(arguments.study), arguments.worlds, arguments.settings)
     if not arguments.compare:
         methods = [read_method(pair) for pair in arguments.methods]
         train_and_merge(worlds, arguments.seeds, settings, arguments.workers, methods, arguments.screen)
     folders = [world.folder for world in worlds]
-    report(arguments.output, folders, [world.folder for world in settings], arguments.learned)
+    others = [world.folder for world in settings]
+    report(arguments.output, folders, others, arguments.learned, arguments.seeds[0])
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_every_method_is_compared_on_the_same_mixtures():
 
 def test_chosen_mixtures_are_told_beside_the_random_ones(tmp_path):
     random = {"r1": 0.2, "r2": 0.4, "r3": 0.6}
-    for seed, shift in ((42, 0.0), (43, 0.1)):
+    for seed, shift in ((42, 0.0), (43, 0.1), (44, 0.5)):
         for file, strategy, scores in (
             ("records", "unseen", random),
             ("chosen", "screened", {"screened-001": 0.5, "screened-002": 0.7}),
@@ -114,11 +114,13 @@ def test_chosen_mixtures_are_told_beside_the_random_ones(tmp_path):
                 rows.append({**rows[0], "mixture": "all", "strategy": "all", "scores": {"x": 0.0, "y": 0.9}})
             shares = {"in_score": {"x": 1}, "out_score": {"y": 1}}
             write_records(tmp_path / f"{file}-{seed}.csv", from_rows(rows, ["a", "b"], ["x", "y"], shares))
-    table = pd.DataFrame(study["chosen"](tmp_path, ["all"]))
-    assert table["better"].tolist() == [1, 0] * 3 and set(table["of"]) == {3}
-    last = table.set_index(["seed", "mixture"]).loc[("mean", "screened-002")]
-    assert last["score"] == pytest.approx(0.75) and last["best"] == pytest.approx(0.65)
-    assert last["mean"] == pytest.approx(0.45) and last["spread"] == pytest.approx(0.2)
+    table = pd.DataFrame(study["chosen"](tmp_path, ["all"], 42))
+    assert table["better"].tolist() == [1, 0] * 5 and set(table["of"]) == {3}
+    table = table.set_index(["seed", "mixture"])
+    assert table.loc[("mean", "screened-002"), "score"] == pytest.approx(0.9)
+    others = table.loc[("other seeds", "screened-002")]
+    assert others["score"] == pytest.approx(1.0) and others["best"] == pytest.approx(0.9)
+    assert others["mean"] == pytest.approx(0.7) and others["spread"] == pytest.approx(0.2)
 
 
 def test_a_method_is_asked_for_with_its_density():
