@@ -3,7 +3,7 @@
     1. from each table take a few random runs (--runs), fit every surrogate, rank the mixtures left
     2. report Spearman and the regret of the top pick, on the composite and averaged over single metrics
     3. with --sequential FIRST LAST: start from FIRST random runs, let each method choose the next, run by run
-    4. write replay.csv, sequential.csv and replay.png; the last line is for machines
+    4. write replay.csv, means.csv, sequential.csv and replay.png; the last line is for machines
 
 Tables have a column `w_<domain>` a domain and `y_<metric>` a metric; other columns do not matter. The composite is
 the mean of the metrics, each standardised over the table. Regret is 0 for the best unseen mixture and 1 for the worst.
@@ -32,13 +32,25 @@ from modomodo.errors import InputError
 from modomodo.files import write_csv
 from modomodo.proposals import expected_improvement
 from modomodo.records import last_step, read_records
-from modomodo.surrogates import Objective, Observations, observe, surrogates
+from modomodo.surrogates import Objective, Observations, Predictor, observe, surrogates
 from modomodo.surrogates.base import mixture_folds
 from modomodo.surrogates.calibration import DEFAULT
+from modomodo.surrogates.points import Mean, point_predictor
 
+
+def breadth(observations: Observations, seed: int) -> Predictor:
+    """What no run at all tells: every score by Σ√w, the more domains the better. A surrogate should beat it."""
+
+    def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
+        return lambda points: np.sqrt(points).sum(axis=1)
+
+    return point_predictor(observations, fit, seed)
+
+
+BASELINES = {"breadth": breadth}
 COMPARED = (
     *(DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "lightgbm_small", "lightgbm", "log_linear"),
-    *("quadratic", "quadratic_split", "linear"),
+    *("quadratic", "quadratic_split", "linear", *BASELINES),
 )
 # Surrogate and what it chooses the next run by; "random" chooses without any.
 SEARCHES = ((DEFAULT, "greedy"), (DEFAULT, "expected_improvement"), ("quadratic", "greedy"), ("random", ""))
@@ -131,8 +143,9 @@ def rank_unseen(table: Table, name: str, count: int, seed: int) -> dict:
     """Fit one surrogate on `count` random mixtures and judge its ranking of the others."""
     order = np.random.default_rng(seed).permutation(len(table.runs))
     seen, unseen = order[:count], order[count:]
+    fit = BASELINES.get(name) or surrogates[name]
     start = time.process_time()
-    predicted = surrogates[name](table.runs.rows(seen), seed).mean(table.runs.weights[unseen])
+    predicted = fit(table.runs.rows(seen), seed).mean(table.runs.weights[unseen])
     seconds = time.process_time() - start
     actual = table.runs.scores[unseen]
     composite = predicted.mean(axis=1)
@@ -222,7 +235,7 @@ def draw(ranks: pd.DataFrame, searches: pd.DataFrame, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     names = list(dict.fromkeys(ranks["surrogate"]))
-    colours = {name: f"C{i}" for i, name in enumerate(names)}
+    colours = {name: f"C{i}" if i < 10 else "black" for i, name in enumerate(names)}
     figure, axes = plt.subplots(1, 3 if len(searches) else 2, figsize=(12, 4.6), layout="constrained")
     for axis, column, label in (
         (axes[0], "composite_spearman", "Spearman on unseen mixtures"),
@@ -252,9 +265,10 @@ def draw(ranks: pd.DataFrame, searches: pd.DataFrame, path: Path) -> None:
         axes[2].set(
             xlabel="runs", ylabel="regret of the best run so far", title="Sequential search", ylim=(0, None)
         )
+        axes[2].xaxis.get_major_locator().set_params(integer=True)
         axes[2].legend(fontsize=8)
     lines, labels = axes[0].get_legend_handles_labels()
-    figure.legend(lines, labels, loc="outside lower center", ncols=min(len(names), 5), fontsize=8)
+    figure.legend(lines, labels, loc="outside lower center", ncols=min(len(names), 6), fontsize=8)
     figure.savefig(path, dpi=130, metadata={"Software": None})
 
 
@@ -300,7 +314,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = list(dict.fromkeys(arguments.surrogates))
     for name in names:
-        surrogates[name]
+        BASELINES.get(name) or surrogates[name]
     check(arguments)
     tables = read_tables(arguments.tables, arguments.lower_is_better, arguments.losses, arguments.anonymous)
 
@@ -328,11 +342,13 @@ def main() -> None:
     searches = pd.DataFrame(rows, columns=CURVES)
 
     write_csv(arguments.output / "replay.csv", ranks)
+    means = ranks.groupby(["table", "surrogate", "runs"], sort=False)[RANKS[4:]].mean().round(4)
+    write_csv(arguments.output / "means.csv", means.reset_index())
     if len(searches):
         write_csv(arguments.output / "sequential.csv", searches)
     if len(ranks):
         draw(ranks, searches, arguments.output / "replay.png")
-    report(ranks, searches)
+    report(means, searches)
     print(headline(ranks, arguments.runs))
 
 
@@ -363,20 +379,18 @@ def read_tables(
     return tables
 
 
-def report(ranks: pd.DataFrame, searches: pd.DataFrame) -> None:
+def report(means: pd.DataFrame, searches: pd.DataFrame) -> None:
     """Print the means over seeds, and when each search reaches the quadratic surface's last regret."""
-    values = ["composite_spearman", "composite_regret", "metric_spearman", "metric_regret", "seconds"]
-    if len(ranks):
-        means = ranks.groupby(["table", "surrogate", "runs"], sort=False)[values].mean().round(3)
-        print(means.to_string())
+    if len(means):
+        print(means.round(3).to_string())
     if not len(searches):
         return
     curves = searches.groupby(["table", "method", "runs"], sort=False)["regret"].mean().unstack().round(3)
     print(curves.iloc[:, :: max(1, len(curves.columns) // 9)].to_string())
-    means = searches.groupby(["method", "runs"], sort=False)["regret"].mean()
-    last = float(means["quadratic greedy"].iloc[-1])
+    regrets = searches.groupby(["method", "runs"], sort=False)["regret"].mean()
+    last = float(regrets["quadratic greedy"].iloc[-1])
     for method in dict.fromkeys(searches["method"]):
-        reached = means[method].index[means[method] <= last]
+        reached = regrets[method].index[regrets[method] <= last]
         when = f"at run {reached[0]}" if len(reached) else "not"
         print(f"{method}: the quadratic surface's last regret ({last:.3f}) is reached {when}")
 
