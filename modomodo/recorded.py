@@ -1,7 +1,7 @@
 """A study of runs that others made: a table of mixtures and scores in, the next mixtures and how sure they are out.
 
 Nothing is trained. The same strategies as in a study that trains learn from the recorded rows; beside their
-mixtures lie the comparison of surrogates, the calibration of the one chosen, and the bootstrap of the optimum.
+mixtures lie the comparison of surrogates, the calibration of the one chosen, and how sure the optimum is.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from modomodo.certainty import Certainty, best_observed, bootstrap
+from modomodo.certainty import Certainty, best_observed, halves
 from modomodo.errors import InputError, nearest
 from modomodo.files import write_csv, write_whole
 from modomodo.mixtures import Constraints, Mixture, check_names, round_weights, write_mixture
@@ -42,9 +42,11 @@ from modomodo.strategies import (
 )
 from modomodo.study import Name, Settings, Strategy, load_plugins, parse, read_yaml
 from modomodo.surrogates import Objective, Observations, objective, observe, surrogates
-from modomodo.surrogates.calibration import Chosen, choose, summary
+from modomodo.surrogates.calibration import LARGE, Chosen, choose, summary
+from modomodo.surrogates.left_out import refitting
 
 POOL = 4000  # mixtures among which the best, the worst and the front are looked for
+LARGE_POOL = 1000  # and of them those among which a half of a large table looks for its best
 RIVALS = 5  # observed mixtures that the proposed one is compared with
 
 
@@ -76,10 +78,12 @@ class Recorded(Settings):
     plugins: list[str] = Field([], description="Python files that register own strategies or surrogates.")
     records: Table = Field(description="The recorded runs.")
     target: str = Field("out_score", description="What to make large: an aggregate or a benchmark.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap and of the comparison of surrogates.")
-    replicates: int = Field(50, ge=2, description="Refits of the bootstrap.")
+    seed: int = Field(0, ge=0, description="Seed of the halves and of the comparison of surrogates.")
+    replicates: int = Field(
+        50, ge=2, description="Refits on halves of the mixtures, for how sure the optimum is."
+    )
     constraints: Constraints = Field(
-        default_factory=Constraints, description="What the optimum of the bootstrap must keep to."
+        default_factory=Constraints, description="What the optimum that is judged must keep to."
     )
     strategies: dict[Name, RecordedStrategy] = Field(min_length=1, description="Strategies by name.")
 
@@ -195,15 +199,22 @@ def run(study: Recorded, records: Records) -> Outcome:
     rivals = {"uniform": np.full(len(observations.domains), 1 / len(observations.domains))}
     for mixture, weights, _ in best_observed(observations, aim.shares)[:RIVALS]:
         rivals[mixture] = weights
-    certainty = bootstrap(
+    # Refits of large tables take seconds each: they keep the kernels that all runs chose, and look at fewer mixtures.
+    large = len(set(observations.mixtures)) > LARGE
+    certainty = halves(
         observations,
-        surrogates[chosen.name],
+        (refitting(chosen.predictor) if large else None) or surrogates[chosen.name],
         aim.shares,
-        pool,
+        pool[:: POOL // LARGE_POOL] if large else pool,
         pool[int(mean.argmax())],
         rivals,
         study.seed,
         study.replicates,
+        chosen.informed,
+        {
+            mixture: np.array([proposal.weights.get(domain, 0.0) for domain in observations.domains])
+            for mixture, (_, proposal) in proposals.items()
+        },
     )
     return Outcome(
         study,
@@ -283,6 +294,7 @@ def write(outcome: Outcome, folder: Path) -> None:
     write_csv(folder / "left_out.csv", _left_out(outcome))
     write_csv(folder / "optimum_weights.csv", outcome.certainty.weights())
     write_csv(folder / "optimum_against.csv", outcome.certainty.against())
+    write_csv(folder / "proposals_against.csv", outcome.certainty.others_against())
     if outcome.front is not None:
         write_csv(folder / "pareto.csv", outcome.front)
     with write_whole(folder / "report.md") as file:
@@ -313,29 +325,45 @@ def report(outcome: Outcome) -> str:
             "",
         ]
     lines += ["## Proposed mixtures", ""]
-    head = ["mixture", *outcome.records.domains, "predicted"]
+    compared = certainty.others_against()
+    head = ["mixture", *outcome.records.domains, "predicted", f"better than {certainty.rival}"]
     rows = []
-    for mixture, (_, proposal) in outcome.proposals.items():
+    for (mixture, (_, proposal)), against in zip(
+        outcome.proposals.items(), compared.itertuples(), strict=True
+    ):
         weights = _rounded(outcome, proposal)
         text = ""
         if proposal.predicted is not None:
             deviation = proposal.predicted.standard_deviation
             text = f"{proposal.predicted.mean:.4g}" + (f" ± {deviation:.2g}" if deviation is not None else "")
-        rows.append([mixture, *(f"{weights[d]:.3f}" for d in outcome.records.domains), text])
+        sure = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
+        rows.append([mixture, *(f"{weights[d]:.3f}" for d in outcome.records.domains), text, sure])
     lines += [*_markdown(head, rows), ""]
+    lines += [
+        f"Better than: the probability that a mixture beats `{certainty.rival}`, the best observed one; ≈ marks a "
+        "difference within noise. `predicted` and its deviation are the strategy's own.",
+        "",
+    ]
     notes = dict.fromkeys(
         f"- {strategy.label or strategy.propose}: {proposal.note}"
         for strategy, proposal in outcome.proposals.values()
         if proposal.note
     )
     lines += [*notes, "", "## How sure the optimum is", ""]
+    if not chosen.informed:
+        lines += [
+            "**The surrogate knows nothing of mixtures it has not seen: these probabilities mean nothing.**",
+            "",
+        ]
     lines.append(
-        f"{len(certainty.best)} refits on mixtures drawn anew; each says where the best of {POOL} mixtures lies and "
-        "what the optimum of all runs gains. ≈ marks a difference within noise."
+        f"{len(certainty.gains)} fits to random halves of the mixtures. Each half says where the best of some thousand "
+        "mixtures lies, and the other half what that one gains; ≈ marks a difference within noise."
+        if len(certainty.gains)
+        else "Fewer than four mixtures have no two halves: nothing can be said."
     )
     lines.append("")
     lines += _markdown(
-        ["domain", "optimum", "mean of refits", "5 % to 95 %"],
+        ["domain", "optimum", "mean of the halves'", "5 % to 95 %"],
         [
             [row.domain, f"{row.proposed:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
             for row in certainty.weights().itertuples()
@@ -343,7 +371,7 @@ def report(outcome: Outcome) -> str:
     )
     lines.append("")
     lines += _markdown(
-        ["the optimum against", "expected gain", "5 % to 95 %", "probability that it is better", ""],
+        ["a half's optimum against", "gain", "5 % to 95 %", "probability that it is better", ""],
         [
             [
                 row.rival,

@@ -50,6 +50,7 @@ rule propose_from_records:
         "<results>/left_out.csv",
         "<results>/optimum_weights.csv",
         "<results>/optimum_against.csv",
+        "<results>/proposals_against.csv",
         table="<results>/table2.csv",
         report="<results>/report.md",
         mixtures=directory("<results>/mixtures"),

@@ -1,7 +1,7 @@
 """records → mixtures: what to train next.
 
 Example: from a table of runs made anywhere, with every strategy of a study of recorded runs; a folder of mixtures, the
-comparison of surrogates, their calibration, the bootstrap of the optimum and report.md:
+comparison of surrogates, their calibration, how sure the optimum is and report.md:
     python scripts/propose.py --records runs.csv --config config/replay.yaml --output /tmp/next
 
 RECORDS is a CSV with columns w_<domain> and y_<benchmark>, or a folder of ratios.csv and metrics.csv (Olmix,

@@ -98,6 +98,9 @@ def test_noise_is_not_taken_for_an_optimum(table):
     found = outcome(table)
     assert not found.chosen.informed
     assert "No optimum is claimed" in recorded.report(found)
+    assert "these probabilities mean nothing" in recorded.report(found)
+    assert found.certainty.against()["within_noise"].all()
+    assert found.certainty.others_against()["within_noise"].all()
     assert found.proposals["next-001"][1].note.startswith("explore")
 
 
@@ -123,7 +126,7 @@ def test_everything_is_written_and_twice_the_same(table, tmp_path):
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
     assert {path.name for path in files} >= {
         *("next-001.json", "next-002.json", "table2.csv", "comparison.csv", "calibration.csv"),
-        *("left_out.csv", "optimum_weights.csv", "optimum_against.csv", "report.md"),
+        *("left_out.csv", "optimum_weights.csv", "optimum_against.csv", "proposals_against.csv", "report.md"),
     }
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modomodo.certainty import bootstrap
+from modomodo.certainty import halves
 from modomodo.errors import InputError
 from modomodo.findings import COLOURS, Findings, title
 from modomodo.mixtures import Constraints, epoch_caps
@@ -169,16 +169,16 @@ def _packed(array: np.ndarray) -> str:
 
 
 def best(surface: Surface, target: str, constraints: Constraints) -> dict[str, Any]:
-    """The mixture of greatest predicted score, and where the best lies in refits (`certainty.bootstrap`).
+    """The mixture of greatest predicted score, and where the best lies by halves of the mixtures (`certainty.halves`).
 
-    `spread` has, per domain, the quantiles 5, 25, 50, 75 and 95 % of its weight in the refits' best mixtures.
+    `spread` has, per domain, the quantiles 5, 25, 50, 75 and 95 % of its weight in the halves' best mixtures.
     """
     predictor, shares = surface.predictor, surface.shares[target]
     aim = Objective(target, predictor.benchmarks, shares)
     domains = list(predictor.domains)
     pick = cma_picks(predictor, aim, domains, constraints, 1, SEED, 0.0)[0]
     pool = np.vstack([pick.weights, _pool(surface, constraints)])
-    refits = bootstrap(
+    refits = halves(
         predictor.observations, surrogates[surface.name], shares, pool, pick.weights, {}, SEED, REFITS
     )
     spread = np.quantile(refits.best, QUANTILES, axis=0).T

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from modomodo.surrogates.base import Observations, Prediction, Predictor, Standard, surrogates
-from modomodo.surrogates.gaussian_processes import LEADING, ProcessPredictor, fit_processes
+from modomodo.surrogates.gaussian_processes import LEADING, ProcessPredictor, Structure, fit_processes
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,13 @@ class ComponentsPredictor:
 @surrogates.register("gp_components")
 def gp_components(observations: Observations, seed: int) -> Predictor:
     """Gaussian processes on the principal components of the scores; a missing score counts as average."""
+    return fit_components(observations)
+
+
+def fit_components(
+    observations: Observations, structures: list[Structure] | None = None
+) -> ComponentsPredictor:
+    """Averaged over all structures of the default, or only over some."""
     final = observations.final()
     standard = Standard.of(final)
     known = np.isfinite(standard.scores)
@@ -87,4 +94,4 @@ def gp_components(observations: Observations, seed: int) -> Predictor:
     rest = np.maximum(1 - (loadings**2).sum(axis=1), 0.0) * ~known.any(axis=0)
     # Their signs being arbitrary, nothing is expected of components before the runs; more powers serve them better.
     family = replace(LEADING, powers=(0.3, 0.5, 1.0), breadth=0.0, rise=0.0)
-    return ComponentsPredictor(final, standard, loadings, fit_processes(turned, family), rest)
+    return ComponentsPredictor(final, standard, loadings, fit_processes(turned, family, structures), rest)

@@ -402,7 +402,7 @@ class ProcessPredictor:
     groups: list[Group]
     correlation: np.ndarray  # [benchmarks, benchmarks]
     evidence: float  # log marginal likelihood of all benchmarks, averaged over the structures
-    sharing: float  # of the family
+    family: Family
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -452,12 +452,15 @@ def same_name(domain: str, benchmark: str) -> bool:
     return bool(left) and right[: len(left)] == left
 
 
-def fit_processes(observations: Observations, family: Family) -> ProcessPredictor:
-    """Average over a family of structures, benchmark by benchmark."""
+def fit_processes(
+    observations: Observations, family: Family, structures: list[Structure] | None = None
+) -> ProcessPredictor:
+    """Average over a family of structures, or only some of its `structures`, benchmark by benchmark."""
     standard = Standard.of(observations)
     known = np.isfinite(standard.scores)
     relative = _relative_noise(standard.variances, known)
-    structures = family.structures(len(observations.domains))
+    screens = structures is None
+    structures = structures or family.structures(len(observations.domains))
     parts = []
     varies = np.abs(np.where(known, standard.scores, 0.0)).max(axis=0, initial=0.0) > FLAT
     for columns, rows in _groups(known, varies):
@@ -483,7 +486,7 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
             yield spectrum, spectrum.evidence(floor) + odds
 
     groups = []
-    if all(len(part[1]) > SCREENED for part in parts):
+    if screens and all(len(part[1]) > SCREENED for part in parts):
         screened = []
         for part in parts:
             rows = np.linspace(0, len(part[1]) - 1, SCREENED).astype(int)
@@ -521,9 +524,7 @@ def fit_processes(observations: Observations, family: Family) -> ProcessPredicto
     residuals = np.zeros(standard.scores.shape)
     for group in groups:
         residuals[np.ix_(group.rows, group.columns)] = group.left_out()
-    return ProcessPredictor(
-        observations, standard, groups, shrunk_correlation(residuals), total, family.sharing
-    )
+    return ProcessPredictor(observations, standard, groups, shrunk_correlation(residuals), total, family)
 
 
 def _groups(known: np.ndarray, varies: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

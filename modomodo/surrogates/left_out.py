@@ -8,13 +8,15 @@ from functools import singledispatch
 
 import numpy as np
 
-from modomodo.surrogates.base import Prediction, Predictor
-from modomodo.surrogates.components import ComponentsPredictor
+from modomodo.surrogates.base import Prediction, Predictor, Surrogate
+from modomodo.surrogates.components import ComponentsPredictor, fit_components
 from modomodo.surrogates.gaussian_processes import (
     VARIANCES,
     Component,
     Group,
     ProcessPredictor,
+    Structure,
+    fit_processes,
     noise_share,
     posterior,
 )
@@ -31,6 +33,22 @@ def leave_out(predictor: Predictor, folds: np.ndarray) -> tuple[Prediction, str]
 
 
 BY_FORMULA = "from all others, by formula, not by refits: kernels are weighed without it, but chosen and scaled with it"
+
+
+def refitting(predictor: Predictor) -> Surrogate | None:
+    """The surrogate with only those structures of its kernel that this fit has kept; None where it has none."""
+    if isinstance(predictor, ComponentsPredictor):
+        inner = predictor.inner
+        return lambda observations, seed: fit_components(observations, _kept(inner))
+    if isinstance(predictor, ProcessPredictor):
+        return lambda observations, seed: fit_processes(
+            observations.final(), predictor.family, _kept(predictor)
+        )
+    return None
+
+
+def _kept(predictor: ProcessPredictor) -> list[Structure]:
+    return list(dict.fromkeys(c.structure for group in predictor.groups for c in group.components))
 
 
 @leave_out.register
@@ -67,7 +85,7 @@ def _processes_without(predictor: ProcessPredictor, folds: np.ndarray) -> Predic
             density = np.stack([density[fold] for _, _, density in answer])
             table[group.kept] = group.table[group.kept] - density
             tables.append(table)
-        found = posterior(tables, [group.structures for group in predictor.groups], predictor.sharing)
+        found = posterior(tables, [group.structures for group in predictor.groups], predictor.family.sharing)
         for weight, table, group in zip(weights, found, predictor.groups, strict=True):
             weight[fold] = table[group.kept]
     for group, answer, weight in zip(predictor.groups, answers, weights, strict=True):
