@@ -125,8 +125,7 @@ def check_experts(study: Study, name: str, teachers: Sequence[str], experts: Map
 
 def searches(study: Study, name: str) -> bool:
     """Whether a strategy searches a surrogate, and so has a comparison of surrogates to show."""
-    declared = declaration(study.strategies[name].propose)
-    return issubclass(declared.options, SearchOptions) and not declared.screens
+    return issubclass(declaration(study.strategies[name].propose).options, SearchOptions)
 
 
 def usable_domains(study: Study, name: str) -> list[str]:

@@ -494,6 +494,7 @@ def merge_screen(request: Request) -> list[Proposal]:
     The finalists of the screening are what it chooses from, by the surrogate calibrated on the trained runs.
     """
     from modomodo import proposals, surrogates
+    from modomodo.surrogates.calibration import choose
 
     options = _options(request, MergeScreenOptions)
     if request.merged is None:
@@ -509,6 +510,9 @@ def merge_screen(request: Request) -> list[Proposal]:
             f"{request.count}: screen anew"
         )
     predictor = surrogates.surrogates[options.surrogate](observations, request.seed)
+    compared = surrogates.merged.comparison(predictor)
+    if compared is None:
+        compared = choose(observations, request.seed, (options.surrogate,)).comparison
     # Where merging says nothing, its finalists are as good as any.
     chosen = screened if isinstance(predictor, surrogates.merged.Alone) else finalists
     pool = weights_matrix(request.merged, observations.domains)[chosen]
@@ -525,7 +529,7 @@ def merge_screen(request: Request) -> list[Proposal]:
     note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {surrogates.merged.reason(predictor)}"
     if "forgot" in frame and frame["forgot"].fillna("").any():
         note += f"; experts that forgot: {frame['forgot'].iloc[0]}"
-    return [_named(pick, predictor.domains, request, note) for pick in picks]
+    return [replace(_named(pick, predictor.domains, request, note), comparison=compared) for pick in picks]
 
 
 OptionsModel = TypeVar("OptionsModel", bound=BaseModel)

@@ -16,6 +16,7 @@ from modomodo.surrogates.merged import (
     MergedPredictor,
     Trend,
     choose_alpha,
+    comparison,
     fit_at,
     is_expert,
     left_out_errors,
@@ -158,6 +159,23 @@ def test_it_falls_back_and_says_so_where_merging_tells_nothing():
 def test_without_merged_scores_it_is_the_plain_surrogate():
     predictor = surrogates["merged"](replace(observed(), merged=None), 0)
     assert isinstance(predictor, Alone) and "no scores of merged experts" in reason(predictor)
+
+
+def test_what_it_was_chosen_by_is_a_table():
+    blend = surrogates["merged"](observed(), 0)
+    table = comparison(blend).set_index("surrogate")
+    assert table.index.tolist() == ["merged experts", "gp_lead"]
+    assert table.loc["merged experts", "alpha"] == 1.5 and set(table["runs"]) == {8}
+    assert table["share"].tolist() == [blend.share, 1 - blend.share]
+    # Each weighs by the other's squared error.
+    squares = table["rmse"] ** 2
+    assert blend.share == pytest.approx(squares["gp_lead"] / squares.sum())
+    assert f"left-out RMSE {table['rmse'].iloc[0]:.3g}" in reason(blend)
+    alone = comparison(surrogates["merged"](observed(say=nonsense), 0))
+    assert alone["share"].tolist() == [0, 1] and alone["rmse"].iloc[0] > alone["rmse"].iloc[1]
+    untested = comparison(surrogates["merged"](observed(count=0), 0))
+    assert untested["share"].tolist() == [1, 0] and untested["rmse"].isna().all()
+    assert comparison(surrogates["gp_lead"](observed(), 0)) is None
 
 
 def test_it_is_less_sure_where_merging_and_trained_runs_disagree():

@@ -1,5 +1,6 @@
 """Many candidates on few questions, few on all: portions, halving, records, and the strategy that chooses."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -288,6 +289,10 @@ def test_the_strategy_proposes_the_best_finalists(screened):
     best = max(truth(merge.weights)["chart"] for merge in found if merge.strategy == "candidate")
     assert truth(picks[0].weights)["chart"] > best - 0.01
     assert "24 candidates, 6 finalists" in picks[0].note
+    assert picks[0].comparison["surrogate"].tolist() == ["merged experts", "gp_lead"]
+    plain = read_options("merge_screen", options.model_dump() | {"surrogate": "gp_sqrt"})
+    other = propose("merge_screen", replace(request, options=plain))[0].comparison
+    assert other["surrogate"].tolist() == ["gp_sqrt"] and other["rmse"].notna().all()
     assert picks[0].predicted.mean == pytest.approx(truth(picks[0].weights)["chart"], abs=0.03)
     assert "forgot" not in picks[0].note
     merged.frame["forgot"] = "science: chart"

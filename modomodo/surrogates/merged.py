@@ -16,6 +16,7 @@ The idea of a cheap fidelity with a scaled and a residual part is Kennedy and O'
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from modomodo.surrogates.base import (
     Answering,
@@ -126,6 +127,7 @@ class MergedPredictor:
     trend: Trend
     residual: ProcessPredictor
     reason: str = ""
+    comparison: pd.DataFrame | None = None
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -173,6 +175,7 @@ class Blend:
     plain: Predictor
     share: float
     reason: str
+    comparison: pd.DataFrame | None = None
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -218,6 +221,7 @@ class Alone(Answering):
     """The plain surrogate, and why merged scores are not used."""
 
     reason: str
+    comparison: pd.DataFrame | None = None
 
 
 def fit_at(observations: Observations, surface: Surface, alpha: float) -> MergedPredictor:
@@ -287,18 +291,53 @@ def merged(observations: Observations, seed: int) -> Predictor:
     fitted = fit_at(final, surface, alpha)
     tested = ~is_expert(final)
     if len(set(mixture_folds(final.weights)[tested])) < FEWEST_TESTED:
-        return replace(fitted, reason=f"merged experts, alpha {alpha:g}, untested: too few mixtures trained")
+        return replace(
+            fitted,
+            reason=f"merged experts, alpha {alpha:g}, untested: too few mixtures trained",
+            comparison=_compared(alpha, 0, np.nan, np.nan, np.nan, 1.0),
+        )
     plain = surrogates[PLAIN](final, seed)
     left = leave_one_mixture_out(final, surrogates[PLAIN], seed, most_groups=None)
     ours = float(np.nanmean(left_out_errors(final, surface, alpha)[tested, 0] ** 2))
     theirs = float(np.nanmean((left.mean - left.actual)[tested, 0] ** 2))
+    runs = int(np.isfinite((left.mean - left.actual)[tested, 0]).sum())
+    constant = float(np.nanmean((left.constant - left.actual)[tested, 0] ** 2))
     verdict = f"left-out RMSE {np.sqrt(ours):.3g}, without merging {np.sqrt(theirs):.3g} ({PLAIN})"
     if not ours < theirs:
-        return Alone(plain, f"{PLAIN} alone: merged scores carry no signal here: {verdict}")
+        alone = _compared(alpha, runs, ours, theirs, constant, 0.0)
+        return Alone(plain, f"{PLAIN} alone: merged scores carry no signal here: {verdict}", alone)
     share = theirs / (ours + theirs)
     compared = ", ".join(f"{each:g}: {error:.3g}" for each, error in errors.items())
     note = f"alpha {alpha:g}" + (f" of left-out errors {compared}" if compared else "")
-    return Blend(fitted, plain, share, f"{share:.0%} merged experts, {note}: {verdict}")
+    both = _compared(alpha, runs, ours, theirs, constant, share)
+    return Blend(fitted, plain, share, f"{share:.0%} merged experts, {note}: {verdict}", both)
+
+
+def _compared(
+    alpha: float, runs: int, merged: float, plain: float, constant: float, share: float
+) -> pd.DataFrame:
+    """A row for merged experts and one for the plain surrogate, from mean squared left-out errors of the objective.
+
+    `share` is what each weighs in the answer.
+    """
+    return pd.DataFrame(
+        {
+            "surrogate": ["merged experts", PLAIN],
+            "alpha": [alpha, np.nan],
+            "runs": runs,
+            "rmse": np.sqrt([merged, plain]),
+            "rmse_constant": np.sqrt(constant),
+            "share": [share, 1 - share],
+        }
+    )
+
+
+def comparison(predictor: Predictor) -> pd.DataFrame | None:
+    """What the answer was chosen by: columns surrogate, alpha, runs, rmse, rmse_constant, share. None where untested.
+
+    Errors are of the objective, on trained mixtures of several domains, each left out in turn.
+    """
+    return predictor.comparison if isinstance(predictor, MergedPredictor | Blend | Alone) else None
 
 
 def reason(predictor: Predictor) -> str:
