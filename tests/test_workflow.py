@@ -241,8 +241,10 @@ def test_evaluation_settings_train_no_seed_again(done: Path) -> None:
     }
 
 
-def test_a_label_re_makes_only_the_table(done: Path) -> None:
-    assert planned(done, changed(strategies__collinearity__label="Ridge")) == AFTER_SCORES - {"records.csv"}
+@pytest.mark.parametrize(("key", "value"), [("label", "Ridge"), ("group", "own")])
+def test_a_label_or_a_group_re_makes_only_what_shows_it(done: Path, key: str, value: str) -> None:
+    study = changed(**{f"strategies__collinearity__{key}": value})
+    assert planned(done, study) == AFTER_SCORES - {"records.csv"}
 
 
 def test_held_out_questions_are_asked_again_alone(done: Path) -> None:
@@ -259,12 +261,39 @@ def test_how_results_are_shown_re_makes_only_that(done: Path) -> None:
     }
 
 
-def test_a_training_setting_trains_every_mixture_again(done: Path) -> None:
-    jobs = planned(done, changed(training__learning_rate=1e-4))
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("training__learning_rate", 1e-4), ("prompts__choice", "Output <answer> </answer> tags.")],
+)
+def test_a_setting_of_training_or_prompts_trains_every_mixture_again(
+    done: Path, setting: str, value: object
+) -> None:
+    jobs = planned(done, changed(**{setting: value}))
     assert {
         f"runs/{mixture}/42/run.json" for mixture in ("single-detection", "single-science", "collinearity")
     } <= jobs
-    assert not any(job.startswith(("examples/", "base")) for job in jobs)
+    assert not any(job.startswith(("examples/", "streams/single")) for job in jobs)
+    assert ("base" in jobs) == (setting == "prompts__choice")  # the tiny model is taught to answer prompts
+
+
+def test_another_model_is_made_and_trained_in_every_mixture(done: Path) -> None:
+    jobs = planned(done, changed(model__options__seed=1))
+    again = set().union(
+        *(of_mixture(mixture, since="runs") for mixture in ("base", "single-detection", "single-science"))
+    )
+    assert jobs >= (again - {"runs/base/42/run.json"}) | {"base", "own_domain.csv"}
+    assert not any(job.startswith(("examples/", "streams/single")) for job in jobs)
+
+
+def test_how_often_a_run_saves_and_which_weights_stay_changes_nothing(done: Path) -> None:
+    assert planned(done, changed(training__save_every=5, training__keep_weights=[2, 9])) == set()
+
+
+def test_another_seed_of_the_study_names_other_runs(done: Path) -> None:
+    jobs = planned(done, changed(training__seed=43))
+    assert {job for job in jobs if job.startswith("runs/")} == {
+        f"runs/{mixture}/43/run.json" for mixture in ("single-detection", "single-science", "collinearity")
+    }
 
 
 def test_a_domains_rewards_train_again_only_mixtures_that_can_have_weight_on_it(done: Path) -> None:
