@@ -63,10 +63,10 @@ class Certainty:
 
     @property
     def confirmed(self) -> float:
-        """How much of what the halves claim for their best over the first rival the others confirm, 0 to 1."""
-        if not len(self.gains) or not self.claimed[:, 0].sum() > 0:
-            return 0.0
-        return float(np.clip(self.gains[:, 0].sum() / self.claimed[:, 0].sum(), 0.0, 1.0))
+        """How much of what the halves claim for their best over `rival` the other halves confirm, 0 to 1."""
+        place = self.rivals.index(self.rival)
+        claimed = self.claimed[:, place].sum()
+        return float(np.clip(self.gains[:, place].sum() / claimed, 0.0, 1.0)) if claimed > 0 else 0.0
 
     def others_against(self) -> pd.DataFrame:
         """One row a further mixture: what it gains over `rival`, as `against`.
