@@ -167,10 +167,26 @@ def read(study: Recorded, path: Path | None = None) -> Records:
     return read_records(source, turned, known)
 
 
+def _check_targets(study: Recorded, records: Records) -> None:
+    """Raises InputError for a target that the table does not have, with how to define it."""
+    whole = [name for name in AGGREGATES if records.frame[name].notna().any()]
+    known = [*records.benchmarks, *study.records.aggregates, *whole]
+    wanted = {"target": study.target}
+    wanted |= {f"strategies.{name}.target": strategy.target for name, strategy in study.strategies.items()}
+    for key, target in wanted.items():
+        if target not in known:
+            parts = ", ".join(f"{benchmark}: 1" for benchmark in records.benchmarks)
+            raise InputError(
+                f"{key}: the records have no '{target}': {nearest(target, known)}; to aim at a weighted mean, say of "
+                f"what: records: {{aggregates: {{{target}: {{{parts}}}}}}}"
+            )
+
+
 def run(study: Recorded, records: Records) -> Outcome:
     """Every strategy's mixtures, and how far they can be trusted. Raises InputError."""
     aggregates = study.records.aggregates
     seen = last_step(records)
+    _check_targets(study, seen)
     aim = objective(seen, study.target, aggregates)
     observations = observe(seen, aim)
     chosen = choose(observations, study.seed)

@@ -139,7 +139,15 @@ def test_everything_is_written_and_twice_the_same(table, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"target": "mnie"}, "no target 'mnie': did you mean 'mine'"),
+        ({"target": "mnie"}, "target: the records have no 'mnie': did you mean 'mine'"),
+        (
+            {"target": "in_score"},
+            r"target: the records have no 'in_score'.* records: \{aggregates: \{in_score: \{a: 1, b: 1\}\}\}",
+        ),
+        (
+            {"strategies": {"s": {"propose": "acquire", "target": "c"}}},
+            "strategies.s.target: the records have no 'c': known: a, b, mine",
+        ),
         ({"strategies": {"s": {"propose": "aquire"}}}, "strategies.s: unknown strategy 'aquire'"),
         (
             {"strategies": {"s": {"propose": "acquire", "options": {"surrogate": "gp_leed"}}}},

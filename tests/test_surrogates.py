@@ -699,6 +699,15 @@ def test_auto_prefers_the_surrogate_that_predicts():
     np.testing.assert_array_equal(chosen.mean(unseen(3)), surrogates["linear"](plane, 0).mean(unseen(3)))
 
 
+def test_auto_says_why_it_keeps_the_default_beside_a_smaller_error():
+    chosen = choose(observed(8, noise=0.1), 0, ["linear", "gp_sqrt"])
+    errors = dict(zip(chosen.comparison["surrogate"], chosen.comparison["rmse"], strict=True))
+    assert chosen.name == "linear" and errors["gp_sqrt"] < errors["linear"]
+    assert chosen.reason().startswith(
+        "linear chosen by left-out RMSE, smaller ones being within noise (gp_sqrt "
+    )
+
+
 def test_auto_says_when_nothing_beats_the_mean():
     random = np.random.default_rng(0)
     seen = observed(12)

@@ -154,7 +154,8 @@ class Chosen(Answering):
         ranked = self.comparison.sort_values("rmse", kind="stable")
         parts = [f"{row.surrogate} {row.rmse:.3g}" for row in ranked.itertuples()]
         constant = f"constant {self.comparison['rmse_constant'].iloc[0]:.3g}"
-        return f"{self.name} chosen by left-out RMSE ({', '.join([*parts, constant])})"
+        aside = "" if ranked["surrogate"].iloc[0] == self.name else ", smaller ones being within noise"
+        return f"{self.name} chosen by left-out RMSE{aside} ({', '.join([*parts, constant])})"
 
 
 def choose(observations: Observations, seed: int, candidates: Sequence[str] = CANDIDATES) -> Chosen:
