@@ -37,6 +37,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={accounting}
 AccountingStoragePass={folder}/munge.socket
 AccountingStoreFlags=job_comment
+AccountingStorageTRES=gres/gpu
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 SlurmdParameters=config_overrides
@@ -63,6 +64,7 @@ StorageUser=root
 """
 # Seconds that what Slurm puts back into the queue has to wait there; 120 where nothing is said.
 REQUEUE_WAIT = 40
+ACCOUNT = "lab"  # one that jobs may be charged to
 
 
 class Cluster:
@@ -100,6 +102,8 @@ class Cluster:
         self._wait(
             "the accounting", lambda: self.call("sacctmgr", "-n", "-i", "add", "cluster", "test") != ""
         )
+        self.call("sacctmgr", "-i", "add", "account", ACCOUNT, "cluster=test")
+        self.call("sacctmgr", "-i", "add", "user", "root", f"account={ACCOUNT}")
         self._daemon("slurmctld", "-D")
         self._daemon("slurmd", "-D", "-N", self.node)
         self._wait("the node", lambda: self.call("sinfo", "-h", "-p", "gpu", "-o", "%T") == "idle")

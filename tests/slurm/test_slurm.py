@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster import Cluster
+from cluster import ACCOUNT, Cluster
 from running import ROOT, clean_copy, digests, snakemake, succeed
 
 STEPS = 9
@@ -84,14 +84,14 @@ def notes(folder: Path, mixture: str) -> list[dict]:
 
 
 def attempts(folder: Path, mixture: str) -> list[list[int]]:
-    """The steps that each start of a mixture's training came to do."""
+    """The steps that each start of a mixture's training came to do; the node may take one along before its first."""
     found: list[list[int]] = []
     for entry in notes(folder, mixture):
         if "start" in entry:
             found.append([])
         else:
             found[-1].append(entry["step"])
-    return found
+    return [steps for steps in found if steps]
 
 
 def programs_of(job: str) -> list[int]:
@@ -153,11 +153,13 @@ def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.Temp
     for done in (RESULTS / "records.csv", RESULTS / "table2.csv", Path("results/table2.csv")):
         (folder / done).unlink()
     shutil.rmtree(folder / "notes")
+    site = (folder / "slurm/config.yaml").read_text(encoding="utf-8")
+    assert 'account = ""' in site
+    (folder / "slurm/config.yaml").write_text(site.replace('account = ""', f'account = "{ACCOUNT}"'))
     arguments = ["--profile", "slurm", "--configfile", "config/slurm.yaml", "--latency-wait", "5"]
     arguments += ["--slurm-init-seconds-before-status-checks", "2"]
     # These replace all that the profile sets by rule. Without its --signal the time limit itself sends SIGTERM.
-    profile = yaml.safe_load((folder / "slurm/config.yaml").read_text(encoding="utf-8"))
-    signalled = profile["set-resources"]["train"]["slurm_extra"]
+    signalled = yaml.safe_load(site)["set-resources"]["train"]["slurm_extra"]
     arguments += ["--set-resources", "train:gpu=1"]
     first = [f"{limit} if wildcards.mixture == '{name}' and attempt == 1" for name, limit in LIMITS.items()]
     arguments += [f"train:runtime={' else '.join([*first, '60'])}"]
@@ -218,6 +220,16 @@ def test_gpu_jobs_had_devices_of_their_own(disturbed: Path) -> None:
     assert all(entry["start"] for entry in first), "not started by Slurm"
     assert sorted(entry["devices"] for entry in first[:4]) == ["0", "1", "2", "3"]
     assert first[4]["devices"] in {"0", "1", "2", "3"}  # as soon as one of them was free
+
+
+def test_jobs_go_to_the_account_and_the_partitions_of_the_site(disturbed: Path, cluster: Cluster) -> None:
+    lines = cluster.call("sacct", "-n", "-X", "-P", "-o", "Account,Partition,AllocTRES,Comment").splitlines()
+    jobs = [line.split("|") for line in lines]
+    assert {account for account, *_ in jobs} == {ACCOUNT}
+    for _, partition, resources, comment in jobs:
+        training = comment.startswith("rule_train_")
+        assert partition == ("gpu" if training else "cpu"), comment
+        assert ("gres/gpu=1" in resources) == training, "a GPU for a training, and for nothing else"
 
 
 @pytest.mark.parametrize("mixture", list(MIXTURES))
