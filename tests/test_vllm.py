@@ -136,8 +136,13 @@ def program(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
-def run(*command: object, status: int = 0, environment: Mapping[str, str] = {}) -> str:
-    words = [sys.executable, *map(str, command)]
+def run(
+    *command: object,
+    status: int = 0,
+    environment: Mapping[str, str] = {},
+    python: Path = Path(sys.executable),
+) -> str:
+    words = [str(python), *map(str, command)]
     surroundings = {**os.environ, **CPU, **environment}
     done = subprocess.run(words, cwd=ROOT, env=surroundings, capture_output=True, text=True)
     assert done.returncode == status, done.stdout[-2000:] + done.stderr[-6000:]
@@ -420,7 +425,10 @@ def predict(
     output = world / (folder or f"by-{engine}") / "predictions.json"
     questions = [world / f"{name}.jsonl" for name in benchmarks]
     words = ["--settings", settings, "--run", run_json, "--benchmarks", *questions, "--output", output]
-    print(run(program(world, "predict", PLAIN_MATRICES + PREDICT), *words))
+    if engine == "vllm":
+        print(run(program(world, "predict", PLAIN_MATRICES + PREDICT), *words))
+    else:  # as outside of tests, with the transformers of the ordinary environment, which is newer
+        print(run("scripts/predict.py", *words, python=ROOT / ".venv/bin/python"))
     return output.parent
 
 
