@@ -24,7 +24,7 @@ CANDIDATES = (DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic")
 LEVELS = (0.5, 0.8, 0.95)
 OBJECTIVE = "objective"
 MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
-LARGE = 120  # and beyond this one by formula where the surrogate has one: refits would take minutes
+LARGE = 60  # and beyond this one by formula where the surrogate has one: refits would take minutes
 BAR = 2.0  # standard errors by which another must be ahead of the default: with one, `auto` was behind it
 LATEST = 4  # choices that are kept
 
