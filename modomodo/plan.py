@@ -12,7 +12,7 @@ from modomodo.records import BASE, empty
 from modomodo.strategies import Request, SearchOptions, declaration, propose, read_options, suffixes
 from modomodo.study import Study
 
-RECIPE = 2  # raise when the same records would give other proposals: all are then made anew
+RECIPE = 3  # raise when the same records would give other proposals: all are then made anew
 
 
 @dataclass(frozen=True)
