@@ -15,11 +15,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 import yaml
 
 from modomodo.files import file_digest, read_json, read_jsonl, write_json
+from modomodo.mixtures import Mixture, write_mixture
 from modomodo.predictions import read_predictions
 
 pytestmark = [
@@ -470,3 +472,81 @@ def test_a_benchmark_added_later_predicts_only_itself(world, run_json, predicted
     ]
     for path in folder.glob("*/*.jsonl"):  # nor does it matter what was predicted together
         assert path.read_bytes() == (predicted / path.relative_to(folder)).read_bytes()
+
+
+# --- merged experts -----------------------------------------------------------------------------------------------
+
+MERGE = """
+import runpy, sys
+sys.argv = ["scripts/score_merges.py", *sys.argv[1:]]
+runpy.run_path("scripts/score_merges.py", run_name="__main__")
+"""
+
+# A completion as a number: what two engines, or two merges, answer alike scores alike and nothing else does.
+AS_A_NUMBER = """
+import hashlib
+from modomodo.metrics import Score, metric
+
+
+@metric("as_a_number", version=1, reads_completion=True)
+def as_a_number(text, example):
+    return Score(int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12)
+"""
+
+
+@pytest.fixture(scope="module")
+def experts(world: Path, trained: Path) -> list[Path]:
+    """The two checkpoints of the training, as if each domain alone had trained one."""
+    runs = []
+    for domain, mark in (("detection", 3), ("science", 6)):
+        folder = world / "experts" / domain
+        folder.mkdir(parents=True)
+        (folder / "checkpoint-9").symlink_to(trained / f"checkpoint-{mark}")
+        weights = file_digest(trained / f"checkpoint-{mark}/model.safetensors")
+        run_ = {
+            "base": read_json(world / "base.json")["weights"],
+            "recipe": 1,
+            "seed": 42,
+            "settings": {},
+            "stream": {"requested": {domain: 1.0}, "exhausted": None},
+            "checkpoints": {"9": {"path": "checkpoint-9", "step": 9, "weights": weights}},
+        }
+        write_json(folder / "run.json", run_)
+        runs.append(folder / "run.json")
+    return runs
+
+
+def merge(world: Path, engine: str, experts: list[Path]) -> pd.DataFrame:
+    """merged.csv of the experts themselves and of two mixtures of them, by one engine."""
+    plugin = world / "as_a_number.py"
+    plugin.write_text(AS_A_NUMBER, encoding="utf-8")
+    data = yaml.safe_load(STUDY.read_text())
+    data["plugins"] = [str(plugin)]
+    data["evaluation"]["engine"] = engine
+    data["merging"] = {"alphas": [1.0, 1.5]}
+    for benchmark in data["benchmarks"].values():
+        benchmark["metric"] = "as_a_number"
+    settings = world / f"merge-{engine}.yaml"
+    settings.write_text(yaml.safe_dump(data, sort_keys=False))
+    mixtures = []
+    for name, science in (("only-detection", 0.0), ("only-science", 1.0), ("half", 0.5), ("most", 0.8)):
+        mixtures.append(world / f"mixtures/{name}.json")
+        weights = {"detection": 1 - science, "science": science}
+        write_mixture(mixtures[-1], Mixture(name=name, weights=weights, strategy="given", round=0))
+    output = world / f"merged-{engine}/merged.csv"
+    words = ["--settings", settings, "--base", world / "base", "--base-info", world / "base.json"]
+    words += ["--experts", *experts, "--mixtures", *mixtures, "--output", output]
+    words += ["--benchmarks", *(world / f"{name}.jsonl" for name in data["benchmarks"])]
+    print(run(program(world, "merge", PLAIN_MATRICES + MERGE), *words))
+    kept = {path.suffix for path in output.parent.rglob("*") if path.is_file()}
+    assert ".safetensors" not in kept, "a merged model was left behind"
+    return pd.read_csv(output).set_index("mixture")
+
+
+def test_vllm_answers_for_merged_experts_as_transformers_does(world, trained, experts):
+    scores = ["y_science_test", "y_chart"]
+    merged = merge(world, "vllm", experts)
+    assert (
+        len(merged) == 8 and len(merged[scores].drop_duplicates()) == 8
+    )  # each answers with its own weights
+    pd.testing.assert_frame_equal(merged, merge(world, "transformers", experts))
