@@ -175,11 +175,11 @@ class MergeScorer:
             with imports():
                 import torch
 
-                from modomodo.generation import KEPT_BYTES, TransformersEngine, start_engine
+                from modomodo.generation import KEPT_BYTES, start_engine
             torch.set_num_threads(evaluation.threads)
             engine = start_engine(evaluation, self.step.dtype, self.experts.base, asked)
-            if isinstance(engine, TransformersEngine):
-                engine.load(self.experts.base)
+            # vLLM reads its processor from the first directory that it is given: one that stays.
+            engine.load(self.experts.base)
             kept = KEPT_BYTES // (len(self.benchmarks) * len(self.shares))
             answering = self.step.answering()
             batches = {}

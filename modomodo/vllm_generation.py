@@ -59,14 +59,20 @@ class VllmEngine(Engine):
             "seed": 0,
         } | options
         self.llm: Any = None
+        self.first = ""
 
     def load(self, directory: Path) -> None:
+        """The first directory has to stay, of the others only the weights are read."""
         from vllm import LLM, SamplingParams
 
         if self.llm is None:
             self.llm = LLM(model=str(directory), **self.options)
+            self.first = str(directory)
         else:
             self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(directory)})
+            # Which names the directory as the model's, and the processor is read from there when the next question
+            # comes: a merge's directory is gone by then.
+            self.llm.llm_engine.model_config.model = self.first
             # What it remembers of prompts and images was computed by the weights before.
             self.llm.reset_prefix_cache()
             self.llm.llm_engine.reset_encoder_cache()

@@ -537,7 +537,10 @@ def merge(world: Path, engine: str, experts: list[Path]) -> pd.DataFrame:
     words = ["--settings", settings, "--base", world / "base", "--base-info", world / "base.json"]
     words += ["--experts", *experts, "--mixtures", *mixtures, "--output", output]
     words += ["--benchmarks", *(world / f"{name}.jsonl" for name in data["benchmarks"])]
-    print(run(program(world, "merge", PLAIN_MATRICES + MERGE), *words))
+    if engine == "vllm":
+        print(run(program(world, "merge", PLAIN_MATRICES + MERGE), *words))
+    else:
+        print(run("scripts/score_merges.py", *words, python=ROOT / ".venv/bin/python"))
     kept = {path.suffix for path in output.parent.rglob("*") if path.is_file()}
     assert ".safetensors" not in kept, "a merged model was left behind"
     return pd.read_csv(output).set_index("mixture")
@@ -546,7 +549,5 @@ def merge(world: Path, engine: str, experts: list[Path]) -> pd.DataFrame:
 def test_vllm_answers_for_merged_experts_as_transformers_does(world, trained, experts):
     scores = ["y_science_test", "y_chart"]
     merged = merge(world, "vllm", experts)
-    assert (
-        len(merged) == 8 and len(merged[scores].drop_duplicates()) == 8
-    )  # each answers with its own weights
+    assert len(merged) == 8 and len(merged[scores].drop_duplicates()) == 8, "not each with its own weights"
     pd.testing.assert_frame_equal(merged, merge(world, "transformers", experts))
