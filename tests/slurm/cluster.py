@@ -41,7 +41,7 @@ AccountingStorageTRES=gres/gpu
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 KillWait=60
 MinJobAge=3600
 MpiDefault=none
