@@ -21,9 +21,8 @@ from modomodo import command_line
 from modomodo.certainty import best_observed, halves
 from modomodo.mixtures import Constraints
 from modomodo.proposals import candidates
-from modomodo.surrogates import Observations, surrogates
-from modomodo.surrogates.calibration import DEFAULT, LARGE, choose
-from modomodo.surrogates.left_out import refitting
+from modomodo.surrogates import Observations
+from modomodo.surrogates.calibration import DEFAULT, choose, refit
 
 POOL = 1500
 
@@ -47,9 +46,8 @@ def judge(source: str, seen: Observations, surrogate: str, seed: int, count: int
     proposed = pool[int((chosen.mean(pool) @ seen.shares).argmax())]
     rivals = {"uniform": np.full(len(seen.domains), 1 / len(seen.domains))}
     rivals["best"] = best_observed(seen, seen.shares)[0][1]
-    fit = (refitting(chosen.predictor) if len(seen) > LARGE else None) or surrogates[surrogate]
     found = halves(
-        *(seen, fit, seen.shares, pool, proposed, rivals, seed, count, chosen.informed),
+        *(seen, refit(chosen, seen), seen.shares, pool, proposed, rivals, seed, count, chosen.informed),
         {"optimum": proposed},
     )
     against = found.against().set_index("rival")

@@ -57,12 +57,15 @@ def losses(
     return found
 
 
-def losses_of(scorer: "MergeScorer") -> list[Loss]:
-    """The same of the experts that a scorer merges, each asked by itself, and the base."""
+def tell_losses(scorer: "MergeScorer") -> list[Loss]:
+    """Those of the experts that a scorer merges, each asked by itself, and the base; a line of the log each."""
     alone = {
         domain: scorer.whole(domain, "", {domain: 1.0}, 1.0).values for domain in scorer.experts.by_domain
     }
-    return losses(scorer.whole("base", "", {}, 1.0).values, alone)
+    found = losses(scorer.whole("base", "", {}, 1.0).values, alone)
+    for loss in found:
+        print(f"warning: {loss}", flush=True)
+    return found
 
 
 def listed(found: Sequence[Loss]) -> str:

@@ -42,8 +42,7 @@ from modomodo.strategies import (
 )
 from modomodo.study import Name, Settings, Strategy, load_plugins, parse, read_yaml
 from modomodo.surrogates import Objective, Observations, objective, observe, surrogates
-from modomodo.surrogates.calibration import LARGE, Chosen, choose, summary
-from modomodo.surrogates.left_out import refitting
+from modomodo.surrogates.calibration import Chosen, choose, is_large, refit, summary
 
 POOL = 4000  # mixtures among which the best, the worst and the front are looked for
 LARGE_POOL = 1000  # and of them those among which a half of a large table looks for its best
@@ -215,13 +214,11 @@ def run(study: Recorded, records: Records) -> Outcome:
     rivals = {"uniform": np.full(len(observations.domains), 1 / len(observations.domains))}
     for mixture, weights, _ in best_observed(observations, aim.shares)[:RIVALS]:
         rivals[mixture] = weights
-    # Refits of large tables take seconds each: they keep the kernels that all runs chose, and look at fewer mixtures.
-    large = len(set(observations.mixtures)) > LARGE
     certainty = halves(
         observations,
-        (refitting(chosen.predictor) if large else None) or surrogates[chosen.name],
+        refit(chosen, observations),
         aim.shares,
-        pool[:: POOL // LARGE_POOL] if large else pool,
+        pool[:: POOL // LARGE_POOL] if is_large(observations) else pool,
         pool[int(mean.argmax())],
         rivals,
         study.seed,

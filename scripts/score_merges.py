@@ -18,7 +18,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.experts import add_arguments, from_arguments
-from modomodo.forgetting import losses_of
+from modomodo.forgetting import tell_losses
 from modomodo.mixtures import read_mixture
 from modomodo.provenance import describe
 from modomodo.records import write_records
@@ -43,9 +43,7 @@ def main() -> None:
         experts.coefficients(mixture.weights, 1.0)  # a missing expert is told before hours of answers
     rows = benchmark_rows(arguments.benchmarks, [name for name, _ in step.benchmarks])
     scorer = MergeScorer(experts, rows, step, arguments.output.parent / "merged/scored")
-    forgot = losses_of(scorer)
-    for loss in forgot:
-        print(f"warning: {loss}", flush=True)
+    forgot = tell_losses(scorer)
     asked = [(mixture, alpha) for mixture in mixtures for alpha in step.alphas]
     merges = [
         scorer.whole(mixture.name, mixture.strategy, mixture.weights, alpha)

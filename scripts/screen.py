@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.experts import add_arguments, from_arguments
-from modomodo.forgetting import losses_of
+from modomodo.forgetting import tell_losses
 from modomodo.mixtures import read_mixture
 from modomodo.provenance import describe
 from modomodo.records import average_steps, last_step, write_records
@@ -55,9 +55,7 @@ def main() -> None:
     experts = from_arguments(arguments)
     rows = benchmark_rows(arguments.benchmarks, list(groups))
     scorer = MergeScorer(experts, rows, step, arguments.output.parent / "scored", options.questions)
-    forgot = losses_of(scorer)
-    for loss in forgot:
-        print(f"warning: {loss}", flush=True)
+    forgot = tell_losses(scorer)
     merges = screen(scorer, records, list(mixtures.values()), step, options)
     write_records(arguments.output, merged_records(merges, experts, step.domains, groups, forgot))
     described = [arguments.base_info, *arguments.experts, *arguments.scores, *arguments.mixtures]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from modomodo.forgetting import listed, losses, losses_of
+from modomodo.forgetting import listed, losses, tell_losses
 
 RIGHT, WRONG = [1.0] * 100, [0.0] * 100
 
@@ -74,5 +74,5 @@ def test_experts_and_base_are_asked_by_themselves():
             return SimpleNamespace(values={"chart": some(right)})
 
     asked: list = []
-    assert [loss.domain for loss in losses_of(Scorer())] == ["b"]
+    assert [loss.domain for loss in tell_losses(Scorer())] == ["b"]
     assert asked == [({"a": 1.0}, 1.0), ({"b": 1.0}, 1.0), ({}, 1.0)]

@@ -115,20 +115,10 @@ def _group(group: Group) -> dict[str, Any]:
     trends: list[tuple] = []
     components = []
     for component in group.components:
-        parts = []
-        for key, weight in group.kernels.parts(component.structure):
-            if key not in keys:
-                keys.append(key)
-            parts.append([keys.index(key), weight])
-        before = []
-        for key, weight in group.kernels.trends(component.structure):
-            if key not in trends:
-                trends.append(key)
-            before.append([trends.index(key), weight])
         components.append(
             {
-                "parts": parts,
-                "before": before,
+                "parts": _numbered(group.kernels.parts(component.structure), keys),
+                "before": _numbered(group.kernels.trends(component.structure), trends),
                 "peak": group.kernels.peak(component.structure),
                 "values": component.spectrum.values.tolist(),
                 "vectors": _packed(component.spectrum.vectors),
@@ -144,6 +134,14 @@ def _group(group: Group) -> dict[str, Any]:
         "noise": noise_share(group.floor).tolist(),
         "components": components,
     }
+
+
+def _numbered(terms: list[tuple[tuple, float]], keys: list[tuple]) -> list[list[float]]:
+    """[place in `keys`, weight] of each term; keys that are not there yet are added."""
+    for key, _ in terms:
+        if key not in keys:
+            keys.append(key)
+    return [[keys.index(key), weight] for key, weight in terms]
 
 
 def _kernel(kernels: Kernels, key: tuple) -> dict[str, Any]:

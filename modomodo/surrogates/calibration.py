@@ -17,7 +17,7 @@ from modomodo.surrogates.base import (
     mixture_folds,
     surrogates,
 )
-from modomodo.surrogates.left_out import leave_out
+from modomodo.surrogates.left_out import leave_out, refitting
 
 DEFAULT = "gp_lead"
 CANDIDATES = (DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic")
@@ -156,6 +156,16 @@ class Chosen(Answering):
         constant = f"constant {self.comparison['rmse_constant'].iloc[0]:.3g}"
         aside = "" if ranked["surrogate"].iloc[0] == self.name else ", smaller ones being within noise"
         return f"{self.name} chosen by left-out RMSE{aside} ({', '.join([*parts, constant])})"
+
+
+def is_large(observations: Observations) -> bool:
+    """Whether a refit takes seconds, so that what needs many takes shortcuts."""
+    return len(set(observations.mixtures)) > LARGE
+
+
+def refit(chosen: Chosen, observations: Observations) -> Surrogate:
+    """The chosen surrogate for parts of `observations`; of a large table they keep the kernels that all runs chose."""
+    return (refitting(chosen.predictor) if is_large(observations) else None) or surrogates[chosen.name]
 
 
 def choose(observations: Observations, seed: int, candidates: Sequence[str] = CANDIDATES) -> Chosen:
