@@ -18,11 +18,11 @@ import pandas as pd
 from replay import Table, read_table
 
 from modomodo import command_line
-from modomodo.certainty import best_observed, halves
-from modomodo.mixtures import Constraints
-from modomodo.proposals import candidates
-from modomodo.surrogates import Observations
-from modomodo.surrogates.calibration import DEFAULT, choose, refit
+from modomodo.mixtures.acquisition import candidates
+from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.surrogates.base import Observations
+from modomodo.mixtures.surrogates.calibration import DEFAULT, choose, refit
+from modomodo.mixtures.uncertainty import best_observed, halves
 
 POOL = 1500
 

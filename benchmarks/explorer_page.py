@@ -14,9 +14,9 @@ from statistics import median
 
 import numpy as np
 
-from modomodo.explorer import page_data, render
-from modomodo.findings import findings_of
-from modomodo.records import from_rows
+from modomodo.mixtures.records import from_rows
+from modomodo.reporting.explorer import page_data, render
+from modomodo.reporting.results import findings_of
 
 DOMAINS = ["a", "b", "c", "d", "e"]
 BENCHMARKS = [f"benchmark_{i}" for i in range(7)]

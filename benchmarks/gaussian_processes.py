@@ -20,9 +20,9 @@ import pandas as pd
 from replay import rank_unseen, read_table
 
 from modomodo import command_line
-from modomodo.surrogates import Observations, Predictor, surrogates
-from modomodo.surrogates.calibration import DEFAULT
-from modomodo.surrogates.points import Mean, point_predictor
+from modomodo.mixtures.surrogates.base import Observations, Predictor, surrogates
+from modomodo.mixtures.surrogates.calibration import DEFAULT
+from modomodo.mixtures.surrogates.points import Mean, point_predictor
 
 
 def single_task(roots: bool, observations: Observations, seed: int) -> Predictor:

@@ -2,7 +2,7 @@
 
     python benchmarks/geoqav_patterns.py resources/geoqav-train/main
 
-Counts, in the real file, the rows that each named pattern of `modomodo.datasets.geoqav` keeps (further ones
+Counts, in the real file, the rows that each named pattern of `modomodo.data.readers.geoqav` keeps (further ones
 of your own can be given) and prints the difference to 1969. Set the one that fits as
 `domains.GeoQAV.options.pattern`.
 """
@@ -10,8 +10,8 @@ of your own can be given) and prints the difference to 1969. Set the one that fi
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.datasets.geoqav import PATTERNS, answer_letter, compiled
-from modomodo.datasets.published import parquet_rows
+from modomodo.data.readers.geoqav import PATTERNS, answer_letter, compiled
+from modomodo.data.readers.published import parquet_rows
 
 PAPER = 1969
 

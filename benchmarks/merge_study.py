@@ -46,26 +46,23 @@ from matplotlib.ticker import LogLocator, NullLocator
 from scipy.stats import norm, spearmanr
 
 from modomodo import command_line
+from modomodo.config.loading import parse
+from modomodo.config.schema import MergeMethod, Merging, Strategy, Study, Training
+from modomodo.data.settings import ExamplesStep
 from modomodo.errors import InputError
-from modomodo.figures.style import COLOURS, MARKERS, save
+from modomodo.evaluation.settings import PredictStep, ScoreStep
 from modomodo.files import read_json, write_csv, write_json
-from modomodo.plan import Plan, plan
-from modomodo.records import Records, last_step, read_records, target_values, trained
-from modomodo.steps import (
-    BaseStep,
-    ExamplesStep,
-    MergeStep,
-    PredictStep,
-    ProposeStep,
-    RecordsStep,
-    ScoreStep,
-    ScreenStep,
-    StreamStep,
-    TrainStep,
-)
-from modomodo.study import MergeMethod, Merging, Strategy, Study, Training, parse, read_study
-from modomodo.surrogates import Observations, objective, observe, surrogates
-from modomodo.surrogates.merged import ALPHA, is_expert, reason
+from modomodo.merging.settings import MergeStep, ScreenStep
+from modomodo.mixtures.plan import Plan, plan
+from modomodo.mixtures.records import Records, last_step, target_values, trained
+from modomodo.mixtures.records_csv import read_records
+from modomodo.mixtures.settings import ProposeStep, RecordsStep, StreamStep
+from modomodo.mixtures.surrogates.base import Observations, objective, observe, surrogates
+from modomodo.mixtures.surrogates.merged import ALPHA, is_expert, reason
+from modomodo.reporting.figures.style import MARKERS, save
+from modomodo.reporting.results import COLOURS
+from modomodo.study.checks import read_study
+from modomodo.training.settings import BaseStep, TrainStep
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = ("quadratic", "gp_lead", "gp_sqrt", "ridge_sqrt")

@@ -35,10 +35,10 @@ import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from modomodo.datasets import datasets
-from modomodo.examples import Example, read_examples, write_examples
+from modomodo.data.examples import Example, read_examples, write_examples
+from modomodo.data.images import Picture, encode
+from modomodo.data.readers.registry import datasets
 from modomodo.files import write_jsonl
-from modomodo.pictures import Picture, encode
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -209,9 +209,9 @@ def memory(folder: Path, workers: int, place: Path) -> None:
 
 
 def batches(folder: Path, model: Path, place: Path) -> None:
-    from modomodo.generation import Batches
-    from modomodo.models import load_processor
-    from modomodo.prompts import Templates
+    from modomodo.config.schema import Templates
+    from modomodo.evaluation.engines.hf import Batches
+    from modomodo.training.models import load_processor
 
     (path,) = folder.glob("*.parquet")
     write_examples(path.stem, datasets[path.stem](folder), place / "all.jsonl", workers=2)

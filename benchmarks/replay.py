@@ -30,12 +30,19 @@ import pandas as pd
 from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.files import write_csv
-from modomodo.proposals import expected_improvement
-from modomodo.records import last_step, read_records
-from modomodo.surrogates import Objective, Observations, Predictor, observe, surrogates
-from modomodo.surrogates.base import mixture_folds
-from modomodo.surrogates.calibration import DEFAULT
-from modomodo.surrogates.points import Mean, point_predictor
+from modomodo.mixtures.acquisition import expected_improvement
+from modomodo.mixtures.records import last_step
+from modomodo.mixtures.records_csv import read_records
+from modomodo.mixtures.surrogates.base import (
+    Objective,
+    Observations,
+    Predictor,
+    mixture_folds,
+    observe,
+    surrogates,
+)
+from modomodo.mixtures.surrogates.calibration import DEFAULT
+from modomodo.mixtures.surrogates.points import Mean, point_predictor
 
 
 def breadth(observations: Observations, seed: int) -> Predictor:

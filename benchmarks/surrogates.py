@@ -27,10 +27,10 @@ import pandas as pd
 from modomodo import command_line
 from modomodo.errors import InputError
 from modomodo.files import write_csv
-from modomodo.records import from_rows, write_records
-from modomodo.strategies import Request, propose, read_options
-from modomodo.surrogates import objective, observe, surrogates
-from modomodo.surrogates.calibration import DEFAULT
+from modomodo.mixtures.records import from_rows, write_records
+from modomodo.mixtures.strategies.base import Request, propose, read_options
+from modomodo.mixtures.surrogates.base import objective, observe, surrogates
+from modomodo.mixtures.surrogates.calibration import DEFAULT
 
 ROOT = Path(__file__).parent.parent
 SMALL, LARGE = (5, 50, 7), (20, 500, 20)

@@ -1,18 +1,53 @@
 """What every script shares: settings from the command line, one-line errors, calm progress."""
 
 import argparse
-import gc
 import itertools
 import json
 import os
 import signal
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
+
+from modomodo.config.loading import (
+    parse,
+    read_yaml,
+)
+from modomodo.config.schema import (
+    Settings,
+    Study,
+)
+from modomodo.errors import (
+    InputError,
+    Interrupted,
+    nearest,
+)
+from modomodo.files import (
+    read_json,
+)
+from modomodo.merging.experts import Experts, read_experts
+from modomodo.study.checks import read_study
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a script that merges experts."""
+    parser.add_argument("--base", type=Path, required=True, help="the base model's directory")
+    parser.add_argument(
+        "--base-info", type=Path, required=True, help="its JSON, with the digest of the weights"
+    )
+    parser.add_argument(
+        "--experts", type=Path, required=True, nargs="+", help="run.json of the single of each domain"
+    )
+    parser.add_argument("--step", type=int, help="the experts' checkpoint; the last scored step if absent")
+
+
+def from_arguments(arguments: argparse.Namespace) -> Experts:
+    """The experts that a script was given."""
+    weights = read_json(arguments.base_info)["weights"]
+    return read_experts(arguments.base, weights, arguments.experts, arguments.step)
+
 
 # OpenMP threads that spin while waiting make two processes on two cores ten times slower.
 # Read when torch is first imported, so set before anything else.
@@ -23,12 +58,6 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 if not sys.stderr.isatty():
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar in a log is one endless line
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
-
-from modomodo.errors import InputError, Interrupted, nearest  # noqa: E402
-from modomodo.files import write_whole  # noqa: E402
-from modomodo.study import Settings, Study, parse, read_study, read_yaml  # noqa: E402
-
-T = TypeVar("T")
 S = TypeVar("S", bound=Settings)
 
 
@@ -49,7 +78,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        from modomodo.mends import mend_of
+        from modomodo.error_hints import mend_of
 
         mend = mend_of(f"{type(error).__module__}.{type(error).__name__}: {error}")
         if mend is None:
@@ -57,21 +86,6 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(f"error: {' '.join(str(error).split())}: {mend}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
-
-
-@contextmanager
-def imports() -> Iterator[None]:
-    """For the import of large libraries: without Python's garbage collector, then or later.
-
-    It would look through their hundreds of thousands of objects again and again, a quarter of the time of
-    the imports and a tenth of a short training's, and find nothing: they live as long as the process.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def job_environment(root: str | Path) -> None:
@@ -134,15 +148,6 @@ def add_study(arguments: argparse.ArgumentParser) -> None:
     )
 
 
-def tell(text: str, output: Path | None) -> None:
-    """Print a text for people, or write it to a file."""
-    if output is None:
-        sys.stdout.write(text)
-        return
-    with write_whole(output) as file:
-        file.write(text)
-
-
 def settings(text: str, model: type[S], take: Callable[[Study], S]) -> S:
     """Settings of one step, from JSON or from a study file."""
     if text.lstrip().startswith("{"):
@@ -163,29 +168,3 @@ def named_paths(pairs: Iterable[str], option: str) -> dict[str, Path]:
             raise InputError(f"{option} {pair}: expected NAME=PATH")
         paths[name] = Path(path)
     return paths
-
-
-def progress(items: Iterable[T], label: str, total: int | None = None, every: float = 10.0) -> Iterator[T]:
-    """Show how far a loop is: a bar in a terminal, otherwise a plain line every `every` seconds."""
-    from tqdm import tqdm
-
-    if sys.stderr.isatty():
-        yield from tqdm(items, desc=label, total=total)
-        return
-    if total is None and isinstance(items, Sized):
-        total = len(items)
-    start = said = time.monotonic()
-    for count, item in enumerate(items):
-        now = time.monotonic()
-        if count and now - said >= every:
-            said = now
-            print(progress_line(label, count, total, now - start), file=sys.stderr, flush=True)
-        yield item
-
-
-def progress_line(label: str, count: int, total: int | None, seconds: float) -> str:
-    """`label: 120/400, 30 %, 41 s left`."""
-    if not total:
-        return f"{label}: {count}"
-    left = seconds / count * (total - count)
-    return f"{label}: {count}/{total}, {count / total:.0%}, {left:.0f} s left"

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,26 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from modomodo.errors import InputError
 
-if TYPE_CHECKING:  # half a second that most scripts need not wait
+if TYPE_CHECKING:
     import pandas as pd
+
+
+@contextmanager
+def write_directory(output: Path) -> Iterator[Path]:
+    """A directory that appears under its name only once it is complete (written beside, renamed)."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    try:
+        yield beside
+        beside.chmod(0o755)
+        for file in beside.rglob("*"):
+            file.chmod(0o755 if file.is_dir() else 0o644)
+        if output.exists():
+            shutil.rmtree(output)
+        beside.rename(output)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
 
 
 MEND = "mend the line, or delete the file to make it anew"  # what to do about a damaged line

@@ -6,16 +6,19 @@ import sys
 from pathlib import Path
 
 from modomodo.command_line import job_environment
-from modomodo.costs import costs_of, summary
-from modomodo.datasets.published import catalogue
-from modomodo.downloads import MANIFEST, folder_of
-from modomodo.errors import InputError, nearest
+from modomodo.study.costs import costs_of
+from modomodo.study.costs import summary
+from modomodo.data.readers.published import catalogue
+from modomodo.data.downloads import MANIFEST
+from modomodo.data.downloads import folder_of
+from modomodo.errors import InputError
+from modomodo.errors import nearest
 from modomodo.files import code_digest
-from modomodo.mends import mends_of
-from modomodo.plan import plan
-from modomodo.steps import RecordsStep
-from modomodo.strategies import declaration
-from modomodo.study import study_from
+from modomodo.study.snakemake_log import mends_of
+from modomodo.mixtures.plan import plan
+from modomodo.mixtures.settings import RecordsStep
+from modomodo.mixtures.strategies.base import declaration
+from modomodo.study.checks import study_from
 
 # Jobs call `python` and import the package: those of the environment that runs Snakemake.
 job_environment(workflow.basedir)

@@ -1,7 +1,9 @@
 # hub → raw → examples
 
-from modomodo.downloads import MANIFEST
-from modomodo.steps import DownloadStep, ExamplesStep, Table1Step
+from modomodo.data.downloads import MANIFEST
+from modomodo.data.settings import DownloadStep
+from modomodo.data.settings import ExamplesStep
+from modomodo.data.settings import Table1Step
 
 
 localrules:

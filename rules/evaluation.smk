@@ -1,9 +1,12 @@
 # checkpoints → predictions → scores → records
 
-from modomodo.predictions import RECIPE as PREDICTION_RECIPE
-from modomodo.predictions import runs_without_weights
-from modomodo.steps import OwnDomainStep, PredictStep, RecordsStep, ScoreStep
-from modomodo.study import held_out_name
+from modomodo.evaluation.predictions import RECIPE as PREDICTION_RECIPE
+from modomodo.evaluation.predictions import runs_without_weights
+from modomodo.evaluation.settings import OwnDomainStep
+from modomodo.evaluation.settings import PredictStep
+from modomodo.mixtures.settings import RecordsStep
+from modomodo.evaluation.settings import ScoreStep
+from modomodo.config.schema import held_out_name
 
 
 localrules:

@@ -1,8 +1,9 @@
 # experts + mixtures → records of fidelity `merged`; nothing here runs unless a strategy or a target asks for it
 
-from modomodo.plan import usable_domains
-from modomodo.screening import RECIPE as MERGE_RECIPE
-from modomodo.steps import MergeStep, ScreenStep
+from modomodo.mixtures.plan import usable_domains
+from modomodo.merging.screening import RECIPE as MERGE_RECIPE
+from modomodo.merging.settings import MergeStep
+from modomodo.merging.settings import ScreenStep
 
 
 # What merging says of every mixture of the study, those that were not trained yet among them.

@@ -1,9 +1,10 @@
 # records → mixtures, mixture + examples → stream
 
-from modomodo.plan import RECIPE as PROPOSAL_RECIPE
-from modomodo.plan import searches
-from modomodo.steps import ProposeStep, StreamStep
-from modomodo.streams import RECIPE as STREAM_RECIPE
+from modomodo.mixtures.plan import RECIPE as PROPOSAL_RECIPE
+from modomodo.mixtures.plan import searches
+from modomodo.mixtures.settings import ProposeStep
+from modomodo.mixtures.settings import StreamStep
+from modomodo.mixtures.stream import RECIPE as STREAM_RECIPE
 
 # One rule a strategy, since each writes another number of mixtures.
 for name in STUDY.strategies:

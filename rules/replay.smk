@@ -6,9 +6,10 @@ from pathlib import Path
 
 from modomodo.command_line import job_environment
 from modomodo.errors import InputError
-from modomodo.figures import DRAWN_BY
+from modomodo.reporting.figures import DRAWN_BY
 from modomodo.files import code_digest
-from modomodo.recorded import recorded_from, tables_of
+from modomodo.replay.config import recorded_from
+from modomodo.replay.config import tables_of
 
 job_environment(workflow.basedir)
 

@@ -1,7 +1,12 @@
 # records → table, figures, explorer, report
 
-from modomodo.figures import CAPTIONS, DRAWN_BY, figures_of
-from modomodo.steps import ExplorerStep, FiguresStep, OverviewStep, TableStep
+from modomodo.reporting.figures import CAPTIONS
+from modomodo.reporting.figures import DRAWN_BY
+from modomodo.reporting.figures import figures_of
+from modomodo.reporting.settings import ExplorerStep
+from modomodo.reporting.settings import FiguresStep
+from modomodo.reporting.settings import OverviewStep
+from modomodo.reporting.settings import TableStep
 
 
 localrules:

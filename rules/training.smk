@@ -1,7 +1,8 @@
 # the base model, base + stream → checkpoints
 
-from modomodo.runs import RECIPE as TRAINING_RECIPE
-from modomodo.steps import BaseStep, TrainStep
+from modomodo.training.run_folder import RECIPE as TRAINING_RECIPE
+from modomodo.training.settings import BaseStep
+from modomodo.training.settings import TrainStep
 
 
 rule base_model:
@@ -25,7 +26,7 @@ rule base_model:
 
 
 # Only run.json is an output: checkpoints and the trainer's saves lie beside it, where Snakemake does not
-# delete them when a job fails or runs again (see modomodo/runs.py).
+# delete them when a job fails or runs again (see modomodo/training/run_folder.py).
 rule train:
     input:
         base="<results>/base",

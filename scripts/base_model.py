@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.builders import model_builders
+from modomodo.config.loading import load_plugins
 from modomodo.files import write_json
-from modomodo.provenance import STARTED, provenance
-from modomodo.runs import weights_digest
-from modomodo.steps import BaseStep
-from modomodo.study import load_plugins
+from modomodo.study.provenance import STARTED, provenance
+from modomodo.training.builders import model_builders
+from modomodo.training.run_folder import weights_digest
+from modomodo.training.settings import BaseStep
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ Example:
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.mixtures import read_mixture
-from modomodo.provenance import describe
-from modomodo.records import write_records
-from modomodo.scores import collect, read_run_scores
-from modomodo.steps import RecordsStep
+from modomodo.evaluation.scores import collect, read_run_scores
+from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.records import write_records
+from modomodo.mixtures.settings import RecordsStep
+from modomodo.study.provenance import describe
 
 
 def main() -> None:

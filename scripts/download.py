@@ -13,12 +13,12 @@ licence.
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.datasets.published import catalogue
-from modomodo.downloads import HuggingFace, obtain
+from modomodo.config.loading import load_plugins
+from modomodo.data.downloads import HuggingFace, obtain
+from modomodo.data.readers.published import catalogue
+from modomodo.data.settings import DownloadStep
 from modomodo.errors import InputError
 from modomodo.files import write_json
-from modomodo.steps import DownloadStep
-from modomodo.study import load_plugins
 
 
 def main() -> None:

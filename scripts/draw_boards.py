@@ -13,9 +13,9 @@ import numpy as np
 import PIL.Image
 
 from modomodo import command_line
-from modomodo.datasets import boards
 from modomodo.files import write_whole
-from modomodo.tiny_lessons import (
+from modomodo.tiny import boards
+from modomodo.tiny.lessons import (
     HABIT,
     HABIT_SPREAD,
     SHARE_BARE,
@@ -42,7 +42,7 @@ TESTED = ("referring", "relation", "science", "chart", "infographic", "math", "g
 OPENING = """# The world of boards
 
 The tiny study needs images, questions and a model that a laptop can train in minutes.
-`modomodo/datasets/boards.py` makes the images: boards of 32 × 32 pixels, 4 × 4 cells, on which real scans of
+`modomodo/tiny/boards.py` makes the images: boards of 32 × 32 pixels, 4 × 4 cells, on which real scans of
 handwritten digits (the 1,797 that scikit-learn bundles) stand on a tint. Scans on training boards never appear
 on benchmark boards. Only rectangles (geometry) and bars (chart) are drawn. The black pixels on the edges of a
 cell mark its column and row. Every answer follows from how the board was composed; boxes are in Qwen2-VL's
@@ -53,7 +53,7 @@ This page is made by `python scripts/draw_boards.py`.
 ## What GRPO can show on it, and what it cannot
 
 **The gains are elicitation by construction.** Eighty steps of GRPO teach a model of this size no new vision.
-The base model (`modomodo/tiny_curriculum.py`) is first taught to answer all nine kinds of questions, and then
+The base model (`modomodo/tiny/curriculum.py`) is first taught to answer all nine kinds of questions, and then
 given habits that hide it: a right answer in a wrong form, a missing thought, missing tags. GRPO takes them off,
 in the domains it trains on and in the benchmarks that share the habit, as it largely does in the paper, where
 Qwen2-VL-2B goes from 0.05 to 0.78 on ScienceQA by learning to answer in the form asked for. So the tiny study

@@ -11,13 +11,13 @@ STREAM.summary.json tells requested and realised shares, which domain ran dry, a
 from pathlib import Path
 
 from modomodo import command_line
+from modomodo.data.examples import read_examples
 from modomodo.errors import InputError
-from modomodo.examples import read_examples
 from modomodo.files import write_json, write_jsonl
-from modomodo.mixtures import read_mixture
-from modomodo.provenance import describe
-from modomodo.steps import StreamStep
-from modomodo.streams import draw_stream, summary
+from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.settings import StreamStep
+from modomodo.mixtures.stream import draw_stream, summary
+from modomodo.study.provenance import describe
 
 
 def main() -> None:

@@ -13,10 +13,12 @@ weight a domain may run out of examples before the last step.
 from pathlib import Path
 
 from modomodo import command_line
+from modomodo.config.loading import load_plugins
+from modomodo.config.schema import Reporting
 from modomodo.files import write_whole
-from modomodo.findings import read_findings, recorded_findings
-from modomodo.steps import ExplorerStep
-from modomodo.study import Reporting, load_plugins
+from modomodo.replay.run import recorded_findings
+from modomodo.reporting.results import read_findings
+from modomodo.reporting.settings import ExplorerStep
 
 
 def main() -> None:
@@ -42,7 +44,7 @@ def main() -> None:
         name = step.study if step else arguments.records.stem
         found = read_findings(arguments.records, step)
 
-    from modomodo.explorer import examples_last, page_data, render
+    from modomodo.reporting.explorer import examples_last, page_data, render
 
     dry = {}
     if arguments.table1 and step:

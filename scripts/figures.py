@@ -13,11 +13,13 @@ Figures that these records cannot give are left out, and said so.
 from pathlib import Path
 
 from modomodo import command_line
+from modomodo.config.loading import load_plugins
+from modomodo.config.schema import Reporting
 from modomodo.errors import InputError
-from modomodo.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings
-from modomodo.findings import read_findings, recorded_findings
-from modomodo.steps import FiguresStep
-from modomodo.study import Reporting, load_plugins
+from modomodo.replay.run import recorded_findings
+from modomodo.reporting.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings
+from modomodo.reporting.results import read_findings
+from modomodo.reporting.settings import FiguresStep
 
 
 def main() -> None:
@@ -51,8 +53,8 @@ def main() -> None:
         if name not in possible:
             raise InputError(f"--only: {name}: {where} does not give it; it gives {', '.join(possible)}")
 
-    from modomodo.figures.style import Page, save, styled
-    from modomodo.figures.training import read_run
+    from modomodo.reporting.figures.style import Page, save, styled
+    from modomodo.reporting.figures.training import read_run
 
     page = Page(step.column_width, step.dpi) if step else Page()
     surrogate = step.surrogate if step else Reporting().surrogate

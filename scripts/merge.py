@@ -13,10 +13,11 @@ to a loaded model (scripts/score_merges.py, scripts/screen.py).
 from pathlib import Path
 
 from modomodo import command_line
+from modomodo.command_line import add_arguments, from_arguments
+from modomodo.config.loading import parse
+from modomodo.config.schema import MergeMethod
 from modomodo.errors import InputError
-from modomodo.experts import add_arguments, from_arguments
-from modomodo.mixtures import read_mixture
-from modomodo.study import MergeMethod, parse
+from modomodo.mixtures.mixture import read_mixture
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     method = parse(options, MergeMethod, "--method")
     experts = from_arguments(arguments)
     coefficients = experts.coefficients(read_mixture(arguments.mixture).weights, arguments.alpha)
-    from modomodo.merging import write_merged  # imports torch
+    from modomodo.merging.weights import write_merged  # imports torch
 
     write_merged(arguments.output, experts, coefficients, method)
     shares = ", ".join(f"{domain} {value:.3g}" for domain, value in coefficients.items())

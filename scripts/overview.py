@@ -12,11 +12,11 @@ from pathlib import Path
 import pandas as pd
 
 from modomodo import command_line
+from modomodo.config.loading import load_plugins
 from modomodo.files import read_json, write_whole
-from modomodo.findings import read_findings
-from modomodo.overview import overview
-from modomodo.steps import OverviewStep
-from modomodo.study import load_plugins
+from modomodo.reporting.overview import overview
+from modomodo.reporting.results import read_findings
+from modomodo.reporting.settings import OverviewStep
 
 
 def main() -> None:

@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modomodo import command_line
+from modomodo.config.loading import load_plugins
+from modomodo.config.schema import held_out_name
+from modomodo.data.examples import Example, check_image, read_examples
 from modomodo.errors import InputError, nearest
-from modomodo.examples import Example, check_image, read_examples
+from modomodo.evaluation.in_domain import row, table, verdict
+from modomodo.evaluation.metrics.metric import metrics
+from modomodo.evaluation.settings import OwnDomainStep
 from modomodo.files import read_json, write_csv, write_jsonl
-from modomodo.launching import take_gpus
-from modomodo.metrics import metrics
-from modomodo.own_domain import row, table, verdict
-from modomodo.provenance import describe
-from modomodo.steps import OwnDomainStep
-from modomodo.study import held_out_name, load_plugins
+from modomodo.study.provenance import describe
+from modomodo.training.gpus import take_gpus
 
 if TYPE_CHECKING:
-    from modomodo.generation import Engine
-    from modomodo.predictions import Prediction
+    from modomodo.evaluation.engines.base import Engine
+    from modomodo.evaluation.predictions import Prediction
 
 Rows = list[tuple[Example, Path]]
 
@@ -58,8 +59,8 @@ def main() -> None:
     with command_line.imports():
         import torch
 
-        from modomodo.generation import TransformersEngine
-        from modomodo.models import load_processor
+        from modomodo.evaluation.engines.hf import TransformersEngine
+        from modomodo.training.models import load_processor
 
     torch.set_num_threads(step.evaluation.threads)
     engine = TransformersEngine(load_processor(arguments.base), step.evaluation, step.dtype)

@@ -9,9 +9,9 @@ Starts nothing. Durations are those of finished runs where there are any, else t
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.costs import costs_of, render
-from modomodo.plan import plan
-from modomodo.study import read_study
+from modomodo.mixtures.plan import plan
+from modomodo.study.checks import read_study
+from modomodo.study.costs import costs_of, render
 
 
 def main() -> None:

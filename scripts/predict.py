@@ -15,15 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modomodo import command_line
+from modomodo.config.loading import load_plugins
+from modomodo.data.examples import Example, check_image, read_examples
 from modomodo.errors import InputError
-from modomodo.examples import Example, check_image, read_examples
+from modomodo.evaluation.engines.start import ready_to_answer
+from modomodo.evaluation.predictions import Prediction, is_made, prediction_key
+from modomodo.evaluation.settings import PredictStep
 from modomodo.files import file_digest, read_json, write_json, write_jsonl
-from modomodo.launching import ready_to_answer
-from modomodo.predictions import Prediction, is_made, prediction_key
-from modomodo.provenance import describe_part
-from modomodo.runs import remove_weights, weights_removed
-from modomodo.steps import PredictStep
-from modomodo.study import load_plugins
+from modomodo.study.provenance import describe_part
+from modomodo.training.run_folder import remove_weights, weights_removed
 
 
 def main() -> None:
@@ -135,7 +135,8 @@ def predict_missing(
     ):  # here, since a job that finds all its predictions made should take no seconds
         import torch
 
-        from modomodo.generation import KEPT_BYTES, start_engine
+        from modomodo.evaluation.engines.base import KEPT_BYTES
+        from modomodo.evaluation.engines.start import start_engine
     directory_of = {weights: directory for directory, weights in checkpoints.values()}
     torch.set_num_threads(step.evaluation.threads)
     asked = [row for name in wanted for row in rows[name]]

@@ -15,14 +15,14 @@ from itertools import islice
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.datasets import datasets
-from modomodo.datasets.published import catalogue
-from modomodo.downloads import MANIFEST, check_raw
+from modomodo.config.loading import load_plugins
+from modomodo.data.downloads import MANIFEST, check_raw
+from modomodo.data.examples import write_examples
+from modomodo.data.readers.published import catalogue
+from modomodo.data.readers.registry import datasets
+from modomodo.data.settings import ExamplesStep
 from modomodo.errors import InputError
-from modomodo.examples import write_examples
-from modomodo.provenance import describe
-from modomodo.steps import ExamplesStep
-from modomodo.study import load_plugins
+from modomodo.study.provenance import describe
 
 
 def main() -> None:

@@ -18,16 +18,18 @@ predicted; the note of why goes to the log.
 
 from pathlib import Path
 
-from modomodo import command_line, recorded
+from modomodo import command_line
+from modomodo.config.loading import load_plugins
 from modomodo.errors import InputError
+from modomodo.evaluation.scores import collect, read_run_scores
 from modomodo.files import write_csv
-from modomodo.mixtures import Mixture, read_mixture, write_mixture
-from modomodo.provenance import describe
-from modomodo.records import Records, average_steps, empty, last_step, observed_digest, read_records
-from modomodo.scores import collect, read_run_scores
-from modomodo.steps import ProposeStep, RecordsStep
-from modomodo.strategies import Request, propose, read_options
-from modomodo.study import load_plugins
+from modomodo.mixtures.mixture import Mixture, read_mixture, write_mixture
+from modomodo.mixtures.records import Records, average_steps, empty, last_step, observed_digest
+from modomodo.mixtures.records_csv import read_records
+from modomodo.mixtures.settings import ProposeStep, RecordsStep
+from modomodo.mixtures.strategies.base import Request, propose, read_options
+from modomodo.replay import run as recorded
+from modomodo.study.provenance import describe
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.lineage import lineage, render
-from modomodo.plan import plan
-from modomodo.study import read_study
+from modomodo.mixtures.plan import plan
+from modomodo.study.checks import read_study
+from modomodo.study.trace import lineage, render
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.files import write_whole
-from modomodo.recorded import Recorded
-from modomodo.reference import page, schema, with_graph
+from modomodo.replay.config import Recorded
+from modomodo.study.reference import page, schema, with_graph
 
 
 def main() -> None:

@@ -12,16 +12,17 @@ a metric that asks one, is kept beside the predictions (BENCHMARK.judge.jsonl) a
 from pathlib import Path
 
 from modomodo import command_line
+from modomodo.config.loading import load_plugins
+from modomodo.config.schema import Judge
+from modomodo.data.examples import read_examples
 from modomodo.errors import InputError
-from modomodo.examples import read_examples
+from modomodo.evaluation.judge import replies
+from modomodo.evaluation.metrics.metric import metrics
+from modomodo.evaluation.predictions import read_predictions
+from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark
+from modomodo.evaluation.settings import ScoreStep
 from modomodo.files import read_json, write_json
-from modomodo.judge import replies
-from modomodo.metrics import metrics
-from modomodo.predictions import read_predictions
-from modomodo.provenance import describe
-from modomodo.scores import Ask, BenchmarkScore, RunScores, score_benchmark
-from modomodo.steps import ScoreStep
-from modomodo.study import Judge, load_plugins
+from modomodo.study.provenance import describe
 
 
 def main() -> None:

@@ -17,14 +17,13 @@ Example:
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.experts import add_arguments, from_arguments
-from modomodo.forgetting import tell_losses
-from modomodo.mixtures import read_mixture
-from modomodo.provenance import describe
-from modomodo.records import write_records
-from modomodo.screening import MergeScorer, benchmark_rows, merged_records
-from modomodo.steps import MergeStep
-from modomodo.study import load_plugins
+from modomodo.command_line import add_arguments, from_arguments
+from modomodo.config.loading import load_plugins
+from modomodo.merging.screening import MergeScorer, benchmark_rows, merged_records, tell_losses
+from modomodo.merging.settings import MergeStep
+from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.records import write_records
+from modomodo.study.provenance import describe
 
 
 def main() -> None:

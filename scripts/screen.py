@@ -18,16 +18,16 @@ Example:
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.experts import add_arguments, from_arguments
-from modomodo.forgetting import tell_losses
-from modomodo.mixtures import read_mixture
-from modomodo.provenance import describe
-from modomodo.records import average_steps, last_step, write_records
-from modomodo.scores import collect, read_run_scores
-from modomodo.screening import MergeScorer, benchmark_rows, merged_records, screen
-from modomodo.steps import ScreenStep
-from modomodo.strategies import MergeScreenOptions, read_options
-from modomodo.study import load_plugins
+from modomodo.command_line import add_arguments, from_arguments
+from modomodo.config.loading import load_plugins
+from modomodo.evaluation.scores import collect, read_run_scores
+from modomodo.merging.screening import MergeScorer, benchmark_rows, merged_records, screen, tell_losses
+from modomodo.merging.settings import ScreenStep
+from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.records import average_steps, last_step, write_records
+from modomodo.mixtures.strategies.base import read_options
+from modomodo.mixtures.strategies.search import MergeScreenOptions
+from modomodo.study.provenance import describe
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ result exists does not mean that it is up to date: `snakemake -n` tells that.
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.plan import plan
-from modomodo.status import read_status, render
-from modomodo.study import read_study
+from modomodo.mixtures.plan import plan
+from modomodo.study.checks import read_study
+from modomodo.study.status import read_status, render
 
 
 def main() -> None:

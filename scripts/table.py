@@ -12,10 +12,10 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.files import write_csv, write_json, write_whole
-from modomodo.provenance import describe
-from modomodo.records import read_records
-from modomodo.steps import TableStep
-from modomodo.tables import Heading, noise_report, render, table2
+from modomodo.mixtures.records_csv import read_records
+from modomodo.reporting.settings import TableStep
+from modomodo.reporting.tables import Heading, noise_report, render, table2
+from modomodo.study.provenance import describe
 
 
 def main() -> None:

@@ -17,11 +17,11 @@ from typing import Any
 import pandas as pd
 
 from modomodo import command_line
+from modomodo.data.examples import read_examples, rejected_path
+from modomodo.data.settings import Expected, Table1Step
 from modomodo.errors import InputError
-from modomodo.examples import read_examples, rejected_path
 from modomodo.files import read_jsonl, write_csv
-from modomodo.steps import Expected, Table1Step
-from modomodo.streams import check_enough
+from modomodo.mixtures.stream import check_enough
 
 
 def main() -> None:

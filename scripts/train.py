@@ -16,13 +16,14 @@ import sys
 import time
 from pathlib import Path
 
-from modomodo import command_line, launching
+from modomodo import command_line
+from modomodo.config.loading import load_plugins
+from modomodo.data.examples import Example, check_image, read_examples
 from modomodo.errors import InputError
-from modomodo.examples import Example, check_image, read_examples
 from modomodo.files import digest, read_json, read_jsonl, write_json
-from modomodo.runs import RECIPE, close_run, open_run, weights_digest
-from modomodo.steps import TrainStep
-from modomodo.study import load_plugins
+from modomodo.training import launch as launching
+from modomodo.training.run_folder import RECIPE, close_run, open_run, weights_digest
+from modomodo.training.settings import TrainStep
 
 
 def main() -> None:
@@ -88,7 +89,7 @@ def train_here(arguments, step: TrainStep, rows: list, drawn: dict) -> dict[str,
     """Train in this process, alone or as one of several. Returns durations in seconds."""
     started = time.monotonic()
     with command_line.imports():  # torch and TRL: seconds that a finished run need not wait
-        from modomodo.training import train
+        from modomodo.training.trainer import train
 
     imported = time.monotonic() - started
     durations = train(
@@ -110,7 +111,7 @@ def train_here(arguments, step: TrainStep, rows: list, drawn: dict) -> dict[str,
 
 def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, decides: dict) -> dict:
     """Train, then say what was made, from what, where and how long it took."""
-    from modomodo.provenance import provenance
+    from modomodo.study.provenance import provenance
 
     folder = arguments.output.parent
     if step.training.vllm != "off":

@@ -8,7 +8,8 @@ import PIL.Image
 import pytest
 import yaml
 
-from modomodo.study import Study, study_from
+from modomodo.config.schema import Study
+from modomodo.study.checks import study_from
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from modomodo.findings import Findings, findings_of
-from modomodo.records import Records, from_rows
+from modomodo.mixtures.records import Records, from_rows
+from modomodo.reporting.results import Findings, findings_of
 
 DOMAINS = ["boxes", "maths", "science"]
 BENCHMARKS = ["boxes_test", "science_test", "chart", "puzzle"]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modomodo.answers import exactly, extract, has_format, parse_boxes
-from modomodo.boxes import ScoredBox, by_confidence, iou, matched_iou, without_duplicates
+from modomodo.data.answers import exactly, extract, has_format, parse_boxes
+from modomodo.data.boxes import ScoredBox, by_confidence, iou, matched_iou, without_duplicates
 
 
 @pytest.mark.parametrize(

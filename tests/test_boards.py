@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from modomodo.datasets import datasets
-from modomodo.datasets.boards import COLOURS, COMPOSERS, Board, Thing, draw, place, scale, scans, stream
+from modomodo.data.examples import Example
+from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
-from modomodo.examples import Example
+from modomodo.tiny.boards import COLOURS, COMPOSERS, Board, Thing, draw, place, scale, scans, stream
 
 
 def read(**options):

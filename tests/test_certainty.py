@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modomodo.certainty import Certainty, best_observed, halves
-from modomodo.surrogates import Observations, surrogates
+from modomodo.mixtures.surrogates.base import Observations, surrogates
+from modomodo.mixtures.uncertainty import Certainty, best_observed, halves
 
 POOL = np.column_stack([np.linspace(0, 1, 21), 1 - np.linspace(0, 1, 21)])
 

@@ -12,7 +12,8 @@ import pytest
 
 from modomodo import command_line
 from modomodo.errors import InputError
-from modomodo.steps import ScoreStep, StreamStep
+from modomodo.evaluation.settings import ScoreStep
+from modomodo.mixtures.settings import StreamStep
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = '{"steps": 9, "prompts_per_step": 2, "scored_steps": [2, 9]}'

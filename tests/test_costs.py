@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from modomodo import costs
-from modomodo.plan import plan
-from modomodo.study import read_study, study_from
+from modomodo.mixtures.plan import plan
+from modomodo.study import costs
+from modomodo.study.checks import read_study, study_from
 
 HOURS = {"training_hours": 2.0, "prediction_hours": 0.5, "checkpoint_gb": 4.0}
 
@@ -115,7 +115,7 @@ def test_the_papers_study(tmp_path):
 
 def test_costs_change_no_step(study_data):
     """A guess of hours must not re-run anything."""
-    from modomodo import steps
+    from modomodo.reporting import settings as steps
 
     plain = study_from(study_data, "study.yaml")
     dear = study_from({**study_data, "costs": HOURS}, "study.yaml")

@@ -10,17 +10,19 @@ import PIL.Image
 import pytest
 from raw_fixtures import bomb, encoded, picture, truncated
 
-from modomodo.datasets import LeftOut, Rejected
-from modomodo.errors import InputError
-from modomodo.examples import (
+from modomodo.config.schema import MAX_PIXELS
+from modomodo.data.examples import (
     Example,
+    LeftOut,
+    Rejected,
     image_paths,
     leaves_its_folder,
     read_examples,
     rejected_path,
     write_examples,
 )
-from modomodo.pictures import MAX_PIXELS, Picture, Unfit, displayed_size, encode
+from modomodo.data.images import Picture, Unfit, displayed_size, encode
+from modomodo.errors import InputError
 
 
 def fields(number: int, **changed) -> dict:

@@ -12,14 +12,15 @@ import pytest
 import raw_fixtures
 from raw_fixtures import cell, parquet, picture
 
-from modomodo.datasets import LeftOut, Rejected, datasets
-from modomodo.datasets.coco import without_template
-from modomodo.datasets.geoqav import PATTERNS, answer_letter, compiled, options_in
-from modomodo.datasets.lisa import normalised_box
-from modomodo.datasets.mmmu import literal_list
-from modomodo.datasets.published import Unfit, catalogue, examples_of
+from modomodo.data.examples import Example, LeftOut, Rejected, read_examples, rejected_path, write_examples
+from modomodo.data.images import Unfit
+from modomodo.data.readers.coco import without_template
+from modomodo.data.readers.geoqav import PATTERNS, answer_letter, compiled, options_in
+from modomodo.data.readers.lisa import normalised_box
+from modomodo.data.readers.mmmu import literal_list
+from modomodo.data.readers.published import catalogue, examples_of
+from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
-from modomodo.examples import Example, read_examples, rejected_path, write_examples
 
 
 @pytest.fixture(scope="module")

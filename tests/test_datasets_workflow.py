@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import raw_fixtures
 
-from modomodo.examples import Example, image_paths, read_examples
+from modomodo.config.schema import Templates
+from modomodo.data.examples import Example, image_paths, read_examples
+from modomodo.evaluation.engines.hf import Batches
+from modomodo.evaluation.predictions import Prediction
+from modomodo.evaluation.scores import read_run_scores
+from modomodo.evaluation.settings import ScoreStep
 from modomodo.files import write_json, write_jsonl
-from modomodo.generation import Batches
-from modomodo.predictions import Prediction
-from modomodo.prompts import Templates
-from modomodo.scores import read_run_scores
-from modomodo.steps import ScoreStep
-from modomodo.study import read_study
+from modomodo.study.checks import read_study
 
 ROOT = Path(__file__).parent.parent
 STUDY = read_study(ROOT / "config/paper.yaml")

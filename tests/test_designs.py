@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from modomodo.designs import design
 from modomodo.errors import InputError
-from modomodo.mixtures import Constraints
-from modomodo.proposals import farthest, pareto_front, pareto_picks
+from modomodo.mixtures.acquisition import farthest, pareto_front, pareto_picks
+from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.designs import design
 
 DOMAINS = ("a", "b", "c")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from modomodo.devices import BOOT
+from modomodo.training.gpus import BOOT
 
 HOLDER = """
 import json, signal, sys, time

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from modomodo.datasets.published import Published, catalogue
-from modomodo.downloads import (
+from modomodo.data.downloads import (
     MANIFEST,
     Listing,
     Moved,
@@ -28,6 +27,7 @@ from modomodo.downloads import (
     folder_of,
     obtain,
 )
+from modomodo.data.readers.published import Published, catalogue
 from modomodo.errors import InputError
 from modomodo.files import write_json
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from modomodo import command_line, launching, mends
+from modomodo import command_line
+from modomodo import error_hints as mends
 from modomodo.errors import InputError, nearest
-from modomodo.plan import plan
-from modomodo.study import read_study, study_from
+from modomodo.mixtures.plan import plan
+from modomodo.study.checks import read_study, study_from
+from modomodo.training import launch as launching
 
 ROOT = Path(__file__).parent.parent
 MISSING = object()

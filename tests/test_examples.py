@@ -10,15 +10,9 @@ import PIL.Image
 import pytest
 from pydantic import ValidationError
 
+from modomodo.config.loading import first_problem
+from modomodo.data.examples import Example, check_image, read_examples, rejected_path, write_examples
 from modomodo.errors import InputError
-from modomodo.examples import (
-    Example,
-    check_image,
-    first_problem,
-    read_examples,
-    rejected_path,
-    write_examples,
-)
 from modomodo.files import read_jsonl, write_jsonl
 
 BOX = {"answer_type": "box", "answer": [[0, 0, 500, 1000]], "meta": {"boxes": "0-1000"}}

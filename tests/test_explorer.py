@@ -13,9 +13,18 @@ import yaml
 from study_records import DOMAINS, findings, without_base
 
 from modomodo.errors import InputError
-from modomodo.explorer import EXPORTABLE, Surface, best, examples_last, fit, front, page_data, render
-from modomodo.mixtures import Constraints
-from modomodo.study import study_from
+from modomodo.mixtures.constraints import Constraints
+from modomodo.reporting.explorer import (
+    EXPORTABLE,
+    Surface,
+    best,
+    examples_last,
+    fit,
+    front,
+    page_data,
+    render,
+)
+from modomodo.study.checks import study_from
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = [

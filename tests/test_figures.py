@@ -10,14 +10,21 @@ from matplotlib.container import ErrorbarContainer
 from study_records import DOMAINS, bare, findings, records, without_base
 
 from modomodo.errors import InputError
-from modomodo.figures import FROM_RECORDS, drawable, drawings, figures_of
-from modomodo.figures.comparison import comparison
-from modomodo.figures.strategies import score_by_group
-from modomodo.figures.style import Page, look, save, styled
-from modomodo.figures.surface import fits, principal_plane
-from modomodo.figures.training import Run, cost, read_run, realised_shares, rewards_by_domain, smooth
 from modomodo.files import write_json, write_jsonl
-from modomodo.findings import findings_of, seed_kind
+from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
+from modomodo.reporting.figures.comparison import comparison
+from modomodo.reporting.figures.strategies import score_by_group
+from modomodo.reporting.figures.style import Page, look, save, styled
+from modomodo.reporting.figures.surface import fits, principal_plane
+from modomodo.reporting.figures.training import (
+    Run,
+    cost,
+    read_run,
+    realised_shares,
+    rewards_by_domain,
+    smooth,
+)
+from modomodo.reporting.results import findings_of, seed_kind
 
 TABLE = pd.DataFrame(
     [
@@ -224,7 +231,7 @@ def test_mixtures_are_ordered_by_score(drawn) -> None:
 
 def test_a_table_of_strangers_without_names_and_errors_gives_figures(tmp_path: Path) -> None:
     bare(records().frame[lambda frame: frame["step"] == 10]).to_csv(tmp_path / "records.csv", index=False)
-    from modomodo.records import read_records
+    from modomodo.mixtures.records_csv import read_records
 
     found = findings_of(read_records(tmp_path / "records.csv"))
     assert found.groups == ["seed", "other"]

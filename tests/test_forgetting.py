@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from modomodo.forgetting import listed, losses, tell_losses
+from modomodo.merging.forgetting import listed, losses
+from modomodo.merging.screening import tell_losses
 
 RIGHT, WRONG = [1.0] * 100, [0.0] * 100
 

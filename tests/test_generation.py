@@ -9,14 +9,14 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from modomodo import generation
+from modomodo.config.schema import Evaluation, Templates
+from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.examples import Example
-from modomodo.generation import Batches, TransformersEngine, prediction_of, stop_tokens
-from modomodo.models import load_model, load_processor
-from modomodo.prompts import Templates
-from modomodo.study import Evaluation
-from modomodo.tiny_qwen2vl import make_model, make_processor
+from modomodo.evaluation.engines import base as generation
+from modomodo.evaluation.engines.base import prediction_of, stop_tokens
+from modomodo.evaluation.engines.hf import Batches, TransformersEngine
+from modomodo.tiny.qwen2vl import make_model, make_processor
+from modomodo.training.models import load_model, load_processor
 
 
 class Processor:

@@ -2,8 +2,9 @@ import math
 
 import pytest
 
-from modomodo import heuristics, records
 from modomodo.errors import InputError
+from modomodo.mixtures import algorithms as heuristics
+from modomodo.mixtures import records
 
 
 def table(domains, runs):

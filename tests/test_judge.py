@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from modomodo.config.loading import parse
+from modomodo.config.schema import Judge
+from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.examples import Example
-from modomodo.judge import ATTEMPTS, read_replies, replies
-from modomodo.metrics import metrics
-from modomodo.metrics.mathvista import judge_prompt
-from modomodo.predictions import Prediction
-from modomodo.scores import score_benchmark
-from modomodo.steps import ScoreStep
-from modomodo.study import Judge, parse, study_from
+from modomodo.evaluation.judge import ATTEMPTS, read_replies, replies
+from modomodo.evaluation.metrics.mathvista import judge_prompt
+from modomodo.evaluation.metrics.metric import metrics
+from modomodo.evaluation.predictions import Prediction
+from modomodo.evaluation.scores import score_benchmark
+from modomodo.evaluation.settings import ScoreStep
+from modomodo.study.checks import study_from
 
 
 class Endpoint(ThreadingHTTPServer):

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from modomodo import launching
+from modomodo.config.schema import Training
 from modomodo.errors import InputError
-from modomodo.launching import LaunchError, Part, Patience, free_port, supervise
-from modomodo.study import Training
+from modomodo.training import launch as launching
+from modomodo.training.launch import LaunchError, Part, Patience, free_port, supervise
 
 QUICK = Patience(start=20, silence=2, save=5, end=1, poll=0.02)
 

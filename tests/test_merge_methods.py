@@ -9,14 +9,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from modomodo.config.schema import MergeMethod
+from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.examples import Example
-from modomodo.experts import Expert, Experts
-from modomodo.merge_methods import METHODS, Changes
-from modomodo.plan import plan
-from modomodo.screening import MergeScorer
-from modomodo.steps import MergeStep, ScreenStep
-from modomodo.study import MergeMethod, study_from
+from modomodo.merging.experts import Expert, Experts
+from modomodo.merging.methods import METHODS, Changes
+from modomodo.merging.screening import MergeScorer
+from modomodo.merging.settings import MergeStep, ScreenStep
+from modomodo.mixtures.plan import plan
+from modomodo.study.checks import study_from
 
 ROOT = Path(__file__).parent.parent
 START = torch.tensor([1.0, 1.0, 1.0, 1.0])

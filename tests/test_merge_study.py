@@ -12,9 +12,8 @@ import pytest
 import yaml
 
 from modomodo.errors import InputError
-from modomodo.records import from_rows, write_records
-from modomodo.surrogates import Observations
-from modomodo.surrogates.base import MergedScores
+from modomodo.mixtures.records import from_rows, write_records
+from modomodo.mixtures.surrogates.base import MergedScores, Observations
 
 ROOT = Path(__file__).parent.parent
 study = runpy.run_path(str(ROOT / "benchmarks/merge_study.py"), run_name="study")

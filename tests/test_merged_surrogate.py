@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.records import from_rows
-from modomodo.surrogates import Observations, objective, observe, surrogates
-from modomodo.surrogates.base import MergedScores
-from modomodo.surrogates.merged import (
+from modomodo.mixtures.records import from_rows
+from modomodo.mixtures.surrogates.base import MergedScores, Observations, objective, observe, surrogates
+from modomodo.mixtures.surrogates.merged import (
     Alone,
     Blend,
     MergedPredictor,
@@ -125,7 +124,7 @@ def test_alpha_does_not_look_at_mixtures_that_were_not_trained():
 def test_experts_are_never_left_out():
     runs = observed()
     assert is_expert(runs).tolist() == [True] * 4 + [False] * 8
-    from modomodo.surrogates.merged import Surface
+    from modomodo.mixtures.surrogates.merged import Surface
 
     errors = left_out_errors(runs, Surface.fit(runs, runs.merged, 1.5), 1.5)
     assert np.isnan(errors[:4]).all() and np.isfinite(errors[4:]).all()
@@ -201,7 +200,7 @@ def test_its_uncertainty_grows_where_merging_misleads():
 
 
 def surface(runs):
-    from modomodo.surrogates.merged import Surface
+    from modomodo.mixtures.surrogates.merged import Surface
 
     return Surface.fit(runs, runs.merged, 1.5)
 

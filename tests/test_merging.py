@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from modomodo.errors import InputError
-from modomodo.experts import read_experts
-from modomodo.merging import live_name, load_merged, merged_tensors, write_merged
+from modomodo.merging.experts import read_experts
+from modomodo.merging.weights import live_name, load_merged, merged_tensors, write_merged
 
 BASE = {
     "model.layers.0.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modomodo import mixtures
 from modomodo.errors import InputError
-from modomodo.mixtures import Constraints, Mixture, Predicted
-from modomodo.streams import draw_stream
+from modomodo.mixtures import mixture as mixtures
+from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.mixture import Mixture, Predicted
+from modomodo.mixtures.stream import draw_stream
 
 DOMAINS = ["COCO", "LISA", "SAT"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.records import empty, from_rows
-from modomodo.strategies import Request, propose, read_options
+from modomodo.mixtures.records import empty, from_rows
+from modomodo.mixtures.strategies.base import Request, propose, read_options
 
 DOMAINS = ["a", "b", "c"]
 TOP = {"a": 0.5, "b": 0.3, "c": 0.2}
@@ -124,8 +124,8 @@ def test_constraints_hold():
 
 
 def test_a_gaussian_process_is_surer_where_it_has_seen_runs():
-    from modomodo.records import trained
-    from modomodo.surrogates import objective, observe, surrogates
+    from modomodo.mixtures.records import trained
+    from modomodo.mixtures.surrogates.base import objective, observe, surrogates
 
     seen = trained(records(runs=12, error=0.005))
     aim = objective(seen, "out_score", {})

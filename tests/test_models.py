@@ -7,9 +7,9 @@ import PIL.Image
 import pytest
 import torch
 
-from modomodo import models
 from modomodo.errors import InputError
-from modomodo.tiny_qwen2vl import make_model, make_processor
+from modomodo.tiny.qwen2vl import make_model, make_processor
+from modomodo.training import models
 
 
 @pytest.fixture(scope="module")

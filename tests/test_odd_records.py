@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.records import Records, from_rows, read_records
-from modomodo.strategies import Request, declaration, propose, read_options, strategies
-from modomodo.surrogates import surrogates
+from modomodo.mixtures.records import Records, from_rows
+from modomodo.mixtures.records_csv import read_records
+from modomodo.mixtures.strategies.base import Request, declaration, propose, read_options, strategies
+from modomodo.mixtures.surrogates.base import surrogates
 
 ROOT = Path(__file__).parent.parent
 DOMAINS = ["a", "b", "c"]
@@ -375,7 +376,7 @@ def test_constraints_are_kept(name):
 )
 def test_a_run_of_a_huge_standard_error_has_little_pull(name):
     """The score of one run is moved far away: with a standard error to match, the surface hardly follows."""
-    from modomodo.surrogates import objective, observe
+    from modomodo.mixtures.surrogates.base import objective, observe
 
     named = runs(12)
     seen = table(named)

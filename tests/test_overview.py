@@ -4,10 +4,10 @@ import docutils.core
 import pytest
 from study_records import BENCHMARKS, DOMAINS, SIDES, findings, records
 
-from modomodo.findings import findings_of
-from modomodo.overview import overview
-from modomodo.steps import OverviewStep
-from modomodo.study import Reporting, Training
+from modomodo.config.schema import Reporting, Training
+from modomodo.reporting.overview import overview
+from modomodo.reporting.results import findings_of
+from modomodo.reporting.settings import OverviewStep
 
 
 def step(**changes: object) -> OverviewStep:

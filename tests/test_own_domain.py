@@ -5,10 +5,10 @@ import math
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.own_domain import gain, in_standard_errors, row, table, verdict
-from modomodo.plan import plan
-from modomodo.steps import OwnDomainStep
-from modomodo.study import study_from
+from modomodo.evaluation.in_domain import gain, in_standard_errors, row, table, verdict
+from modomodo.evaluation.settings import OwnDomainStep
+from modomodo.mixtures.plan import plan
+from modomodo.study.checks import study_from
 
 HELD_OUT = {"loader": "boards", "options": {"domain": "science", "size": 10}, "metric": "exact_match"}
 

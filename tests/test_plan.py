@@ -7,9 +7,9 @@ import pytest
 
 from modomodo.errors import InputError
 from modomodo.files import read_json
-from modomodo.plan import plan, seed_weights, usable_domains
-from modomodo.steps import ProposeStep
-from modomodo.study import study_from
+from modomodo.mixtures.plan import plan, seed_weights, usable_domains
+from modomodo.mixtures.settings import ProposeStep
+from modomodo.study.checks import study_from
 
 
 def planned(data):

@@ -3,10 +3,10 @@
 import pytest
 
 from modomodo.errors import InputError
+from modomodo.evaluation.predictions import Prediction, prediction_key, read_predictions, runs_without_weights
+from modomodo.evaluation.settings import PredictStep
 from modomodo.files import file_digest, write_json, write_jsonl
-from modomodo.predictions import Prediction, prediction_key, read_predictions, runs_without_weights
-from modomodo.runs import remove_weights
-from modomodo.steps import PredictStep
+from modomodo.training.run_folder import remove_weights
 
 ROW = {"id": "1", "completion": "<answer>3</answer>", "answer": "3", "finish_reason": "stop", "tokens": 5}
 

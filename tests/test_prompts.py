@@ -3,9 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
+from modomodo.config.schema import Templates
+from modomodo.data.examples import Example, image_paths
+from modomodo.data.prompts import messages, prompt_text
 from modomodo.errors import InputError
-from modomodo.examples import Example
-from modomodo.prompts import Templates, image_paths, messages, prompt_text
 
 
 def example(answer_type="text", answer: object = "red", **fields):

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modomodo import recorded
 from modomodo.errors import InputError
-from modomodo.mixtures import read_mixture
+from modomodo.mixtures.mixture import read_mixture
+from modomodo.replay import run as recorded
 
 ROOT = Path(__file__).parent.parent
 DOMAINS = ("maths", "code", "prose")

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modomodo import records
 from modomodo.errors import InputError
+from modomodo.mixtures import records
 
 IN = {"LISA": 3397, "SAT": 1928, "ScienceQA": 2017}
 OUT = {"ChartQA": 2500, "InfoVQA": 2801, "MathVista": 1000, "MMMU": 900}

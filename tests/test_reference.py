@@ -11,9 +11,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from modomodo.recorded import Recorded
-from modomodo.reference import _model_in
-from modomodo.study import Study
+from modomodo.config.schema import Study
+from modomodo.replay.config import Recorded
+from modomodo.study.reference import _model_in
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "config/study.schema.json"

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.examples import Example
-from modomodo.rewards import columns, reward, rewards
+from modomodo.training.rewards import columns, reward, rewards
 
 TRUTH = [[0, 0, 10, 10]]
 GOOD = "<think>so</think><answer>{}</answer>"

@@ -1,6 +1,6 @@
 """What stands between a study and TRL: rewards by domain, arguments, the stream's order, and marks.
 
-The one module of the quick tests that imports modomodo.training, which takes seconds.
+The one module of the quick tests that imports modomodo.training.trainer, which takes seconds.
 """
 
 import json
@@ -11,11 +11,10 @@ import PIL.Image
 import pytest
 from trl.data_utils import prepare_multimodal_messages
 
+from modomodo.config.schema import Templates, Training
+from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.examples import Example
-from modomodo.prompts import Templates
-from modomodo.study import Training
-from modomodo.training import (
+from modomodo.training.trainer import (
     SaveWhenTold,
     StopAt,
     link_shared_marks,

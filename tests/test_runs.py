@@ -6,7 +6,7 @@ import pytest
 
 from modomodo.errors import InputError
 from modomodo.files import write_json
-from modomodo.runs import close_run, open_run, remove_weights, weights_digest, weights_removed
+from modomodo.training.run_folder import close_run, open_run, remove_weights, weights_digest, weights_removed
 
 
 def add_checkpoint(folder, mark, weights=b"weights"):

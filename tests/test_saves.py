@@ -2,7 +2,7 @@
 
 import pytest
 
-from modomodo.saves import COMPLETE, close_save, keep_newest_whole
+from modomodo.training.resume import COMPLETE, close_save, keep_newest_whole
 
 
 def add_save(folder, step, whole=True):

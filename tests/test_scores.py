@@ -4,14 +4,15 @@ import math
 
 import pytest
 
+from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.examples import Example
+from modomodo.evaluation.metrics.metric import metrics
+from modomodo.evaluation.predictions import Prediction
+from modomodo.evaluation.scores import BenchmarkScore, RunScores, collect, read_run_scores, score_benchmark
 from modomodo.files import write_json
-from modomodo.metrics import metrics
-from modomodo.mixtures import Mixture
-from modomodo.predictions import Prediction
-from modomodo.records import read_records, write_records
-from modomodo.scores import BenchmarkScore, RunScores, collect, read_run_scores, score_benchmark
+from modomodo.mixtures.mixture import Mixture
+from modomodo.mixtures.records import write_records
+from modomodo.mixtures.records_csv import read_records
 
 GROUPS = {"small": "in", "large": "in", "chart": "out"}
 SIZES = {"small": 100, "large": 300, "chart": 50}

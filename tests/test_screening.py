@@ -7,14 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.examples import Example
-from modomodo.experts import Expert, Experts
-from modomodo.forgetting import Loss
-from modomodo.mixtures import Constraints
-from modomodo.plan import plan
-from modomodo.records import empty, from_rows, read_records, write_records
-from modomodo.screening import (
+from modomodo.merging.experts import Expert, Experts
+from modomodo.merging.forgetting import Loss
+from modomodo.merging.screening import (
     Merge,
     MergeScorer,
     benchmark_rows,
@@ -24,9 +21,13 @@ from modomodo.screening import (
     portions,
     screen,
 )
-from modomodo.steps import MergeStep, ScreenStep
-from modomodo.strategies import Request, propose, read_options
-from modomodo.study import study_from
+from modomodo.merging.settings import MergeStep, ScreenStep
+from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.plan import plan
+from modomodo.mixtures.records import empty, from_rows, write_records
+from modomodo.mixtures.records_csv import read_records
+from modomodo.mixtures.strategies.base import Request, propose, read_options
+from modomodo.study.checks import study_from
 
 GROUPS = {"science_test": "in", "chart": "out"}
 EXPERTS = Experts(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from modomodo import status
-from modomodo.plan import plan
-from modomodo.stages import STAGES, results_of
+from modomodo.mixtures.plan import plan
+from modomodo.study import status
+from modomodo.study.outputs import STAGES, results_of
 
 LOG = """\
 Job stats:

@@ -6,19 +6,13 @@ import random
 
 import pytest
 
-from modomodo.steps import (
-    BaseStep,
-    ExamplesStep,
-    PredictStep,
-    ProposeStep,
-    RecordsStep,
-    ScoreStep,
-    StreamStep,
-    Table1Step,
-    TableStep,
-    TrainStep,
-)
-from modomodo.study import parse, study_from
+from modomodo.config.loading import parse
+from modomodo.data.settings import ExamplesStep, Table1Step
+from modomodo.evaluation.settings import PredictStep, ScoreStep
+from modomodo.mixtures.settings import ProposeStep, RecordsStep, StreamStep
+from modomodo.reporting.settings import TableStep
+from modomodo.study.checks import study_from
+from modomodo.training.settings import BaseStep, TrainStep
 
 
 def texts(data) -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.streams import Stream, check_enough, draw_stream, exact_choices, marks, summary
+from modomodo.mixtures.stream import Stream, check_enough, draw_stream, exact_choices, marks, summary
 
 SIZES = {"COCO": 5997, "LISA": 1326, "GeoQAV": 1969, "SAT": 15000, "ScienceQA": 6218}
 IDS = {domain: [f"{domain}-{i}" for i in range(size)] for domain, size in SIZES.items()}

@@ -7,23 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modomodo.datasets import datasets
+from modomodo.config.loading import load_plugins, parse, read_yaml
+from modomodo.config.schema import Evaluation, Study, Templates, Training
+from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
-from modomodo.metrics import metrics
-from modomodo.plan import plan
-from modomodo.prompts import Templates
-from modomodo.rewards import rewards
-from modomodo.strategies import strategies
-from modomodo.study import (
-    Evaluation,
-    Study,
-    Training,
-    load_plugins,
-    parse,
-    read_study,
-    read_yaml,
-    study_from,
-)
+from modomodo.evaluation.metrics.metric import metrics
+from modomodo.mixtures.plan import plan
+from modomodo.mixtures.strategies.base import strategies
+from modomodo.study.checks import read_study, study_from
+from modomodo.training.rewards import rewards
 
 CONFIG = Path(__file__).parent.parent / "config"
 

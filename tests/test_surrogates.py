@@ -8,13 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modomodo import records
 from modomodo.errors import InputError
-from modomodo.surrogates import Objective, Observations, left_out, objective, observe, surrogates
-from modomodo.surrogates import gaussian_processes as processes
-from modomodo.surrogates.base import Prediction, Standard, mixture_folds, shrunk_correlation
-from modomodo.surrogates.calibration import Chosen, LeftOut, choose, leave_one_mixture_out, summary
-from modomodo.surrogates.parametric import best_split, quadratic_features
+from modomodo.mixtures import records
+from modomodo.mixtures.surrogates import gaussian_processes as processes
+from modomodo.mixtures.surrogates import left_out
+from modomodo.mixtures.surrogates.base import (
+    Objective,
+    Observations,
+    Prediction,
+    Standard,
+    mixture_folds,
+    objective,
+    observe,
+    shrunk_correlation,
+    surrogates,
+)
+from modomodo.mixtures.surrogates.calibration import Chosen, LeftOut, choose, leave_one_mixture_out, summary
+from modomodo.mixtures.surrogates.parametric import best_split, quadratic_features
 
 ROOT = Path(__file__).parent.parent
 EVERY = sorted(surrogates)
@@ -349,7 +359,7 @@ def test_published_lightgbm_predicts_a_constant_below_forty_runs():
 
 
 def test_the_ensemble_is_the_mean_of_its_members():
-    from modomodo.surrogates.ensemble import MEMBERS
+    from modomodo.mixtures.surrogates.ensemble import MEMBERS
 
     seen = observed(10)
     means = [surrogates[name](seen, 0).mean(unseen(4)) for name in MEMBERS]
@@ -618,7 +628,7 @@ def test_a_fold_without_refits_is_the_conditional_distribution():
 
 @pytest.mark.parametrize("name", ["gp_lead", "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic"])
 def test_large_tables_are_left_out_without_refits_and_hardly_differ(monkeypatch, name):
-    from modomodo.surrogates import calibration
+    from modomodo.mixtures.surrogates import calibration
 
     seen = observed(40, noise=0.15)
     scores, weights = seen.scores.copy(), seen.weights.copy()
@@ -722,7 +732,7 @@ def test_auto_needs_four_mixtures_to_compare():
 
 
 def test_auto_takes_one_that_beats_the_mean_where_the_default_does_not(monkeypatch):
-    from modomodo.surrogates import calibration
+    from modomodo.mixtures.surrogates import calibration
 
     def far_off(observations, seed):
         return surrogates["constant"](replace(observations, scores=observations.scores + 9), seed)
@@ -734,7 +744,7 @@ def test_auto_takes_one_that_beats_the_mean_where_the_default_does_not(monkeypat
 
 @pytest.mark.parametrize(("ahead", "name"), [(1.9, "gp_lead"), (2.1, "ridge_sqrt")])
 def test_auto_keeps_the_default_within_two_standard_errors(monkeypatch, ahead, name):
-    from modomodo.surrogates import calibration
+    from modomodo.mixtures.surrogates import calibration
 
     seen = observed(12)
     zero, spread = np.zeros((12, 1)), np.arange(12.0)[:, None] - 5.5

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.records import from_rows
-from modomodo.tables import Heading, noise_report, render, table2, within_noise
+from modomodo.mixtures.records import from_rows
+from modomodo.reporting.tables import Heading, noise_report, render, table2, within_noise
 
 WEIGHTS = {"single-x": {"x": 1.0}, "single-y": {"y": 1.0}, "best": {"x": 0.5, "y": 0.5}, "base": {}}
 STRATEGIES = {"cma-es-001": "cma-es", "cma-es-002": "cma-es"}

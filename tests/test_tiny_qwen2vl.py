@@ -5,12 +5,13 @@ import PIL.Image
 import pytest
 import torch
 
-from modomodo import models, tiny_lessons
-from modomodo import tiny_curriculum as curriculum
-from modomodo.datasets.boards import COMPOSERS, Board, Thing
 from modomodo.errors import InputError
-from modomodo.muon import Team, orthogonalise
-from modomodo.tiny_qwen2vl import build, make_model, make_processor
+from modomodo.tiny import curriculum
+from modomodo.tiny import lessons as tiny_lessons
+from modomodo.tiny.boards import COMPOSERS, Board, Thing
+from modomodo.tiny.muon import Team, orthogonalise
+from modomodo.tiny.qwen2vl import build, make_model, make_processor
+from modomodo.training import models
 
 TEMPLATES = [
     "{question} Output <think> </think> and <answer> </answer> tags.",

@@ -16,8 +16,8 @@ import pytest
 
 from modomodo.errors import Interrupted
 from modomodo.files import file_digest, read_jsonl
-from modomodo.launching import LaunchError, Part, supervise, trainer_parts
-from modomodo.tiny_qwen2vl import make_model, make_processor
+from modomodo.tiny.qwen2vl import make_model, make_processor
+from modomodo.training.launch import LaunchError, Part, supervise, trainer_parts
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from modomodo import training
+from modomodo.training import trainer as training
 
 
 class Clock:

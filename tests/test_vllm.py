@@ -20,9 +20,9 @@ import psutil
 import pytest
 import yaml
 
+from modomodo.evaluation.predictions import read_predictions
 from modomodo.files import file_digest, read_json, read_jsonl, write_json
-from modomodo.mixtures import Mixture, write_mixture
-from modomodo.predictions import read_predictions
+from modomodo.mixtures.mixture import Mixture, write_mixture
 
 pytestmark = [
     pytest.mark.slow,

@@ -412,13 +412,13 @@ def test_nothing_re_runs_for_reformatted_code_and_comments(edited: Path) -> None
     assert [path.read_text() for path in python] != before
     for path in [*python, *(edited / "rules").glob("*.smk")]:
         path.write_text(f"{path.read_text()}\n# another comment\n")
-    study = edited / "modomodo/study.py"
+    study = edited / "modomodo/config/schema.py"
     study.write_text(study.read_text().replace("Optimiser steps of a full run.", "Steps of a full run."))
     assert planned(edited, STUDY) == set()
 
 
 def test_a_raised_version_of_a_metric_scores_again_without_a_model(edited: Path) -> None:
-    metric = edited / "modomodo/metrics/exact_match.py"
+    metric = edited / "modomodo/evaluation/metrics/exact_match.py"
     kept = metric.read_text()
     assert '"exact_match", version=1' in kept
     metric.write_text(kept.replace('"exact_match", version=1', '"exact_match", version=2'))
@@ -475,7 +475,7 @@ def test_merging_screens_candidates_and_trains_the_best(done: Path, tmp_path: Pa
     mixture = ("--mixture", RESULTS / "mixtures/screened-001.json", "--output", tmp_path / "model")
     run = script(copy, "merge", *arguments, *mixture, "--alpha", 1.5)
     assert run.returncode == 0, run.stderr
-    from modomodo.models import load_model
+    from modomodo.training.models import load_model
 
     model, base = load_model(tmp_path / "model"), load_model(copy / RESULTS / "base")
     moved = {name for name, tensor in model.state_dict().items() if not tensor.equal(base.state_dict()[name])}

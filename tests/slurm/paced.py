@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from modomodo.rewards import rewards
+from modomodo.training.rewards import rewards
 
 NOTES = Path("notes")
 

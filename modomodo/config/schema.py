@@ -1,0 +1,518 @@
+"""A study: one YAML file that says everything. The one home of defaults, bounds and descriptions."""
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from modomodo.errors import nearest
+from modomodo.files import canonical
+
+# Pillow's own limit; InfoVQA's largest page has 6250 x 9375 = 58,593,750.
+MAX_PIXELS = 89_478_485
+
+_REASON = "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags."
+
+
+class Templates(BaseModel):
+    """What is appended to a question, by the type of its answer; an empty text appends nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    box: str = Field(
+        # Fig. 8, with the braces that LaTeX swallowed there and Visual-RFT's own prompt has.
+        default=f"{_REASON} The output answer format should be as follows: <think> ... </think> "
+        "<answer>[{'Position': [x1, y1, x2, y2], 'Confidence': number}, ...]</answer> "
+        "Please strictly follow the format.",
+        description="After a question that asks for boxes (paper, Fig. 8).",
+    )
+    choice: str = Field(
+        default=_REASON.replace("final answer", "final answer (option)"),
+        description="After a multiple-choice question (paper, Fig. 2).",
+    )
+    text: str = Field(default=_REASON, description="After a question that asks for a word or a phrase.")
+    number: str = Field(default=_REASON, description="After a question that asks for a number.")
+    separator: str = Field(default="\n", description="Between the question and the text appended to it.")
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+class Settings(BaseModel):
+    """Part of a study. Unknown keys are refused; equal values give equal text whatever their order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def text(self) -> str:
+        """Canonical JSON of what differs from the defaults: what a rule hands to its script.
+
+        Leaving the defaults out keeps finished work valid when a later version adds a key.
+        """
+        return canonical(self.changed())
+
+    def changed(self) -> dict[str, Any]:
+        """What differs from the defaults, as plain data."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Source(Settings):
+    """Which raw files are downloaded."""
+
+    revision: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Commit of the repository. A branch is resolved once, and kept to (resolved.json).",
+    )
+    repo: str | None = Field(
+        None, description="Repository on the Hugging Face hub; the loader's when absent."
+    )
+    files: list[str] | None = Field(
+        None, description="Patterns of the files needed; those of the loader's split when absent."
+    )
+    sha256: dict[str, str] = Field(
+        default_factory=dict, description="File → SHA-256 it must have, besides what the hub says."
+    )
+
+
+class Dataset(Settings):
+    """Where examples come from: a registered function and its options."""
+
+    loader: str = Field(description="Name of a registered dataset function.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of that function.")
+    source: Source | None = Field(
+        None, description="The raw files, for a loader of a dataset published on the hub."
+    )
+    expected: int | None = Field(
+        None, ge=1, description="Examples there should be; Table 1 reports a difference."
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Rows that are read of the raw data, from the first; all when absent."
+    )
+    prompts: dict[Literal["box", "choice", "text", "number", "separator"], str] = Field(
+        default_factory=dict, description="Reasoning templates of this dataset that differ from the study's."
+    )
+    max_rejected: float = Field(
+        0.01, ge=0, le=1, description="Share of rows that may fail their checks before the run stops."
+    )
+    max_question: int = Field(
+        20_000, ge=1, description="Longest question, in characters; a longer one fails its row."
+    )
+    max_pixels: int = Field(
+        MAX_PIXELS,
+        ge=1,
+        le=2 * MAX_PIXELS,  # what Pillow opens at all, in training and prediction too
+        description="Largest image that is decoded, in pixels; a larger one fails its row.",
+    )
+    longest: int | None = Field(
+        None,
+        ge=28,
+        description="Images with a longer side of more pixels are resized to it; as published if absent.",
+    )
+
+
+class Data(Settings):
+    """How raw data comes here and is worked on; nothing of it changes an example."""
+
+    raw_from: str | None = Field(
+        None,
+        description="Folder of raw files fetched beforehand, for nodes without a network: <loader>/<the "
+        "file's path in its repository>. What is not there is downloaded.",
+    )
+    threads: int = Field(1, ge=1, description="Processes that preprocess one dataset.")
+
+
+class Domain(Dataset):
+    """A training set."""
+
+    rewards: list[str] = Field(
+        ["accuracy", "format"], min_length=1, description="Registered rewards its completions are given."
+    )
+
+
+class Benchmark(Dataset):
+    """A test set."""
+
+    metric: str = Field(description="Name of a registered metric.")
+    group: Literal["in", "out"] = Field(
+        description="'in': from a training domain, part of the In-Score; 'out': part of the Out-Score."
+    )
+
+
+class HeldOut(Dataset):
+    """Questions of a training domain that are not trained on, scored to see what training on it alone gains."""
+
+    metric: str = Field(description="Name of a registered metric.")
+
+
+class Model(Settings):
+    """The model every run starts from."""
+
+    builder: str = Field("hub", description="Registered builder: 'hub' downloads, 'tiny_qwen2vl' trains one.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the builder.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Precision of the weights in memory. In bfloat16 a learning rate of 1e-6 is rounded away.",
+    )
+    threads: int = Field(2, ge=1, description="CPU threads of the builder.")
+
+
+class Training(Settings):
+    """GRPO with verifiable rewards; the defaults are the paper's (section 3.1)."""
+
+    seed: int = Field(42, ge=0, description="Seed of the draw and of the training.")
+    steps: int = Field(2000, ge=1, description="Optimiser steps of a full run.")
+    scored_steps: list[int] = Field(
+        [500, 1500, 2000], min_length=1, description="Steps whose checkpoints are kept and scored."
+    )
+    trajectories: int = Field(12, ge=2, description="Completions per optimiser step.")
+    generations: int = Field(6, ge=2, description="Completions per prompt (k), the group of an advantage.")
+    accumulation: int = Field(1, ge=1, description="Gradient accumulation: micro-batches per step.")
+    learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Share of the steps of linear warm-up; then linear decay."
+    )
+    adam_beta2: float = Field(0.999, gt=0, lt=1, description="Second-moment decay of AdamW.")
+    kl: float = Field(0.04, ge=0, description="Coefficient of the KL penalty to the base model.")
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = Field(
+        "grpo", description="TRL's loss normalisation."
+    )
+    reward_weights: dict[str, float] = Field(
+        {"accuracy": 2.0, "iou": 2.0, "iou_visual_rft": 2.0, "format": 1.0},
+        description="Weight of each reward in the sum.",
+    )
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature of the rollouts.")
+    max_completion_tokens: int = Field(512, ge=1, description="Longest completion, in tokens.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    bf16: bool = Field(True, description="Compute in bfloat16 (autocast). Wants a GPU.")
+    gradient_checkpointing: bool = Field(True, description="Recompute activations to save memory.")
+    freeze_vision: bool = Field(True, description="Keep the vision tower as it is.")
+    save_every: int = Field(
+        100, ge=1, description="Steps between saves that an interrupted run resumes from."
+    )
+    keep_weights: list[int] | None = Field(
+        None,
+        description="Scored steps whose weights stay on disk once every benchmark is predicted by them; all when "
+        "absent. A run on one domain alone also keeps its last, of which experts are made.",
+    )
+    gpus: int = Field(
+        0, ge=0, description="GPUs of one run; 0: the CPU. With vllm 'server' one of them only generates."
+    )
+    vllm: Literal["off", "colocate", "server"] = Field(
+        "off",
+        description="What generates the completions: 'off', the trainer itself; 'colocate', a vLLM inside each "
+        "training process; 'server', TRL's vLLM server on a GPU of its own, the others train.",
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of a training process.")
+
+    @field_validator("vllm", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        return "off" if value is False else value  # to YAML, a bare `off` is false
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.trajectories % self.generations:
+            raise ValueError(
+                f"trajectories: {self.trajectories} is not a multiple of generations ({self.generations}): "
+                f"a step must hold whole groups, e.g. {self.generations * 2}"
+            )
+        if self.trajectories % self.accumulation:
+            raise ValueError(
+                f"accumulation: {self.trajectories} trajectories do not divide into {self.accumulation} micro-batches"
+            )
+        if self.vllm == "server" and self.gpus < 2:
+            raise ValueError(
+                f"vllm: 'server' keeps one GPU to itself and trains on the others, but gpus is {self.gpus}: set "
+                "gpus to 2 or more, or vllm to colocate"
+            )
+        if self.vllm == "colocate" and self.gpus < 1:
+            raise ValueError(
+                "vllm: 'colocate' generates on a GPU, but gpus is 0: set gpus to 1 or more, or vllm to off"
+            )
+        if self.trajectories % (self.accumulation * self.processes):
+            raise ValueError(
+                f"gpus: {self.trajectories} trajectories do not divide into {self.accumulation} micro-batches on "
+                f"{self.processes} training GPUs: change gpus, accumulation or trajectories, e.g. trajectories: "
+                f"{math.lcm(self.generations, self.accumulation * self.processes)}"
+            )
+        if sorted(set(self.scored_steps)) != self.scored_steps or self.scored_steps[0] < 1:
+            raise ValueError("scored_steps: must be positive and increasing")
+        for step in self.keep_weights or []:
+            if step not in self.scored_steps:
+                raise ValueError(f"keep_weights: {step} is none of the scored_steps {self.scored_steps}")
+        if self.scored_steps[-1] > self.steps:
+            raise ValueError(
+                f"scored_steps: {self.scored_steps[-1]} lies beyond the last step ({self.steps}): "
+                "lower it or raise training.steps"
+            )
+        return self
+
+    @property
+    def prompts_per_step(self) -> int:
+        """Prompts consumed by one optimiser step."""
+        return self.trajectories // self.generations
+
+    @property
+    def processes(self) -> int:
+        """Training processes: one a GPU that trains, one on the CPU."""
+        return max(1, self.gpus - (self.vllm == "server"))
+
+    @property
+    def samples(self) -> int:
+        """Completions per training process and micro-batch."""
+        return self.trajectories // (self.accumulation * self.processes)
+
+
+class Draw(Settings):
+    """How the prompts of a run are drawn from its mixture."""
+
+    shares: Literal["random", "exact"] = Field(
+        "random",
+        description="'random': each prompt's domain is sampled by its weight, as in the paper; 'exact': every "
+        "window holds the weights' shares by largest remainder, so that runs of one mixture differ less.",
+    )
+    window: int = Field(20, ge=1, description="Prompts of a window, for exact shares.")
+
+
+class Evaluation(Settings):
+    """How predictions are made. Greedy, as the paper's benchmarks are scored."""
+
+    max_completion_tokens: int = Field(512, ge=1, description="Longest completion, in tokens.")
+    batch_size: int = Field(16, ge=1, description="Questions answered at once.")
+    gpus: int = Field(
+        0, ge=0, description="GPUs of one predicting job; 0: the CPU. vLLM splits the model over several."
+    )
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="What generates: 'vllm' is for GPUs, and is installed by make vllm."
+    )
+    dtype: Literal["float32", "bfloat16"] | None = Field(
+        None, description="Precision of the weights that predict; model.dtype when absent."
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of a predicting process.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.engine == "transformers" and self.gpus > 1:
+            raise ValueError(
+                f"gpus: engine 'transformers' uses one GPU, not {self.gpus}: set gpus to 1, or engine to vllm"
+            )
+        return self
+
+
+class Costs(Settings):
+    """What `make plan` reckons with until runs of this study have been measured. No result depends on it."""
+
+    training_hours: float | None = Field(
+        None, gt=0, description="Hours that a training run of all steps takes, on training.gpus GPUs."
+    )
+    prediction_hours: float | None = Field(
+        None, gt=0, description="Hours to predict all scored steps of a run, on evaluation.gpus GPUs."
+    )
+    checkpoint_gb: float | None = Field(None, gt=0, description="Size of one checkpoint, in GB (1e9 bytes).")
+
+
+class Judge(Settings):
+    """A model behind an OpenAI-compatible endpoint, for metrics that ask one (mathvista_judged)."""
+
+    model: str = Field(min_length=1, description="The model's name at the endpoint; pin a dated one.")
+    endpoint: str = Field(
+        "https://api.openai.com/v1", description="Its address, up to where /chat/completions follows."
+    )
+    key: str | None = Field(
+        "OPENAI_API_KEY",
+        description="Environment variable that holds the key, which stands in no file; null: none is sent.",
+    )
+    request: dict[str, Any] = Field(
+        {"temperature": 0, "max_tokens": 256}, description="Further fields of each request."
+    )
+    parallel: int = Field(8, ge=1, le=256, description="Requests under way at once.")
+    timeout: float = Field(60.0, gt=0, description="Seconds that one request may take.")
+
+    @model_validator(mode="after")
+    def _is_asked_over_http(self) -> Self:
+        if not re.match(r"https?://[^/\s]", self.endpoint):
+            raise ValueError(
+                f"endpoint: '{self.endpoint}': expected an address, e.g. http://127.0.0.1:8000/v1"
+            )
+        if taken := {"model", "messages", "stream", "n"} & set(self.request):
+            raise ValueError(f"request: '{min(taken)}' is not free to choose: remove it")
+        return self
+
+
+class Reporting(Settings):
+    """How results are shown: figures, report and explorer. Nothing of it changes a result."""
+
+    column_width: float = Field(
+        3.4, ge=2, le=12, description="Width of a figure, in inches: that of a paper's column."
+    )
+    dpi: int = Field(300, ge=50, le=1200, description="Dots per inch of the figures' PNG.")
+    surrogate: str = Field(
+        "gp_sqrt",
+        description="The registered surrogate that the calibration figure judges and the explorer predicts with: "
+        "the explorer takes gp_sqrt or gp_lead.",
+    )
+    notes: str = Field("", description="What a reader of the report should know of this study.")
+
+
+class Strategy(Settings):
+    """One way to choose mixtures, and how many."""
+
+    propose: str = Field(description="Name of a registered strategy function.")
+    group: str = Field(description="Heading it stands under in Table 2, e.g. seed, heuristic, model.")
+    label: str | None = Field(None, description="How Table 2 calls it; the name when absent.")
+    count: int = Field(1, ge=1, description="Mixtures proposed, where the function does not fix the number.")
+    learns_from: list[Name] = Field(
+        [], description="Strategies, or groups of strategies, listed above it, whose scored runs it sees."
+    )
+    scores: Literal["mean", "last"] = Field(
+        "last", description="'last': scores of the last step; 'mean': averaged over the scored steps."
+    )
+    target: str = Field("out_score", description="What to make large: out_score, in_score or a benchmark.")
+    without: list[Name] = Field([], description="Domains that get no weight (the paper's 'No 1' rows).")
+    seed: int = Field(0, ge=0, description="Seed of its random choices.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the function.")
+
+
+def held_out_name(domain: str) -> str:
+    """What the examples held out of a domain are called."""
+    return f"{domain}_held_out"
+
+
+class MergeMethod(Settings):
+    """How the changes that experts made to the base are put together (modomodo/merging/methods.py)."""
+
+    method: Literal["linear", "ties", "dare"] = Field(
+        "linear",
+        description="linear adds the experts' changes up; ties (arXiv 2306.01708) trims each and adds up those that "
+        "agree in sign; dare (arXiv 2311.03099) drops a random part of each and scales up the rest.",
+    )
+    density: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="With ties and dare, which need it: the share of each expert's changes that is kept.",
+    )
+    seed: int = Field(0, ge=0, description="With dare: which changes are dropped.")
+
+    @model_validator(mode="after")
+    def _options_of_the_method(self) -> Self:
+        if self.method == "linear" and self.density is not None:
+            raise ValueError(
+                "density: linear keeps every change: remove the key, or set method to ties or dare"
+            )
+        if self.method != "linear" and self.density is None:
+            raise ValueError(f"density: missing: the share of the changes that {self.method} keeps, e.g. 0.2")
+        if self.method != "dare" and self.seed:
+            raise ValueError(f"seed: {self.method} draws nothing: remove the key, or set method to dare")
+        return self
+
+    @property
+    def kept(self) -> float:
+        """The share of an expert's changes that is kept."""
+        return 1.0 if self.density is None else self.density
+
+
+class Merging(MergeMethod):
+    """How experts, the runs of one domain each, are merged to guess at mixtures (docs/merging.md)."""
+
+    alphas: list[Annotated[float, Field(gt=0)]] = Field(
+        [1.0, 1.5, 2.0],
+        min_length=1,
+        description="How far the experts' movements are carried; the one that predicts trained mixtures best is "
+        "chosen among these.",
+    )
+
+
+class Study(Settings):
+    """Everything a study is."""
+
+    name: Name = Field(description="Names the folder of its results: results/<name>/.")
+    plugins: list[str] = Field(
+        [], description="Python files that register own datasets, rewards, metrics, strategies."
+    )
+    model: Model
+    domains: dict[Name, Domain] = Field(min_length=1, description="Training sets by name, in table order.")
+    benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="Test sets by name, in table order.")
+    held_out: dict[Name, HeldOut] = Field(
+        default_factory=dict,
+        description="Domain → held-out questions of its own kind, asked of the base model and of the run on that "
+        "domain alone: own_domain.csv. No part of any score.",
+    )
+    data: Data = Field(default_factory=Data)
+    prompts: Templates = Field(default_factory=Templates, description="Reasoning templates.")
+    draw: Draw = Field(default_factory=Draw)
+    training: Training = Field(default_factory=Training)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    costs: Costs = Field(default_factory=Costs)
+    judge: Judge | None = Field(None, description="Whom metrics ask that need a model to read an answer.")
+    merging: Merging = Field(default_factory=Merging)
+    strategies: dict[Name, Strategy] = Field(min_length=1, description="Strategies by name, in table order.")
+    repeats: dict[Name, list[Annotated[int, Field(ge=0)]]] = Field(
+        default_factory=dict, description="Mixture → further seeds it is trained with, to learn the noise."
+    )
+    reporting: Reporting = Field(default_factory=Reporting)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        both = sorted(set(self.domains) & set(self.benchmarks))
+        if both:
+            raise ValueError(f"benchmarks.{both[0]}: a domain has this name too; call it e.g. {both[0]}_test")
+        for name in self.held_out:
+            if name not in self.domains:
+                raise ValueError(f"held_out.{name}: unknown domain: {nearest(name, self.domains)}")
+            if held_out_name(name) in (*self.domains, *self.benchmarks):
+                raise ValueError(
+                    f"held_out.{name}: its examples would be {held_out_name(name)}.jsonl: rename that one"
+                )
+        for group in ("in", "out"):
+            if not any(benchmark.group == group for benchmark in self.benchmarks.values()):
+                raise ValueError(
+                    f"benchmarks: none has group '{group}', so there is no {group.capitalize()}-Score"
+                )
+        earlier: list[str] = []
+        for name, strategy in self.strategies.items():
+            groups = {self.strategies[other].group for other in earlier}
+            for other in strategy.learns_from:
+                if other not in earlier and other not in groups:
+                    raise ValueError(
+                        f"strategies.{name}.learns_from: '{other}' is neither a strategy nor a group listed above it: "
+                        f"{nearest(other, [*earlier, *groups])}"
+                    )
+            for domain_name in strategy.without:
+                if domain_name not in self.domains:
+                    raise ValueError(
+                        f"strategies.{name}.without: unknown domain '{domain_name}': "
+                        f"{nearest(domain_name, self.domains)}"
+                    )
+            if len(strategy.without) >= len(self.domains):
+                raise ValueError(f"strategies.{name}.without: no domain is left")
+            targets = ["out_score", "in_score", *self.benchmarks]
+            if strategy.target not in targets:
+                raise ValueError(
+                    f"strategies.{name}.target: unknown '{strategy.target}': {nearest(strategy.target, targets)}"
+                )
+            earlier.append(name)
+        return self
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """All sets of examples by name: domains, benchmarks, held-out questions."""
+        held_out = {held_out_name(name): entry for name, entry in self.held_out.items()}
+        return {**self.domains, **self.benchmarks, **held_out}
+
+    def templates(self, dataset: str) -> Templates:
+        """The reasoning templates of a set of examples: the study's, but for its own."""
+        own = self.datasets[dataset].prompts
+        return self.prompts.model_copy(update={str(kind): text for kind, text in own.items()})
+
+    def own_templates(self, datasets: Iterable[str]) -> dict[str, Templates]:
+        """Those of the datasets that differ from the study's."""
+        found = {name: self.templates(name) for name in datasets}
+        return {name: templates for name, templates in found.items() if templates != self.prompts}
+
+    def teachers(self, name: str) -> list[str]:
+        """The strategies that a strategy learns from, groups spelt out, in table order."""
+        wanted = self.strategies[name].learns_from
+        above = list(self.strategies)[: list(self.strategies).index(name)]
+        return [other for other in above if other in wanted or self.strategies[other].group in wanted]

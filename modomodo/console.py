@@ -1,0 +1,61 @@
+import gc
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from modomodo.files import write_whole
+
+T = TypeVar("T")
+
+
+@contextmanager
+def imports() -> Iterator[None]:
+    """For the import of large libraries: without Python's garbage collector, then or later.
+
+    It would look through their hundreds of thousands of objects again and again, a quarter of the time of
+    the imports and a tenth of a short training's, and find nothing: they live as long as the process.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def tell(text: str, output: Path | None) -> None:
+    """Print a text for people, or write it to a file."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    with write_whole(output) as file:
+        file.write(text)
+
+
+def progress(items: Iterable[T], label: str, total: int | None = None, every: float = 10.0) -> Iterator[T]:
+    """Show how far a loop is: a bar in a terminal, otherwise a plain line every `every` seconds."""
+    from tqdm import tqdm
+
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=label, total=total)
+        return
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    start = said = time.monotonic()
+    for count, item in enumerate(items):
+        now = time.monotonic()
+        if count and now - said >= every:
+            said = now
+            print(progress_line(label, count, total, now - start), file=sys.stderr, flush=True)
+        yield item
+
+
+def progress_line(label: str, count: int, total: int | None, seconds: float) -> str:
+    """`label: 120/400, 30 %, 41 s left`."""
+    if not total:
+        return f"{label}: {count}"
+    left = seconds / count * (total - count)
+    return f"{label}: {count}/{total}, {count / total:.0%}, {left:.0f} s left"

@@ -1,0 +1,27 @@
+"""Question → messages: the reasoning template, appended to every question.
+
+The paper switches its reasoning mode on by "a specialised reasoning prompt" after each question, in training
+and evaluation (section 3.1; the texts are those of Figs. 2 and 8).
+"""
+
+from typing import Any
+
+from modomodo.config.schema import Templates
+from modomodo.data.examples import Example, image_paths
+
+__all__ = ["Templates", "image_paths", "messages", "prompt_text"]
+
+
+def prompt_text(example: Example, templates: Templates) -> str:
+    """The text of the user's turn: the question and the template of its answer type."""
+    suffix: str = getattr(templates, example.answer_type)
+    return f"{example.question}{templates.separator}{suffix}" if suffix else example.question
+
+
+def messages(example: Example, templates: Templates) -> list[dict[str, Any]]:
+    """One user turn in the Hugging Face conversational form: the images first, then the text.
+
+    The images themselves travel beside the messages, in the order of `image_paths`.
+    """
+    images = [{"type": "image"} for _ in image_paths(example)]
+    return [{"role": "user", "content": [*images, {"type": "text", "text": prompt_text(example, templates)}]}]

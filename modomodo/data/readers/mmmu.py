@@ -1,0 +1,99 @@
+"""MMMU: college-level questions with one to seven images, lmms-lab/MMMU, validation (847 choices, 53 open).
+
+Columns id, question, options (a list written as a Python literal), answer, question_type, image_1 …
+image_7. The options are joined to the question, "A. …", one a line, as lmms-eval does. The images that question
+and options refer to stand in the order of their numbers, and their marks, `<image 2>`, stay in the text; an image
+that only the explanation refers to is not shown. The answer of an
+open question may be a list written as a literal ("['24/7', '3.429']"): all of them are accepted. The test
+split has no answers.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from modomodo.data.examples import RawExample
+from modomodo.data.images import Unfit
+from modomodo.data.readers.published import (
+    Published,
+    Row,
+    check_option,
+    examples_of,
+    letter,
+    lettered,
+    parquet_rows,
+    picture,
+    published,
+    text_of,
+)
+
+_IMAGES = [f"image_{number}" for number in range(1, 8)]
+_MARK = re.compile(r"<image (\d+)>")
+_LONGEST_LITERAL = 100_000  # characters; more is no list of options
+
+ABOUT = Published(
+    repo="lmms-lab/MMMU",
+    formerly=["lmms-lab-encoder/MMMU"],
+    files={"validation": ["data/validation-*.parquet"], "dev": ["data/dev-*.parquet"]},
+    licence="apache-2.0 (MMMU/MMMU)",
+    differs={
+        "validation": "the validation split has exactly the paper's 900 rows: check source and revision"
+    },
+)
+
+
+@published("mmmu", ABOUT)
+def mmmu(raw: Path | None = None, *, split: str = "validation") -> Iterator[RawExample]:
+    """Rows in the order of the files. Raises InputError for an unknown option and damaged files."""
+    check_option("split", split, list(ABOUT.files))
+    rows = parquet_rows(raw, ["id", "question", "options", "answer", "question_type", "image_1"], _IMAGES[1:])
+    folder = Path(raw or ".")
+
+    def example(row: Row, id_: str) -> RawExample:
+        choices = literal_list(row["options"] or "[]")
+        question = text_of(row, "question")
+        if choices:
+            question = f"{question}\n{lettered(choices)}"
+        present = [column for column in _IMAGES if row.get(column) is not None]
+        named = {f"image_{number}" for number in _MARK.findall(question)}
+        for column in sorted(named):
+            if column not in present:
+                raise Unfit(f"question: refers to <{column.replace('_', ' ')}>, which it has not")
+        shown = [column for column in present if column in named or not named]
+        return {"id": id_, "question": question, **_answer(row, choices)}, [
+            picture(row[column], folder) for column in shown
+        ]
+
+    return examples_of(rows, lambda row, number: str(row["id"]), example)
+
+
+def _answer(row: Row, choices: list[str]) -> dict[str, Any]:
+    """The fields of the answer. Raises Unfit when it is not among the options."""
+    answer = text_of(row, "answer")
+    if row["question_type"] == "multiple-choice":
+        letters = [letter(position) for position in range(len(choices))]
+        if answer not in letters:
+            raise Unfit(f"answer: '{answer}' is not among the {len(choices)} options")
+        return {"answer": answer, "answer_type": "choice", "choices": choices}
+    accepted = literal_list(answer) if answer.startswith("[") else [answer]
+    if not accepted:
+        raise Unfit("answer: empty")
+    meta = {"answers": accepted} if len(accepted) > 1 else {}
+    return {"answer": accepted[0], "answer_type": "text", "meta": meta}
+
+
+def literal_list(text: str) -> list[str]:
+    """The texts of a list written as a Python literal; read, never evaluated. Raises Unfit for anything else.
+
+    >>> literal_list("['$6', \\"<image 2>\\"]")
+    ['$6', '<image 2>']
+    """
+    try:
+        value = ast.literal_eval(text) if len(text) <= _LONGEST_LITERAL else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    if not isinstance(value, list):
+        raise Unfit(f"not a list of texts: {text[:80]}")
+    return [str(one) for one in value]

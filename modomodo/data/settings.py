@@ -1,0 +1,94 @@
+from typing import Self
+
+from modomodo.config.schema import Dataset, Settings, Source, Study
+from modomodo.data.readers.published import catalogue
+from modomodo.errors import InputError, nearest
+
+
+def dataset_of(study: Study, name: str) -> Dataset:
+    """A domain, benchmark or held-out set by its name. Raises InputError naming the nearest one."""
+    if name not in study.datasets:
+        raise InputError(f"--name {name}: the study has no such dataset: {nearest(name, study.datasets)}")
+    return study.datasets[name]
+
+
+class DownloadStep(Settings):
+    """hub, or a folder → the raw files of one published dataset's split."""
+
+    plugins: list[str] = []
+    loader: str
+    split: str
+    source: Source | None
+    raw_from: str | None = None
+
+    @classmethod
+    def of(cls, study: Study, name: str) -> Self:
+        entry = dataset_of(study, name)
+        if entry.loader not in catalogue:
+            raise InputError(
+                f"'{name}' has nothing to download: its loader '{entry.loader}' reads no raw files"
+            )
+        return cls(
+            plugins=study.plugins,
+            loader=entry.loader,
+            split=catalogue[entry.loader].split(entry.options),
+            source=entry.source,
+            raw_from=study.data.raw_from,
+        )
+
+
+class ExamplesStep(Settings):
+    """raw → examples, of one dataset."""
+
+    plugins: list[str] = []
+    dataset: Dataset
+
+    @classmethod
+    def of(cls, study: Study, name: str) -> Self:
+        entry = dataset_of(study, name)
+        # The raw files are an input, how many examples are expected is Table 1's affair, and a template is put to a
+        # question only when it is asked.
+        fields = {
+            key: getattr(entry, key)
+            for key in Dataset.model_fields
+            if key not in ("source", "expected", "prompts")
+        }
+        return cls(plugins=study.plugins, dataset=Dataset(**fields))
+
+
+class Expected(Settings):
+    """How many examples a dataset should give, and the likely cause when it does not."""
+
+    examples: int
+    cause: str = ""
+
+    @classmethod
+    def of(cls, entry: Dataset) -> Self | None:
+        if entry.expected is None:
+            return None
+        about = catalogue.get(entry.loader)
+        cause = about.differs.get(about.split(entry.options), "") if about else ""
+        return cls(examples=entry.expected, cause=cause)
+
+
+class Table1Step(Settings):
+    """examples → table 1. `roles`: (dataset, training, in or out), in table order."""
+
+    roles: list[tuple[str, str]]
+    steps: int
+    prompts_per_step: int
+    expected: dict[str, Expected] = {}
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        roles = [(name, "training") for name in study.domains]
+        roles += [(name, benchmark.group) for name, benchmark in study.benchmarks.items()]
+        training = study.training
+        entries = {**study.domains, **study.benchmarks}
+        expected = {name: Expected.of(entry) for name, entry in entries.items()}
+        return cls(
+            roles=roles,
+            steps=training.steps,
+            prompts_per_step=training.prompts_per_step,
+            expected={name: count for name, count in expected.items() if count is not None},
+        )

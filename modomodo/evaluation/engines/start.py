@@ -1,0 +1,37 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+from modomodo.config.schema import Evaluation
+from modomodo.data.examples import Example
+from modomodo.evaluation.engines.base import Engine
+from modomodo.evaluation.engines.hf import TransformersEngine
+from modomodo.training.gpus import take_gpus
+from modomodo.training.models import load_processor
+from modomodo.training.vllm_environment import check_vllm, go_where_vllm_is
+
+
+def start_engine(
+    evaluation: Evaluation, dtype: str, directory: Path, rows: Sequence[tuple[Example, Path]]
+) -> Engine:
+    """What the settings want to answer `rows` with, for checkpoints of the shape of `directory`.
+
+    `dtype` is the precision of the weights where the settings name none.
+    """
+    processor = load_processor(directory)
+    dtype = evaluation.dtype or dtype
+    if evaluation.engine == "vllm":
+        from modomodo.evaluation.engines.vllm import VllmEngine, most_images
+
+        return VllmEngine(processor, evaluation, dtype, most_images(rows))
+    return TransformersEngine(processor, evaluation, dtype)
+
+
+def ready_to_answer(evaluation: Evaluation) -> None:
+    """Go to vLLM's environment if the settings want it, then take the GPUs they want.
+
+    Raises InputError when either is not to be had.
+    """
+    if evaluation.engine == "vllm":
+        go_where_vllm_is()
+        check_vllm("evaluation.engine", "transformers", gpus=evaluation.gpus)
+    take_gpus(evaluation.gpus, "evaluation.gpus")

@@ -1,0 +1,101 @@
+"""Checkpoint + questions → predictions, greedily, with vLLM: many questions at once, each ending when it will.
+
+Only the engine is vLLM's. Prompts, stop tokens, the text of the tokens and the answer in it are made as for
+transformers, so that the two differ in arithmetic alone.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+from transformers import GenerationConfig, ProcessorMixin
+
+from modomodo.config.schema import Evaluation, Templates
+from modomodo.data.examples import Example, image_paths
+from modomodo.evaluation.engines.base import Batch, Engine, LazyBatches, prediction_of, stop_tokens
+from modomodo.evaluation.predictions import Prediction
+
+MEMORY = 0.9  # of the GPU, which nothing else uses
+# vLLM is handed more than it answers at once, so that its last questions are a small part: many batches' worth, and
+# decoded images of at most 1.6 GB.
+AHEAD, AHEAD_PIXELS = 16, 1 << 29
+
+
+class PromptBatches(LazyBatches):
+    """Batches for vLLM: prompts with their images, which it processes itself."""
+
+    def _make_ready(
+        self, texts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
+    ) -> tuple[Any, int]:
+        prompts = [
+            {"prompt": text, "multi_modal_data": {"image": list(of_one)}}
+            for text, of_one in zip(texts, images, strict=True)
+        ]
+        return prompts, sum(3 * image.width * image.height for of_one in images for image in of_one)
+
+
+class VllmEngine(Engine):
+    """vLLM within this process; loads further checkpoints into the engine that stands."""
+
+    def __init__(
+        self, processor: ProcessorMixin, evaluation: Evaluation, dtype: str, images: int, **options: Any
+    ) -> None:
+        """`images` is the most that one question shows; `options` go to vLLM's `LLM`."""
+        super().__init__(processor, evaluation.max_completion_tokens)
+        self.evaluation = evaluation
+        # Within this process, as it is, no engine is left behind when a job is killed.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        self.options = {
+            "dtype": dtype,
+            "tensor_parallel_size": max(1, evaluation.gpus),
+            "gpu_memory_utilization": MEMORY,
+            "max_num_seqs": evaluation.batch_size,
+            "limit_mm_per_prompt": {"image": images, "video": 0},
+            "enforce_eager": evaluation.gpus == 0,  # compiling pays on a GPU only
+            "seed": 0,
+        } | options
+        self.llm: Any = None
+        self.first = ""
+
+    def load(self, directory: Path) -> None:
+        """The first directory has to stay, of the others only the weights are read."""
+        from vllm import LLM, SamplingParams
+
+        if self.llm is None:
+            self.llm = LLM(model=str(directory), **self.options)
+            self.first = str(directory)
+        else:
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(directory)})
+            # Which names the directory as the model's, and the processor is read from there when the next question
+            # comes: a merge's directory is gone by then.
+            self.llm.llm_engine.model_config.model = self.first
+            # What it remembers of prompts and images was computed by the weights before.
+            self.llm.reset_prefix_cache()
+            self.llm.llm_engine.reset_encoder_cache()
+        self.stops = stop_tokens(GenerationConfig.from_pretrained(str(directory)))
+        self.greedy = SamplingParams(
+            temperature=0.0,
+            max_tokens=self.max_completion_tokens,
+            stop_token_ids=sorted(self.stops),
+            detokenize=False,
+        )
+
+    def batches(
+        self, rows: Sequence[tuple[Example, Path]], templates: Templates, size: int, kept: int
+    ) -> LazyBatches:
+        return PromptBatches(rows, self.processor, templates, size * AHEAD, kept, AHEAD_PIXELS)
+
+    def answer(self, batch: Batch) -> dict[str, Prediction]:
+        outputs = self.llm.generate(batch.inputs, self.greedy, use_tqdm=False)
+        return {
+            id_: prediction_of(id_, output.outputs[0].token_ids, self.stops, self.processor)
+            for id_, output in zip(batch.ids, outputs, strict=True)
+        }
+
+
+def most_images(rows: Sequence[tuple[Example, Path]]) -> int:
+    """The most images that one question shows."""
+    return max(len(image_paths(example)) for example, _ in rows)

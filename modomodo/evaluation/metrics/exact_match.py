@@ -1,0 +1,22 @@
+"""Exact match: the paper's metric for every benchmark but LISA-test (section 3.1)."""
+
+from modomodo.data.answers import exactly
+from modomodo.data.examples import Example
+from modomodo.evaluation.metrics.metric import Score, metric, references
+
+
+@metric("exact_match", version=1)
+def exact_match(answer: str, example: Example) -> Score:
+    """1 when the answer equals an accepted one, surrounding white space aside; case and signs count."""
+    return Score(float(any(exactly(answer, reference) for reference in references(example))))
+
+
+@metric("exact_match_normalised", version=1)
+def exact_match_normalised(answer: str, example: Example) -> Score:
+    """As `exact_match`, but case, the amount of white space and one full stop at the end do not count."""
+    plain = _plain(answer)
+    return Score(float(any(plain == _plain(reference) for reference in references(example))))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).removesuffix(".").rstrip().casefold()

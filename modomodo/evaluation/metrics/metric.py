@@ -1,0 +1,138 @@
+"""What a metric is, and what a benchmark's scores amount to."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from modomodo.data.examples import Example
+from modomodo.errors import InputError
+from modomodo.registry import Registry
+
+
+class Score(NamedTuple):
+    """The verdict on one answer: a value in [0, 1], and whether there was an answer to judge."""
+
+    value: float
+    parsed: bool = True
+
+
+@dataclass(eq=False)
+class Metric:
+    """A registered metric. Call it with a row's completion, its extracted answer and the example.
+
+    `judge` sees the extracted answer. Without one (the completion broke the reasoning format) the score is 0
+    and unparsed, unless the metric `reads_completion`: then `judge` sees the whole completion in its place,
+    as the parsers of those benchmarks do. `version` is raised when the same answers would score differently.
+
+    A metric with a `prompt` wants a judging model (study.Judge) to read the answer first: `prompt(text,
+    example)` is what it is asked, None where there is no need, and `judge` is given its reply, or None, too.
+    """
+
+    name: str
+    version: int
+    judge: Callable[..., Score]  # (text, example), with a `prompt` (text, example, reply)
+    reads_completion: bool = False
+    prompt: Callable[[str, Example], str | None] | None = None
+
+    def __post_init__(self) -> None:
+        # The registry tells two functions of one name apart by where they were defined.
+        self.__module__, self.__qualname__ = self.judge.__module__, self.judge.__qualname__
+        self.__doc__ = self.judge.__doc__
+
+    def question(self, completion: str, answer: str | None, example: Example) -> str | None:
+        """What a judging model is to be asked about a row; None for nothing.
+
+        Raises InputError as the score does.
+        """
+        if self.prompt is None or (answer is None and not self.reads_completion):
+            return None
+        with self._naming(example):
+            return self.prompt(completion if answer is None else answer, example)
+
+    def __call__(
+        self, completion: str, answer: str | None, example: Example, reply: str | None = None
+    ) -> Score:
+        """The score of one row. Raises InputError naming the example when it lacks what the metric needs.
+
+        So it does without the reply to a question that is to be asked.
+        """
+        if answer is None and not self.reads_completion:
+            return Score(0.0, parsed=False)
+        if reply is None and self.question(completion, answer, example) is not None:
+            raise InputError(f"metric '{self.name}' asks a judge, which is done for the study's scores only")
+        with self._naming(example):
+            text = completion if answer is None else answer
+            score = self.judge(text, example, *([] if self.prompt is None else [reply]))
+            if not 0 <= score.value <= 1:
+                raise ValueError(f"value {score.value} is not in [0, 1]")
+            return score
+
+    @contextmanager
+    def _naming(self, example: Example) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            where = f"metric '{self.name}': example '{example.id}' of {example.dataset}"
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            raise InputError(f"{where}: {reason}") from error
+
+
+metrics: Registry[Metric] = Registry("metric")
+
+
+def metric(
+    name: str,
+    version: int,
+    reads_completion: bool = False,
+    prompt: Callable[[str, Example], str | None] | None = None,
+) -> Callable[[Callable], Metric]:
+    """Decorator: register a function `(text, example) → Score` as a metric.
+
+    With a `prompt` the function is `(text, example, reply) → Score` (see Metric).
+    """
+
+    def decorate(judge: Callable[..., Score]) -> Metric:
+        return metrics.register(name)(Metric(name, version, judge, reads_completion, prompt))
+
+    return decorate
+
+
+def references(example: Example) -> list[str]:
+    """The accepted answers of a text question: `answers` in its `meta` when it has several, else its one.
+
+    Raises InputError when there is none, or the answer is no text.
+    """
+    accepted = example.meta.get("answers", [example.answer])
+    if not isinstance(accepted, list) or not accepted or not all(isinstance(one, str) for one in accepted):
+        raise InputError("the accepted answers are no list of texts")
+    return accepted
+
+
+class Summary(NamedTuple):
+    """A benchmark's score: the mean of its rows' values, how sure it is, and how many had no answer."""
+
+    n: int
+    score: float
+    standard_error: float
+    unparsed: int
+
+
+def summarise(values: Sequence[float], unparsed: int) -> Summary:
+    """The mean of the rows' values in [0, 1] and its standard error.
+
+    The standard error is √(Σ (v - mean)² / (n (n - 1))), the sample standard deviation over √n, which suits
+    graded values and right-or-wrong ones alike (for those it is √(p (1 - p) / (n - 1))). It measures the luck
+    of the questions drawn, not that of training. One row tells nothing about its spread: the largest that
+    values in [0, 1] can have is taken, 0.5.
+    Raises InputError for a benchmark without rows.
+    """
+    n = len(values)
+    if n == 0:
+        raise InputError("a benchmark without rows has no score: check its examples and predictions")
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Summary(n, mean, 0.5, unparsed)
+    spread = math.fsum((value - mean) ** 2 for value in values)
+    return Summary(n, mean, math.sqrt(spread / (n * (n - 1))), unparsed)

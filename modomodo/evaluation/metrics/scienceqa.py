@@ -1,0 +1,23 @@
+"""ScienceQA: the letter of the right option."""
+
+from modomodo.data.answers import exactly
+from modomodo.data.examples import Example
+from modomodo.evaluation.metrics.metric import Score, metric, references
+
+
+@metric("scienceqa", version=1)
+def scienceqa(answer: str, example: Example) -> Score:
+    """1 when the answer is exactly the right letter (paper, section 3.1)."""
+    return Score(float(any(exactly(answer, letter) for letter in references(example))))
+
+
+@metric("scienceqa_lmms_eval", version=1)
+def scienceqa_lmms_eval(answer: str, example: Example) -> Score:
+    """lmms-eval's reading (tasks/scienceqa): the letter in either case, or a text that opens with "X."."""
+    return Score(float(any(is_letter(answer, letter) for letter in references(example))))
+
+
+def is_letter(answer: str, letter: str) -> bool:
+    """Whether an answer names an option: "b", "B", "B." and "B. Arizona" do; "b." and "(B)" do not."""
+    answer, letter = answer.strip(), letter.strip()
+    return answer.lower() == letter.lower() or answer.startswith(f"{letter}.")

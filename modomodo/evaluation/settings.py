@@ -1,0 +1,64 @@
+from typing import Self
+
+from pydantic import Field
+
+from modomodo.config.schema import Evaluation, Judge, Settings, Study, Templates, held_out_name
+from modomodo.evaluation.metrics.metric import metrics
+
+
+class PredictStep(Settings):
+    """checkpoints + benchmarks → predictions."""
+
+    plugins: list[str] = []
+    evaluation: Evaluation
+    dtype: str
+    prompts: Templates = Field(default_factory=Templates)
+    own_prompts: dict[str, Templates] = {}
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        return cls(
+            plugins=study.plugins,
+            evaluation=study.evaluation,
+            dtype=study.model.dtype,
+            prompts=study.prompts,
+            own_prompts=study.own_templates(study.benchmarks),
+        )
+
+    def for_benchmark(self, name: str) -> Self:
+        """What decides the predictions of one benchmark: another one's templates do not."""
+        prompts = self.own_prompts.get(name, self.prompts)
+        return self.model_copy(update={"prompts": prompts, "own_prompts": {}})
+
+
+class ScoreStep(Settings):
+    """predictions → scores. `metrics`: benchmark → metric; `judge` where one of them asks it."""
+
+    plugins: list[str] = []
+    metrics: dict[str, str]
+    judge: Judge | None = None
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        named = {name: benchmark.metric for name, benchmark in study.benchmarks.items()}
+        asked = any(metrics[metric].prompt is not None for metric in named.values())
+        return cls(plugins=study.plugins, metrics=named, judge=study.judge if asked else None)
+
+
+class OwnDomainStep(Settings):
+    """base + runs on one domain + held-out questions → what each gains. `metrics`: domain → metric."""
+
+    plugins: list[str] = []
+    evaluation: Evaluation
+    dtype: str
+    prompts: Templates = Field(default_factory=Templates)
+    own_prompts: dict[str, Templates] = {}
+    metrics: dict[str, str]
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        return cls(
+            **dict(PredictStep.of(study))
+            | {"own_prompts": study.own_templates(map(held_out_name, study.held_out))},
+            metrics={name: held_out.metric for name, held_out in study.held_out.items()},
+        )

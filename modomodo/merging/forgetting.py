@@ -1,0 +1,61 @@
+"""Experts that lost what the base could do: where they are told before their merges are believed.
+
+An expert merged with nothing, and the base, answer every benchmark. Both answer the same questions, so the loss is
+the mean of the differences, question by question, and its standard error theirs.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+STANDARD_ERRORS = 3.0  # a loss of so many is told; luck alone makes one of 740 comparisons one
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An expert that answers a benchmark worse than the base."""
+
+    domain: str
+    benchmark: str
+    before: float  # the base's score
+    after: float  # the expert's
+    standard_errors: float  # of the difference; infinite where every question differs alike
+
+    def __str__(self) -> str:
+        return (
+            f"the expert of '{self.domain}' forgot: {self.benchmark} {self.after:.3f}, the base {self.before:.3f} "
+            f"({self.standard_errors:.1f} standard errors): merges that hold it may mislead (docs/merging.md)"
+        )
+
+
+def losses(
+    base: Mapping[str, Sequence[float]], experts: Mapping[str, Mapping[str, Sequence[float]]]
+) -> list[Loss]:
+    """Losses of more than STANDARD_ERRORS, by domain and benchmark.
+
+    Values are [0, 1] of each question of a benchmark, in one order: `base`: benchmark → values, `experts`: domain →
+    the same.
+    """
+    found = []
+    for domain, values in sorted(experts.items()):
+        for benchmark, before in sorted(base.items()):
+            change = np.asarray(values[benchmark]) - np.asarray(before)
+            if len(change) < 2 or change.mean() >= 0:
+                continue
+            error = change.std(ddof=1) / math.sqrt(len(change))
+            errors = float(-change.mean() / error) if error > 0 else math.inf
+            if errors > STANDARD_ERRORS:
+                found.append(
+                    Loss(domain, benchmark, float(np.mean(before)), float(np.mean(values[benchmark])), errors)
+                )
+    return found
+
+
+def listed(found: Sequence[Loss]) -> str:
+    """All in one cell of a table: `domain: benchmark, benchmark; domain: …`, empty when none."""
+    by_domain: dict[str, list[str]] = {}
+    for loss in found:
+        by_domain.setdefault(loss.domain, []).append(loss.benchmark)
+    return "; ".join(f"{domain}: {', '.join(names)}" for domain, names in by_domain.items())

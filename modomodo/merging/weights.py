@@ -1,0 +1,178 @@
+"""The weights of merged experts, written as a checkpoint or loaded into a model.
+
+    merged = base + Σ cᵢ (expertᵢ - base),   cᵢ as in modomodo/merging/experts.py; other sums in modomodo/merging/methods.py
+
+Tensors are read one at a time from memory-mapped safetensors: merging a model of 2B parameters holds a few tensors,
+not models. Nothing needs a GPU.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from modomodo.config.schema import MergeMethod
+from modomodo.errors import InputError
+from modomodo.files import write_directory, write_json
+from modomodo.merging.experts import Experts
+from modomodo.merging.methods import METHODS, Changes
+
+SHARD_BYTES = 1_000_000_000
+WEIGHTS = "*.safetensors"
+INDEX = "model.safetensors.index.json"
+LINEAR = MergeMethod()
+
+
+class Tensors:
+    """The tensors of a checkpoint, sharded or not, each read when it is asked for."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self.directory = directory
+        self.home: dict[str, Any] = {}
+        for path in sorted(directory.glob(WEIGHTS)):
+            file = stack.enter_context(safe_open(path, framework="pt"))
+            self.home |= dict.fromkeys(file.keys(), file)
+        if not self.home:
+            raise InputError(f"{directory}: holds no {WEIGHTS}: delete it and run again")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name → shape, without reading a tensor."""
+        return {name: tuple(file.get_slice(name).get_shape()) for name, file in self.home.items()}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self.home[name].get_tensor(name)
+
+
+def merged_tensors(
+    experts: Experts, coefficients: Mapping[str, float], method: MergeMethod = LINEAR
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name in the file, merged tensor) in the base's precision, one at a time.
+
+    The sum is taken in float32. What no expert changed, a frozen vision tower, comes out as the base has it.
+
+    Raises InputError for experts of other tensors or shapes than the base, and for NaN or infinite weights.
+    """
+    with ExitStack() as stack:
+        base = Tensors(experts.base, stack)
+        parts = {domain: Tensors(experts.by_domain[domain].directory, stack) for domain in coefficients}
+        shapes = base.shapes()
+        for part in parts.values():
+            _check_shapes(shapes, part.shapes(), experts.base, part.directory)
+        for name in sorted(shapes):
+            original = base[name]
+            changes = Changes(name, original.float(), partial(_read, parts, name))
+            total = METHODS[method.method](changes, coefficients, method)
+            if not torch.isfinite(total).all():
+                raise InputError(_where_not_finite(name, experts.base, parts, original))
+            yield name, original if total is changes.start else total.to(original.dtype)
+
+
+def write_merged(
+    output: Path,
+    experts: Experts,
+    coefficients: Mapping[str, float],
+    method: MergeMethod = LINEAR,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """A Hugging Face directory with the merged weights, whole or not at all, in shards of about `shard_bytes`.
+
+    Everything but the weights is the base's. At most one shard and a few tensors are in memory.
+    """
+    with write_directory(output) as beside:
+        for path in experts.base.iterdir():
+            if (
+                path.is_file()
+                and not path.name.startswith(".")
+                and not path.match(WEIGHTS)
+                and path.name != INDEX
+            ):
+                shutil.copyfile(path, beside / path.name)
+        shards: list[list[str]] = []
+        held: dict[str, torch.Tensor] = {}
+        size = total = 0
+
+        def flush() -> None:
+            save_file(held, beside / f"part-{len(shards)}.safetensors", metadata={"format": "pt"})
+            shards.append(list(held))
+            held.clear()
+
+        for name, tensor in merged_tensors(experts, coefficients, method):
+            if held and size + tensor.nbytes > shard_bytes:
+                flush()
+                size = 0
+            held[name] = tensor.contiguous()
+            size += tensor.nbytes
+            total += tensor.nbytes
+        flush()
+        names = [f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i in range(1, len(shards) + 1)]
+        if len(shards) == 1:
+            names = ["model.safetensors"]
+        for i, name in enumerate(names):
+            (beside / f"part-{i}.safetensors").rename(beside / name)
+        if len(shards) > 1:
+            weight_map = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+            write_json(beside / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def load_merged(
+    model: nn.Module, experts: Experts, coefficients: Mapping[str, float], method: MergeMethod = LINEAR
+) -> bool:
+    """Give a loaded Qwen2-VL the merged weights, in place: nothing is written. Whether its vision tower changed.
+
+    Raises InputError when the files hold other parameters than the model.
+    """
+    live = model.state_dict()
+    filled = set()
+    other_tower = False
+    with torch.no_grad():
+        for name, tensor in merged_tensors(experts, coefficients, method):
+            target = live_name(name)
+            if target not in live or live[target].shape != tensor.shape:
+                raise InputError(f"{experts.base}: tensor '{name}' has no place in the model")
+            if target.startswith("model.visual."):
+                other_tower |= not torch.equal(live[target], tensor.to(live[target]))
+            live[target].copy_(tensor)
+            filled.add(live[target].data_ptr())
+    # Tied parameters have one place in memory and stand in the file once.
+    left = sorted(name for name, tensor in live.items() if tensor.data_ptr() not in filled)
+    if left:
+        raise InputError(f"{experts.base}: no tensor for the model's '{left[0]}'")
+    return other_tower
+
+
+def live_name(name: str) -> str:
+    """The loaded module's name of a parameter: Qwen2-VL is saved under older names than it has."""
+    if name.startswith("visual."):
+        return f"model.{name}"
+    if name.startswith("model.") and not name.startswith(("model.visual.", "model.language_model.")):
+        return f"model.language_model.{name.removeprefix('model.')}"
+    return name
+
+
+def _read(parts: Mapping[str, Tensors], name: str, domain: str) -> torch.Tensor:
+    return parts[domain][name].float()
+
+
+def _check_shapes(
+    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], base: Path, directory: Path
+) -> None:
+    for name in sorted({*expected, *found}):
+        if expected.get(name) != found.get(name):
+            raise InputError(
+                f"{directory}: tensor '{name}' has shape {found.get(name)}, in {base} {expected.get(name)}: "
+                "experts of another model cannot be merged"
+            )
+
+
+def _where_not_finite(name: str, base: Path, parts: Mapping[str, Tensors], original: torch.Tensor) -> str:
+    for directory, tensor in [(base, original), *((part.directory, part[name]) for part in parts.values())]:
+        if not torch.isfinite(tensor.float()).all():
+            return f"{directory}: tensor '{name}' holds NaN or infinite weights: the run collapsed, train it anew"
+    return f"tensor '{name}': merging overflows: choose a smaller alpha"

@@ -1,0 +1,221 @@
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from modomodo.errors import InputError, nearest
+from modomodo.mixtures.mixture import SUM_TOLERANCE, validate_weights
+
+
+class Constraints(BaseModel):
+    """What a proposed mixture must keep to, by domain name. An empty one allows the whole simplex."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    minimum: dict[str, float] = Field(default_factory=dict, description="Least weight of a domain.")
+    maximum: dict[str, float] = Field(default_factory=dict, description="Greatest weight of a domain.")
+    fixed: dict[str, float] = Field(default_factory=dict, description="Exact weight of a domain.")
+    epochs: float | dict[str, float] | None = Field(
+        default=None, description="A domain may be read at most so many times over within the target steps."
+    )
+    exhaustion_risk: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="Accepted chance that a domain at its greatest weight runs over `epochs`: draws are random.",
+    )
+    sizes: dict[str, int] = Field(
+        default_factory=dict, description="Rows of each domain; needed for `epochs`."
+    )
+    prompts: int | None = Field(
+        default=None, gt=0, description="Prompts drawn within the target steps; needed for `epochs`."
+    )
+    prior: dict[str, float] = Field(default_factory=dict, description="A mixture to stay near.")
+    prior_distance: float | None = Field(
+        default=None, ge=0, description="Greatest Kullback-Leibler divergence from `prior`, in nats."
+    )
+
+    @model_validator(mode="after")
+    def _values_are_weights(self) -> Self:
+        for kind in ("minimum", "maximum", "fixed"):
+            for domain, weight in getattr(self, kind).items():
+                if not 0 <= weight <= 1:
+                    raise ValueError(f"{kind}: '{domain}' has {weight:g}: give a weight from 0 to 1")
+        if self.prior_distance is not None and not self.prior:
+            raise ValueError("prior_distance: name the mixture to stay near under 'prior'")
+        return self
+
+
+def check_names(constraints: Constraints, domains: Sequence[str]) -> None:
+    """Raises InputError for a bound, size or prior of a domain that is none of a table's or study's `domains`."""
+    epochs = constraints.epochs if isinstance(constraints.epochs, dict) else {}
+    for key, named in (
+        ("minimum", constraints.minimum),
+        ("maximum", constraints.maximum),
+        ("fixed", constraints.fixed),
+        ("epochs", epochs),
+        ("sizes", constraints.sizes),
+        ("prior", constraints.prior),
+    ):
+        for domain in named:
+            if domain not in domains:
+                raise InputError(f"constraints: {key}: unknown domain '{domain}': {nearest(domain, domains)}")
+
+
+def bounds(constraints: Constraints, domains: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest weight of each of `domains`, two arrays of shape [domains].
+
+    A domain that is constrained but not in `domains` (dropped by the strategy) must be allowed weight 0.
+
+    Raises InputError for an unknown or contradictory bound and when no mixture keeps to all, naming the
+    culprits.
+    """
+    lower = dict.fromkeys(domains, 0.0)
+    upper = dict.fromkeys(domains, 1.0)
+    source: dict[str, str] = {}
+
+    def lift(domain: str, weight: float, why: str) -> None:
+        if domain not in lower:
+            if weight > 0:
+                raise InputError(
+                    f"constraints: {why}: '{domain}' may not be used here: {nearest(domain, domains)}"
+                )
+        elif weight > lower[domain]:
+            lower[domain], source[domain] = weight, why
+
+    def cap(domain: str, weight: float, why: str) -> None:
+        if domain not in upper:
+            return
+        if weight < upper[domain]:
+            upper[domain] = weight
+            source[domain + " cap"] = why
+
+    for domain, weight in constraints.minimum.items():
+        lift(domain, weight, f"minimum of {weight:g}")
+    for domain, weight in constraints.maximum.items():
+        cap(domain, weight, f"maximum of {weight:g}")
+    for domain, weight in constraints.fixed.items():
+        lift(domain, weight, f"fixed weight {weight:g}")
+        cap(domain, weight, f"fixed weight {weight:g}")
+    for domain, weight in epoch_caps(constraints, domains).items():
+        cap(domain, weight, "epochs")
+
+    for domain in domains:
+        if lower[domain] > upper[domain]:
+            raise InputError(
+                f"constraints: '{domain}' needs at least {lower[domain]:.4g} ({source[domain]}) but may have at most "
+                f"{upper[domain]:.4g} ({source[domain + ' cap']})"
+            )
+    if math.fsum(lower.values()) > 1 + SUM_TOLERANCE:
+        culprits = ", ".join(f"{domain} {lower[domain]:g}" for domain in domains if lower[domain] > 0)
+        raise InputError(
+            f"constraints: the least weights sum to {math.fsum(lower.values()):g}, above 1: {culprits}: "
+            "lower one of them"
+        )
+    if math.fsum(upper.values()) < 1 - SUM_TOLERANCE:
+        culprits = ", ".join(
+            f"{domain} {upper[domain]:.4g} ({source[domain + ' cap']})"
+            for domain in domains
+            if upper[domain] < 1
+        )
+        raise InputError(
+            f"constraints: the greatest weights sum to {math.fsum(upper.values()):.4g}, below 1: {culprits}: "
+            "raise one of them"
+        )
+    return np.array([lower[domain] for domain in domains]), np.array([upper[domain] for domain in domains])
+
+
+def epoch_caps(constraints: Constraints, domains: Iterable[str]) -> dict[str, float]:
+    """The greatest weight of each domain under which it lasts until the last of the prompts.
+
+    The cap is the weight at which `epochs` × size examples are used up before with the chance `exhaustion_risk`.
+
+    Raises InputError when `sizes` or `prompts` is missing.
+    """
+    if constraints.epochs is None:
+        return {}
+    if constraints.prompts is None:
+        raise InputError("constraints: epochs: give 'prompts', the number of prompts within the target steps")
+    caps = {}
+    for domain in domains:
+        epochs = (
+            constraints.epochs.get(domain)
+            if isinstance(constraints.epochs, dict)
+            else float(constraints.epochs)
+        )
+        if epochs is None:
+            continue
+        if domain not in constraints.sizes:
+            raise InputError(f"constraints: epochs: give the number of rows of '{domain}' under 'sizes'")
+        rows = math.floor(epochs * constraints.sizes[domain])
+        caps[domain] = weight_within(rows, constraints.prompts, constraints.exhaustion_risk)
+    return caps
+
+
+def exhaustion_chance(weight: float, rows: int, prompts: int) -> float:
+    """The chance that a two-stage draw of `prompts` prompts has used up `rows` of a domain before its last prompt.
+
+    The draw takes the domain of each prompt at random, and ends with the last example of any
+    (`streams.draw_stream`): it is cut short when all but the last prompt hold `rows` of them,
+    Binomial(prompts - 1, weight) ≥ rows.
+    """
+    from scipy.stats import binom
+
+    return float(binom.sf(rows - 1, prompts - 1, weight))
+
+
+def weight_within(rows: int, prompts: int, risk: float) -> float:
+    """The greatest weight whose `exhaustion_chance` is at most `risk`."""
+    if rows >= prompts:
+        return 1.0
+    if rows < 1:
+        return 0.0
+    from scipy.stats import beta
+
+    # P(Binomial(prompts - 1, w) ≥ rows) = P(Beta(rows, prompts - rows) < w): the cap is a beta quantile.
+    return float(beta.ppf(risk, rows, prompts - rows))
+
+
+def project(points: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """The nearest point (Euclidean) of the simplex between the bounds, for each row of [n, domains].
+
+    The projection is clip(x - shift, lower, upper) with the one shift that makes the row sum to 1, found by
+    bisection: the sum falls as the shift grows.
+    """
+    low = (points - upper).min(axis=1) - 1
+    high = (points - lower).max(axis=1) + 1
+    for _ in range(60):
+        shift = (low + high) / 2
+        above = np.clip(points - shift[:, None], lower, upper).sum(axis=1) > 1
+        low, high = np.where(above, shift, low), np.where(above, high, shift)
+    return np.clip(points - ((low + high) / 2)[:, None], lower, upper)
+
+
+def divergence(points: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Kullback-Leibler divergence, in nats, of each row of [n, domains] from `prior` [domains].
+
+    Infinite for weight on a domain that the prior leaves out.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(points > 0, points * np.log(points / prior), 0.0)
+    return terms.sum(axis=1)
+
+
+def allowed(constraints: Constraints, domains: Sequence[str]) -> Callable[[np.ndarray], np.ndarray]:
+    """A test for rows of [n, domains]: which keep to the bounds (within 1e-6) and stay near the prior."""
+    lower, upper = bounds(constraints, domains)
+    prior = (
+        np.array(list(validate_weights(constraints.prior, domains, "constraints: prior").values()))
+        if constraints.prior
+        else None
+    )
+
+    def test(points: np.ndarray) -> np.ndarray:
+        kept = np.all((points >= lower - 1e-6) & (points <= upper + 1e-6), axis=1)
+        if prior is not None and constraints.prior_distance is not None:
+            kept &= divergence(points, prior) <= constraints.prior_distance + 1e-6
+        return kept
+
+    return test

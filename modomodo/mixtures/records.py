@@ -1,0 +1,308 @@
+"""The scores table: one row a (mixture, seed, step), weights in, scores out. The surrogates' only input.
+
+Columns of `records.csv`: mixture, seed, step, strategy, `w_<domain>`, `y_<benchmark>` (higher is better),
+`se_<benchmark>`, in_score, out_score, se_in_score, se_out_score. The base model's row is the mixture `base`
+at step 0 with empty weights: it stays in the table and is skipped by fitting (`trained`).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from modomodo.errors import InputError, nearest
+from modomodo.files import digest, write_csv
+
+BASE = "base"
+AGGREGATES = ("in_score", "out_score")
+KEYS = ["mixture", "seed", "step"]
+
+# Aggregate name → benchmark → its weight (a test's size, or any positive number).
+AggregateSizes = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Records:
+    """The table and the names of its domains and benchmarks, in column order.
+
+    `frame` has the columns above (NaN where nothing is known) and after them whatever else the file held.
+    """
+
+    frame: pd.DataFrame
+    domains: list[str]
+    benchmarks: list[str]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def targets(self) -> list[str]:
+        """What a strategy may optimise: the aggregates and every benchmark."""
+        return ["out_score", "in_score", *self.benchmarks]
+
+
+def columns(domains: Sequence[str], benchmarks: Sequence[str]) -> list[str]:
+    """The columns of `records.csv`, in order."""
+    return [
+        *KEYS,
+        "strategy",
+        *(f"w_{domain}" for domain in domains),
+        *(f"y_{benchmark}" for benchmark in benchmarks),
+        *(f"se_{benchmark}" for benchmark in benchmarks),
+        *AGGREGATES,
+        *(f"se_{aggregate}" for aggregate in AGGREGATES),
+    ]
+
+
+def score_column(target: str) -> str:
+    """The column of a target: an aggregate stands under its own name, a benchmark under `y_<benchmark>`."""
+    return target if target in AGGREGATES else f"y_{target}"
+
+
+def aggregate(
+    scores: Mapping[str, float],
+    standard_errors: Mapping[str, float],
+    sizes: Mapping[str, float],
+) -> tuple[float, float]:
+    """The mean score weighted by benchmark size, and its standard error (benchmarks independent).
+
+    The paper's In- and Out-Score. NaN when the score (the standard error) of a benchmark in `sizes` is
+    unknown: a mean over fewer benchmarks would be another quantity.
+
+    Raises InputError for a benchmark without a score.
+    """
+    total = math.fsum(sizes.values())
+    if not sizes or total <= 0:
+        raise InputError("aggregate: no benchmark with a positive size")
+    for benchmark in sizes:
+        if benchmark not in scores:
+            raise InputError(f"aggregate: no score of '{benchmark}': {nearest(benchmark, scores)}")
+    shares = {benchmark: size / total for benchmark, size in sizes.items()}
+    score = math.fsum(share * scores[benchmark] for benchmark, share in shares.items())
+    variance = math.fsum((share * standard_errors.get(b, math.nan)) ** 2 for b, share in shares.items())
+    return score, math.sqrt(variance)
+
+
+def from_rows(
+    rows: Iterable[Mapping[str, Any]],
+    domains: Sequence[str],
+    benchmarks: Sequence[str],
+    aggregates: AggregateSizes | None = None,
+) -> Records:
+    """Records from scored runs.
+
+    Each row has "mixture", "seed", "step", and optionally "strategy", "weights" ({} for the base model),
+    "scores" and "standard_errors" by benchmark; `aggregates` ({"in_score": {benchmark: size}, …}) adds In-
+    and Out-Score.
+
+    Raises InputError for an unknown domain or benchmark and for a (mixture, seed, step) that stands twice.
+    """
+    table = []
+    for row in rows:
+        where = f"records: {row['mixture']}, seed {row['seed']}, step {row['step']}"
+        weights, scores = row.get("weights", {}), row.get("scores", {})
+        errors = row.get("standard_errors", {})
+        for kind, given, known in (
+            ("domain", weights, domains),
+            ("benchmark", scores, benchmarks),
+            ("benchmark", errors, benchmarks),
+        ):
+            for name in given:
+                if name not in known:
+                    raise InputError(f"{where}: unknown {kind} '{name}': {nearest(name, known)}")
+        flat = {key: row[key] for key in KEYS} | {"strategy": row.get("strategy", "")}
+        flat |= {f"w_{d}": weights.get(d, 0.0) if weights else math.nan for d in domains}
+        flat |= {f"y_{b}": scores.get(b, math.nan) for b in benchmarks}
+        flat |= {f"se_{b}": errors.get(b, math.nan) for b in benchmarks}
+        table.append(flat)
+    frame = pd.DataFrame(table).reindex(columns=columns(domains, benchmarks))
+    return _checked(
+        _with_aggregates(Records(frame, list(domains), list(benchmarks)), aggregates or {}), "records"
+    )
+
+
+def empty(domains: Sequence[str], benchmarks: Sequence[str] = ()) -> Records:
+    """No runs yet: what a seed strategy sees."""
+    return Records(pd.DataFrame(columns=columns(domains, benchmarks)), list(domains), list(benchmarks))
+
+
+def write_records(path: str | Path, records: Records) -> None:
+    """Write `records.csv`: rows in the order given, empty cells for what is unknown."""
+    write_csv(path, records.frame)
+
+
+def trained(records: Records) -> Records:
+    """Without the base model's row."""
+    weights = records.frame[[f"w_{domain}" for domain in records.domains]]
+    return replace(records, frame=records.frame[weights.notna().all(axis=1)].reset_index(drop=True))
+
+
+def in_order(records: Records) -> Records:
+    """Rows by mixture, seed and step: sums over them then end in the same digit, however a file was sorted."""
+    return replace(records, frame=records.frame.sort_values(KEYS, kind="stable").reset_index(drop=True))
+
+
+def average_steps(records: Records) -> Records:
+    """One row a (mixture, seed): scores averaged over its scored steps, at the last of them.
+
+    The standard errors are averaged too, not divided: the same run answers the same questions at each step,
+    so the errors hardly cancel.
+    """
+    return _averaged(records, ["mixture", "seed"], independent=False)
+
+
+def last_step(records: Records) -> Records:
+    """One row a (mixture, seed): that of its greatest step."""
+    frame = records.frame.sort_values("step", kind="stable").drop_duplicates(["mixture", "seed"], keep="last")
+    return replace(records, frame=frame.sort_index().reset_index(drop=True))
+
+
+def average_seeds(records: Records) -> Records:
+    """One row a (mixture, step): scores averaged over seeds, under the smallest seed.
+
+    The standard error of a mean of r runs is the root of the summed squares over r: runs are independent.
+    """
+    return _averaged(records, ["mixture", "step"], independent=True)
+
+
+def weights_matrix(records: Records, domains: Sequence[str]) -> np.ndarray:
+    """Weights [runs, domains], columns in the order of `domains`; NaN in the base model's row.
+
+    Raises InputError for a domain the table does not have.
+    """
+    for domain in domains:
+        if domain not in records.domains:
+            raise InputError(f"records: no domain '{domain}': {nearest(domain, records.domains)}")
+    return records.frame[[f"w_{domain}" for domain in domains]].to_numpy(float)
+
+
+def target_values(records: Records, target: str) -> np.ndarray:
+    """Scores [runs] of an aggregate or a benchmark; NaN where unknown.
+
+    Raises InputError for a target the table does not have.
+    """
+    if target not in records.targets:
+        raise InputError(f"records: no target '{target}': {nearest(target, records.targets)}")
+    return records.frame[score_column(target)].to_numpy(float)
+
+
+def aggregate_shares(records: Records, target: str) -> dict[str, float] | None:
+    """How a target is made of benchmarks, {benchmark: share} with sum 1, read off the table itself.
+
+    A benchmark is made of itself. In- and Out-Score are fixed means of benchmark scores, so the shares solve
+    a linear system; None when the rows do not determine them, or no such mean gives the column.
+    """
+    if target in records.benchmarks:
+        return {target: 1.0}
+    from scipy.optimize import nnls
+
+    order = sorted(records.benchmarks)
+    scores = records.frame[[f"y_{benchmark}" for benchmark in order]].to_numpy(float)
+    values = target_values(records, target)
+    known = np.isfinite(values)
+    # A benchmark that is missing in some row cannot be part of a mean that is known there.
+    candidates = [i for i in range(len(order)) if known.any() and np.isfinite(scores[known, i]).all()]
+    design = scores[np.ix_(known, candidates)]
+    if not candidates or np.linalg.matrix_rank(design, tol=1e-6) < len(candidates):
+        return None
+    shares, _ = nnls(design, values[known])
+    if np.abs(design @ shares - values[known]).max() > 1e-6 or abs(shares.sum() - 1) > 1e-4:
+        return None
+    return {
+        order[i]: float(share / shares.sum())
+        for i, share in zip(candidates, shares, strict=True)
+        if share > 1e-9
+    }
+
+
+def seed_noise(records: Records, target: str) -> float:
+    """Standard deviation of a target between runs of one mixture that differ in the seed, pooled.
+
+    NaN when no mixture was run twice. Steps are kept apart.
+    """
+    frame = pd.DataFrame({"value": target_values(records, target)})
+    frame[["mixture", "step"]] = records.frame[["mixture", "step"]].to_numpy()
+    groups = frame.dropna().groupby(["mixture", "step"])["value"]
+    freedom = (groups.size() - 1).sum()
+    if freedom < 1:
+        return math.nan
+    squares = (groups.var(ddof=1).fillna(0.0) * (groups.size() - 1)).sum()
+    return float(math.sqrt(squares / freedom))
+
+
+def observed_digest(records: Records) -> str:
+    """Twelve digits that name the content, whatever the order of rows and columns or what is kept aside."""
+    names = sorted(columns(records.domains, records.benchmarks))
+    rows = [
+        [None if isinstance(value, float) and math.isnan(value) else value for value in row]
+        for row in records.frame.sort_values(KEYS)[names].astype(object).itertuples(index=False)
+    ]
+    return digest({"columns": names, "rows": rows})
+
+
+def _averaged(records: Records, keys: list[str], independent: bool) -> Records:
+    scores = [f"y_{benchmark}" for benchmark in records.benchmarks] + list(AGGREGATES)
+    errors = [f"se_{benchmark}" for benchmark in records.benchmarks] + [f"se_{name}" for name in AGGREGATES]
+    other = next(key for key in KEYS if key not in keys)
+    rows = []
+    for _, group in records.frame.groupby(keys, sort=False):
+        row = group.iloc[0].to_dict()
+        row[other] = group[other].max() if other == "step" else group[other].min()
+        # A score that one of the rows lacks is unknown: a mean over fewer would not compare with the others.
+        row |= {name: float(group[name].mean(skipna=False)) for name in scores}
+        for name in errors:
+            if independent:
+                row[name] = float(np.sqrt((group[name] ** 2).sum(skipna=False)) / len(group))
+            else:
+                row[name] = float(group[name].mean(skipna=False))
+        rows.append(row)
+    names = columns(records.domains, records.benchmarks)
+    return replace(records, frame=pd.DataFrame(rows, columns=records.frame.columns)[names])
+
+
+def _with_aggregates(records: Records, aggregates: AggregateSizes) -> Records:
+    frame = records.frame.copy()
+    for name, sizes in aggregates.items():
+        if name not in AGGREGATES:
+            raise InputError(f"aggregates: unknown aggregate '{name}': {nearest(name, AGGREGATES)}")
+        for benchmark in sizes:
+            if benchmark not in records.benchmarks:
+                raise InputError(
+                    f"aggregates: {name}: unknown benchmark '{benchmark}': {nearest(benchmark, records.benchmarks)}"
+                )
+        pairs = [
+            aggregate({b: row[f"y_{b}"] for b in sizes}, {b: row[f"se_{b}"] for b in sizes}, sizes)
+            for _, row in frame.iterrows()
+        ]
+        known = frame[name].notna().to_numpy()
+        frame[name] = np.where(known, frame[name].to_numpy(float), [score for score, _ in pairs])
+        frame[f"se_{name}"] = np.where(
+            known, frame[f"se_{name}"].to_numpy(float), [error for _, error in pairs]
+        )
+    return replace(records, frame=frame)
+
+
+def _checked(records: Records, where: str) -> Records:
+    """Each run once, each mixture with one set of weights."""
+    frame = records.frame
+    twice = frame.duplicated(KEYS)
+    if twice.any():
+        row = frame[twice].iloc[0]
+        line = int(np.flatnonzero(twice)[0]) + 2
+        raise InputError(
+            f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} stands twice: "
+            "give its runs different seeds"
+        )
+    weights = [f"w_{domain}" for domain in records.domains]
+    spread = frame.groupby("mixture")[weights].agg(lambda column: column.max() - column.min())
+    for name, row in spread.iterrows():
+        if (row > 1e-5).any():
+            column = str(row.idxmax())
+            raise InputError(
+                f"{where}: mixture '{name}' stands with different weights ({column}): give them two names"
+            )
+    return records

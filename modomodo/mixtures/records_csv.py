@@ -1,0 +1,246 @@
+import csv
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from modomodo.errors import InputError, nearest
+from modomodo.mixtures.mixture import round_weights
+from modomodo.mixtures.records import (
+    AGGREGATES,
+    BASE,
+    AggregateSizes,
+    Records,
+    _checked,
+    _with_aggregates,
+    columns,
+    score_column,
+)
+
+MISSING = {"", "nan", "NaN", "NA", "N/A", "null", "None"}
+
+# Weights of strangers' tables are rounded: a sum this near 1 is scaled, one further off is an error.
+SUM_TOLERANCE = 0.01
+
+
+def read_records(
+    path: str | Path,
+    lower_is_better: bool | Collection[str] = False,
+    aggregates: AggregateSizes | None = None,
+) -> Records:
+    """Records from a CSV of ours or a stranger's.
+
+    Only the `w_` and `y_` columns are needed. Without a `mixture` column, rows of equal weights are runs of
+    one mixture: they are named `mixture-0001`, … in file order and their seeds count from 0. Other columns
+    are kept aside, at the right of the frame. Empty scores are NaN; weights that sum to 1 within 0.01 are
+    scaled to 1. A folder that holds `ratios.csv` and `metrics.csv` is read by `read_ratios_and_metrics`.
+
+    `lower_is_better` (all of them, or benchmark names) turns losses round: they are stored negated.
+    `aggregates` fills in_score and out_score, by benchmark weights, where the file lacks them.
+
+    Raises InputError naming file, line and column.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_ratios_and_metrics(path / "ratios.csv", path / "metrics.csv", lower_is_better, aggregates)
+    text = _read_text(path)
+    domains = [name.removeprefix("w_") for name in text if name.startswith("w_")]
+    benchmarks = [name.removeprefix("y_") for name in text if name.startswith("y_")]
+    for prefix, meaning, found in (
+        ("w_", "weight of a domain", domains),
+        ("y_", "score of a benchmark", benchmarks),
+    ):
+        if not found:
+            raise InputError(f"{path}: no column '{prefix}…' ({meaning}): name the columns {prefix}<name>")
+    return _from_text(path, text, domains, benchmarks, lower_is_better, aggregates)
+
+
+def read_ratios_and_metrics(
+    ratios: str | Path,
+    metrics: str | Path,
+    lower_is_better: bool | Collection[str] = False,
+    aggregates: AggregateSizes | None = None,
+) -> Records:
+    """Records from the two-file form of Olmix and RegMix: weights in one CSV, scores in the other.
+
+    Rows are matched by the first column of `run`, `run_id`, `name`, `index` that both have, else by a first column
+    without a name; every other named column is a domain or a metric. Otherwise as `read_records`.
+
+    Raises InputError naming file, line and column, and for a run that only one file has.
+    """
+    keys = ("run", "run_id", "name", "index", "Unnamed: 0")
+    left, right = _read_text(Path(ratios)), _read_text(Path(metrics))
+    key = next((key for key in keys if key in left and key in right), None)
+    if key is None:
+        raise InputError(
+            f"{ratios}, {metrics}: no common column to match rows by: give both 'run', 'run_id', 'name' or 'index'"
+        )
+    for path, text in ((ratios, left), (metrics, right)):
+        twice = text[key].duplicated()
+        if twice.any():
+            line = int(np.flatnonzero(twice)[0]) + 2
+            raise InputError(f"{path}:{line}: {key}: '{text[key].iloc[line - 2]}' stands twice")
+    for path, text, other, others in ((ratios, left, metrics, right), (metrics, right, ratios, left)):
+        alone = ~text[key].isin(others[key])
+        if alone.any():
+            line = int(np.flatnonzero(alone)[0]) + 2
+            raise InputError(f"{path}:{line}: {key}: '{text[key].iloc[line - 2]}' has no row in {other}")
+    domains = [name for name in left if name not in keys and not name.startswith("Unnamed")]
+    benchmarks = [name for name in right if name not in keys and not name.startswith("Unnamed")]
+    right = right.set_index(key).loc[left[key]].reset_index()
+    text = pd.concat(
+        [
+            left[domains].rename(columns=lambda name: f"w_{name}"),
+            right[benchmarks].rename(columns=lambda name: f"y_{name}"),
+        ],
+        axis=1,
+    )
+    text["mixture"] = left["name" if "name" in left and left["name"].is_unique else key]
+    return _from_text(Path(ratios), text, domains, benchmarks, lower_is_better, aggregates)
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    """The cells as text; header and shape checked. Row i of the frame is line i + 2 of the file."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV table: {error}") from None
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise InputError(f"{path}: empty: expected a header and rows")
+    header = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(lines[0])]
+    for name in header:
+        if header.count(name) > 1:
+            raise InputError(f"{path}:1: column '{name}' stands twice: give it another name")
+    for number, cells in enumerate(lines[1:], 2):
+        if len(cells) != len(header):
+            raise InputError(f"{path}:{number}: {len(cells)} cells, expected {len(header)}")
+    return pd.DataFrame(lines[1:], columns=header, dtype=str)
+
+
+def _numbers(path: Path, cells: pd.Series, name: str) -> np.ndarray:
+    """Floats, NaN for missing. Raises InputError naming file, line and column."""
+    stripped = cells.str.strip()
+    values = np.full(len(cells), math.nan)
+    for i, cell in enumerate(stripped):
+        if cell in MISSING:
+            continue
+        try:
+            values[i] = float(cell)
+        except ValueError:
+            raise InputError(
+                f"{path}:{i + 2}: {name}: '{cell}' is not a number: leave it empty if unknown"
+            ) from None
+        if not math.isfinite(values[i]):
+            raise InputError(
+                f"{path}:{i + 2}: {name}: '{cell}' is not a finite number: leave it empty if unknown"
+            )
+    return values
+
+
+def _integers(path: Path, cells: pd.Series, name: str) -> np.ndarray:
+    values = _numbers(path, cells, name)
+    wrong = ~(values == np.round(values))
+    if wrong.any():
+        line = int(np.flatnonzero(wrong)[0]) + 2
+        raise InputError(f"{path}:{line}: {name}: '{cells.iloc[line - 2]}' is not a whole number")
+    return values.astype(int)
+
+
+def _from_text(
+    path: Path,
+    text: pd.DataFrame,
+    domains: list[str],
+    benchmarks: list[str],
+    lower_is_better: bool | Collection[str],
+    aggregates: AggregateSizes | None,
+) -> Records:
+    turned = _turned(lower_is_better, benchmarks)
+    data: dict[str, Any] = {}
+    for domain in domains:
+        data[f"w_{domain}"] = _numbers(path, text[f"w_{domain}"], f"w_{domain}")
+    _check_weights(path, data, domains)
+    for target in [*benchmarks, *AGGREGATES]:
+        for name in (score_column(target), f"se_{target}"):
+            data[name] = _numbers(path, text[name], name) if name in text else np.full(len(text), math.nan)
+        if target in turned:
+            data[score_column(target)] = -data[score_column(target)]
+        if (data[f"se_{target}"] < 0).any():
+            line = int(np.flatnonzero(data[f"se_{target}"] < 0)[0]) + 2
+            raise InputError(f"{path}:{line}: se_{target}: a standard error is not negative")
+    mixtures, copies = _names_by_weights(data, domains)
+    data["mixture"] = text["mixture"].str.strip() if "mixture" in text else mixtures
+    data["strategy"] = text["strategy"].str.strip() if "strategy" in text else ""
+    if "seed" in text:
+        data["seed"] = _integers(path, text["seed"], "seed")
+    else:
+        data["seed"] = 0 if "mixture" in text else copies
+    data["step"] = _integers(path, text["step"], "step") if "step" in text else 0
+    frame = pd.DataFrame(data, index=text.index)
+    names = columns(domains, benchmarks)
+    aside = [name for name in text if name not in names and not name.startswith("Unnamed")]
+    frame = pd.concat([frame[names], text[aside]], axis=1)
+    records = _with_aggregates(Records(frame, domains, benchmarks), aggregates or {})
+    return _checked(records, str(path))
+
+
+def _turned(lower_is_better: bool | Collection[str], benchmarks: list[str]) -> set[str]:
+    if lower_is_better is True:
+        return {*benchmarks, *AGGREGATES}
+    if lower_is_better is False:
+        return set()
+    known = [*benchmarks, *AGGREGATES]
+    for name in lower_is_better:
+        if name not in known:
+            raise InputError(f"lower_is_better: unknown benchmark '{name}': {nearest(name, known)}")
+    return set(lower_is_better)
+
+
+def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) -> None:
+    """Check the weights and scale those off by rounding, in place."""
+    matrix = np.column_stack([data[f"w_{domain}"] for domain in domains])
+    for i, row in enumerate(matrix):
+        if np.isnan(row).all():
+            continue
+        for domain, weight in zip(domains, row, strict=True):
+            if math.isnan(weight):
+                raise InputError(
+                    f"{path}:{i + 2}: w_{domain}: empty, though other weights are given: write 0"
+                )
+            if weight < 0:
+                raise InputError(
+                    f"{path}:{i + 2}: w_{domain}: the weight {weight:g} is negative: give a number from 0 to 1"
+                )
+        total = math.fsum(row)
+        if abs(total - 1) > SUM_TOLERANCE:
+            mend = ": divide percentages by 100" if abs(total / 100 - 1) <= SUM_TOLERANCE else ""
+            raise InputError(f"{path}:{i + 2}: w_{domains[0]}…: the weights sum to {total:g}, not 1{mend}")
+        if abs(total - 1) > 1e-9:
+            matrix[i] = row / total
+    for j, domain in enumerate(domains):
+        data[f"w_{domain}"] = matrix[:, j]
+
+
+def _names_by_weights(data: dict[str, np.ndarray], domains: list[str]) -> tuple[list[str], list[int]]:
+    """A name for each distinct mixture, and for each row how often its mixture stood above it."""
+    matrix = np.column_stack([data[f"w_{domain}"] for domain in domains])
+    seen: dict[tuple[float, ...], list[int]] = {}
+    names, copies = [], []
+    for row in matrix:
+        if np.isnan(row).all():
+            names.append(BASE)
+            copies.append(names.count(BASE) - 1)
+            continue
+        key = tuple(round_weights(dict(zip(domains, row.tolist(), strict=True))).values())
+        number, count = seen.setdefault(key, [len(seen) + 1, 0])
+        names.append(f"mixture-{number:04d}")
+        copies.append(count)
+        seen[key][1] += 1
+    return names, copies

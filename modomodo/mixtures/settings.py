@@ -1,0 +1,66 @@
+from typing import Self
+
+from pydantic import Field
+
+from modomodo.config.schema import Draw, Settings, Strategy, Study
+from modomodo.errors import InputError, nearest
+
+
+class StreamStep(Settings):
+    """mixture + examples → stream."""
+
+    steps: int
+    prompts_per_step: int
+    scored_steps: list[int]
+    draw: Draw = Field(default_factory=Draw)
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        training = study.training
+        return cls(
+            steps=training.steps,
+            prompts_per_step=training.prompts_per_step,
+            scored_steps=training.scored_steps,
+            draw=study.draw,
+        )
+
+    @property
+    def window(self) -> int | None:
+        """Prompts of a window of exact shares; None where chance decides the shares."""
+        return self.draw.window if self.draw.shares == "exact" else None
+
+
+class RecordsStep(Settings):
+    """scores → records. `benchmarks`: (name, in or out); both lists in table order."""
+
+    domains: list[str]
+    benchmarks: list[tuple[str, str]]
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        benchmarks = [(name, benchmark.group) for name, benchmark in study.benchmarks.items()]
+        return cls(domains=list(study.domains), benchmarks=benchmarks)
+
+    def unordered(self) -> Self:
+        """For a strategy, which goes by names: another order in the study is no reason to propose anew."""
+        return self.model_copy(
+            update={"domains": sorted(self.domains), "benchmarks": sorted(self.benchmarks)}
+        )
+
+
+class ProposeStep(Settings):
+    """records → mixtures, of one strategy."""
+
+    plugins: list[str] = []
+    strategy: Strategy
+    domains: list[str]
+
+    @classmethod
+    def of(cls, study: Study, name: str) -> Self:
+        if name not in study.strategies:
+            raise InputError(
+                f"--strategy {name}: the study has no such strategy: {nearest(name, study.strategies)}"
+            )
+        # Heading and label are the table's affair.
+        strategy = study.strategies[name].model_copy(update={"group": "", "label": None})
+        return cls(plugins=study.plugins, strategy=strategy, domains=sorted(study.domains))

@@ -1,0 +1,178 @@
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from modomodo.config.loading import validated
+from modomodo.errors import InputError, nearest
+from modomodo.mixtures import mixture as mixtures
+from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.mixture import Predicted, Weights, validate_weights
+from modomodo.mixtures.records import AggregateSizes, Records
+from modomodo.registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Options(BaseModel):
+    """Options of a strategy; none of its own. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a strategy is asked.
+
+    `domains` are those that may get weight; `records` may hold more, several steps (the last is read, so pass
+    `average_steps(records)` for step-averaged scores) and several seeds. `aggregates` ({"out_score":
+    {benchmark: size}}) is only needed where the records do not show how an aggregate is made. `merged`: records
+    of merged experts, for a strategy that screens.
+    """
+
+    records: Records
+    domains: list[str]
+    count: int = 1
+    seed: int = 0
+    target: str = "out_score"
+    options: BaseModel = field(default_factory=Options)
+    aggregates: AggregateSizes = field(default_factory=dict)
+    merged: Records | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A mixture, what the strategy expects of its target there, and one line on why."""
+
+    weights: Weights
+    predicted: Predicted | None = None
+    note: str = ""
+    comparison: "pd.DataFrame | None" = (
+        None  # the surrogates tried, by leave-one-mixture-out (calibration.Chosen)
+    )
+    suffix: str | None = (
+        None  # of the mixture's name: <strategy>-<suffix>; None for the strategy's name alone
+    )
+
+
+Strategy = Callable[[Request], list[Proposal]]
+Suffixes = Callable[[Sequence[str], int], list[str | None]]
+S = TypeVar("S", bound=Strategy)
+
+strategies: Registry[Strategy] = Registry("strategy")
+
+
+def one(domains: Sequence[str], requested: int) -> list[str | None]:
+    """One mixture, called like the strategy."""
+    return [None]
+
+
+def each_domain(domains: Sequence[str], requested: int) -> list[str | None]:
+    """One mixture a domain, called by it."""
+    return list(domains)
+
+
+def as_requested(domains: Sequence[str], requested: int) -> list[str | None]:
+    """As many as the study says: 001, 002, …"""
+    return [f"{number:03d}" for number in range(1, requested + 1)]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What is known of a strategy without running it."""
+
+    options: type[BaseModel] = Options
+    suffixes: Suffixes = one
+    learns: bool = True  # needs records
+    screens: bool = False  # sees merged experts, scored on candidates for its mixtures
+
+
+_declarations: dict[str, Declaration] = {}
+
+
+def declare(
+    name: str,
+    options: type[BaseModel] = Options,
+    suffixes: Suffixes = one,
+    learns: bool = True,
+    screens: bool = False,
+) -> Callable[[S], S]:
+    """Decorator: register a strategy with its options and the names of its mixtures."""
+
+    def decorate(function: S) -> S:
+        strategies.register(name)(function)
+        _declarations[name] = Declaration(options, suffixes, learns, screens)
+        return function
+
+    return decorate
+
+
+def declaration(name: str) -> Declaration:
+    """Raises InputError for an unknown strategy. One registered without a declaration yields one mixture."""
+    strategies[name]
+    return _declarations.get(name, Declaration())
+
+
+def suffixes(name: str, domains: Sequence[str], requested: int = 1) -> list[str | None]:
+    """The name suffix of each mixture a strategy will yield, known before it runs."""
+    return declaration(name).suffixes(domains, requested)
+
+
+def count(name: str, domains: Sequence[str], requested: int = 1) -> int:
+    """How many mixtures a strategy yields, known before it runs."""
+    return len(suffixes(name, domains, requested))
+
+
+def read_options(name: str, values: Mapping[str, Any], where: str = "options") -> BaseModel:
+    """The options of a strategy, checked. Raises InputError naming the key and the mend."""
+    return validated(declaration(name).options, dict(values), where)
+
+
+def propose(name: str, request: Request) -> list[Proposal]:
+    """Run a strategy and check its answer: the announced number of mixtures, each on the simplex.
+
+    Weights come back in the order of `request.domains`.
+
+    Raises InputError when there is nothing to learn from, and for an answer that breaks the announcement.
+    """
+    strategy = strategies[name]
+    declared = declaration(name)
+    if not isinstance(request.options, declared.options):
+        raise InputError(f"strategy '{name}': options: pass read_options('{name}', {{…}})")
+    if not request.domains:
+        raise InputError(f"strategy '{name}': no domain may get weight")
+    for domain in request.domains:
+        if declared.learns and domain not in request.records.domains:
+            raise InputError(
+                f"strategy '{name}': no domain '{domain}' in the records: {nearest(domain, request.records.domains)}"
+            )
+    constraints = getattr(request.options, "constraints", None)
+    if isinstance(constraints, Constraints):
+        mixtures.check_names(constraints, sorted({*request.domains, *request.records.domains}))
+    answers = strategy(request)
+    expected = declared.suffixes(request.domains, request.count)
+    if len(answers) != len(expected):
+        raise InputError(
+            f"strategy '{name}' proposed {len(answers)} mixtures, not the {len(expected)} it announced"
+        )
+    checked = []
+    for answer, suffix in zip(answers, expected, strict=True):
+        weights = validate_weights(answer.weights, request.domains, f"strategy '{name}'")
+        checked.append(replace(answer, weights=weights, suffix=suffix))
+    return checked
+
+
+OptionsModel = TypeVar("OptionsModel", bound=BaseModel)
+
+
+def _options(request: Request, model: type[OptionsModel]) -> OptionsModel:
+    if not isinstance(request.options, model):
+        raise InputError(f"options: expected {model.__name__}: pass read_options(name, {{…}})")
+    return request.options
+
+
+def _sorted(request: Request) -> list[str]:
+    """Domains by name: the same proposals whatever the order of the columns."""
+    return sorted(request.domains)

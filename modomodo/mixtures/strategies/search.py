@@ -1,0 +1,321 @@
+"""The strategies that a study calls by name: records in, the next mixtures out.
+
+    request (records, usable domains, count, seed, target, options) → a list of proposals
+
+How many mixtures a strategy yields and how they are called is known without running it, so that the whole
+workflow can be laid out before the first run. A strategy of your own is one function:
+
+    @strategies.register("favourite")
+    def favourite(request):
+        return [Proposal({domain: float(domain == "SAT") for domain in request.domains})]
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from modomodo.errors import InputError
+from modomodo.mixtures import mixture as mixtures
+from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.mixture import Predicted
+from modomodo.mixtures.records import (
+    Records,
+    average_seeds,
+    in_order,
+    last_step,
+    target_values,
+    trained,
+    weights_matrix,
+)
+from modomodo.mixtures.strategies.base import (
+    Options,
+    Proposal,
+    Request,
+    _options,
+    _sorted,
+    as_requested,
+    declare,
+)
+
+if TYPE_CHECKING:
+    from modomodo.mixtures.acquisition import Pick
+    from modomodo.mixtures.surrogates.base import Objective, Observations
+    from modomodo.mixtures.surrogates.calibration import Chosen
+
+
+CANDIDATE = "candidate"  # called so among the merged records; the others are mixtures that were trained
+
+CANDIDATES = 6000  # mixtures that a search chooses from
+
+
+# --- model-based ----------------------------------------------------------------------------------------------
+
+
+class QuadraticSurfaceOptions(Options):
+    """Options of `quadratic_surface`."""
+
+    samples: int = Field(10_000, ge=1, description="Candidate mixtures drawn; the paper prints no value.")
+    splits: int = Field(5, ge=1, description="Random train/test splits.")
+
+
+@declare("quadratic_surface", options=QuadraticSurfaceOptions, suffixes=as_requested)
+def quadratic_surface(request: Request) -> list[Proposal]:
+    """Algorithm 4, QuadSurface: best first. Reads the target's own column, one mean a mixture."""
+    from modomodo.mixtures import acquisition as proposals
+
+    options = _options(request, QuadraticSurfaceOptions)
+    names = sorted(request.records.domains)
+    runs = average_seeds(last_step(in_order(trained(request.records))))
+    scores = _target_values(runs, request)
+    known = np.isfinite(scores)
+    if not known.any():
+        raise InputError(
+            f"quadratic_surface: no trained mixture has a {request.target}: nothing to learn from"
+        )
+    picks, quality = proposals.quadratic_surface(
+        weights_matrix(runs, names)[known],
+        scores[known],
+        [names.index(domain) for domain in _sorted(request)],
+        request.count,
+        request.seed,
+        options.samples,
+        options.splits,
+    )
+    note = f"best test R² of {options.splits} splits {quality:.3g}, {int(known.sum())} mixtures"
+    return [_named(pick, names, request, note) for pick in picks]
+
+
+class SearchOptions(Options):
+    """Options that every search on a surrogate shares."""
+
+    surrogate: str = Field(
+        "auto", description="A registered surrogate; 'auto': the one that predicts left-out mixtures best."
+    )
+    constraints: Constraints = Field(default_factory=Constraints, description="What proposals must keep to.")
+    apart: float = Field(
+        0.05, ge=0, le=1, description="Least total variation distance between the mixtures of a batch."
+    )
+
+
+@declare("cma_es", options=SearchOptions, suffixes=as_requested)
+def cma_es(request: Request) -> list[Proposal]:
+    """CMA-ES on the surrogate's expected target; each further mixture keeps its distance."""
+    from modomodo.mixtures import acquisition as proposals
+
+    options = _options(request, SearchOptions)
+    chosen, observations, aim, note = _fit(request, options)
+    if options.surrogate == "auto" and not chosen.informed:
+        return _acquired(request, options, chosen, observations, aim, note, "explore")
+    picks = proposals.cma_picks(
+        chosen, aim, _sorted(request), options.constraints, request.count, request.seed, options.apart
+    )
+    return [_proposal(pick, chosen, request, note) for pick in picks]
+
+
+class AcquireOptions(SearchOptions):
+    """Options of `acquire`."""
+
+    acquisition: Literal[
+        "greedy",
+        "expected_improvement",
+        "noisy_expected_improvement",
+        "ucb",
+        "thompson",
+        "explore",
+        "worst",
+    ] = Field("expected_improvement", description="What makes a mixture worth a run.")
+    candidates: int = Field(CANDIDATES, ge=30, description="Mixtures the choice is made from.")
+    exploration: float = Field(1.0, ge=0, description="Standard deviations that ucb adds to the mean.")
+
+
+@declare("acquire", options=AcquireOptions, suffixes=as_requested)
+def acquire(request: Request) -> list[Proposal]:
+    """A batch by an acquisition function on a surrogate with uncertainty."""
+    options = _options(request, AcquireOptions)
+    chosen, observations, aim, note = _fit(request, options)
+    acquisition = options.acquisition
+    if options.surrogate == "auto" and not chosen.informed:
+        acquisition = "explore"
+    return _acquired(request, options, chosen, observations, aim, note, acquisition)
+
+
+@declare("pareto", options=SearchOptions, suffixes=as_requested)
+def pareto(request: Request) -> list[Proposal]:
+    """Mixtures along the front of expected In- against Out-Score; predicted is the target's score."""
+    from modomodo.mixtures import acquisition as proposals
+
+    options = _options(request, SearchOptions)
+    chosen, observations, aim, note = _fit(request, options)
+    pool = _pool(request, options, chosen, observations, CANDIDATES)
+    values = []
+    for target in ("in_score", "out_score"):
+        one, _, share, _ = _fit(replace(request, target=target), options)
+        values.append(one.mean(pool) @ share.shares)
+    rows = proposals.pareto_picks(np.column_stack(values), request.count)
+    if len(rows) < request.count:
+        raise InputError(
+            f"pareto: the front has {len(rows)} of the {request.count} mixtures asked for: lower `count` to {len(rows)}"
+        )
+    mean, deviation = chosen.predict(pool[rows]).aggregate(aim.shares)
+    picks = [proposals.Pick(pool[row], float(mean[i]), float(deviation[i])) for i, row in enumerate(rows)]
+    notes = [
+        f"In-Score {values[0][row]:.4g}, Out-Score {values[1][row]:.4g} expected, {note}" for row in rows
+    ]
+    return [_proposal(pick, chosen, request, text) for pick, text in zip(picks, notes, strict=True)]
+
+
+class MergeScreenOptions(SearchOptions):
+    """Options of `merge_screen`."""
+
+    surrogate: str = Field("merged", description="A registered surrogate.")
+    acquisition: Literal["greedy", "expected_improvement", "ucb", "thompson"] = Field(
+        "greedy", description="What makes a finalist worth a run."
+    )
+    candidates: int = Field(300, ge=1, description="Mixtures that merged experts are asked about.")
+    questions: list[float] = Field(
+        [0.11, 0.33, 1.0],
+        min_length=1,
+        description="Share of the questions that is asked after each round; all candidates begin, few end.",
+    )
+
+    @field_validator("questions")
+    @classmethod
+    def _growing(cls, value: list[float]) -> list[float]:
+        if sorted(set(value)) != value or value[0] <= 0 or value[-1] != 1:
+            raise ValueError(f"{value} must grow from above 0 to 1, e.g. [0.11, 0.33, 1.0]")
+        return value
+
+
+@declare("merge_screen", options=MergeScreenOptions, suffixes=as_requested, screens=True)
+def merge_screen(request: Request) -> list[Proposal]:
+    """The best of many candidates that were scored by merging experts, not by training (docs/merging.md).
+
+    The finalists of the screening are what it chooses from, by the surrogate calibrated on the trained runs.
+    """
+    from modomodo.mixtures import acquisition as proposals
+    from modomodo.mixtures import surrogates
+    from modomodo.mixtures.surrogates.calibration import choose
+
+    options = _options(request, MergeScreenOptions)
+    if request.merged is None:
+        raise InputError("merge_screen: no records of merged experts: make them with scripts/screen.py")
+    aim = surrogates.objective(request.records, request.target, request.aggregates)
+    observations = surrogates.observe(request.records, aim, request.merged)
+    frame = request.merged.frame
+    screened = frame["strategy"].eq(CANDIDATE).to_numpy()
+    finalists = screened & frame["questions"].astype(float).ge(1).to_numpy()
+    if finalists.sum() < request.count:
+        raise InputError(
+            f"merge_screen: {finalists.sum()} candidates answered every question, fewer than the count of "
+            f"{request.count}: screen anew"
+        )
+    predictor = surrogates.surrogates[options.surrogate](observations, request.seed)
+    compared = surrogates.merged.comparison(predictor)
+    if compared is None:
+        compared = choose(observations, request.seed, (options.surrogate,)).comparison
+    # Where merging says nothing, its finalists are as good as any.
+    chosen = screened if isinstance(predictor, surrogates.merged.Alone) else finalists
+    pool = weights_matrix(request.merged, observations.domains)[chosen]
+    picks = proposals.acquire(
+        predictor,
+        observations,
+        aim,
+        pool,
+        request.count,
+        options.acquisition,
+        np.random.default_rng(request.seed),
+        options.apart,
+    )
+    note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {surrogates.merged.reason(predictor)}"
+    if "forgot" in frame and frame["forgot"].fillna("").any():
+        note += f"; experts that forgot: {frame['forgot'].iloc[0]}"
+    return [replace(_named(pick, predictor.domains, request, note), comparison=compared) for pick in picks]
+
+
+def _target_values(runs: Records, request: Request) -> np.ndarray:
+    """Scores [runs] of the target: a column of the records, or an aggregate that the request defines."""
+    if request.target in runs.targets or request.target not in request.aggregates:
+        return target_values(runs, request.target)
+    sizes = request.aggregates[request.target]
+    columns = np.column_stack([target_values(runs, benchmark) for benchmark in sizes])
+    return columns @ np.array(list(sizes.values())) / sum(sizes.values())
+
+
+def _fit(request: Request, options: SearchOptions) -> "tuple[Chosen, Observations, Objective, str]":
+    """The surrogate, fitted and tested on left-out mixtures; the runs it saw, the target, one line on why."""
+    from modomodo.mixtures import surrogates
+    from modomodo.mixtures.surrogates.calibration import CANDIDATES as COMPARED
+    from modomodo.mixtures.surrogates.calibration import choose
+
+    aim = surrogates.objective(request.records, request.target, request.aggregates)
+    observations = surrogates.observe(request.records, aim)
+    compared = COMPARED if options.surrogate == "auto" else (options.surrogate,)
+    chosen = choose(observations, request.seed, compared)
+    note = f"{len(observations.final())} runs, {chosen.reason()}"
+    if not chosen.informed:
+        note += "; nothing predicts left-out mixtures better than their mean does: "
+        note += "explore" if options.surrogate == "auto" else "do not trust an optimum"
+    return chosen, observations.final(), aim, note
+
+
+def _pool(
+    request: Request, options: SearchOptions, chosen: "Chosen", observations: "Observations", count: int
+) -> np.ndarray:
+    """Candidate mixtures [n, predictor's domains]."""
+    from modomodo.mixtures import acquisition as proposals
+
+    usable = _sorted(request)
+    place = [chosen.domains.index(domain) for domain in usable]
+    inside = observations.weights[:, place]
+    inside = inside[np.abs(inside.sum(axis=1) - 1) < 1e-6]
+    random = np.random.default_rng(request.seed)
+    drawn = proposals.candidates(usable, options.constraints, count, random, inside)
+    pool = np.zeros((len(drawn), len(chosen.domains)))
+    pool[:, place] = drawn
+    return pool
+
+
+def _acquired(
+    request: Request,
+    options: SearchOptions,
+    chosen: "Chosen",
+    observations: "Observations",
+    aim: "Objective",
+    note: str,
+    acquisition: str,
+) -> list[Proposal]:
+    from modomodo.mixtures import acquisition as proposals
+
+    candidates, exploration = (
+        (options.candidates, options.exploration)
+        if isinstance(options, AcquireOptions)
+        else (CANDIDATES, 1.0)
+    )
+    pool = _pool(request, options, chosen, observations, candidates)
+    picks = proposals.acquire(
+        chosen,
+        observations,
+        aim,
+        pool,
+        request.count,
+        acquisition,
+        np.random.default_rng([request.seed, 1]),
+        options.apart,
+        exploration,
+    )
+    return [_proposal(pick, chosen, request, f"{acquisition}, {note}") for pick in picks]
+
+
+def _proposal(pick: "Pick", chosen: "Chosen", request: Request, note: str) -> Proposal:
+    return replace(_named(pick, chosen.domains, request, note), comparison=chosen.comparison)
+
+
+def _named(pick: "Pick", names: Sequence[str], request: Request, note: str) -> Proposal:
+    weights = {name: max(0.0, float(weight)) for name, weight in zip(names, pick.weights, strict=True)}
+    usable = mixtures.normalise({domain: weights[domain] for domain in request.domains})
+    deviation = pick.deviation if pick.deviation is None or math.isfinite(pick.deviation) else None
+    return Proposal(usable, Predicted(mean=pick.mean, standard_deviation=deviation), note)

@@ -1,0 +1,121 @@
+import math
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from modomodo.errors import InputError
+from modomodo.mixtures import mixture as mixtures
+from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.mixture import validate_weights
+from modomodo.mixtures.strategies.base import (
+    Options,
+    Proposal,
+    Request,
+    _options,
+    _sorted,
+    as_requested,
+    declare,
+    each_domain,
+)
+
+# --- seeds ----------------------------------------------------------------------------------------------------
+
+
+@declare("single", suffixes=each_domain, learns=False)
+def single(request: Request) -> list[Proposal]:
+    """One mixture a domain, all weight on it."""
+    return [Proposal(weights) for weights in mixtures.single(request.domains).values()]
+
+
+@declare("exclude_one", suffixes=each_domain, learns=False)
+def exclude_one(request: Request) -> list[Proposal]:
+    """One mixture a domain, equal weights on all the others."""
+    return [Proposal(weights) for weights in mixtures.exclude_one(request.domains).values()]
+
+
+@declare("all", learns=False)
+def all_equal(request: Request) -> list[Proposal]:
+    """Equal weights."""
+    return [Proposal(weights) for weights in mixtures.uniform(request.domains).values()]
+
+
+class ExplicitOptions(Options):
+    """Options of `explicit`."""
+
+    weights: dict[str, float] = Field(description="Weight of each domain; one left out has none.")
+
+
+@declare("explicit", options=ExplicitOptions, learns=False)
+def explicit(request: Request) -> list[Proposal]:
+    """The weights written in the study."""
+    options = _options(request, ExplicitOptions)
+    return [Proposal(validate_weights(options.weights, request.domains, "explicit: weights"))]
+
+
+class DirichletOptions(Options):
+    """Options of `dirichlet`."""
+
+    concentration: float = Field(
+        1.0,
+        gt=0,
+        description="1: even over the simplex; below: near its corners and faces; above: near equal.",
+    )
+
+
+@declare("dirichlet", options=DirichletOptions, suffixes=as_requested, learns=False)
+def dirichlet(request: Request) -> list[Proposal]:
+    """Mixtures drawn at random, each domain alike."""
+    options = _options(request, DirichletOptions)
+    names = _sorted(request)
+    drawn = np.random.default_rng(request.seed).dirichlet(
+        np.full(len(names), options.concentration), request.count
+    )
+    return [Proposal(mixtures.round_weights(dict(zip(names, row.tolist(), strict=True)))) for row in drawn]
+
+
+class DesignOptions(Options):
+    """Options of `design`."""
+
+    kind: Literal["space_filling", "d_optimal"] = Field(
+        "space_filling",
+        description="Far from each other, or least variance of a quadratic surface on √w.",
+    )
+    constraints: Constraints = Field(default_factory=Constraints, description="What mixtures must keep to.")
+
+
+@declare("design", options=DesignOptions, suffixes=as_requested, learns=False)
+def design(request: Request) -> list[Proposal]:
+    """Mixtures to begin with that teach more than corners and faces."""
+    from modomodo.mixtures import designs
+
+    options = _options(request, DesignOptions)
+    names = _sorted(request)
+    found = designs.design(names, options.constraints, request.count, request.seed, options.kind)
+    return [
+        Proposal(mixtures.normalise({name: float(row[names.index(name)]) for name in request.domains}))
+        for row in found
+    ]
+
+
+class BySizeOptions(Options):
+    """Options of `by_size`."""
+
+    sizes: dict[str, int] = Field(description="Rows of each domain.")
+    temperature: float = Field(
+        1.0, gt=0, description="1: in proportion to the sizes; the larger, the nearer to equal weights."
+    )
+
+
+@declare("by_size", options=BySizeOptions, learns=False)
+def by_size(request: Request) -> list[Proposal]:
+    """Weights by how much data there is, tempered: w ∝ size^(1 / temperature) (Arivazhagan et al. 2019)."""
+    options = _options(request, BySizeOptions)
+    for domain in request.domains:
+        if domain not in options.sizes:
+            raise InputError(f"by_size: give the number of rows of '{domain}' under 'sizes'")
+        if options.sizes[domain] < 1:
+            raise InputError(f"by_size: sizes: '{domain}' has {options.sizes[domain]} rows: give at least 1")
+    logs = np.array([math.log(options.sizes[domain]) for domain in request.domains]) / options.temperature
+    tempered = np.exp(logs - logs.max())
+    return [Proposal(mixtures.normalise(dict(zip(request.domains, tempered.tolist(), strict=True))))]

@@ -1,0 +1,294 @@
+"""What every surrogate shares: what it learns from, what it answers, and the objective it serves."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+import numpy as np
+
+from modomodo.errors import InputError, nearest
+from modomodo.mixtures.records import Records, aggregate_shares, target_values, trained, weights_matrix
+from modomodo.registry import Registry
+
+
+@dataclass(frozen=True)
+class MergedScores:
+    """Scores of merged experts on every question, columns as in the observations they go with."""
+
+    alphas: np.ndarray  # [merges]
+    weights: np.ndarray  # [merges, domains]
+    scores: np.ndarray  # [merges, benchmarks]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Scored runs as arrays. Domains, benchmarks and rows are in the order of their names.
+
+    So the same table with its columns or rows in another order gives the same fit, bit for bit.
+    """
+
+    weights: np.ndarray  # [runs, domains], rows sum to 1
+    scores: np.ndarray  # [runs, benchmarks], higher is better, NaN where not scored
+    errors: np.ndarray  # [runs, benchmarks], standard errors, NaN where unknown
+    progress: np.ndarray  # [runs], step over the last step of its run, in (0, 1]
+    mixtures: tuple[str, ...]  # the mixture of each run: repeats share it
+    domains: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    shares: np.ndarray  # [benchmarks], what each counts in the objective: for surrogates that choose by it
+    merged: MergedScores | None = None  # of any mixtures, for the surrogate that knows merged experts
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def rows(self, chosen: np.ndarray) -> "Observations":
+        """The runs of a mask or an index array."""
+        index = np.arange(len(self))[chosen]
+        return Observations(
+            self.weights[index],
+            self.scores[index],
+            self.errors[index],
+            self.progress[index],
+            tuple(self.mixtures[i] for i in index),
+            self.domains,
+            self.benchmarks,
+            self.shares,
+            self.merged,
+        )
+
+    def digest(self) -> str:
+        """Names the content: equal for equal observations."""
+        content = sha256(repr((self.mixtures, self.domains, self.benchmarks, self.merged is None)).encode())
+        arrays = [self.weights, self.scores, self.errors, self.progress, self.shares]
+        if self.merged is not None:
+            arrays += [self.merged.alphas, self.merged.weights, self.merged.scores]
+        for array in arrays:
+            content.update(repr(array.shape).encode() + np.ascontiguousarray(array, float).tobytes())
+        return content.hexdigest()
+
+    def final(self) -> "Observations":
+        """Only the scores at the last step of each run."""
+        return self if (self.progress >= 1).all() else self.rows(self.progress >= 1)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a surrogate expects of some mixtures.
+
+    `mean` [n, benchmarks] and `covariance` [n, benchmarks, benchmarks] are of the expected score; `noise`
+    [benchmarks, benchmarks] is what one training run adds to it.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    noise: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> "Prediction":
+        """Of the mixtures of a mask or an index array."""
+        return Prediction(self.mean[chosen], self.covariance[chosen], self.noise)
+
+    def aggregate(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation [n] of the expected weighted sum of scores, `shares` [benchmarks]."""
+        variance = np.einsum("b,nbc,c->n", shares, self.covariance, shares)
+        return self.mean @ shares, np.sqrt(np.maximum(variance, 0.0))
+
+    def run_spread(self, shares: np.ndarray) -> np.ndarray:
+        """Standard deviation [n] of the weighted sum of one run's scores: the expectation's and the run's."""
+        _, deviation = self.aggregate(shares)
+        return np.sqrt(deviation**2 + max(float(shares @ self.noise @ shares), 0.0))
+
+
+class Predictor(Protocol):
+    """A fitted surrogate."""
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the columns that `predict` and `draw` take."""
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the scores they give."""
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmarks] of mixtures [n, domains]; much cheaper than `predict`."""
+
+    def predict(self, weights: np.ndarray) -> Prediction:
+        """Expected scores of mixtures [n, domains] with their uncertainty."""
+
+    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+        """`count` whole surfaces drawn from what is believed, at mixtures [n, domains]: [count, n, benchmarks]."""
+
+
+Surrogate = Callable[[Observations, int], Predictor]
+"""(observations, seed) → predictor."""
+
+surrogates: Registry[Surrogate] = Registry("surrogate")
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A predictor that another one answers for; what is added says why it is that one."""
+
+    predictor: Predictor
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the weight columns."""
+        return self.predictor.domains
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return self.predictor.benchmarks
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmarks]."""
+        return self.predictor.mean(weights)
+
+    def predict(self, weights: np.ndarray) -> Prediction:
+        """Expected scores with their uncertainty."""
+        return self.predictor.predict(weights)
+
+    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+        """Whole surfaces [count, n, benchmarks]."""
+        return self.predictor.draw(weights, count, random)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of benchmarks, to be made large. `benchmarks` are sorted, `shares` [benchmarks]."""
+
+    name: str
+    benchmarks: tuple[str, ...]
+    shares: np.ndarray
+
+
+def objective(
+    records: Records, target: str, aggregates: Mapping[str, Mapping[str, float]] | None = None
+) -> Objective:
+    """What a target is made of.
+
+    An aggregate is modelled benchmark by benchmark and then summed, with the weights that `aggregates` gives
+    ({"out_score": {benchmark: size}}) or, without them, those the table itself shows; where it does not
+    determine them the aggregate's own column is modelled. Besides the records' targets, `aggregates` may
+    define new ones by any name.
+
+    Raises InputError for an unknown target or benchmark.
+    """
+    known = {**(aggregates or {})}
+    if target in known:
+        sizes = known[target]
+        for benchmark in sizes:
+            if benchmark not in records.benchmarks:
+                raise InputError(
+                    f"target '{target}': unknown benchmark '{benchmark}': {nearest(benchmark, records.benchmarks)}"
+                )
+        total = float(sum(sizes.values()))
+        shares: dict[str, float] | None = {benchmark: size / total for benchmark, size in sizes.items()}
+    else:
+        if target not in records.targets:
+            raise InputError(f"no target '{target}': {nearest(target, [*records.targets, *known])}")
+        shares = aggregate_shares(trained(records), target)
+    if shares is None:
+        return Objective(target, (target,), np.ones(1))
+    names = tuple(sorted(shares))
+    return Objective(target, names, np.array([shares[name] for name in names]))
+
+
+def observe(records: Records, aim: Objective, merged: Records | None = None) -> Observations:
+    """The trained runs of the records, for the benchmarks of an objective, as arrays.
+
+    Runs in which none of them was scored are left out. `merged`: records of merged experts, with a column
+    `alpha`; those scored on a part of the questions (`questions` below 1) are left out.
+
+    Raises InputError when no run is left.
+    """
+    domains = tuple(sorted(records.domains))
+    runs = trained(records)
+    frame = runs.frame.sort_values(["mixture", "seed", "step"]).reset_index(drop=True)
+    runs = Records(frame, runs.domains, runs.benchmarks)
+    scores = np.column_stack([target_values(runs, name) for name in aim.benchmarks])
+    errors = np.column_stack([frame[f"se_{name}"].to_numpy(float) for name in aim.benchmarks])
+    steps = frame["step"].to_numpy(float)
+    last = frame.groupby(["mixture", "seed"])["step"].transform("max").to_numpy(float)
+    progress = np.divide(steps, last, out=np.ones(len(frame)), where=last > 0)
+    observations = Observations(
+        weights_matrix(runs, domains),
+        scores,
+        errors,
+        progress,
+        tuple(frame["mixture"]),
+        domains,
+        aim.benchmarks,
+        aim.shares,
+        None if merged is None else _merged_scores(merged, aim, domains),
+    )
+    kept = np.isfinite(scores).any(axis=1)
+    if not kept.any():
+        names = ", ".join(aim.benchmarks)
+        raise InputError(f"records: no trained run has a score of {names}: nothing to learn from")
+    return observations if kept.all() else observations.rows(kept)
+
+
+def _merged_scores(merged: Records, aim: Objective, domains: tuple[str, ...]) -> MergedScores:
+    """Raises InputError for a table without the column `alpha`."""
+    for name in ("alpha", "questions"):
+        if name not in merged.frame:
+            raise InputError(
+                f"merged records: no column '{name}': not a table that scripts/score_merges.py or screen.py wrote"
+            )
+    whole = merged.frame["questions"].astype(float) >= 1
+    runs = Records(merged.frame[whole].reset_index(drop=True), merged.domains, merged.benchmarks)
+    return MergedScores(
+        runs.frame["alpha"].to_numpy(float),
+        weights_matrix(runs, domains),
+        np.column_stack([target_values(runs, name) for name in aim.benchmarks]),
+    )
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Scores [runs, benchmarks] brought to mean 0 and standard deviation 1, column by column."""
+
+    center: np.ndarray
+    scale: np.ndarray
+    scores: np.ndarray
+    variances: np.ndarray  # squared standard errors on that scale, 0 where unknown
+
+    @classmethod
+    def of(cls, observations: Observations) -> "Standard":
+        """Constant and unscored columns get scale 1 (and center 0 when nothing is known)."""
+        known = np.isfinite(observations.scores)
+        filled = np.where(known, observations.scores, 0.0)
+        count = np.maximum(known.sum(axis=0), 1)
+        center = filled.sum(axis=0) / count
+        spread = np.sqrt(np.where(known, (filled - center) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1))
+        scale = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(center)), spread, 1.0)
+        variances = np.nan_to_num((observations.errors / scale) ** 2, nan=0.0)
+        return cls(center, scale, (observations.scores - center) / scale, variances)
+
+
+def mixture_folds(weights: np.ndarray) -> np.ndarray:
+    """A number for each run, the same for runs of equal weights: what is left out together.
+
+    Two names with the same weights are one mixture: with one of them in the training set, leaving out the
+    other would test nothing.
+    """
+    keys = [tuple(row) for row in np.round(weights, 4)]
+    order = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([order[key] for key in keys])
+
+
+def shrunk_correlation(residuals: np.ndarray) -> np.ndarray:
+    """Correlation between the columns of residuals [runs, benchmarks], pulled towards 0 when runs are few.
+
+    The weight of the sample is n / (n + benchmarks + 1).
+    """
+    count, width = residuals.shape
+    if width == 1 or count < 3:
+        return np.eye(width)
+    spread = np.sqrt((residuals**2).mean(axis=0))
+    scaled = residuals / np.where(spread > 0, spread, 1.0)
+    correlation = scaled.T @ scaled / count
+    trust = count / (count + width + 1)
+    return trust * correlation + (1 - trust * np.diag(correlation)) * np.eye(width)

@@ -1,0 +1,226 @@
+"""How far a surrogate can be trusted on the records at hand, and the choice between surrogates.
+
+Each mixture is left out in turn, with all its repeats, and predicted from the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from modomodo.mixtures.surrogates.base import (
+    Answering,
+    Observations,
+    Predictor,
+    Surrogate,
+    mixture_folds,
+    surrogates,
+)
+from modomodo.mixtures.surrogates.left_out import leave_out, refitting
+
+DEFAULT = "gp_lead"
+CANDIDATES = (DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic")
+LEVELS = (0.5, 0.8, 0.95)
+OBJECTIVE = "objective"
+MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
+LARGE = 60  # and beyond this one by formula where the surrogate has one: refits would take minutes
+BAR = 2.0  # standard errors by which another must be ahead of the default: with one, `auto` was behind it
+LATEST = 4  # choices that are kept
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Scores of runs and what was predicted for them without their mixture.
+
+    Columns are the objective and then the benchmarks: all arrays are [runs, 1 + benchmarks].
+    """
+
+    names: tuple[str, ...]
+    mixtures: tuple[str, ...]
+    actual: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray  # of one run's score: uncertainty, training noise and standard error
+    constant: np.ndarray  # the mean score of the others
+    how: str  # each mixture was predicted, in words
+
+    def error(self, column: int = 0) -> np.ndarray:
+        """Squared errors of the scored runs."""
+        return _known((self.actual[:, column] - self.mean[:, column]) ** 2)
+
+    def constant_error(self, column: int = 0) -> np.ndarray:
+        """Squared errors of the constant predictor on the same runs."""
+        return _known((self.actual[:, column] - self.constant[:, column]) ** 2)
+
+    @property
+    def beats_mean(self) -> bool:
+        """Whether the objective's squared error is below the constant predictor's by one standard error or more.
+
+        The least of several errors is below it on every other table of noise.
+        """
+        gain = self.constant_error() - self.error()
+        return len(gain) > 1 and bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+
+
+def leave_one_mixture_out(
+    observations: Observations, fit: Surrogate, seed: int, most_groups: int | None = MOST_GROUPS
+) -> LeftOut:
+    """Predict each mixture from all others.
+
+    With more mixtures than `most_groups` they are left out in so many random groups; None leaves out one at a
+    time. With more than `LARGE`, surrogates that need no refit for it answer by `left_out.leave_out`. A single mixture
+    has nothing to be predicted from: its predictions are NaN.
+    """
+    final = observations.final()
+    folds = mixture_folds(final.weights)
+    every = np.random.default_rng(seed).permutation(folds.max() + 1)
+    groups = np.array_split(every, min(most_groups or len(every), len(every)))
+    shape = (len(final), 1 + len(final.benchmarks))
+    mean, variance, constant = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
+    errors = np.nan_to_num(final.errors)
+    how = "from all others" if len(groups) == len(every) else f"from others, left out in {len(groups)} groups"
+    whole = None
+    if most_groups and len(every) > LARGE and (found := leave_out(fit(final, seed), folds)):
+        whole, how = found
+        groups = list(np.arange(len(every))[:, None])
+    for group in groups:
+        out = np.isin(folds, group)
+        if out.all():
+            continue
+        rest = final.rows(~out)
+        prediction = fit(rest, seed).predict(final.weights[out]) if whole is None else whole.rows(out)
+        mean[out, 1:] = prediction.mean
+        mean[out, 0], _ = prediction.aggregate(final.shares)
+        spread = np.einsum("nbb->nb", prediction.covariance) + np.diag(prediction.noise)
+        variance[out, 1:] = spread + errors[out] ** 2
+        variance[out, 0] = prediction.run_spread(final.shares) ** 2 + (errors[out] ** 2) @ final.shares**2
+        level = np.array([_mean(column) for column in rest.scores.T])
+        constant[out] = np.concatenate([[level @ final.shares], level])
+    actual = np.column_stack([final.scores @ final.shares, final.scores])
+    names = (OBJECTIVE, *final.benchmarks)
+    return LeftOut(names, final.mixtures, actual, mean, np.sqrt(variance), constant, how)
+
+
+def summary(left: LeftOut) -> pd.DataFrame:
+    """One row for the objective and one a benchmark.
+
+    Columns: name, runs, spearman, rmse, rmse_constant, coverage_50, coverage_80, coverage_95 (the share of runs
+    inside the predicted interval of that level).
+    """
+    from scipy.stats import norm, spearmanr
+
+    rows = []
+    for column, name in enumerate(left.names):
+        known = np.isfinite(left.actual[:, column]) & np.isfinite(left.mean[:, column])
+        actual, mean = left.actual[known, column], left.mean[known, column]
+        varies = known.sum() > 2 and np.ptp(actual) > 0 and np.ptp(mean) > 0
+        row: dict[str, float | str | int] = {
+            "name": name,
+            "runs": int(known.sum()),
+            "spearman": float(spearmanr(actual, mean).statistic) if varies else np.nan,
+            "rmse": _root(left.error(column)),
+            "rmse_constant": _root(left.constant_error(column)),
+        }
+        distance = np.abs(actual - mean) / np.maximum(left.deviation[known, column], 1e-12)
+        for level in LEVELS:
+            inside = distance <= norm.ppf(0.5 + level / 2)
+            row[f"coverage_{100 * level:.0f}"] = float(inside.mean()) if len(inside) else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Chosen(Answering):
+    """A fitted surrogate, its name and the comparison it was chosen by.
+
+    `comparison` has a row a candidate, about the objective: surrogate, runs, spearman, rmse, rmse_constant,
+    coverage_50, coverage_80, coverage_95, beats_mean, chosen. `left` is what the chosen one predicted of left-out runs.
+    """
+
+    name: str
+    comparison: pd.DataFrame
+    left: LeftOut
+
+    @property
+    def informed(self) -> bool:
+        """Whether it predicts mixtures it has not seen better than their mean does, beyond luck."""
+        return self.left.beats_mean
+
+    def reason(self) -> str:
+        """The comparison in one line, best first."""
+        if len(self.comparison) == 1:
+            row = self.comparison.iloc[0]
+            return f"{self.name}: left-out RMSE {row['rmse']:.3g}, constant {row['rmse_constant']:.3g}"
+        ranked = self.comparison.sort_values("rmse", kind="stable")
+        parts = [f"{row.surrogate} {row.rmse:.3g}" for row in ranked.itertuples()]
+        constant = f"constant {self.comparison['rmse_constant'].iloc[0]:.3g}"
+        aside = "" if ranked["surrogate"].iloc[0] == self.name else ", smaller ones being within noise"
+        return f"{self.name} chosen by left-out RMSE{aside} ({', '.join([*parts, constant])})"
+
+
+def is_large(observations: Observations) -> bool:
+    """Whether a refit takes seconds, so that what needs many takes shortcuts."""
+    return len(set(observations.mixtures)) > LARGE
+
+
+def refit(chosen: Chosen, observations: Observations) -> Surrogate:
+    """The chosen surrogate for parts of `observations`; of a large table they keep the kernels that all runs chose."""
+    return (refitting(chosen.predictor) if is_large(observations) else None) or surrogates[chosen.name]
+
+
+def choose(observations: Observations, seed: int, candidates: Sequence[str] = CANDIDATES) -> Chosen:
+    """The surrogate that predicts left-out mixtures best, by the squared error of the objective.
+
+    The first candidate (the default) is kept unless another's error is lower by more than `BAR` standard errors
+    of the difference: with few mixtures the smallest of several errors is often the luckiest. One that does
+    not beat the mean gives way to the best that does. With fewer than four mixtures nothing can be compared
+    and the default is taken. The latest answers are kept: a study's strategies ask the same of the same runs.
+    """
+    key = (observations.digest(), seed, tuple((name, surrogates[name]) for name in candidates))
+    if key not in _latest:
+        _latest[key] = _chosen(observations, seed, candidates)
+        if len(_latest) > LATEST:
+            del _latest[next(iter(_latest))]
+    return _latest[key]
+
+
+_latest: dict[tuple, Chosen] = {}
+
+
+def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) -> Chosen:
+    rows, lefts = [], {}
+    enough = mixture_folds(observations.final().weights).max() + 1 >= 4
+    for name in candidates if enough else candidates[:1]:
+        lefts[name] = leave_one_mixture_out(observations, surrogates[name], seed)
+        rows.append({"surrogate": name} | summary(lefts[name]).iloc[0].drop("name").to_dict())
+    comparison = pd.DataFrame(rows)
+    best = candidates[0]
+    for name, left in lefts.items():
+        gain = lefts[best].error() - left.error()
+        if enough and len(gain) > 1 and gain.mean() > BAR * gain.std(ddof=1) / np.sqrt(len(gain)):
+            best = name
+    comparison["beats_mean"] = [left.beats_mean for left in lefts.values()]
+    useful = comparison[comparison["beats_mean"]]
+    if enough and len(useful) and best not in set(useful["surrogate"]):
+        best = str(useful.loc[useful["rmse"].idxmin(), "surrogate"])
+    comparison["chosen"] = comparison["surrogate"] == best
+    return Chosen(surrogates[best](observations, seed), best, comparison, lefts[best])
+
+
+@surrogates.register("auto")
+def auto(observations: Observations, seed: int) -> Predictor:
+    """Chosen by leave-one-mixture-out error among gp_lead, gp_components, gp_sqrt, ridge_sqrt and quadratic."""
+    return choose(observations, seed)
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _mean(values: np.ndarray) -> float:
+    known = _known(values)
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _root(squares: np.ndarray) -> float:
+    return float(np.sqrt(squares.mean())) if len(squares) else float("nan")

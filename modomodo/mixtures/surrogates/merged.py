@@ -1,0 +1,346 @@
+"""A surrogate that knows how merged experts scored: few trained runs, many merged ones.
+
+    trained(w) = a + s · merged(w) + residual(w) + noise         one a, s a benchmark
+
+`merged` is what the experts, merged by the weights w, score (modomodo/merging/weights.py); a and s are fitted to the
+mixtures that were trained, s drawn towards 1; the residual is a Gaussian process on √w. How far the experts are
+moved, α, is the one that predicts trained mixtures best when each is left out. The answer is an average of this and
+of the plain surrogate, each weighing as much as its left-out errors are small; where the two disagree, where merging
+says what no trained run does, it is less sure.
+
+An expert merged with nothing is itself: it tests nothing, so experts are learned from and never left out.
+
+The idea of a cheap fidelity with a scaled and a residual part is Kennedy and O'Hagan's (2000, Biometrika 87).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from modomodo.mixtures.surrogates.base import (
+    Answering,
+    MergedScores,
+    Observations,
+    Prediction,
+    Predictor,
+    Standard,
+    mixture_folds,
+    surrogates,
+)
+from modomodo.mixtures.surrogates.calibration import DEFAULT, leave_one_mixture_out
+from modomodo.mixtures.surrogates.gaussian_processes import ProcessPredictor, fit_processes
+from modomodo.mixtures.surrogates.kernels import SQRT
+
+PLAIN = DEFAULT  # what it falls back to
+ALPHA = 1.5  # while too few mixtures can be left out to choose one
+SLOPE_SPREAD = 0.5  # standard deviation of s around 1 before any run is seen
+FEWEST_TESTED = 3  # mixtures that must be left out before anything is chosen by them
+
+
+@dataclass(frozen=True)
+class Trend:
+    """a + s · merged for every benchmark, and how unsure it is; all arrays are [benchmarks]."""
+
+    level: np.ndarray  # mean trained score
+    center: np.ndarray  # mean merged score
+    slope: np.ndarray
+    level_variance: np.ndarray
+    slope_variance: np.ndarray
+
+    @classmethod
+    def fit(cls, merged: np.ndarray, trained: np.ndarray, errors: np.ndarray) -> "Trend":
+        """Bayesian regression with s ~ Normal(1, SLOPE_SPREAD²) and a flat prior on a.
+
+        Arrays are [runs, benchmarks]; NaN where a run was not scored. The noise is what s = 1 leaves, and no
+        less than the standard errors say. A benchmark without a run keeps a = 0, s = 1.
+        """
+        known = np.isfinite(trained)
+        count = known.sum(axis=0)
+        runs = np.maximum(count, 1)
+
+        def mean(values: np.ndarray) -> np.ndarray:
+            return np.where(known, values, 0.0).sum(axis=0) / runs
+
+        center, level = mean(merged), mean(trained)
+        across, up = np.where(known, merged - center, 0.0), np.where(known, trained - level, 0.0)
+        noise = ((up - across) ** 2).sum(axis=0) / np.maximum(count - 1, 1)
+        noise = np.maximum(noise, mean(np.nan_to_num(errors) ** 2)) + 1e-8
+        precision = 1 / SLOPE_SPREAD**2 + (across**2).sum(axis=0) / noise
+        slope = (1 / SLOPE_SPREAD**2 + (across * up).sum(axis=0) / noise) / precision
+        return cls(level, center, slope, noise / runs, 1 / precision)
+
+    def __call__(self, merged: np.ndarray) -> np.ndarray:
+        """Expected trained scores [n, benchmarks] of merged ones."""
+        return self.level + self.slope * (merged - self.center)
+
+    def variance(self, merged: np.ndarray) -> np.ndarray:
+        """Of the expectation, [n, benchmarks]: it grows with the distance from the merged scores calibrated on."""
+        return self.level_variance + self.slope_variance * (merged - self.center) ** 2
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Merged scores at one α: as they were scored where they were, a Gaussian process between."""
+
+    process: ProcessPredictor
+
+    @classmethod
+    def fit(cls, observations: Observations, merged: MergedScores, alpha: float) -> "Surface":
+        chosen = np.isclose(merged.alphas, alpha)
+        scores = merged.scores[chosen]
+        count = len(scores)
+        return cls(
+            fit_processes(
+                replace(
+                    observations,
+                    weights=merged.weights[chosen],
+                    scores=scores,
+                    # All merges answer the same questions, so luck with these is part of the surface, not noise.
+                    errors=np.full(scores.shape, np.nan),
+                    progress=np.ones(count),
+                    mixtures=tuple(map(str, range(count))),
+                    merged=None,
+                ),
+                SQRT,
+            )
+        )
+
+    def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Merged scores [n, benchmarks] and their variance."""
+        answer = self.process.predict(weights)
+        mean, variance = answer.mean.copy(), np.einsum("nbb->nb", answer.covariance).copy()
+        known = self.process.observations
+        apart = np.abs(weights[:, None, :] - known.weights[None, :, :]).max(axis=2)
+        for row in np.flatnonzero(apart.min(axis=1, initial=np.inf) < 1e-6):
+            scores = known.scores[apart[row].argmin()]
+            scored = np.isfinite(scores)
+            mean[row, scored], variance[row, scored] = scores[scored], 0.0
+        return mean, variance
+
+
+@dataclass(frozen=True)
+class MergedPredictor:
+    """Calibrated merged scores and a Gaussian process on what they leave."""
+
+    alpha: float
+    surface: Surface
+    trend: Trend
+    residual: ProcessPredictor
+    reason: str = ""
+    comparison: pd.DataFrame | None = None
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the weight columns."""
+        return self.residual.domains
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return self.residual.benchmarks
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmarks]."""
+        return self.mean_given(weights, self.surface(weights)[0])
+
+    def mean_given(self, weights: np.ndarray, merged: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmarks] of mixtures whose merged scores [n, benchmarks] are at hand."""
+        return self.trend(merged) + self.residual.mean(weights)
+
+    def predict(self, weights: np.ndarray) -> Prediction:
+        """The variances of residual, calibration and merged surface add up."""
+        merged, unsure = self.surface(weights)
+        left = self.residual.predict(weights)
+        extra = self.trend.variance(merged) + self.trend.slope**2 * unsure
+        covariance = left.covariance + extra[:, :, None] * np.eye(len(self.benchmarks))
+        return Prediction(self.trend(merged) + left.mean, covariance, left.noise)
+
+    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+        """Surfaces of merged scores, of calibration and of residuals, drawn apart and put together."""
+        width = len(self.benchmarks)
+        known, unsure = self.surface(weights)
+        wobble = self.surface.process.draw(weights, count, random) - self.surface.process.mean(weights)
+        merged = known + np.where(unsure > 0, wobble, 0.0)
+        levels = random.standard_normal((count, 1, width)) * np.sqrt(self.trend.level_variance)
+        slopes = random.standard_normal((count, 1, width)) * np.sqrt(self.trend.slope_variance)
+        surfaces = self.trend(merged) + levels + slopes * (merged - self.trend.center)
+        return surfaces + self.residual.draw(weights, count, random)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Calibrated merged scores and the plain surrogate, averaged: `share` of the first, the rest of the second."""
+
+    merged: MergedPredictor
+    plain: Predictor
+    share: float
+    reason: str
+    comparison: pd.DataFrame | None = None
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the weight columns."""
+        return self.merged.domains
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return self.merged.benchmarks
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmarks]."""
+        return self.share * self.merged.mean(weights) + (1 - self.share) * self.plain.mean(weights)
+
+    def predict(self, weights: np.ndarray) -> Prediction:
+        """As of a draw from one or the other: what they disagree on adds to the covariance."""
+        ours, theirs = self.merged.predict(weights), self.plain.predict(weights)
+        apart = ours.mean - theirs.mean
+        between = self.share * (1 - self.share) * np.einsum("nb,nc->nbc", apart, apart)
+
+        def average(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+            return self.share * left + (1 - self.share) * right
+
+        return Prediction(
+            average(ours.mean, theirs.mean),
+            average(ours.covariance, theirs.covariance) + between,
+            average(ours.noise, theirs.noise),
+        )
+
+    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+        """Each surface comes from one or the other."""
+        chosen = random.random(count) < self.share
+        surfaces = np.empty((count, len(weights), len(self.benchmarks)))
+        for member, mine in ((self.merged, chosen), (self.plain, ~chosen)):
+            if mine.any():
+                surfaces[mine] = member.draw(weights, int(mine.sum()), random)
+        return surfaces
+
+
+@dataclass(frozen=True)
+class Alone(Answering):
+    """The plain surrogate, and why merged scores are not used."""
+
+    reason: str
+    comparison: pd.DataFrame | None = None
+
+
+def fit_at(observations: Observations, surface: Surface, alpha: float) -> MergedPredictor:
+    """Calibrated on the observations (of the last step) at one α."""
+    merged, _ = surface(observations.weights)
+    trend = Trend.fit(merged, observations.scores, observations.errors)
+    left = replace(observations, scores=observations.scores - trend(merged), merged=None)
+    return MergedPredictor(alpha, surface, trend, fit_processes(left, SQRT))
+
+
+def left_out_errors(observations: Observations, surface: Surface, alpha: float) -> np.ndarray:
+    """Errors [runs, 1 + benchmarks] made on each mixture when it is left out; first column the objective.
+
+    NaN for experts: the merge has seen their training.
+    """
+    folds = mixture_folds(observations.weights)
+    errors = np.full((len(observations), 1 + observations.scores.shape[1]), np.nan)
+    for fold in np.unique(folds[~is_expert(observations)]):
+        out = folds == fold
+        if out.all():
+            continue
+        fitted = fit_at(observations.rows(~out), surface, alpha)
+        errors[out, 1:] = fitted.mean(observations.weights[out]) - observations.scores[out]
+        errors[out, 0] = errors[out, 1:] @ observations.shares
+    return errors
+
+
+def is_expert(observations: Observations) -> np.ndarray:
+    """Runs with all weight on one domain, [runs]."""
+    return observations.weights.max(axis=1) > 1 - 1e-6
+
+
+def choose_alpha(observations: Observations) -> tuple[float, dict[float, float]]:
+    """(α, left-out error of each α): the least mean square over mixtures and standardised benchmarks.
+
+    With fewer than FEWEST_TESTED mixtures besides the experts nothing can be compared, and the α nearest to
+    ALPHA is taken; the errors are then empty. Looks only at mixtures that were trained.
+    """
+    observations = observations.final()
+    assert observations.merged is not None
+    alphas = sorted(set(observations.merged.alphas.tolist()))
+    folds = mixture_folds(observations.weights)
+    if len(set(folds[~is_expert(observations)])) < FEWEST_TESTED or len(alphas) == 1:
+        return min(alphas, key=lambda alpha: (abs(alpha - ALPHA), alpha)), {}
+    scale = Standard.of(observations).scale
+    errors = {}
+    for alpha in alphas:
+        surface = Surface.fit(observations, observations.merged, alpha)
+        errors[alpha] = float(
+            np.sqrt(np.nanmean((left_out_errors(observations, surface, alpha)[:, 1:] / scale) ** 2))
+        )
+    return min(alphas, key=lambda alpha: (errors[alpha], alpha)), errors
+
+
+@surrogates.register("merged")
+def merged(observations: Observations, seed: int) -> Predictor:
+    """Merged experts calibrated on trained mixtures, averaged with gp_lead by what each got wrong.
+
+    gp_lead alone, and it says so, where there are no merged scores, or where they predict left-out mixtures no
+    better than it does. Merged experts alone where too few mixtures were trained to test either.
+    """
+    final = observations.final()
+    if final.merged is None or not len(final.merged.alphas):
+        return Alone(surrogates[PLAIN](final, seed), f"{PLAIN}: there are no scores of merged experts")
+    alpha, errors = choose_alpha(final)
+    surface = Surface.fit(final, final.merged, alpha)
+    fitted = fit_at(final, surface, alpha)
+    tested = ~is_expert(final)
+    if len(set(mixture_folds(final.weights)[tested])) < FEWEST_TESTED:
+        return replace(
+            fitted,
+            reason=f"merged experts, alpha {alpha:g}, untested: too few mixtures trained",
+            comparison=_compared(alpha, 0, np.nan, np.nan, np.nan, 1.0),
+        )
+    plain = surrogates[PLAIN](final, seed)
+    left = leave_one_mixture_out(final, surrogates[PLAIN], seed, most_groups=None)
+    ours = float(np.nanmean(left_out_errors(final, surface, alpha)[tested, 0] ** 2))
+    theirs = float(np.nanmean((left.mean - left.actual)[tested, 0] ** 2))
+    runs = int(np.isfinite((left.mean - left.actual)[tested, 0]).sum())
+    constant = float(np.nanmean((left.constant - left.actual)[tested, 0] ** 2))
+    verdict = f"left-out RMSE {np.sqrt(ours):.3g}, without merging {np.sqrt(theirs):.3g} ({PLAIN})"
+    if not ours < theirs:
+        alone = _compared(alpha, runs, ours, theirs, constant, 0.0)
+        return Alone(plain, f"{PLAIN} alone: merged scores carry no signal here: {verdict}", alone)
+    share = theirs / (ours + theirs)
+    compared = ", ".join(f"{each:g}: {error:.3g}" for each, error in errors.items())
+    note = f"alpha {alpha:g}" + (f" of left-out errors {compared}" if compared else "")
+    both = _compared(alpha, runs, ours, theirs, constant, share)
+    return Blend(fitted, plain, share, f"{share:.0%} merged experts, {note}: {verdict}", both)
+
+
+def _compared(
+    alpha: float, runs: int, merged: float, plain: float, constant: float, share: float
+) -> pd.DataFrame:
+    """A row for merged experts and one for the plain surrogate, from mean squared left-out errors of the objective.
+
+    `share` is what each weighs in the answer.
+    """
+    return pd.DataFrame(
+        {
+            "surrogate": ["merged experts", PLAIN],
+            "alpha": [alpha, np.nan],
+            "runs": runs,
+            "rmse": np.sqrt([merged, plain]),
+            "rmse_constant": np.sqrt(constant),
+            "share": [share, 1 - share],
+        }
+    )
+
+
+def comparison(predictor: Predictor) -> pd.DataFrame | None:
+    """What the answer was chosen by: columns surrogate, alpha, runs, rmse, rmse_constant, share. None where untested.
+
+    Errors are of the objective, on trained mixtures of several domains, each left out in turn.
+    """
+    return predictor.comparison if isinstance(predictor, MergedPredictor | Blend | Alone) else None
+
+
+def reason(predictor: Predictor) -> str:
+    """Why a predictor uses merged scores or not, in one line; empty for surrogates that know of none."""
+    return predictor.reason if isinstance(predictor, MergedPredictor | Blend | Alone) else ""

@@ -1,0 +1,206 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from modomodo.files import write_csv, write_whole
+from modomodo.mixtures.mixture import Mixture, round_weights, write_mixture
+from modomodo.mixtures.records import (
+    AGGREGATES,
+    BASE,
+    last_step,
+    observed_digest,
+    score_column,
+    seed_noise,
+    trained,
+)
+from modomodo.mixtures.strategies.base import Proposal
+from modomodo.mixtures.surrogates.calibration import summary
+from modomodo.replay.run import Outcome
+
+
+def table2(outcome: Outcome) -> pd.DataFrame:
+    """The recorded mixtures with their scores, then the proposed ones with what is expected of them.
+
+    Columns as Table 2's, and predicted, predicted_standard_deviation (of the strategy's own target).
+    """
+    records = last_step(outcome.records)
+    weights = [f"w_{domain}" for domain in records.domains]
+    targets = [*records.benchmarks, *AGGREGATES]
+    frame = records.frame.copy()
+    frame["group"] = np.where(frame["mixture"] == BASE, BASE, "recorded")
+    rows = []
+    for mixture, (strategy, proposal) in outcome.proposals.items():
+        predicted = proposal.predicted
+        row: dict[str, str | float | None] = {
+            "group": strategy.group,
+            "strategy": strategy.label or mixture,
+            "mixture": mixture,
+            "predicted": predicted.mean if predicted else None,
+            "predicted_standard_deviation": predicted.standard_deviation if predicted else None,
+        }
+        row.update({f"w_{domain}": weight for domain, weight in _rounded(outcome, proposal).items()})
+        rows.append(row)
+    names = ["group", "strategy", "mixture", *weights, *map(score_column, targets)]
+    names += [f"se_{target}" for target in targets]
+    whole = pd.concat([frame, pd.DataFrame(rows)], ignore_index=True)
+    return whole[[*names, "predicted", "predicted_standard_deviation"]]
+
+
+def write(outcome: Outcome, folder: Path) -> None:
+    """mixtures/<mixture>.json, table2.csv, the CSVs behind the report, and report.md."""
+    digest = observed_digest(last_step(outcome.records))
+    for mixture, (_, proposal) in outcome.proposals.items():
+        strategy = mixture if proposal.suffix is None else mixture.removesuffix(f"-{proposal.suffix}")
+        write_mixture(
+            folder / "mixtures" / f"{mixture}.json",
+            Mixture(
+                name=mixture,
+                weights={d: proposal.weights.get(d, 0.0) for d in outcome.records.domains},
+                strategy=strategy,
+                round=1,
+                observed=digest,
+                predicted=proposal.predicted,
+            ),
+        )
+    write_csv(folder / "table2.csv", table2(outcome))
+    write_csv(folder / "comparison.csv", outcome.chosen.comparison)
+    write_csv(folder / "calibration.csv", summary(outcome.chosen.left))
+    write_csv(folder / "left_out.csv", _left_out(outcome))
+    write_csv(folder / "optimum_weights.csv", outcome.certainty.weights())
+    write_csv(folder / "optimum_against.csv", outcome.certainty.against())
+    write_csv(folder / "proposals_against.csv", outcome.certainty.others_against())
+    if outcome.front is not None:
+        write_csv(folder / "pareto.csv", outcome.front)
+    with write_whole(folder / "report.md") as file:
+        file.write(report(outcome))
+
+
+def report(outcome: Outcome) -> str:
+    """Markdown: what to train next, how sure it is, and what the surrogate knows."""
+    study, chosen, certainty = outcome.study, outcome.chosen, outcome.certainty
+    runs = trained(last_step(outcome.records))
+    noise = seed_noise(runs, study.target) if study.target in runs.targets else np.nan
+    lines = [f"# {study.name}: what to train next", ""]
+    lines.append(
+        f"{len(runs)} runs of {runs.frame['mixture'].nunique()} mixtures over {len(runs.domains)} domains; "
+        f"target `{study.target}`, higher is better"
+        + (" (losses are shown negated)" if study.records.lower_is_better else "")
+        + "."
+    )
+    spread = f"{noise:.4g}" if np.isfinite(noise) else "unknown, no mixture was run twice: repeat one or two"
+    lines += [f"Standard deviation between runs of one mixture: {spread}.", ""]
+    if chosen.informed:
+        lines += [f"Surrogate: {chosen.reason()}.", ""]
+    else:
+        lines += [
+            f"**Nothing predicts left-out mixtures better than the mean of the others does** ({chosen.reason()}). "
+            "No optimum is claimed: where `surrogate: auto` was asked, the mixtures below explore what was not yet "
+            "seen. What follows from the fit is shown for completeness.",
+            "",
+        ]
+    lines += ["## Proposed mixtures", ""]
+    compared = certainty.others_against()
+    head = ["mixture", *outcome.records.domains, "predicted", f"better than {certainty.rival}"]
+    rows = []
+    for (mixture, (_, proposal)), against in zip(
+        outcome.proposals.items(), compared.itertuples(), strict=True
+    ):
+        weights = _rounded(outcome, proposal)
+        text = ""
+        if proposal.predicted is not None:
+            deviation = proposal.predicted.standard_deviation
+            text = f"{proposal.predicted.mean:.4g}" + (f" ± {deviation:.2g}" if deviation is not None else "")
+        sure = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
+        rows.append([mixture, *(f"{weights[d]:.3f}" for d in outcome.records.domains), text, sure])
+    lines += [*_markdown(head, rows), ""]
+    lines += [
+        f"Better than: the probability that a mixture beats `{certainty.rival}`, the best observed one; ≈ marks a "
+        "difference within noise. `predicted` and its deviation are the strategy's own.",
+        "",
+    ]
+    notes = dict.fromkeys(
+        f"- {strategy.label or strategy.propose}: {proposal.note}"
+        for strategy, proposal in outcome.proposals.values()
+        if proposal.note
+    )
+    lines += [*notes, "", "## How sure the optimum is", ""]
+    if not chosen.informed:
+        lines += [
+            "**The surrogate knows nothing of mixtures it has not seen: these probabilities mean nothing.**",
+            "",
+        ]
+    lines.append(
+        f"{len(certainty.gains)} fits to random halves of the mixtures. Each half says where the best of some thousand "
+        "mixtures lies, and the other half what that one gains; ≈ marks a difference within noise."
+        if len(certainty.gains)
+        else "Fewer than four mixtures have no two halves: nothing can be said."
+    )
+    lines.append("")
+    lines += _markdown(
+        ["domain", "optimum", "mean of the halves'", "5 % to 95 %"],
+        [
+            [row.domain, f"{row.proposed:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
+            for row in certainty.weights().itertuples()
+        ],
+    )
+    lines.append("")
+    lines += _markdown(
+        ["a half's optimum against", "gain", "5 % to 95 %", "probability that it is better", ""],
+        [
+            [
+                row.rival,
+                f"{row.gain:.4g}",
+                f"{row.low:.4g} to {row.high:.4g}",
+                f"{row.probability:.2f}",
+                "≈" if row.within_noise else "",
+            ]
+            for row in certainty.against().itertuples()
+        ],
+    )
+    low = ", ".join(
+        f"{d} {w:.2f}" for d, w in zip(outcome.observations.domains, outcome.worst, strict=True) if w >= 0.005
+    )
+    lines += ["", f"Worst predicted mixture, a check if it is trained: {low}.", "", "## Calibration", ""]
+    lines.append(
+        f"Each mixture predicted {chosen.left.how}; coverage is the share of runs inside the interval."
+    )
+    lines.append("")
+    table = summary(chosen.left)
+    lines += _markdown(
+        ["score", "runs", "Spearman", "RMSE", "RMSE of the mean", "in 50 %", "in 80 %", "in 95 %"],
+        [
+            [row["name"], str(row["runs"])]
+            + [f"{row[key]:.3g}" for key in ("spearman", "rmse", "rmse_constant")]
+            + [f"{row[key]:.2f}" for key in ("coverage_50", "coverage_80", "coverage_95")]
+            for _, row in table.iterrows()
+        ],
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _rounded(outcome: Outcome, proposal: Proposal) -> dict[str, float]:
+    return round_weights({d: proposal.weights.get(d, 0.0) for d in outcome.records.domains})
+
+
+def _left_out(outcome: Outcome) -> pd.DataFrame:
+    left = outcome.chosen.left
+    parts = [
+        pd.DataFrame(
+            {
+                "mixture": left.mixtures,
+                "score": name,
+                "actual": left.actual[:, column],
+                "predicted": left.mean[:, column],
+                "standard_deviation": left.deviation[:, column],
+                "constant": left.constant[:, column],
+            }
+        )
+        for column, name in enumerate(left.names)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]

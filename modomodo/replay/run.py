@@ -1,0 +1,185 @@
+"""A study of runs that others made: a table of mixtures and scores in, the next mixtures and how sure they are out.
+
+Nothing is trained. The same strategies as in a study that trains learn from the recorded rows; beside their
+mixtures lie the comparison of surrogates, the calibration of the one chosen, and how sure the optimum is.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from modomodo.config.schema import Strategy
+from modomodo.errors import InputError, nearest
+from modomodo.mixtures.acquisition import candidates, pareto_front
+from modomodo.mixtures.constraints import check_names
+from modomodo.mixtures.records import (
+    AGGREGATES,
+    Records,
+    average_steps,
+    last_step,
+)
+from modomodo.mixtures.records_csv import read_records
+from modomodo.mixtures.strategies.base import (
+    Proposal,
+    Request,
+    declaration,
+    propose,
+    read_options,
+)
+from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe
+from modomodo.mixtures.surrogates.calibration import Chosen, choose, is_large, refit
+from modomodo.mixtures.uncertainty import Certainty, best_observed, halves
+from modomodo.replay.config import Recorded, RecordedStrategy
+from modomodo.reporting.results import Findings, findings_of
+
+
+def recorded_findings(config: str) -> tuple[str, Findings]:
+    """Name and runs of a study of recorded runs, from its YAML file or as JSON. Raises InputError."""
+    from modomodo.replay import run as recorded
+
+    study = recorded.load(config)
+    inside = study.records.aggregates.get("in_score")
+    records = recorded.read(study)
+    sides = {name: "in" if name in inside else "out" for name in records.benchmarks} if inside else None
+    return study.name, findings_of(records, sides=sides)
+
+
+POOL = 4000  # mixtures among which the best, the worst and the front are looked for
+LARGE_POOL = 1000  # and of them those among which a half of a large table looks for its best
+RIVALS = 5  # observed mixtures that the proposed one is compared with
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a recorded study says."""
+
+    study: Recorded
+    records: Records
+    proposals: dict[str, tuple[RecordedStrategy, Proposal]]  # mixture → its strategy and proposal
+    chosen: Chosen
+    observations: Observations
+    aim: Objective
+    certainty: Certainty
+    worst: np.ndarray
+    front: pd.DataFrame | None
+
+
+def read(study: Recorded, path: Path | None = None) -> Records:
+    """The table of the study, or another one in its place. Raises InputError naming file, line and column."""
+    source = path or (Path(study.records.path) if study.records.path else None)
+    if source is None:
+        raise InputError("records.path: missing: name the table, or give it with --records")
+    lower = study.records.lower_is_better
+    known = {name: sizes for name, sizes in study.records.aggregates.items() if name in AGGREGATES}
+    # A loss named among the aggregates is turned round with its benchmarks.
+    turned: bool | Collection[str] = lower if isinstance(lower, bool) else list(lower)
+    return read_records(source, turned, known)
+
+
+def _check_targets(study: Recorded, records: Records) -> None:
+    """Raises InputError for a target that the table does not have, with how to define it."""
+    whole = [name for name in AGGREGATES if records.frame[name].notna().any()]
+    known = [*records.benchmarks, *study.records.aggregates, *whole]
+    wanted = {"target": study.target}
+    wanted |= {f"strategies.{name}.target": strategy.target for name, strategy in study.strategies.items()}
+    for key, target in wanted.items():
+        if target not in known:
+            parts = ", ".join(f"{benchmark}: 1" for benchmark in records.benchmarks)
+            raise InputError(
+                f"{key}: the records have no '{target}': {nearest(target, known)}; to aim at a weighted mean, say of "
+                f"what: records: {{aggregates: {{{target}: {{{parts}}}}}}}"
+            )
+
+
+def run(study: Recorded, records: Records) -> Outcome:
+    """Every strategy's mixtures, and how far they can be trusted. Raises InputError."""
+    aggregates = study.records.aggregates
+    seen = last_step(records)
+    _check_targets(study, seen)
+    aim = objective(seen, study.target, aggregates)
+    observations = observe(seen, aim)
+    chosen = choose(observations, study.seed)
+    proposals: dict[str, tuple[RecordedStrategy, Proposal]] = {}
+    for name, strategy in study.strategies.items():
+        request = Request(
+            records=learned(average_steps(records) if strategy.scores == "mean" else seen, name, strategy),
+            domains=[domain for domain in records.domains if domain not in strategy.without],
+            count=strategy.count,
+            seed=strategy.seed,
+            target=strategy.target,
+            options=read_options(strategy.propose, strategy.options, f"strategies.{name}.options"),
+            aggregates=aggregates,
+        )
+        try:
+            found = propose(strategy.propose, request)
+        except InputError as error:
+            raise InputError(f"strategies.{name}: {error}") from None
+        for proposal in found:
+            mixture = "-".join(filter(None, [name, proposal.suffix]))
+            proposals[mixture] = (strategy, proposal)
+    check_names(study.constraints, records.domains)
+    random = np.random.default_rng(study.seed)
+    pool = candidates(observations.domains, study.constraints, POOL, random, observations.weights)
+    mean = chosen.mean(pool) @ aim.shares
+    rivals = {"uniform": np.full(len(observations.domains), 1 / len(observations.domains))}
+    for mixture, weights, _ in best_observed(observations, aim.shares)[:RIVALS]:
+        rivals[mixture] = weights
+    certainty = halves(
+        observations,
+        refit(chosen, observations),
+        aim.shares,
+        pool[:: POOL // LARGE_POOL] if is_large(observations) else pool,
+        pool[int(mean.argmax())],
+        rivals,
+        study.seed,
+        study.replicates,
+        chosen.informed,
+        {
+            mixture: np.array([proposal.weights.get(domain, 0.0) for domain in observations.domains])
+            for mixture, (_, proposal) in proposals.items()
+        },
+    )
+    return Outcome(
+        study,
+        records,
+        proposals,
+        chosen,
+        observations,
+        aim,
+        certainty,
+        pool[int(mean.argmin())],
+        _front(study, seen, aggregates, pool),
+    )
+
+
+def learned(records: Records, name: str, strategy: Strategy) -> Records:
+    """The rows that a strategy learns from. Raises InputError for a name that no row has."""
+    for other in strategy.learns_from:
+        if other not in set(records.frame["strategy"]):
+            known = sorted(set(records.frame["strategy"]) - {""})
+            raise InputError(
+                f"strategies.{name}.learns_from: no row of the records has the strategy '{other}': "
+                + nearest(other, known)
+            )
+    if not strategy.learns_from or not declaration(strategy.propose).learns:
+        return records
+    kept = records.frame["strategy"].isin(strategy.learns_from)
+    return replace(records, frame=records.frame[kept].reset_index(drop=True))
+
+
+def _front(
+    study: Recorded, records: Records, aggregates: Mapping[str, Mapping[str, float]], pool: np.ndarray
+) -> pd.DataFrame | None:
+    """The front of expected In- against Out-Score, where the table has both."""
+    values = []
+    for target in AGGREGATES:
+        if target not in aggregates and records.frame[target].isna().all():
+            return None
+        aim = objective(records, target, aggregates)
+        values.append(choose(observe(records, aim), study.seed).mean(pool) @ aim.shares)
+    rows = pareto_front(np.column_stack(values))
+    frame = pd.DataFrame(pool[rows], columns=[f"w_{domain}" for domain in sorted(records.domains)]).round(6)
+    return frame.assign(in_score=values[0][rows], out_score=values[1][rows])

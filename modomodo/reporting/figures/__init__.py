@@ -1,0 +1,106 @@
+"""Figures: a study's results to SVG, PNG and a CSV of the numbers shown.
+
+Which figures a study has is known before its first run (`drawable`), from its seed mixtures and whether it
+trains at all: a table of records has those of records alone.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modomodo.mixtures.plan import planned_weights
+from modomodo.reporting.results import Findings, seed_kind
+
+if TYPE_CHECKING:
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from modomodo.config.schema import Study
+    from modomodo.reporting.figures.style import Page
+    from modomodo.reporting.figures.training import Run
+
+FROM_RECORDS = (
+    "before_after",
+    "all_against_single",
+    "all_against_exclude_one",
+    "out_score",
+    "mixture_model",
+    "mixtures",
+    "calibration",
+)
+FROM_RUNS = ("reward_curves", "realised_shares", "cost")
+# How the report calls them; it sorts by name, so the paper's come first.
+CAPTIONS = {
+    "before_after": "Figure 3: before and after training",
+    "all_against_single": "Figure 4: All against Singles",
+    "all_against_exclude_one": "Figure 5: All against Exclude-one",
+    "out_score": "Figure 6: strategies compared",
+    "mixture_model": "Figure 7: mixtures and surfaces",
+    "mixtures": "Weights, ordered by score",
+    "calibration": "Surrogate: can it be trusted?",
+    "reward_curves": "Rewards while training",
+    "realised_shares": "Realised against requested shares",
+    "cost": "Cost against quality",
+}
+DRAWN_BY = (
+    "__init__",
+    "style",
+    "comparison",
+    "strategies",
+    "surface",
+    "composition",
+    "training",
+    "calibration",
+)
+FEWEST = 5  # different mixtures that a surface and its test on others need
+
+
+def drawable(
+    weights: Iterable[Sequence[float] | np.ndarray | None], base: bool = True, runs: bool = True
+) -> list[str]:
+    """Names of the figures that a study with these mixtures has; None: a mixture not known yet.
+
+    A mixture of NaN has a score but no known weights.
+    """
+    mixtures = list(weights)
+    rows = [None if row is None else np.asarray(row, float) for row in mixtures]
+    known = [row for row in rows if row is not None and np.isfinite(row).all()]
+    kinds = {seed_kind(row) for row in known}
+    different = len({tuple(np.round(row, 6)) for row in known}) + sum(row is None for row in rows)
+    wants = {
+        "before_after": base and "all" in kinds,
+        "all_against_single": {"all", "single"} <= kinds,
+        "all_against_exclude_one": {"all", "exclude-one"} <= kinds,
+        "out_score": bool(rows),
+        "mixture_model": different >= FEWEST,
+        "mixtures": different > 0,
+        "calibration": different >= FEWEST,
+    }
+    return [name for name in FROM_RECORDS if wants[name]] + (list(FROM_RUNS) if runs and rows else [])
+
+
+def figures_of(study: "Study") -> list[str]:
+    """Names of the figures of a study, known before its first run."""
+    weights = [None if row is None else list(row.values()) for row in planned_weights(study)]
+    return drawable(weights)
+
+
+def drawings(
+    found: Findings, runs: "Sequence[Run]", page: "Page", surrogate: str
+) -> "dict[str, Callable[[], tuple[plt.Figure, pd.DataFrame]]]":
+    """How each figure is drawn, by name."""
+    from modomodo.reporting.figures import calibration, comparison, composition, strategies, surface, training
+
+    return {
+        "before_after": lambda: comparison.before_after(found, page),
+        "all_against_single": lambda: comparison.all_against_single(found, page),
+        "all_against_exclude_one": lambda: comparison.all_against_exclude_one(found, page),
+        "out_score": lambda: strategies.out_score(found, page),
+        "mixture_model": lambda: surface.mixture_model(found, page),
+        "mixtures": lambda: composition.mixtures(found, page),
+        "calibration": lambda: calibration.calibration(found, page, surrogate),
+        "reward_curves": lambda: training.reward_curves(found, runs, page),
+        "realised_shares": lambda: training.realised_shares(found, runs, page),
+        "cost": lambda: training.cost(found, runs, page),
+    }

@@ -1,0 +1,109 @@
+"""Figures 3, 4 and 5: some mixtures against one, benchmark by benchmark."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from modomodo.mixtures.records import AGGREGATES, score_column
+from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
+from modomodo.reporting.results import Findings, title
+
+
+def before_after(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """The base model and the mixture All (Figure 3)."""
+    rows = pd.concat([found.table.iloc[[0]], found.mixtures.iloc[found.places("all")[:1]]])
+    return comparison(found, rows.assign(strategy=["before training", "trained on All"]), page)
+
+
+def all_against_single(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """All, and each domain alone (Figure 4)."""
+    return _against(found, "single", page)
+
+
+def all_against_exclude_one(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """All, and each mixture that leaves one domain out (Figure 5)."""
+    return _against(found, "exclude-one", page)
+
+
+def _against(found: Findings, kind: str, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """Each mixture of a kind is called by the domain that it has alone, or lacks."""
+    places = found.places(kind)
+    weights = found.weights()[places]
+    chosen = np.argmax(weights, axis=1) if kind == "single" else np.argmin(weights, axis=1)
+    names = [found.records.domains[i] for i in chosen]
+    labels = [f"only {name}" if kind == "single" else f"without {name}" for name in names]
+    rows = found.mixtures.iloc[places].assign(strategy=labels).iloc[np.argsort(chosen, kind="stable")]
+    reference = found.mixtures.iloc[found.places("all")[:1]].assign(strategy="All")
+    return comparison(found, pd.concat([reference, rows]), page)
+
+
+def comparison(found: Findings, rows: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """Scores of some mixtures with their standard errors, a row a benchmark; the first is the one compared with.
+
+    Returns the figure and the numbers shown: target, mixture, strategy, score, standard_error.
+    """
+    targets = found.targets()
+    numbers = pd.DataFrame(
+        [
+            (target, row["mixture"], row["strategy"], row[score_column(target)], row[f"se_{target}"])
+            for target in targets
+            for _, row in rows.iterrows()
+        ],
+        columns=["target", "mixture", "strategy", "score", "standard_error"],
+    )
+    count = len(rows)
+    high = max(0.22, 0.072 * count + 0.06)  # inches a benchmark
+    lines = -(-count // 3)
+    figure, axes = plt.subplots(
+        figsize=(page.width, high * len(targets) + 0.45 + 0.14 * lines), layout="constrained"
+    )
+    spread = 0.0 if count < 3 else 0.78
+    offsets = np.linspace(-spread / 2, spread / 2, count)
+    for place, target in enumerate(targets):
+        if target in AGGREGATES:
+            axes.axhspan(place - 0.5, place + 0.5, color="#f1f1f1", linewidth=0, zorder=0)
+        else:
+            axes.axhline(place + 0.5, color="#e3e3e3", linewidth=0.5, zorder=0)
+        first = rows.iloc[0][score_column(target)]
+        if count < 3:
+            axes.plot(
+                [first, rows.iloc[-1][score_column(target)]], [place] * 2, color=PALE, linewidth=2.5, zorder=1
+            )
+        else:
+            axes.plot(
+                [first] * 2, [place - 0.46, place + 0.46], color=GREY, linewidth=0.8, linestyle=":", zorder=1
+            )
+    for position, (_, row) in enumerate(rows.iterrows()):
+        reference = position == 0
+        style = look(position - 1 if not reference else 0)
+        colour = INK if reference else style.colour
+        axes.errorbar(
+            [row[score_column(target)] for target in targets],
+            np.arange(len(targets)) + offsets[position],
+            xerr=_errors(row, targets),
+            fmt="D" if reference else style.marker,
+            color=colour,
+            markerfacecolor="white" if reference else colour,
+            markersize=3.6,
+            elinewidth=0.7,
+            label=row["strategy"],
+            zorder=3,
+        )
+    axes.set_yticks(range(len(targets)), [title(target) for target in targets])
+    for label, target in zip(axes.get_yticklabels(), targets, strict=True):
+        label.set_fontweight("bold" if target in AGGREGATES else "normal")
+    axes.set_ylim(len(targets) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("score (± standard error)" if _known(rows, targets) else "score")
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=min(count, 3))
+    return figure, numbers
+
+
+def _errors(row: pd.Series, targets: list[str]) -> np.ndarray:
+    return np.nan_to_num(np.array([row[f"se_{target}"] for target in targets], float))
+
+
+def _known(rows: pd.DataFrame, targets: list[str]) -> bool:
+    return bool(rows[[f"se_{target}" for target in targets]].notna().any(axis=None))

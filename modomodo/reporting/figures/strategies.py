@@ -1,0 +1,75 @@
+"""Figure 6: scores by group of strategies, every mixture a point."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from modomodo.mixtures.records import BASE
+from modomodo.reporting.figures.style import GREY, INK, Page, look
+from modomodo.reporting.results import Findings
+
+
+def out_score(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """Out-Score by group of strategies (Figure 6)."""
+    return score_by_group(found.table, page=page)
+
+
+def score_by_group(
+    table: pd.DataFrame, column: str = "out_score", title: str = "Out-Score", page: Page | None = None
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """A score by strategy group: box (quartiles, whiskers to 1.5 of their range) and every mixture a point.
+
+    Returns the figure and the numbers shown. The base model is the dotted line.
+    """
+    page = page or Page()
+    numbers = table[["group", "strategy", "mixture", column, f"se_{column}"]]
+    groups = list(dict.fromkeys(table.loc[table["group"] != BASE, "group"]))
+    figure, axes = plt.subplots(figsize=(page.width, 0.78 * page.width), layout="constrained")
+    axes.grid(axis="y")
+    base = table.loc[table["group"] == BASE, column].dropna()
+    if len(base):
+        axes.axhline(float(base.iloc[0]), color=INK, linestyle=":", linewidth=1)
+        axes.annotate(
+            "base model",
+            (0.01, float(base.iloc[0])),
+            xycoords=("axes fraction", "data"),
+            va="bottom",
+            fontsize=6.5,
+        )
+    for place, group in enumerate(groups):
+        rows = table[(table["group"] == group) & table[column].notna()]
+        scores = rows[column].to_numpy(float)
+        lines = {"color": GREY, "linewidth": 0.8}
+        axes.boxplot(
+            scores,
+            positions=[place],
+            widths=0.7,
+            showfliers=False,
+            medianprops={"color": INK, "linewidth": 1.4},
+            boxprops=lines,
+            whiskerprops=lines,
+            capprops=lines,
+        )
+        # Spread the points by rank, so that none hides another and no random number is needed.
+        ranks = np.argsort(np.argsort(rows["mixture"].to_numpy(str)))
+        offsets = 0.5 * ((ranks + 0.5) / len(scores) - 0.5)
+        axes.errorbar(
+            place + offsets,
+            scores,
+            yerr=rows[f"se_{column}"].fillna(0.0),
+            fmt=look(place).marker,
+            color=look(place).colour,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            markersize=4.5,
+            elinewidth=0.6,
+            zorder=3,
+        )
+    counts = [int(table.loc[table["group"] == group, column].notna().sum()) for group in groups]
+    axes.set_xticks(
+        range(len(groups)), [f"{group}\n(n = {count})" for group, count in zip(groups, counts, strict=True)]
+    )
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    known = table[f"se_{column}"].notna().any()
+    axes.set_ylabel(f"{title} (± standard error)" if known else title)
+    return figure, numbers

@@ -1,0 +1,247 @@
+"""What happened while the mixtures were trained: rewards, shares, and what it cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from modomodo.config.schema import Training
+from modomodo.files import read_json, read_jsonl
+from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
+from modomodo.reporting.results import Findings, seed_kind, title
+
+LEVEL = 1.96  # standard deviations: a two-sided 95 % band
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: what its files tell.
+
+    `rewards` {domain: [steps]} is the mean weighted reward of a domain's completions, over the largest there
+    can be, NaN at a step without one of its prompts.
+    """
+
+    mixture: str
+    seed: int
+    rewards: Mapping[str, np.ndarray]
+    requested: Mapping[str, float]
+    realised: Mapping[str, float]
+    prompts: int
+    seconds: float
+
+
+def rewards_by_domain(
+    lines: Sequence[Mapping], rewards: Mapping[str, Sequence[str]], weights: Mapping[str, float]
+) -> dict[str, np.ndarray]:
+    """Per domain [steps] from the lines of a run's log, whose columns are `rewards/<domain>/<reward>`."""
+    curves = {}
+    for domain, names in rewards.items():
+        most = sum(weights[name] for name in names)
+        values = np.full(len(lines), np.nan)
+        for step, line in enumerate(lines):
+            seen = {name: line.get(f"rewards/{domain}/{name}") for name in names}
+            known = {name: value for name, value in seen.items() if value is not None}
+            if len(known) == len(names):
+                values[step] = sum(weights[name] * value for name, value in known.items()) / most
+        if np.isfinite(values).any():
+            curves[domain] = values
+    return curves
+
+
+def read_run(path: Path) -> Run:
+    """A finished run from its `run.json` and the `log.jsonl` beside it.
+
+    Raises InputError when a file is missing or damaged.
+    """
+    run = read_json(path)
+    settings, stream = run["settings"], run["stream"]
+    weights = settings["training"].get("reward_weights", Training().reward_weights)
+    lines = [line for _, line in read_jsonl(path.with_name("log.jsonl"))]
+    return Run(
+        mixture=path.parent.parent.name,
+        seed=run["seed"],
+        rewards=rewards_by_domain(lines, settings["rewards"], weights),
+        requested=stream["requested"],
+        realised=stream["realised"],
+        prompts=stream["prompts"],
+        seconds=sum(run["seconds"].values()),
+    )
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean [steps] over the known values of the last `window` steps; NaN before the first."""
+    return pd.Series(values).rolling(window, min_periods=1).mean().to_numpy()
+
+
+def reward_curves(found: Findings, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """Reward by domain while training, smoothed over a tenth of the steps; a panel a domain.
+
+    Shown is one run a mixture, that of its smallest seed: All and the domain alone by their own lines, the others thin.
+    Returns the figure and its numbers: domain, mixture, seed, step, reward, smoothed.
+    """
+    domains = found.records.domains
+    first = {run.mixture: min(r.seed for r in runs if r.mixture == run.mixture) for run in runs}
+    runs = [run for run in runs if run.seed == first[run.mixture]]
+    window = max(1, max(len(v) for run in runs for v in run.rewards.values()) // 10)
+    rows = []
+    height = -(-len(domains) // 2)
+    figure, panels = plt.subplots(
+        height, 2, figsize=(page.width, 1.12 * height + 0.3), sharex=True, sharey=True, layout="constrained"
+    )
+    kinds = dict(zip(found.mixtures["mixture"], map(seed_kind, found.weights()), strict=True))
+    for axes, domain in zip(panels.flat, domains, strict=False):
+        axes.set_title(domain)
+        axes.grid()
+        for run in runs:
+            if domain not in run.rewards:
+                continue
+            values = run.rewards[domain]
+            curve, steps = smooth(values, window), np.arange(1, len(values) + 1)
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "domain": domain,
+                        "mixture": run.mixture,
+                        "seed": run.seed,
+                        "step": steps,
+                        "reward": values,
+                        "smoothed": curve,
+                    }
+                )
+            )
+            kind = kinds.get(run.mixture)
+            if kind == "all":
+                axes.plot(steps, curve, color=INK, linestyle="--", linewidth=1.2, zorder=3, label="All")
+            elif kind == "single":
+                axes.plot(steps, curve, color=look(0).colour, linewidth=1.6, zorder=4, label="domain alone")
+            else:
+                axes.plot(steps, curve, color=PALE, linewidth=0.6, zorder=1, label="other mixtures")
+        axes.set_ylim(0, 1.02)
+    for axes in panels.flat[len(domains) :]:
+        axes.axis("off")
+    if len(domains) % 2:
+        panels.flat[len(domains) - 2].tick_params(labelbottom=True)
+    handles: dict[str, plt.Line2D] = {}
+    for axes in panels.flat:
+        for line in axes.lines:
+            handles.setdefault(str(line.get_label()), line)
+    handles = {name: handles[name] for name in ("All", "domain alone", "other mixtures") if name in handles}
+    figure.supxlabel("optimiser step", fontsize=7.5)
+    figure.supylabel("reward over the largest possible", fontsize=7.5)
+    if len(domains) % 2:
+        panels.flat[-1].legend(handles.values(), handles.keys(), loc="center left")
+    else:
+        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3)
+    return figure, pd.concat(rows, ignore_index=True)
+
+
+def realised_shares(found: Findings, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """The share of prompts that each domain really had, against its weight.
+
+    The band is where 95 % of random draws of as many prompts fall. Returns the figure and its numbers: mixture,
+    seed, domain, requested, realised, prompts.
+    """
+    numbers = pd.DataFrame(
+        [
+            (run.mixture, run.seed, domain, weight, run.realised.get(domain, 0.0), run.prompts)
+            for run in runs
+            for domain, weight in run.requested.items()
+        ],
+        columns=["mixture", "seed", "domain", "requested", "realised", "prompts"],
+    )
+    figure, axes = plt.subplots(figsize=(page.width, 0.86 * page.width), layout="constrained")
+    axes.grid()
+    grid = np.linspace(0, 1, 201)
+    prompts = int(numbers["prompts"].median())
+    spread = LEVEL * np.sqrt(grid * (1 - grid) / prompts)
+    axes.fill_between(
+        grid, np.maximum(grid - spread, 0), np.minimum(grid + spread, 1), color="#e8e8e8", linewidth=0
+    )
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+    for place, domain in enumerate(found.records.domains):
+        rows = numbers[numbers["domain"] == domain]
+        axes.scatter(
+            rows["requested"],
+            rows["realised"],
+            s=15,
+            marker=look(place).marker,
+            color=look(place).colour,
+            edgecolor="white",
+            linewidth=0.3,
+            label=domain,
+            zorder=3,
+        )
+    axes.set_xlabel("weight of the mixture")
+    axes.set_ylabel("share of the prompts trained on")
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_title(f"band: 95 % of draws of {prompts} prompts", fontsize=6.5, loc="right")
+    axes.legend(loc="upper left")
+    return figure, numbers
+
+
+def cost(found: Findings, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """Out-Score against the training time spent so far, runs in the study's order.
+
+    Runs of other seeds count their time and are shown hollow. Returns the figure and its numbers: mixture, seed,
+    group, seconds, spent, out_score, standard_error, best.
+    """
+    target = "out_score"
+    groups = dict(zip(found.mixtures["mixture"], found.mixtures["group"], strict=True))
+    order = {name: place for place, name in enumerate(found.mixtures["mixture"])}
+    first = {run.mixture: min(r.seed for r in runs if r.mixture == run.mixture) for run in runs}
+    frame = found.records.frame
+    last = frame.sort_values("step").drop_duplicates(["mixture", "seed"], keep="last")
+    scores = last.set_index(["mixture", "seed"])
+    rows = []
+    for run in sorted(runs, key=lambda run: (run.seed != first[run.mixture], order[run.mixture], run.seed)):
+        row = scores.loc[(run.mixture, run.seed)]
+        rows.append(
+            (run.mixture, run.seed, groups[run.mixture], run.seconds, row[target], row[f"se_{target}"])
+        )
+    names = ["mixture", "seed", "group", "seconds", target, "standard_error"]
+    numbers = pd.DataFrame(rows, columns=names)
+    # Repeats come after the strategies: they measure noise and find no mixture.
+    repeat = numbers["seed"] != numbers["mixture"].map(first)
+    numbers["spent"] = numbers["seconds"].cumsum()
+    numbers["best"] = numbers[target].where(~repeat).cummax().ffill()
+    scale, unit = _unit(float(numbers["spent"].iloc[-1]))
+    figure, axes = plt.subplots(figsize=(page.width, 0.74 * page.width), layout="constrained")
+    axes.grid()
+    axes.step(
+        numbers["spent"] / scale, numbers["best"], where="post", color=INK, linewidth=0.9, label="best so far"
+    )
+    for place, group in enumerate(found.groups):
+        for again in (False, True):
+            part = numbers[(numbers["group"] == group) & (repeat == again)]
+            if part.empty:
+                continue
+            style = look(place)
+            axes.errorbar(
+                part["spent"] / scale,
+                part[target],
+                yerr=part["standard_error"].fillna(0.0),
+                fmt=style.marker,
+                color=style.colour,
+                markerfacecolor="white" if again else style.colour,
+                markersize=3.8,
+                elinewidth=0.6,
+                label=f"{group}, other seeds" if again else group,
+            )
+    if found.base is not None and np.isfinite(found.base[target]):
+        axes.axhline(found.base[target], color=INK, linestyle=":", linewidth=0.9, label="base model")
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"training time so far ({unit})")
+    axes.set_ylabel(f"{title(target)} (± standard error)")
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure, numbers[[*names[:4], "spent", target, "standard_error", "best"]]
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    """Seconds of the unit in which a duration is read, and its name."""
+    if seconds < 7200:
+        return 60.0, "minutes"
+    return (3600.0, "hours") if seconds < 48 * 3600 else (86400.0, "days")

@@ -1,0 +1,129 @@
+"""What each step of the pipeline needs to know of a study, and nothing else.
+
+A rule hands its step these settings as canonical text, so a changed key re-runs the steps it affects and
+no other. Each class says how to take itself from a study.
+"""
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from modomodo.config.schema import Reporting, Settings, Study, Training
+from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.plan import plan
+
+
+class HeadingSettings(Settings):
+    """How Table 2 calls a strategy and its mixtures."""
+
+    group: str
+    label: str
+    mixtures: list[str]
+
+
+class TableStep(Settings):
+    """records → table 2."""
+
+    seed: int
+    headings: list[HeadingSettings]
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        mixtures = plan(study).by_strategy
+        headings = [
+            HeadingSettings(group=strategy.group, label=strategy.label or name, mixtures=list(mixtures[name]))
+            for name, strategy in study.strategies.items()
+        ]
+        return cls(seed=study.training.seed, headings=headings)
+
+
+class FiguresStep(TableStep):
+    """records, runs → figures. `benchmarks`: (name, in or out), in table order."""
+
+    plugins: list[str] = []
+    benchmarks: list[tuple[str, str]]
+    column_width: float = Reporting.model_fields["column_width"].default
+    dpi: int = Reporting.model_fields["dpi"].default
+    surrogate: str = Reporting.model_fields["surrogate"].default
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        shown = study.reporting
+        return cls(
+            **_shown_as(study),
+            column_width=shown.column_width,
+            dpi=shown.dpi,
+            surrogate=shown.surrogate,
+        )
+
+
+class ExplorerStep(TableStep):
+    """records → explorer. `prompts`: drawn in a full run; `constraints`: what the study's searches keep to."""
+
+    study: str
+    plugins: list[str] = []
+    benchmarks: list[tuple[str, str]]
+    surrogate: str = Reporting.model_fields["surrogate"].default
+    prompts: int
+    constraints: Constraints = Field(default_factory=Constraints)
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        searches = (strategy.options.get("constraints") for strategy in study.strategies.values())
+        return cls(
+            **_shown_as(study),
+            study=study.name,
+            surrogate=study.reporting.surrogate,
+            prompts=study.training.steps * study.training.prompts_per_step,
+            # Where they differ, those of the first: a page has one set of sliders.
+            constraints=Constraints(**next(filter(None, searches), {})),
+        )
+
+
+class OverviewStep(TableStep):
+    """records, runs → the report's first page: what it tells of the study.
+
+    `strategies`: (group, label, function, mixtures, what it learns from), in table order.
+    """
+
+    study: str
+    notes: str = ""
+    plugins: list[str] = []
+    model: str
+    domains: list[str]
+    benchmarks: list[tuple[str, str]]
+    training: Training
+    strategies: list[tuple[str, str, str, int, list[str]]]
+    runs: int
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        # What the page does not tell is no reason to write it anew.
+        untold = {
+            name: Training.model_fields[name].default for name in ("save_every", "keep_weights", "threads")
+        }
+        planned = plan(study)
+        return cls(
+            **_shown_as(study),
+            study=study.name,
+            notes=study.reporting.notes,
+            model=str(study.model.options.get("repo", study.model.builder)),
+            domains=list(study.domains),
+            training=study.training.model_copy(update=untold),
+            strategies=[
+                (row.group, row.label or name, row.propose, len(planned.by_strategy[name]), row.learns_from)
+                for name, row in study.strategies.items()
+            ],
+            runs=len(planned.runs),
+        )
+
+
+def _shown_as(study: Study) -> dict[str, Any]:
+    """What pages and figures need to call things by the study's names."""
+    table = TableStep.of(study)
+    return {
+        "plugins": study.plugins,
+        "seed": table.seed,
+        "headings": table.headings,
+        "benchmarks": [(name, benchmark.group) for name, benchmark in study.benchmarks.items()],
+    }

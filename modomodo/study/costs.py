@@ -1,0 +1,365 @@
+"""What a study still costs, before any of it is run: runs by stage, hours of GPUs, disk.
+
+Durations are those that finished runs of this study measured; where there is none, the study's `costs`. Results
+that exist are taken as done: whether one is out of date only Snakemake knows (`snakemake -n`).
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from modomodo.config.schema import Study
+from modomodo.files import read_json
+from modomodo.mixtures.mixture import Weights, read_mixture
+from modomodo.mixtures.plan import Plan, seed_weights
+from modomodo.mixtures.records import BASE
+from modomodo.mixtures.stream import marks
+from modomodo.study.outputs import BASE_MODEL, PREDICTIONS, RUNS, STAGES, Result, results_of
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds that one unit of work takes, and on how many measurements that stands (0: the study's `costs`)."""
+
+    seconds: float
+    measured: int
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """One stage: how many results there are, and what the missing ones take."""
+
+    stage: str
+    total: int
+    done: int
+    rate: Rate | None = None  # of one result of usual length; None where unknown or seconds
+    seconds: float | None = None  # of all missing ones, one after another; None where unknown
+    gpus: int = 0  # that one of them holds; 0: a CPU
+
+    @property
+    def missing(self) -> int:
+        """Results there are not yet."""
+        return self.total - self.done
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a study is, and what is left of it."""
+
+    stages: Sequence[StageCost]
+    rounds: Sequence[Mapping[str, int]]  # round → group of strategies → mixtures
+    checkpoints: int  # missing ones that will be kept
+    checkpoint_bytes: float | None
+    chain: float | None  # seconds from first to last run if all of a round ran at once
+    free_bytes: int
+
+    def stage(self, name: str) -> StageCost:
+        """One stage by name."""
+        return next(cost for cost in self.stages if cost.stage == name)
+
+    @property
+    def disk(self) -> float | None:
+        """Bytes of the checkpoints to come."""
+        return None if self.checkpoint_bytes is None else self.checkpoints * self.checkpoint_bytes
+
+
+def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
+    """Price a study by what lies under `root` and by its own `costs`."""
+    results = results_of(study, plan, root)
+    folder = root / study.name
+    missing = [result for result in results if not result.path.exists()]
+    steps = steps_of_runs(study, plan, folder)
+    scored = study.training.scored_steps
+    kept = {run: len(set(marks(scored, last).values())) for run, last in steps.items()}
+    training = training_rate(study, results)
+    prediction = prediction_rate(study, results)
+    base = _base_rate(folder)
+    left = {stage: [result for result in missing if result.stage == stage] for stage in STAGES}
+
+    def run_seconds(run: tuple[str, int]) -> float | None:
+        return None if training is None else training.seconds * steps[run]
+
+    def predict_seconds(run: tuple[str, int]) -> float | None:
+        return None if prediction is None else prediction.seconds * (1 if run[0] == BASE else kept[run])
+
+    longest = study.training.steps
+    stages = []
+    for stage in STAGES:
+        total = sum(result.stage == stage for result in results)
+        cost = StageCost(stage, total, total - len(left[stage]))
+        runs = [_run(result) for result in left[stage]] if stage in (RUNS, PREDICTIONS) else []
+        if stage == RUNS:
+            each = training and Rate(training.seconds * longest, training.measured)
+            cost = StageCost(stage, total, cost.done, each, _sum(map(run_seconds, runs)), study.training.gpus)
+        elif stage == PREDICTIONS:
+            each = prediction and Rate(prediction.seconds * len(scored), prediction.measured)
+            seconds = _sum(map(predict_seconds, runs))
+            cost = StageCost(stage, total, cost.done, each, seconds, study.evaluation.gpus)
+        elif stage == BASE_MODEL:
+            cost = StageCost(stage, total, cost.done, base, base.seconds * len(left[stage]) if base else None)
+        stages.append(cost)
+    untrained = {_run(result) for result in left[RUNS]}
+    return Costs(
+        stages=stages,
+        rounds=rounds_of(study, plan),
+        checkpoints=sum(_stay(study, plan, run[0], steps[run]) for run in untrained),
+        checkpoint_bytes=_checkpoint_bytes(study, plan, folder),
+        chain=_chain(
+            plan, {_run(r) for r in left[PREDICTIONS]} | untrained, untrained, run_seconds, predict_seconds
+        ),
+        free_bytes=shutil.disk_usage(
+            next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        ).free,
+    )
+
+
+def _stay(study: Study, plan: Plan, mixture: str, last: int) -> int:
+    """How many checkpoints of a run stay on disk once they have answered every benchmark."""
+    training = study.training
+    stay = set(training.scored_steps if training.keep_weights is None else training.keep_weights)
+    if len(plan.support[mixture]) == 1:
+        stay.add(training.scored_steps[-1])
+    return len({step for mark, step in marks(training.scored_steps, last).items() if mark in stay})
+
+
+def rounds_of(study: Study, plan: Plan) -> list[Counter[str]]:
+    """How many mixtures each group of strategies proposes, round by round."""
+    rounds: list[Counter[str]] = [Counter() for _ in range(max(plan.rounds.values(), default=-1) + 1)]
+    for strategy, mixtures in plan.by_strategy.items():
+        rounds[plan.rounds[strategy]][study.strategies[strategy].group] += len(mixtures)
+    return rounds
+
+
+def steps_of_runs(study: Study, plan: Plan, folder: Path) -> dict[tuple[str, int], int]:
+    """Run → optimiser steps until its stream ends: as drawn, else as expected, else all of the study's.
+
+    A domain of n examples and weight w is exhausted after about n / w prompts (section 3.1 of the paper).
+    """
+    weights = {
+        name: w for strategy in study.strategies for name, w in _known_weights(study, plan, strategy, folder)
+    }
+    sizes = {
+        name: _size(folder / f"examples/{name}.jsonl", entry.expected)
+        for name, entry in study.domains.items()
+    }
+    steps = {}
+    for mixture, seed in plan.runs:
+        summary = folder / f"streams/{mixture}/{seed}.summary.json"
+        if summary.exists():
+            steps[mixture, seed] = int(read_json(summary)["steps"])
+        else:
+            steps[mixture, seed] = expected_steps(study, weights.get(mixture, {}), sizes)
+    return steps
+
+
+def expected_steps(study: Study, weights: Weights, sizes: Mapping[str, int | None]) -> int:
+    """Steps after which the first domain is expected to run dry, at most the study's."""
+    training = study.training
+    lasts = [training.steps]
+    for domain, weight in weights.items():
+        size = sizes.get(domain)
+        if weight > 0 and size is not None:
+            lasts.append(int(size / weight) // training.prompts_per_step)
+    return max(1, min(lasts))
+
+
+def training_rate(study: Study, results: Sequence[Result]) -> Rate | None:
+    """Seconds an optimiser step, start of the job included: the median of the finished runs."""
+    measured = []
+    for run in _described(results, RUNS):
+        measured.append(sum(run["seconds"].values()) / run["stream"]["steps"])
+    return _rate(measured, study.costs.training_hours, study.training.steps)
+
+
+def prediction_rate(study: Study, results: Sequence[Result]) -> Rate | None:
+    """Seconds a checkpoint and all benchmarks: the median of the finished predictions."""
+    whole = len(study.benchmarks)
+    parts = [part for about in _described(results, PREDICTIONS) for part in about["parts"]]
+    measured = [
+        part["seconds"] * whole / len(part["answered"]) for part in parts if len(part["answered"]) >= whole
+    ]
+    return _rate(measured, study.costs.prediction_hours, len(study.training.scored_steps))
+
+
+def _described(results: Sequence[Result], stage: str) -> list[dict[str, Any]]:
+    """The run.json of the finished results of a stage."""
+    paths = [
+        result.path.with_name("run.json")
+        for result in results
+        if result.stage == stage and result.path.exists()
+    ]
+    return [read_json(path) for path in paths if path.exists()]
+
+
+def _rate(measured: Sequence[float], hours: float | None, units: int) -> Rate | None:
+    if measured:
+        return Rate(median(measured), len(measured))
+    return None if hours is None else Rate(hours * HOUR / units, 0)
+
+
+def _base_rate(folder: Path) -> Rate | None:
+    path = folder / "base.json"
+    seconds = read_json(path).get("seconds") if path.exists() else None
+    return None if seconds is None else Rate(seconds, 1)
+
+
+def _known_weights(study: Study, plan: Plan, strategy: str, folder: Path) -> list[tuple[str, Weights]]:
+    """The mixtures of a strategy whose weights are known: proposed already, or of the study alone."""
+    names = plan.by_strategy[strategy]
+    seeds = seed_weights(study, strategy)
+    if seeds is not None:
+        return list(zip(names, seeds, strict=True))
+    paths = [(name, folder / f"mixtures/{name}.json") for name in names]
+    return [(name, read_mixture(path).weights) for name, path in paths if path.exists()]
+
+
+def _size(examples: Path, expected: int | None) -> int | None:
+    if not examples.exists():
+        return expected
+    with open(examples, "rb") as file:
+        return sum(1 for _ in file)
+
+
+def _checkpoint_bytes(study: Study, plan: Plan, folder: Path) -> float | None:
+    """Bytes of one checkpoint, as found, else as the study says."""
+    for mixture, seed in plan.runs:
+        for checkpoint in sorted((folder / f"runs/{mixture}/{seed}").glob("checkpoint-*")):
+            if found := sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file()):
+                return float(found)
+    return None if study.costs.checkpoint_gb is None else study.costs.checkpoint_gb * 1e9
+
+
+def _chain(
+    plan: Plan, left: set[tuple[str, int]], untrained: set[tuple[str, int]], train: Any, predict: Any
+) -> float | None:
+    """Seconds of the longest run of each round, one round after another."""
+    strategy_of = {mixture: name for name, mixtures in plan.by_strategy.items() for mixture in mixtures}
+    longest: dict[int, float] = {}
+    for run in left - {(BASE, 0)}:
+        parts = [train(run) if run in untrained else 0.0, predict(run)]
+        if any(part is None for part in parts):
+            return None
+        place = plan.rounds[strategy_of[run[0]]]
+        longest[place] = max(longest.get(place, 0.0), sum(parts))
+    return sum(longest.values())
+
+
+def _run(result: Result) -> tuple[str, int]:
+    mixture, _, seed = result.name.rpartition("/")
+    return mixture, int(seed)
+
+
+def _sum(values: Any) -> float | None:
+    """The sum; None when a part is unknown."""
+    parts = list(values)
+    return None if any(part is None for part in parts) else float(sum(parts))
+
+
+def render(study: Study, costs: Costs) -> str:
+    """The plan as a screen of text."""
+    runs = costs.stage(RUNS)
+    marks_text = ", ".join(map(str, study.training.scored_steps))
+    mixtures = sum(sum(groups.values()) for groups in costs.rounds)
+    lines = [
+        f"study {study.name}: {mixtures} mixtures of {len(study.domains)} domains, {runs.total} runs, scored at step "
+        f"{marks_text} on {len(study.benchmarks)} benchmarks",
+        "",
+        f"{'':<12}{'all':>6}{'done':>6}{'missing':>9}  {'each':<26}left",
+    ]
+    for cost in costs.stages:
+        each = "" if cost.rate is None else f"{duration(cost.rate.seconds)}, {_basis(cost.rate)}"
+        left = "" if cost.seconds is None or not cost.missing else _effort(cost)
+        lines.append(f"{cost.stage:<12}{cost.total:>6}{cost.done:>6}{cost.missing:>9}  {each:<26}{left}")
+    lines.append("")
+    for number, groups in enumerate(costs.rounds):
+        text = ", ".join(f"{name} {count}" for name, count in groups.items())
+        count = sum(groups.values())
+        lines.append(f"round {number}: {count} mixture{'s' * (count > 1)}: {text}")
+    lines += ["", *_totals(study, costs)]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _totals(study: Study, costs: Costs) -> list[str]:
+    lines = []
+    work = [costs.stage(RUNS), costs.stage(PREDICTIONS)]
+    if not any(cost.missing for cost in work):
+        return ["nothing is left to train or predict"]
+    unknown = [cost.stage for cost in work if cost.missing and cost.seconds is None]
+    if unknown:
+        lines.append(
+            f"time left: not known of {' and '.join(unknown)}: set costs.training_hours and costs.prediction_hours in "
+            "the study, or finish one run"
+        )
+    else:
+        lines.append(f"time left: {_work(work)}")
+        if costs.chain:
+            lines.append(f"at least {duration(costs.chain)}, if all runs of a round go at once")
+    if costs.disk is None:
+        lines.append("disk left: not known: set costs.checkpoint_gb in the study, or finish one run")
+    else:
+        text = f"disk left: {size(costs.disk)} for {costs.checkpoints} checkpoints, {size(costs.free_bytes)} are free"
+        if costs.disk > costs.free_bytes:
+            text += ": TOO LITTLE: free some, or keep fewer (training.keep_weights)"
+        lines.append(text)
+    return lines
+
+
+def summary(costs: Costs) -> str:
+    """The plan in one line."""
+    runs, predictions = costs.stage(RUNS), costs.stage(PREDICTIONS)
+    text = f"plan: {runs.missing} of {runs.total} runs to train, {predictions.missing} to predict"
+    work = [cost for cost in (runs, predictions) if cost.missing]
+    if work:
+        text += ", " + (
+            _work(work) if all(cost.seconds is not None for cost in work) else "time not known yet"
+        )
+    if costs.disk:
+        text += f", {size(costs.disk)} of disk"
+    return f"{text} (make plan)"
+
+
+def _work(stages: Sequence[StageCost]) -> str:
+    """Hours of GPUs and of CPUs of some stages, whose seconds are known."""
+    gpu = sum((cost.seconds or 0.0) * cost.gpus for cost in stages) / HOUR
+    cpu = sum(cost.seconds or 0.0 for cost in stages if not cost.gpus)
+    parts = [f"{gpu:,.0f} GPU-hours"] if gpu else []
+    parts += [f"{duration(cpu)} of jobs on CPUs"] if cpu or not parts else []
+    return " and ".join(parts)
+
+
+def _effort(cost: StageCost) -> str:
+    assert cost.seconds is not None
+    if not cost.gpus:
+        return duration(cost.seconds)
+    return f"{cost.seconds * cost.gpus / HOUR:,.0f} GPU-hours ({cost.gpus} GPU{'s' * (cost.gpus > 1)} a job)"
+
+
+def _basis(rate: Rate) -> str:
+    return f"measured on {rate.measured}" if rate.measured else "from costs"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`, `4 d 2 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / HOUR)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def size(count: float) -> str:
+    """`45 MB`, `4.4 GB`, `1.2 TB`."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 1e6:.0f} MB"

@@ -1,0 +1,216 @@
+"""The page that describes every key of a study, and the JSON schema for editors, made from the models."""
+
+import inspect
+import json
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from modomodo.config.schema import Study
+from modomodo.data.readers.registry import datasets
+from modomodo.errors import InputError
+from modomodo.evaluation.metrics.metric import metrics
+from modomodo.mixtures.strategies.base import Options, declaration, strategies
+from modomodo.mixtures.surrogates.base import surrogates
+from modomodo.registry import Registry
+from modomodo.replay.config import Recorded
+from modomodo.training.builders import model_builders
+from modomodo.training.rewards import rewards
+
+INTRODUCTION = """# Every key of a study
+
+Made by `make reference` from the models in `modomodo/config/schema.py`, the one home of defaults and bounds. An editor with a
+YAML language server completes and checks these keys by `config/study.schema.json`.
+"""
+
+NAMES = """## Names that a study can use
+
+Each is a function registered by this name; [extending](extending.md) adds your own.
+"""
+
+RECORDED = """## A study of recorded runs
+
+A file with the key `records`, such as `config/replay.yaml`, trains nothing: its strategies propose from a table of
+runs ([strategies](strategies.md)). An editor completes its keys by `config/recorded.schema.json`.
+"""
+
+
+def schema(model: type[BaseModel] = Study) -> str:
+    """The JSON schema of a study file."""
+    return json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def page() -> str:
+    """The reference as Markdown."""
+    parts = [INTRODUCTION, *_section("", Study), NAMES]
+    registries: list[tuple[str, str, Registry]] = [
+        ("Model builders", "model.builder", model_builders),
+        ("Datasets", "domains.<name>.loader, benchmarks.<name>.loader", datasets),
+        ("Rewards", "domains.<name>.rewards", rewards),
+        ("Metrics", "benchmarks.<name>.metric", metrics),
+        ("Surrogates", "strategies.<name>.options.surrogate", surrogates),
+    ]
+    for title, key, registry in registries:
+        parts.append(f"### {title}: `{key}`\n")
+        # A published dataset is told by its module, which has one reader.
+        told = (
+            sys.modules[registry[n].__module__] if registry is datasets else registry[n] for n in registry
+        )
+        named: list[tuple[str, ...]] = [
+            (f"`{name}`", _text(_first_line(thing))) for name, thing in zip(registry, told, strict=True)
+        ]
+        parts.append(_table(("name", "what"), named))
+    parts.append("### Strategies: `strategies.<name>.propose`, and their `options`\n")
+    shared: dict[str, type[BaseModel]] = {}
+    for name in strategies:
+        parts.append(f"**`{name}`**: {_first_line(strategies[name])}\n")
+        options = declaration(name).options
+        if options is not Options and options.model_fields:
+            parts.append(_fields(options))
+            shared.update(_inner("", options))
+    parts.append(RECORDED)
+    parts.append(_fields(Recorded))
+    for key, model in _inner("", Recorded):
+        if key != "constraints":
+            parts += [f"### `{key}` of recorded runs\n", f"{_first_line(model)}\n", _fields(model)]
+    for key, model in shared.items():
+        parts += [f"### `strategies.<name>.options.{key}`\n", f"{_first_line(model)}\n", _fields(model)]
+    return "\n".join(parts)
+
+
+GRAPH = ("```mermaid\n", "```\n")  # around the one graph of a page
+
+
+def with_graph(page: str, graph: str) -> str:
+    """A page with its mermaid block replaced by a rule graph, as `snakemake --rulegraph mermaid-js` prints it.
+
+    Colours are left out, so that it reads on a dark page too. Raises InputError for a page without such a block.
+    """
+    start, end = GRAPH
+    before, found, rest = page.partition(start)
+    if not found:
+        raise InputError("the page has no mermaid block to put the graph into")
+    _, _, after = rest.partition(end)
+    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", graph, flags=re.MULTILINE))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)}
+    # By name: Snakemake's own order differs from call to call.
+    lines = [f"    {source} --> {target}" for source, target in sorted(edges)]
+    return before + start + "\n".join(["flowchart TB", *lines]) + "\n" + end + after
+
+
+def _section(prefix: str, model: type[BaseModel]) -> list[str]:
+    """A model's table and, below, those of the models in it."""
+    title = f"## `{prefix}`" if prefix else "## The study"
+    parts = [f"{title}\n", f"{_first_line(model)}\n", _fields(model)]
+    for key, inner in _inner(prefix, model):
+        parts += _section(key, inner)
+    return parts
+
+
+def _inner(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in model.model_fields.items():
+        inner, many = _model_in(field.annotation)
+        if inner is not None:
+            key = f"{prefix}.{name}" if prefix else name
+            yield (f"{key}.<name>" if many else key), inner
+
+
+def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """The model that an annotation holds, and whether it holds several by name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    many = typing.get_origin(annotation) is dict
+    for part in typing.get_args(annotation):
+        inner, _ = _model_in(part)
+        if inner is not None:
+            return inner, many
+    return None, False
+
+
+def _fields(model: type[BaseModel]) -> str:
+    rows: list[tuple[str, ...]] = []
+    for name, field in model.model_fields.items():
+        rows.append(
+            (
+                f"`{name}`",
+                _kind(field.annotation) + _bounds(field),
+                _default(field),
+                _text(field.description or _about(field)),
+            )
+        )
+    return _table(("key", "type", "default", "what"), rows)
+
+
+def _about(field: FieldInfo) -> str:
+    inner, _ = _model_in(field.annotation)
+    return _first_line(inner) if inner else ""
+
+
+def _kind(annotation: Any) -> str:
+    """A type in the words of YAML."""
+    words = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in words:
+        return words[annotation]
+    if origin is typing.Annotated:
+        return _kind(arguments[0])
+    if origin is typing.Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_kind(part) for part in arguments if part is not type(None))
+    if origin is dict:
+        return f"name: {_kind(arguments[1])}"
+    if origin in (list, tuple):
+        return f"list of {_kind(arguments[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "keys"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(f"`{value.value}`" for value in annotation)
+    return str(annotation)
+
+
+def _bounds(field: FieldInfo) -> str:
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    found = [
+        f"{sign} {getattr(part, name):g}"
+        for part in field.metadata
+        for name, sign in signs.items()
+        if getattr(part, name, None) is not None
+    ]
+    return f", {', '.join(found)}" if found else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None or value is PydanticUndefined:
+        return "none"
+    if isinstance(value, BaseModel):
+        return ""
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    text = ("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(text) + "\n"
+
+
+def _text(text: str) -> str:
+    """Text whose angle brackets Markdown shows."""
+    return text.replace("<", "&lt;")
+
+
+def _first_line(thing: Any) -> str:
+    """The first paragraph of a docstring, as one line."""
+    text = inspect.getdoc(thing) or ""
+    return " ".join(text.split("\n\n")[0].split())

@@ -1,0 +1,193 @@
+"""How far a study is, read from its files: Snakemake need not be asked, so it may be at work meanwhile.
+
+What a job is doing is read from the log that Snakemake keeps in `.snakemake/log/`: it names each job's outputs
+when it starts, finishes or fails. Whether a result is up to date only Snakemake knows (`snakemake -n`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from modomodo.config.schema import Study
+from modomodo.errors import InputError
+from modomodo.evaluation.scores import collect, read_run_scores
+from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.plan import Plan
+from modomodo.mixtures.records import BASE, last_step
+from modomodo.study.outputs import SCORES, STAGES, Result, results_of
+from modomodo.study.snakemake_log import JobLog, read_job_log
+
+LOG_LINES = 5  # of a failed job's log that are shown
+BEST = 3  # mixtures that are shown
+
+
+class Scored(NamedTuple):
+    """A mixture's score at its last step."""
+
+    mixture: str
+    score: float
+    standard_error: float
+    weights: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a study stands. `jobs`: result → what Snakemake's newest log of this study says of it."""
+
+    results: Sequence[Result]
+    done: frozenset[Path]
+    jobs: Mapping[Path, JobLog]
+    locked: bool  # a Snakemake works here, or one was killed
+    process: int | None  # its number, where it runs on this machine
+    best: Sequence[Scored]
+
+    def state(self, result: Result) -> str:
+        """done, running, failed, interrupted or missing."""
+        if result.path in self.done:
+            return "done"
+        job = self.jobs.get(result.path)
+        if job is None or job.state == "finished":  # finished, and deleted since
+            return "missing"
+        if job.state == "failed":
+            return "failed"
+        return "running" if self.process is not None or self.locked else "interrupted"
+
+
+def read_status(study: Study, plan: Plan, root: Path = Path()) -> Status:
+    """The status of a study whose project lies in `root`. Raises InputError for a damaged score file."""
+    results = results_of(study, plan, root / "results")
+    return Status(
+        results=results,
+        done=frozenset(result.path for result in results if result.path.exists()),
+        jobs=_jobs_of({result.path for result in results}, root),
+        locked=any((root / ".snakemake/locks").glob("*.lock")),
+        process=_snakemake_in(root),
+        best=_best(study, plan, root / "results" / study.name, results),
+    )
+
+
+def _jobs_of(paths: set[Path], root: Path) -> dict[Path, JobLog]:
+    """Result → its job, from the newest log that has one of these results."""
+    for log in sorted((root / ".snakemake/log").glob("*.snakemake.log"), reverse=True):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        found = {root / output: job for job in read_job_log(text) for output in job.outputs}
+        if found.keys() & paths:
+            return found
+    return {}
+
+
+def _snakemake_in(root: Path) -> int | None:
+    """The number of a Snakemake process that works in this folder on this machine."""
+    import psutil
+
+    here = str(root.resolve())
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()[:4]
+            if any(Path(word).name == "snakemake" for word in words) and process.cwd() == here:
+                return process.pid
+        except (psutil.Error, OSError):
+            continue
+    return None
+
+
+def _best(study: Study, plan: Plan, folder: Path, results: Sequence[Result]) -> list[Scored]:
+    """The mixtures with the best Out-Score at the last step, of the study's seed, scored so far."""
+    scored = [
+        read_run_scores(result.path) for result in results if result.stage == SCORES and result.path.exists()
+    ]
+    mixtures = {}
+    for name in {run.mixture for run in scored} - {BASE}:
+        path = folder / f"mixtures/{name}.json"
+        if path.exists():
+            mixtures[name] = read_mixture(path)
+    known = [run for run in scored if run.mixture in mixtures and run.seed == study.training.seed]
+    if not known:
+        return []
+    groups = {name: benchmark.group for name, benchmark in study.benchmarks.items()}
+    try:
+        frame = last_step(collect(known, mixtures, list(study.domains), groups)).frame
+    except InputError:  # benchmarks being scored anew: there is no common Out-Score just now
+        return []
+    frame = frame.dropna(subset="out_score").sort_values("out_score", ascending=False, kind="stable")
+    return [
+        Scored(row["mixture"], row["out_score"], row["se_out_score"], dict(mixtures[row["mixture"]].weights))
+        for _, row in frame.head(BEST).iterrows()
+    ]
+
+
+def render(study: Study, status: Status, root: Path = Path()) -> str:
+    """The status as a screen of text."""
+    states = ("done", "running", "failed", "interrupted", "missing")
+    by_stage = {stage: [r for r in status.results if r.stage == stage] for stage in STAGES}
+    lines = [
+        f"study {study.name}: {_at_work(status)}",
+        "",
+        f"{'':<12}{'':>9}" + "".join(f"{s:>13}" for s in states[1:]),
+    ]
+    found: dict[str, list[Result]] = {state: [] for state in states}
+    for stage, results in by_stage.items():
+        counts = dict.fromkeys(states, 0)
+        for result in results:
+            state = status.state(result)
+            counts[state] += 1
+            found[state].append(result)
+        share = f"{counts['done']}/{len(results)}"
+        lines.append(f"{stage:<12}{share:>9}" + "".join(f"{counts[s] or '':>13}" for s in states[1:]))
+    for state in ("running", "failed", "interrupted"):
+        for number, result in enumerate(_one_a_job(status, found[state])):
+            if number == 0:
+                lines.append("")
+            lines += _about(status, result, state, root)
+    lines += ["", *_best_lines(status)]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _one_a_job(status: Status, results: Sequence[Result]) -> list[Result]:
+    """A proposal writes several mixtures: it is told once."""
+    seen: dict[int, Result] = {}
+    for result in results:
+        seen.setdefault(id(status.jobs[result.path]), result)
+    return list(seen.values())
+
+
+def _about(status: Status, result: Result, state: str, root: Path) -> list[str]:
+    job = status.jobs[result.path]
+    said = _last_lines(root / job.log, LOG_LINES) if job.log else []
+    if state == "failed":
+        return [
+            f"failed       {job.rule} {result.name}: {job.log or 'no log'}",
+            *(f"             | {line}" for line in said),
+        ]
+    return [f"{state:<13}{job.rule} {result.name}" + (f": {said[-1]}" if said else "")]
+
+
+def _last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a log, without what a bar in a terminal wrote over."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = [line.rpartition("\r")[2].rstrip()[:160] for line in text.splitlines(keepends=False)]
+    return [line for line in lines if line][-count:]
+
+
+def _at_work(status: Status) -> str:
+    if status.process is not None:
+        return f"Snakemake is at work here (process {status.process})"
+    if status.locked:
+        return "locked: a Snakemake works here from another machine, or was killed (then: snakemake --unlock)"
+    return "no Snakemake is at work"
+
+
+def _best_lines(status: Status) -> list[str]:
+    if not status.best:
+        return ["no mixture is scored yet"]
+    lines = ["best Out-Score so far (± one standard error)"]
+    for scored in status.best:
+        shares = "  ".join(
+            f"{domain} {weight:.2f}" for domain, weight in scored.weights.items() if weight >= 0.005
+        )
+        lines.append(f"  {scored.score:.4f} ± {scored.standard_error:.4f}  {scored.mixture}: {shares}")
+    return lines

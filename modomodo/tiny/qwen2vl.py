@@ -1,0 +1,237 @@
+"""A real Qwen2-VL of under a million parameters, for the world of boards: its words, its shape, its making.
+
+The tokenizer knows whole words, and each unvarying part of a question or of the reasoning template as one
+token, since every token costs time. The tower sees patches of 4 x 4 pixels and merges 2 x 2 of them (vLLM
+supports no other merge), so a board of 4 x 4 cells is 16 image tokens, one a cell. Training is in
+`tiny_curriculum`.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from modomodo.config.schema import Templates
+from modomodo.errors import InputError, nearest
+from modomodo.files import write_directory
+from modomodo.tiny import boards
+from modomodo.tiny import curriculum as tiny_curriculum
+from modomodo.tiny import lessons as tiny_lessons
+from modomodo.tiny.muon import Team
+from modomodo.training.builders import model_builders
+from modomodo.training.models import ImageOnlyQwen2VLProcessor
+
+
+@model_builders.register("tiny_qwen2vl")
+def tiny_qwen2vl(output: Path, options: dict[str, Any], templates: Templates, threads: int) -> dict[str, Any]:
+    """Train a Qwen2-VL of under a million parameters on the world of boards."""
+    from modomodo.tiny.qwen2vl import build
+
+    suffixes = [getattr(templates, kind) for kind in ("box", "choice", "text", "number")]
+    wrapped = [f"{{question}}{templates.separator}{suffix}" for suffix in suffixes]
+    return build(output, **options, templates=wrapped, threads=threads)
+
+
+SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+]
+SPECIAL += ["<|video_pad|>"]
+UNKNOWN = "<unk>"
+TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
+BOX_OPENS, BOX_CLOSES = "[{'Position': [", "], 'Confidence': 1}]"
+NUMBERS = [str(number) for number in [*range(21), *range(250, 1001, 250)]]
+BASIC_WORDS = [
+    "A",
+    "B",
+    "C",
+    "D",
+    "(A)",
+    "(B)",
+    "(C)",
+    "(D)",
+    "user",
+    "assistant",
+    "system",
+    ".",
+    ",",
+    ":",
+    "?",
+    "'",
+]
+PIECES = r"</?[a-z]+>|[A-Za-z]+|\d+,?|\([A-D]\)|[^\sA-Za-z\d]"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }} "
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
+)
+QUESTIONS_FOR_WORDS = 400  # a domain; the words of a composer are all met long before
+
+
+def _phrases(texts: Iterable[str]) -> list[str]:
+    """The parts of format strings between their {fields}, longest first.
+
+    >>> _phrases(["How high is the {} bar?", "{question} Think."])
+    ['How high is the', 'Think.', 'bar?']
+    """
+    parts = {part.strip() for text in texts for part in re.split(r"\{[a-z]*\}", text)}
+    return sorted((part for part in parts if len(part) > 1), key=lambda part: (-len(part), part))
+
+
+def make_tokenizer(templates: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Words of every question, answer and thought of the world of boards, and of the templates, as tokens.
+
+    `templates` are texts put around a question: "{question} Output ...". Decoding gives the text back.
+    """
+    fixed = [*boards.FIXED, *templates]
+    phrases = [BOX_OPENS, BOX_CLOSES, *_phrases(fixed)]
+    words = {word for text in fixed for word in re.findall(PIECES, re.sub(r"\{[a-z]*\}", " ", text))}
+    for domain in [*boards.COMPOSERS, *tiny_lessons.AUXILIARY]:
+        for lesson in tiny_lessons.lessons(domain, QUESTIONS_FOR_WORDS, seed=0, templates=templates):
+            words.update(re.findall(PIECES, f"{lesson.question} {lesson.board.thought}"))
+    words |= {*NUMBERS, *(f"{number}," for number in NUMBERS), *BASIC_WORDS, *boards.COLOURS, *boards.KINDS}
+    ordered = dict.fromkeys([*SPECIAL, UNKNOWN, *TAGS, *phrases, *sorted(words)])
+    tokenizer = Tokenizer(WordLevel({token: i for i, token in enumerate(ordered)}, unk_token=UNKNOWN))
+    pattern = "|".join([*(re.escape(phrase).replace(r"\ ", " ") for phrase in phrases), PIECES])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+    no_space_within = Regex(r"(?<=[>\[]) | (?=[<\]])| $")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(Regex("$"), " "), decoders.Fuse(), decoders.Replace(no_space_within, "")]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token=UNKNOWN,
+        pad_token=SPECIAL[0],
+        eos_token="<|im_end|>",
+        additional_special_tokens=SPECIAL[1:],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def make_processor(templates: Sequence[str]) -> ImageOnlyQwen2VLProcessor:
+    """The tokenizer with Qwen2-VL's image processor, set to boards of 32 x 32 pixels."""
+    side = boards.CELL * boards.CELLS
+    images = Qwen2VLImageProcessorPil(
+        patch_size=boards.CELL // 2,
+        merge_size=2,
+        temporal_patch_size=2,
+        size={"shortest_edge": side * side, "longest_edge": side * side},
+    )
+    return ImageOnlyQwen2VLProcessor(images, make_tokenizer(templates), chat_template=CHAT_TEMPLATE)
+
+
+def make_model(
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    *,
+    hidden: int = 128,
+    layers: int = 3,
+    heads: int = 4,
+    vision_width: int = 96,
+    vision_layers: int = 2,
+) -> Qwen2VLForConditionalGeneration:
+    """An untrained Qwen2-VL with about 0.8 million parameters."""
+    torch.manual_seed(seed)
+    token = tokenizer.convert_tokens_to_ids
+    # The rotary sections (time, height, width) sum to half the head dimension. With so few dimensions a base
+    # of 1e4 leaves some that hardly turn, by which content is matched; 10 leaves none, and 1e6 hides height
+    # and width.
+    half = hidden // heads // 2
+    spatial = 3 * half // 8
+    spread = 0.08  # of the initial weights: words must be far apart for the tower to learn to name them
+    config = Qwen2VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": hidden,
+            "intermediate_size": 2 * hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads,
+            "max_position_embeddings": 512,
+            "initializer_range": spread,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [half - 2 * spatial, spatial, spatial],
+            },
+            "bos_token_id": None,
+            "eos_token_id": token("<|im_end|>"),
+            "pad_token_id": token("<|endoftext|>"),
+            "tie_word_embeddings": False,
+        },
+        vision_config={
+            "depth": vision_layers,
+            "embed_dim": vision_width,
+            "hidden_size": hidden,
+            "num_heads": vision_width // 32,
+            "mlp_ratio": 2,
+            "patch_size": boards.CELL // 2,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "initializer_range": spread,
+        },
+        image_token_id=token("<|image_pad|>"),
+        video_token_id=token("<|video_pad|>"),
+        vision_start_token_id=token("<|vision_start|>"),
+        vision_end_token_id=token("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    model = Qwen2VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = token("<|im_end|>")
+    model.generation_config.pad_token_id = token("<|endoftext|>")
+    return model
+
+
+def build(
+    output: Path,
+    *,
+    templates: Sequence[str],
+    seed: int = 0,
+    threads: int = 2,
+    progress: bool = True,
+    **curriculum: int,
+) -> dict[str, Any]:
+    """Make and train the base model; leave it, with its processor, as a Hugging Face directory at `output`.
+
+    `templates` are the reasoning templates that prompts will use, "{question} ..."; the base is taught with
+    the first. `curriculum` holds fields of `tiny_curriculum.Curriculum`. Same arguments, same bytes. Returns
+    parameters, seconds a stage and held-out scores after each. Raises InputError for a bad option.
+    """
+    if not templates or any("{question}" not in template for template in templates):
+        raise InputError("tiny_qwen2vl: templates: give at least one, each with {question} in it")
+    known = tiny_curriculum.Curriculum.__dataclass_fields__
+    for option, value in curriculum.items():
+        if option not in known:
+            raise InputError(f"tiny_qwen2vl: unknown option '{option}': {nearest(option, known)}")
+        if value < 0:
+            raise InputError(f"tiny_qwen2vl: {option}: {value} is negative")
+    plan = tiny_curriculum.Curriculum(**curriculum)
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(1)  # work is shared out by the team
+    try:
+        processor = make_processor(templates)
+        model = make_model(processor.tokenizer, seed)
+        with Team(threads) as team:
+            stages = tiny_curriculum.teach(model, processor.tokenizer, templates, plan, seed, team, progress)
+    finally:
+        torch.set_num_threads(threads_before)
+    with write_directory(Path(output)) as beside:
+        model.save_pretrained(beside)
+        processor.save_pretrained(beside)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {"parameters": parameters, "vocabulary": len(processor.tokenizer), "stages": stages}

@@ -1,0 +1,25 @@
+"""Where the base model comes from: functions that leave a Hugging Face directory, called by name.
+
+A builder is `builder(output, options, templates, threads) -> summary`. A model that is made here has to know
+the words of the reasoning templates; one that is downloaded ignores them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modomodo.config.schema import Templates
+from modomodo.registry import Registry
+
+ModelBuilder = Callable[[Path, dict[str, Any], Templates, int], dict[str, Any]]
+model_builders: Registry[ModelBuilder] = Registry("model builder")
+
+# The work is imported when asked for: torch and transformers take seconds that Snakemake need not wait.
+
+
+@model_builders.register("hub")
+def hub(output: Path, options: dict[str, Any], templates: Templates, threads: int) -> dict[str, Any]:
+    """Download a pinned revision from the Hugging Face hub."""
+    from modomodo.training.models import download
+
+    return download(output, options)

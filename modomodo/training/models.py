@@ -1,0 +1,202 @@
+"""Qwen2-VL from a directory, tiny or 2B, and such a directory from the Hugging Face hub."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoProcessor, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.processing_utils import ProcessorMixin
+
+from modomodo.errors import InputError
+from modomodo.files import write_directory
+
+
+class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
+    """Qwen2VLProcessor without its video processor, the one part that needs torchvision.
+
+    What it saves loads as an ordinary Qwen2VLProcessor where torchvision is installed, and in vLLM.
+    """
+
+    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs) -> None:
+        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs) -> None:
+        """Besides the processor's own files, image and video settings in files of their own (for vLLM)."""
+        super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        image = self.image_processor.to_dict() | {"processor_class": "Qwen2VLProcessor"}
+        image["image_processor_type"] = "Qwen2VLImageProcessor"
+        shared = ("patch_size", "merge_size", "temporal_patch_size", "size", "image_mean", "image_std")
+        video = {key: image[key] for key in shared}
+        video |= {"processor_class": "Qwen2VLProcessor", "video_processor_type": "Qwen2VLVideoProcessor"}
+        for name, settings in (("preprocessor_config", image), ("video_preprocessor_config", video)):
+            text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+            (Path(save_directory) / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+# transformers writes the class's name into the directory as `processor_class`, and readers look it up.
+ImageOnlyQwen2VLProcessor.__name__ = "Qwen2VLProcessor"
+
+
+def torchvision_works() -> bool:
+    """Whether torchvision imports: beside a CPU build of torch, the one from PyPI may be there and fail."""
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError, OSError):
+        return False
+    return True
+
+
+def load_processor(path: str | Path) -> ProcessorMixin:
+    """The processor of a Qwen2-VL directory; without videos where torchvision is absent.
+
+    Raises InputError when the directory holds no processor.
+    """
+    _check_directory(path)
+    loader = AutoProcessor if torchvision_works() else ImageOnlyQwen2VLProcessor
+    try:
+        return loader.from_pretrained(str(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: its processor cannot be loaded: {_first_line(error)}") from error
+
+
+def load_model(
+    path: str | Path, dtype: torch.dtype | str = torch.float32, **kwargs: Any
+) -> Qwen2VLForConditionalGeneration:
+    """The model of a Qwen2-VL directory, weights from safetensors only.
+
+    `dtype` is a torch.dtype or its name ("float32", "bfloat16"); further arguments go to `from_pretrained`.
+    Raises InputError when the directory holds no such model.
+    """
+    _check_directory(path)
+    if isinstance(dtype, str):
+        dtype = getattr(torch, dtype, dtype)
+        if not isinstance(dtype, torch.dtype):
+            raise InputError(f"dtype: '{dtype}' is no torch data type: use float32 or bfloat16")
+    try:
+        return Qwen2VLForConditionalGeneration.from_pretrained(
+            str(path), dtype=dtype, use_safetensors=True, **kwargs
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: its model cannot be loaded: {_first_line(error)}") from error
+
+
+def freeze_vision(model: Qwen2VLForConditionalGeneration) -> int:
+    """Keep the vision tower as it is; returns the number of parameters frozen."""
+    tower = model.model.visual
+    tower.requires_grad_(False)
+    return sum(parameter.numel() for parameter in tower.parameters())
+
+
+def see_images_once(models: Sequence[Qwen2VLForConditionalGeneration]) -> None:
+    """Let models of one frozen vision tower share it, and look at the images of a step once.
+
+    GRPO shows the tower each image k times in the rollouts, and again to the policy and to its reference; what
+    it answers is the same each time. Only the images of the last batch are remembered.
+    """
+    tower = models[0].model.visual
+    for other in models[1:]:
+        other.model.visual = tower
+    look = tower.forward
+    known: list[_Seen] = []
+
+    def remembering(
+        hidden_states: torch.Tensor, grid_thw: torch.Tensor, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        sizes = grid_thw.prod(-1).tolist()
+        precision = (tower.dtype, torch.is_autocast_enabled(hidden_states.device.type))
+        shown: list[_Seen] = []
+        new: list[_Seen] = []
+        for patches, grid in zip(hidden_states.split(sizes), grid_thw, strict=True):
+            image = next((seen for seen in (*known, *new) if seen.shows(patches, grid, precision)), None)
+            if image is None:
+                image = _Seen(patches, grid, precision)
+                new.append(image)
+            shown.append(image)
+        if new:
+            seen = look(
+                torch.cat([image.patches for image in new]), grid_thw=torch.stack([i.grid for i in new])
+            )
+            sizes = [len(image.patches) for image in new]
+            merged = seen.pooler_output.split([size // tower.spatial_merge_size**2 for size in sizes])
+            for image, *answer in zip(new, seen.last_hidden_state.split(sizes), merged, strict=True):
+                image.answer = answer
+        known[:] = {id(image): image for image in shown}.values()
+        states, pooled = zip(*(image.answer for image in shown), strict=True)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=torch.cat(states), pooler_output=torch.cat(pooled)
+        )
+
+    tower.forward = remembering
+
+
+@dataclass(eq=False)
+class _Seen:
+    """An image as the tower gets it, and what the tower answered: by patch and by merged patch."""
+
+    patches: torch.Tensor
+    grid: torch.Tensor
+    precision: tuple[torch.dtype, bool]
+    answer: list[torch.Tensor] = field(default_factory=list)
+
+    def shows(self, patches: torch.Tensor, grid: torch.Tensor, precision: tuple[torch.dtype, bool]) -> bool:
+        same = precision == self.precision and torch.equal(grid, self.grid)
+        return same and torch.equal(patches, self.patches)
+
+
+def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Leave a model of the hub at `output`. Options: `repo`, and `revision`, the full hash of a commit.
+
+    Raises InputError for a bad option, no network, a gated repository, a missing or refused token.
+    """
+    unknown = sorted(set(options) - {"repo", "revision"})
+    if unknown:
+        raise InputError(f"model builder 'hub': unknown option '{unknown[0]}': known: repo, revision")
+    repo, revision = str(options.get("repo", "")), str(options.get("revision", ""))
+    if not repo:
+        raise InputError("model builder 'hub': repo: missing: name one, e.g. Qwen/Qwen2-VL-2B-Instruct")
+    if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
+        raise InputError(
+            f"model builder 'hub': revision: '{revision}' is not the 40-digit hash of a commit: pin one"
+        )
+
+    from huggingface_hub import errors, snapshot_download
+
+    patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt"]
+    with write_directory(Path(output)) as beside:
+        try:
+            snapshot_download(repo, revision=revision, local_dir=beside, allow_patterns=patterns)
+        except errors.GatedRepoError:
+            mend = f"accept its terms at https://huggingface.co/{repo}, then set HF_TOKEN"
+            raise InputError(f"{repo} is gated: {mend}") from None
+        except errors.RevisionNotFoundError:
+            raise InputError(f"{repo} has no revision {revision}: check the hash") from None
+        except errors.RepositoryNotFoundError:
+            raise InputError(
+                f"{repo} is not on the hub, or is private: check the name, or set HF_TOKEN"
+            ) from None
+        except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
+            mend = "check the network (and HF_HUB_OFFLINE, HF_ENDPOINT), then run again"
+            raise InputError(f"{repo} cannot be downloaded: {_first_line(error)}: {mend}") from error
+        if not list(beside.glob("*.safetensors")):
+            raise InputError(
+                f"{repo} at {revision} holds no safetensors weights: choose a revision that does"
+            )
+        shutil.rmtree(beside / ".cache", ignore_errors=True)
+    return {"repo": repo, "revision": revision}
+
+
+def _check_directory(path: str | Path) -> None:
+    if not (Path(path) / "config.json").is_file():
+        raise InputError(f"{path}: not a model directory (no config.json): build or download the model first")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,136 @@
+"""The verifiable rewards of a completion, in TRL's signature (paper, section 3.1).
+
+A reward is a function `f(prompts, completions, **columns)` that returns one float per completion, or None
+where it does not apply. Its columns are those that `columns` makes of an example. When a completion breaks
+the reasoning format, every reward that applies to it is 0 (paper: "otherwise, {Format, Acc, IoU} are all set
+to zero"). The weights that sum them up belong to the training (paper: 2 for accuracy and IoU, 1 for format).
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from modomodo.data.answers import exactly, extract, parse_boxes
+from modomodo.data.boxes import matched_iou, without_duplicates
+from modomodo.data.examples import Box, Example
+from modomodo.errors import InputError
+from modomodo.files import canonical
+from modomodo.registry import Registry
+
+Reward = Callable[..., list[float | None]]
+Truth = str | list[Box]
+
+rewards: Registry[Reward] = Registry("reward")
+
+
+def columns(example: Example) -> dict[str, str]:
+    """The columns that rewards see beside a prompt; `answer` is JSON, since a column has one type."""
+    return {
+        "id": example.id,
+        "dataset": example.dataset,
+        "answer_type": example.answer_type,
+        "answer": canonical(example.answer),
+    }
+
+
+def completion_text(completion: str | Sequence[dict[str, Any]]) -> str:
+    """The text of a completion: plain, or conversational as TRL hands it out (its last turn)."""
+    if isinstance(completion, str):
+        return completion
+    content = completion[-1]["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def reward(name: str) -> Callable[[Callable[[str, Truth, str], float | None]], Reward]:
+    """Decorator: register a function of one completion (text, true answer, answer type) as a reward.
+
+    The reward it makes takes whole batches, as TRL calls it. Whatever fails inside, a value that is not a
+    finite number included, becomes an InputError that names the reward and the example: a silent 0 would
+    teach the model that its answer was wrong.
+    """
+
+    def decorate(score: Callable[[str, Truth, str], float | None]) -> Reward:
+        needed = ("id", "dataset", "answer", "answer_type")
+
+        def score_batch(prompts: Sequence, completions: Sequence, **data: Any) -> list[float | None]:
+            for column in needed:
+                if column not in data:
+                    raise InputError(
+                        f"reward '{name}': the data has no column '{column}' (see rewards.columns)"
+                    )
+            values = []
+            for position, completion in enumerate(completions):
+                identity, dataset, answer, answer_type = (data[column][position] for column in needed)
+                try:
+                    value = score(completion_text(completion), json.loads(answer), answer_type)
+                    if value is not None and not math.isfinite(value):
+                        raise ValueError(f"value {value} is not finite")
+                except Exception as error:
+                    where = f"reward '{name}': example '{identity}' of {dataset}"
+                    raise InputError(f"{where}: {type(error).__name__}: {error}") from error
+                values.append(value)
+            return values
+
+        score_batch.__name__ = name  # TRL logs a reward under its function's name
+        score_batch.__doc__, score_batch.__module__ = score.__doc__, score.__module__
+        score_batch.__qualname__ = score.__qualname__
+        return rewards.register(name)(score_batch)
+
+    return decorate
+
+
+@reward("format")
+def format_reward(completion: str, truth: Truth, answer_type: str) -> float:
+    """1 when the completion keeps the reasoning format, else 0; for every answer type."""
+    return float(extract(completion) is not None)
+
+
+@reward("accuracy")
+def accuracy(completion: str, truth: Truth, answer_type: str) -> float | None:
+    """1 when the answer is exactly the true one, surrounding white space aside, else 0; None for boxes."""
+    if answer_type == "box":
+        return None
+    answer = extract(completion)
+    return float(answer is not None and exactly(answer, _text(truth)))
+
+
+@reward("iou")
+def iou(completion: str, truth: Truth, answer_type: str) -> float | None:
+    """Overlap of the predicted with the true boxes in [0, 1]; 0 when none can be read, None for non-boxes.
+
+    The paper's plain form, "a real-valued reward in [0,1]": one box against one is their IoU. Several are
+    matched greedily by confidence; the sum of their IoU is divided by the larger count, so that a missed, a
+    superfluous and a repeated box all cost.
+    """
+    if answer_type != "box":
+        return None
+    predicted = parse_boxes(extract(completion) or "")
+    return 0.0 if predicted is None else matched_iou(_boxes(truth), predicted)
+
+
+@reward("iou_visual_rft")
+def iou_visual_rft(completion: str, truth: Truth, answer_type: str) -> float | None:
+    """As `iou`, but an overlap counts only above 0.5 and repeated boxes are dropped; None for non-boxes.
+
+    The rule of Visual-RFT's detection reward (github.com/Liuziyu77/Visual-RFT), from which the paper has its
+    COCO set. Its first step, symbolic equality of the whole texts, is left out: no two box lists need it.
+    """
+    if answer_type != "box":
+        return None
+    predicted = parse_boxes(extract(completion) or "")
+    return (
+        0.0 if predicted is None else matched_iou(_boxes(truth), without_duplicates(predicted), threshold=0.5)
+    )
+
+
+def _text(truth: Truth) -> str:
+    if not isinstance(truth, str):
+        raise TypeError("the answer is no text")
+    return truth
+
+
+def _boxes(truth: Truth) -> list[Box]:
+    if isinstance(truth, str) or not all(len(box) == 4 for box in truth):
+        raise TypeError("the answer is no list of [x1, y1, x2, y2]")
+    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in truth]

@@ -1,0 +1,43 @@
+from typing import Self
+
+from pydantic import Field
+
+from modomodo.config.schema import Model, Settings, Study, Templates, Training
+
+
+class BaseStep(Settings):
+    """The base model. The templates are in because a built model has to know their words."""
+
+    plugins: list[str] = []
+    model: Model
+    prompts: Templates = Field(default_factory=Templates)
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        return cls(plugins=study.plugins, model=study.model, prompts=study.prompts)
+
+
+class TrainStep(Settings):
+    """base + stream → checkpoints. `rewards` names the rewards of the domains the mixture may use."""
+
+    plugins: list[str] = []
+    training: Training
+    dtype: str
+    prompts: Templates = Field(default_factory=Templates)
+    own_prompts: dict[str, Templates] = {}
+    rewards: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, study: Study, domains: list[str] | None = None) -> Self:
+        # The seed is an argument, so that repeats differ in nothing else; how often a run saves and what it keeps
+        # afterwards changes nothing.
+        aside = ("seed", "save_every", "keep_weights")
+        passed = {name: Training.model_fields[name].default for name in aside}
+        return cls(
+            plugins=study.plugins,
+            training=study.training.model_copy(update=passed),
+            dtype=study.model.dtype,
+            prompts=study.prompts,
+            own_prompts=study.own_templates(domains or study.domains),
+            rewards={name: study.domains[name].rewards for name in domains or study.domains},
+        )

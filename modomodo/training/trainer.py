@@ -1,0 +1,386 @@
+"""GRPO on a pre-drawn stream, with TRL's trainer.
+
+TRL does the algorithm. Ours is what it lacks: the stream read in its order, rewards that apply to some
+domains only, checkpoints at the scored steps, and a resume that really restores a Qwen2-VL.
+
+One process trains, or several of them that `launching` started, one a GPU: each runs all of this, and the first
+one writes.
+"""
+
+import shutil
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import set_seed
+from datasets import Dataset, Features, Image, List, Value
+from transformers import ProcessorMixin, TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from modomodo.config.schema import Templates, Training
+from modomodo.console import progress_line
+from modomodo.data.examples import Example, image_paths
+from modomodo.data.prompts import prompt_text
+from modomodo.errors import Interrupted
+from modomodo.files import write_jsonl
+from modomodo.training.launch import free_port
+from modomodo.training.models import freeze_vision, load_model, load_processor, see_images_once
+from modomodo.training.resume import close_save, keep_newest_whole
+from modomodo.training.rewards import columns, rewards
+
+# What differs between two equal runs does not belong in their log; run.json has the durations.
+VOLATILE = {"step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
+
+# Of a GPU that trains too: 24 of 80 GB, for Qwen2-VL-2B's 4.4 GB of weights and room for all completions of a step.
+COLOCATED_MEMORY = 0.3
+
+
+def train(
+    base: Path,
+    rows: Sequence[tuple[Example, Path]],
+    folder: Path,
+    settings: Training,
+    dtype: str,
+    templates: Templates,
+    own_templates: Mapping[str, Templates],
+    domain_rewards: Mapping[str, Sequence[str]],
+    seed: int,
+    last_step: int,
+    marks: Mapping[int, int],
+    server: str = "",
+) -> dict[str, float]:
+    """Train `base` on `rows`: (example, folder its image path starts from), in the order of the stream.
+
+    Leaves `checkpoint-<mark>/` for each mark (mark → the step it really is; marks of one step share a
+    directory) and `log.jsonl` in `folder`; goes on from the last whole save in `folder/trainer`. The
+    learning rate follows the study's steps even when the stream ends before, at `last_step`. `server` is where
+    TRL's vLLM server answers, for settings that want one. Returns durations in seconds.
+
+    Raises Interrupted when told to stop (SIGTERM), after a save.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(settings.threads)
+    processor = load_processor(base)
+    model = load_model(base, dtype)
+    if settings.freeze_vision:
+        freeze_vision(model)
+    functions = reward_functions(domain_rewards)
+    trainer = StreamTrainer(
+        model=model,
+        args=trainer_arguments(settings, folder / "trainer", seed, [f.__name__ for f in functions], server),
+        reward_funcs=functions,
+        train_dataset=training_dataset(rows, templates, own_templates),
+        processing_class=processor,
+        callbacks=[KeepScored(folder, processor, marks), StopAt(last_step), Progress(last_step)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    told = SaveWhenTold(last_step)
+    trainer.add_callback(told)
+    if settings.freeze_vision:
+        # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
+        reference = [trainer.ref_model] if isinstance(trainer.ref_model, type(model)) else []
+        see_images_once([model, *reference])
+    if settings.vllm == "colocate":
+        set_seed(seed, device_specific=True)  # its engine has set all seeds to the process's number
+    if settings.vllm != "off":
+        # As TRL does for transformers: a completion with an image's mark would want an image, and the step fails.
+        trainer.vllm_generation.generation_kwargs["logit_bias"] = {model.config.image_token_id: -100.0}
+    if settings.vllm == "server":
+        trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, seed))
+    ready = time.monotonic()
+    with PartialState().main_process_first():
+        save = keep_newest_whole(folder / "trainer")
+    trainer.train(resume_from_checkpoint=str(save) if save else None)
+    if told.stopped_at is None and trainer.is_world_process_zero():
+        link_shared_marks(folder, marks)
+        write_log(folder, trainer.state.log_history)
+    # Exit with an open group aborts now and then (gloo's threads still run): a finished run would count as failed.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
+    if told.stopped_at is not None:
+        raise Interrupted(f"told to stop: saved at step {told.stopped_at} of {last_step}, run again to go on")
+    return {"start": ready - started, "train": time.monotonic() - ready}
+
+
+def trainer_arguments(
+    settings: Training, folder: Path, seed: int, reward_names: Sequence[str], server: str = ""
+) -> GRPOConfig:
+    """The study's training settings in TRL's words."""
+    gpu = settings.gpus > 0
+    return GRPOConfig(
+        output_dir=str(folder),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.samples,
+        gradient_accumulation_steps=settings.accumulation,
+        num_generations=settings.generations,
+        num_iterations=1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=round(settings.warmup * settings.steps),
+        adam_beta2=settings.adam_beta2,
+        weight_decay=0.0,
+        max_grad_norm=settings.max_grad_norm,
+        beta=settings.kl,
+        loss_type=settings.loss_type,
+        reward_weights=[settings.reward_weights[name] for name in reward_names],
+        temperature=settings.temperature,
+        max_completion_length=settings.max_completion_tokens,
+        shuffle_dataset=False,  # the stream's order is the order
+        **vllm_arguments(settings, server),
+        seed=seed,
+        data_seed=seed,
+        bf16=settings.bf16,
+        use_cpu=not gpu,
+        dataloader_pin_memory=gpu,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=settings.save_every,
+        save_total_limit=2,  # the last save may be half written when the job is killed
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def vllm_arguments(settings: Training, server: str) -> dict[str, Any]:
+    """What generates the completions, in TRL's words."""
+    if settings.vllm == "off":
+        return {}
+    if settings.vllm == "colocate":
+        return {
+            "use_vllm": True,
+            "vllm_mode": "colocate",
+            "vllm_gpu_memory_utilization": COLOCATED_MEMORY,
+        }
+    return {
+        "use_vllm": True,
+        "vllm_mode": "server",
+        "vllm_server_base_url": server,
+        "vllm_group_port": free_port(),  # by which the weights go to the server
+    }
+
+
+def training_dataset(
+    rows: Sequence[tuple[Example, Path]], templates: Templates, own_templates: Mapping[str, Templates] = {}
+) -> Dataset:
+    """One row a prompt, in the stream's order, with its images and the columns that rewards see.
+
+    `own_templates`: domain → its templates, where they are not `templates`.
+    """
+    records = [
+        {
+            "prompt": [
+                {
+                    "role": "user",
+                    "content": prompt_text(example, own_templates.get(example.dataset, templates)),
+                }
+            ],
+            "images": [str(folder / path) for path in image_paths(example)],
+            **columns(example),
+        }
+        for example, folder in rows
+    ]
+    features = Features(
+        {name: Value("string") for name in records[0]}
+        | {"prompt": [{"role": Value("string"), "content": Value("string")}], "images": List(Image())}
+    )
+    return Dataset.from_list(records, features=features)
+
+
+def reward_functions(domain_rewards: Mapping[str, Sequence[str]]) -> list[Callable]:
+    """One function a reward in TRL's signature, given only to the domains that name it.
+
+    Other rows get None, which TRL leaves out of the sum. Means by domain go to the log.
+    """
+    names = sorted({name for wanted in domain_rewards.values() for name in wanted})
+    return [
+        _for_domains(name, {d for d, wanted in domain_rewards.items() if name in wanted}) for name in names
+    ]
+
+
+def _for_domains(name: str, domains: set[str]) -> Callable:
+    reward = rewards[name]
+
+    def applied(
+        dataset: list[str], log_metric: Callable[[str, float], None], **batch: Any
+    ) -> list[float | None]:
+        values = reward(dataset=dataset, **batch)
+        given = [value if domain in domains else None for value, domain in zip(values, dataset, strict=True)]
+        for value, domain in zip(given, dataset, strict=True):
+            if value is not None:  # one by one, so that TRL's mean over all processes weighs them alike
+                log_metric(f"rewards/{domain}/{name}", value)
+        return given
+
+    applied.__name__ = name
+    return applied
+
+
+class StreamTrainer(GRPOTrainer):
+    """TRL's trainer with the two repairs that Qwen2-VL needs."""
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
+        # TRL hands over prompts with a mark for each patch of an image, and vLLM makes as many of the first one once
+        # more: the completions would answer a prompt that is not the one trained on. TRL's server path is right.
+        if self.use_vllm and self.vllm_mode == "colocate":
+            prompt_ids = [one_mark_an_image(ids, self.model.config.image_token_id) for ids in prompt_ids]
+        return super()._generate_single_turn(prompt_ids, *arguments, **options)
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        # Qwen2-VL is saved under older parameter names than the live module's, and the trainer's own
+        # load, which is not strict, then restores the output layer alone, without a word.
+        target = self.model if model is None else model
+        saved = load_model(Path(resume_from_checkpoint), str(target.dtype).removeprefix("torch."))
+        target.load_state_dict(saved.state_dict(), strict=True)
+
+
+def one_mark_an_image(tokens: Sequence[int], mark: int) -> list[int]:
+    """The tokens with each run of image marks cut down to one."""
+    return [token for i, token in enumerate(tokens) if token != mark or i == 0 or tokens[i - 1] != mark]
+
+
+class SeedServer(TrainerCallback):
+    """Gives the vLLM server each step's own seed, so that a resumed run is answered as if it had never stopped."""
+
+    def __init__(self, request: dict[str, Any], seed: int) -> None:
+        self.request = request
+        self.seed = seed
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        # vLLM counts on from it, one for each completion of a group.
+        self.request["seed"] = (self.seed * 1_000_000 + state.global_step) * 1000
+
+
+class KeepScored(TrainerCallback):
+    """Keeps the checkpoints that will be scored, and the log, as they come."""
+
+    def __init__(self, folder: Path, processor: ProcessorMixin, marks: Mapping[int, int]) -> None:
+        self.folder = folder
+        self.processor = processor
+        # The first mark of a step names its directory; link_shared_marks gives it its other names.
+        self.mark_of_step = {step: mark for mark, step in sorted(marks.items(), reverse=True)}
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        mark = self.mark_of_step.get(state.global_step)
+        if mark is None or not state.is_world_process_zero:
+            return
+        beside = self.folder / f".checkpoint-{mark}"
+        shutil.rmtree(beside, ignore_errors=True)
+        model.save_pretrained(beside)
+        self.processor.save_pretrained(beside)
+        final = self.folder / f"checkpoint-{mark}"
+        shutil.rmtree(final, ignore_errors=True)
+        beside.rename(final)
+
+    def on_save(self, args, state, control, **kwargs):
+        PartialState().wait_for_everyone()  # each process writes its random state into the save
+        if state.is_world_process_zero:
+            write_log(self.folder, state.log_history)
+            close_save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+class StopAt(TrainerCallback):
+    """Ends the training with the stream, which may be before the schedule does."""
+
+    def __init__(self, last_step: int) -> None:
+        self.last_step = last_step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step >= self.last_step:
+            control.should_training_stop = True
+
+
+class SaveWhenTold(TrainerCallback):
+    """On SIGTERM (time limit, preemption, `scancel`): save after the step at hand, and stop.
+
+    A trainer's state is whole only between two steps. All processes of a run stop at the same one.
+    """
+
+    def __init__(self, last_step: int) -> None:
+        self.last_step = last_step
+        self.told = False
+        self.stopped_at: int | None = None
+        signal.signal(signal.SIGTERM, self._tell)
+
+    def _tell(self, *_: object) -> None:
+        self.told = True
+
+    def on_step_end(self, args, state, control, **kwargs):
+        told = torch.tensor(float(self.told), device=args.device)
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+        if told.item() and state.global_step < self.last_step:  # else it is done anyway
+            self.stopped_at = state.global_step
+            control.should_save = control.should_training_stop = True
+
+
+class Progress(TrainerCallback):
+    """One calm bar in a terminal, a plain line now and then elsewhere.
+
+    Reward and KL are means of the last ten steps: two prompts a step tell little.
+    """
+
+    def __init__(self, last_step: int, every: float = 15.0) -> None:
+        self.last_step = last_step
+        self.every = every
+        self.bar: Any = None
+        self.recent: deque[tuple[float, float]] = deque(maxlen=10)
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.first = state.global_step
+        self.start = self.said = time.monotonic()
+        if sys.stderr.isatty() and state.is_world_process_zero:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=self.last_step, initial=self.first, desc="train")
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not logs or "reward" not in logs or not state.is_world_process_zero:
+            return
+        self.recent.append((logs["reward"], logs.get("kl") or 0.0))
+        reward, divergence = (sum(part) / len(self.recent) for part in zip(*self.recent, strict=True))
+        values = f"reward {reward:.2f}, KL {divergence:.3f}"
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.set_postfix_str(values, refresh=False)
+            self.bar.update(state.global_step - self.bar.n)
+        elif now - self.said >= self.every:
+            self.said = now
+            done = state.global_step - self.first
+            line = progress_line("train", done, self.last_step - self.first, now - self.start)
+            print(f"{line}, {values}", file=sys.stderr, flush=True)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.bar is not None:
+            self.bar.close()
+
+
+def link_shared_marks(folder: Path, marks: Mapping[int, int]) -> None:
+    """Marks past the end of the stream are the last checkpoint, linked and not copied."""
+    first: dict[int, int] = {}
+    for mark, step in sorted(marks.items()):
+        shared = first.setdefault(step, mark)
+        if shared == mark:
+            continue
+        link = folder / f"checkpoint-{mark}"
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(f"checkpoint-{shared}", target_is_directory=True)
+
+
+def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """`log.jsonl`: a line a step with loss, reward (in all and by domain), KL, lengths and clipped share."""
+    rows = (
+        {"step": entry["step"], **{k: v for k, v in sorted(entry.items()) if k not in VOLATILE | {"step"}}}
+        for entry in history
+        if "reward" in entry
+    )
+    write_jsonl(folder / "log.jsonl", rows)
