@@ -79,7 +79,7 @@ vllm: env ## vLLM in .venv-vllm, over .venv: what `vllm:` and `engine: vllm` in 
 	@envs/vllm.sh
 
 test-vllm: vllm ## vLLM for real, on the CPU: GRPO and predictions with it (torch for the CPU)
-	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest tests/test_vllm.py
+	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest tests/evaluation/test_vllm.py
 
 format: env ## rewrite Python, Snakefiles and rules in the house's style
 	$(RUN) ruff check --fix

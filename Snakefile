@@ -46,7 +46,7 @@ else:
         print(plan_line(), file=sys.stderr, flush=True)
 
     onerror:
-        for mend in mends_of(log):
+        for mend in hints_of(log):
             print(f"mend: {mend}", file=sys.stderr, flush=True)
 
     localrules:
@@ -68,7 +68,7 @@ else:
             rules.figures_files.output,
             "<results>/explorer.html",
             "<results>/overview.rst",
-            ["<results>/own_domain.csv"] if STUDY.held_out else [],
+            ["<results>/in_domain.csv"] if STUDY.held_out else [],
 
     rule examples:
         input:

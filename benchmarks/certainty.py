@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from replay import Table, read_table
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.mixtures.acquisition import candidates
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.surrogates.base import Observations
@@ -83,7 +83,7 @@ def main() -> None:
         table = read_table(path, arguments.lower_is_better)
         jobs += [(path.stem, table, seed) for seed in range(arguments.seeds)]
     rows = []
-    for source, runs, seed in command_line.progress(jobs, "judging"):
+    for source, runs, seed in console.progress(jobs, "judging"):
         if runs is None:
             seen = noise(arguments.runs, seed)
         else:

@@ -16,7 +16,7 @@ import numpy as np
 
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.explorer import page_data, render
-from modomodo.reporting.results import findings_of
+from modomodo.reporting.results import results_of
 
 DOMAINS = ["a", "b", "c", "d", "e"]
 BENCHMARKS = [f"benchmark_{i}" for i in range(7)]
@@ -54,7 +54,7 @@ def page(runs: int) -> str:
         "in_score": dict.fromkeys(BENCHMARKS[:3], 100),
         "out_score": dict.fromkeys(BENCHMARKS[3:], 100),
     }
-    return render(page_data(findings_of(from_rows(rows, DOMAINS, BENCHMARKS, sizes)), "200 runs", "gp_sqrt"))
+    return render(page_data(results_of(from_rows(rows, DOMAINS, BENCHMARKS, sizes)), "200 runs", "gp_sqrt"))
 
 
 def main() -> None:

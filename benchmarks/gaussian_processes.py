@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from replay import rank_unseen, read_table
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.mixtures.surrogates.base import Observations, Predictor, surrogates
 from modomodo.mixtures.surrogates.calibration import DEFAULT
 from modomodo.mixtures.surrogates.points import Mean, point_predictor
@@ -74,7 +74,7 @@ def main() -> None:
         for name in (DEFAULT, "gp_sqrt", "botorch", "botorch_sqrt")
         for seed in range(arguments.seeds)
     ]
-    ranks = pd.DataFrame([rank_unseen(*job) for job in command_line.progress(jobs, "fitting")])
+    ranks = pd.DataFrame([rank_unseen(*job) for job in console.progress(jobs, "fitting")])
     values = ["composite_spearman", "metric_spearman", "seconds"]
     print(ranks.groupby(["table", "runs", "surrogate"], sort=False)[values].mean().round(3).to_string())
 

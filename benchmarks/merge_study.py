@@ -45,24 +45,24 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.stats import norm, spearmanr
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.config.loading import parse
 from modomodo.config.schema import MergeMethod, Merging, Strategy, Study, Training
-from modomodo.data.settings import ExamplesStep
+from modomodo.data.settings import ExamplesSettings
 from modomodo.errors import InputError
-from modomodo.evaluation.settings import PredictStep, ScoreStep
+from modomodo.evaluation.settings import PredictSettings, ScoreSettings
 from modomodo.files import read_json, write_csv, write_json
-from modomodo.merging.settings import MergeStep, ScreenStep
+from modomodo.merging.settings import MergeSettings, ScreenSettings
 from modomodo.mixtures.plan import Plan, plan
 from modomodo.mixtures.records import Records, last_step, target_values, trained
 from modomodo.mixtures.records_csv import read_records
-from modomodo.mixtures.settings import ProposeStep, RecordsStep, StreamStep
+from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamSettings
 from modomodo.mixtures.surrogates.base import Observations, objective, observe, surrogates
 from modomodo.mixtures.surrogates.merged import ALPHA, is_expert, reason
 from modomodo.reporting.figures.style import MARKERS, save
 from modomodo.reporting.results import COLOURS
 from modomodo.study.checks import read_study
-from modomodo.training.settings import BaseStep, TrainStep
+from modomodo.training.settings import BaseModelSettings, TrainSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = ("quadratic", "gp_lead", "gp_sqrt", "ridge_sqrt")
@@ -120,12 +120,12 @@ def make_base(world: World) -> None:
     for name in [*world.study.domains, *world.study.benchmarks]:
         output = world.base / f"examples/{name}.jsonl"
         if needed(output):
-            step = ExamplesStep.of(world.study, name)
+            step = ExamplesSettings.of(world.study, name)
             call("preprocess", "--settings", step.text(), "--name", name, "--output", output)
     if needed(world.base / "base.json"):
         call(
             "base_model",
-            *("--settings", BaseStep.of(world.study).text()),
+            *("--settings", BaseModelSettings.of(world.study).text()),
             *("--output", world.base / "base", "--info", world.base / "base.json"),
         )
 
@@ -135,7 +135,7 @@ def make_mixtures(world: World) -> None:
     for strategy, mixtures in world.plan().by_strategy.items():
         outputs = [world.folder / f"mixtures/{mixture}.json" for mixture in mixtures]
         if any(map(needed, outputs)):
-            step = ProposeStep.of(world.study, strategy)
+            step = ProposeSettings.of(world.study, strategy)
             call("propose", "--settings", step.text(), "--strategy", strategy, "--output", *outputs)
 
 
@@ -161,12 +161,12 @@ def run_mixture(world: World, mixture: str, seed: int) -> None:
     if needed(stream, chosen):
         call(
             "draw_stream",
-            *("--settings", StreamStep.of(study).text(), "--mixture", chosen, "--examples", *examples),
+            *("--settings", StreamSettings.of(study).text(), "--mixture", chosen, "--examples", *examples),
             *("--seed", seed, "--output", stream),
         )
     if needed(run, stream):
         train = (
-            *("--settings", TrainStep.of(study, list(domains)).text()),
+            *("--settings", TrainSettings.of(study, list(domains)).text()),
             *("--base", world.base / "base", "--base-info", world.base / "base.json", "--stream", stream),
             *("--examples", *examples, "--seed", seed, "--save-every", study.training.save_every),
             *("--output", run),
@@ -174,13 +174,20 @@ def run_mixture(world: World, mixture: str, seed: int) -> None:
         with counted(world, "train", f"{mixture}-{seed}"):
             call("train", *train)
     if needed(answers, run):
-        predict = ("--settings", PredictStep.of(study).text(), "--run", run, "--benchmarks", *tests(world))
+        predict = (
+            "--settings",
+            PredictSettings.of(study).text(),
+            "--run",
+            run,
+            "--benchmarks",
+            *tests(world),
+        )
         with counted(world, "predict", f"{mixture}-{seed}"):
             call("predict", *predict, "--output", answers)
     if needed(scores, answers):
         call(
             "score",
-            *("--settings", ScoreStep.of(study).text(), "--predictions", answers),
+            *("--settings", ScoreSettings.of(study).text(), "--predictions", answers),
             *("--benchmarks", *tests(world), "--output", scores),
         )
 
@@ -196,7 +203,7 @@ def collect(world: World, seed: int, mixtures: Sequence[str], records: Path) -> 
     chosen = [world.folder / f"mixtures/{mixture}.json" for mixture in mixtures]
     scores = [world.folder / f"scores/{mixture}/{seed}.json" for mixture in mixtures]
     if needed(records, *scores):
-        step = RecordsStep.of(world.study)
+        step = RecordsSettings.of(world.study)
         call(
             "collect_records",
             *("--settings", step.text(), "--scores", *scores, "--mixtures", *chosen, "--output", records),
@@ -218,7 +225,7 @@ def score_merges(world: World, seed: int, mixtures: Sequence[str], output: Path)
         started = time.process_time()
         call(
             "score_merges",
-            *("--settings", MergeStep.of(world.study).text(), "--base", world.base / "base"),
+            *("--settings", MergeSettings.of(world.study).text(), "--base", world.base / "base"),
             *("--base-info", world.base / "base.json", "--experts", *runs, "--mixtures", *chosen),
             *("--benchmarks", *tests(world), "--output", output),
         )
@@ -274,7 +281,7 @@ def choose(world: World, seed: int, strategy: str) -> None:
             with counted(world, "screen", strategy):
                 call(
                     "screen",
-                    *("--settings", ScreenStep.of(study, strategy).text(), "--base", world.base / "base"),
+                    *("--settings", ScreenSettings.of(study, strategy).text(), "--base", world.base / "base"),
                     *("--base-info", world.base / "base.json", "--experts", *experts(world, seed)),
                     *("--scores", *scores, "--mixtures", *mixtures, "--benchmarks", *tests(world)),
                     *("--output", merged),
@@ -282,10 +289,10 @@ def choose(world: World, seed: int, strategy: str) -> None:
     if any(needed(output, *scores) for output in outputs):
         call(
             "propose",
-            *("--settings", ProposeStep.of(study, strategy).text(), "--strategy", strategy),
+            *("--settings", ProposeSettings.of(study, strategy).text(), "--strategy", strategy),
             *(
                 "--records-settings",
-                RecordsStep.of(study).text(),
+                RecordsSettings.of(study).text(),
                 "--scores",
                 *scores,
                 "--mixtures",
@@ -366,7 +373,7 @@ def few(world: World) -> list[str]:
 
 
 def wait(done: Iterable[Any], label: str, total: int) -> None:
-    for _ in command_line.progress(done, label, total):
+    for _ in console.progress(done, label, total):
         pass
 
 
@@ -593,9 +600,7 @@ def report(
     if not blocks:
         names = ", ".join(map(str, folders))
         raise InputError(f"{names}: nothing is trained, scored and merged there yet: run without --compare")
-    table = pd.DataFrame(
-        [row for block in command_line.progress(blocks, "compare") for row in compare(block)]
-    )
+    table = pd.DataFrame([row for block in console.progress(blocks, "compare") for row in compare(block)])
     others = [block for folder in settings for block in read_blocks(folder, learned)]
     methods = [
         {"method": merges.name, **row}

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.errors import InputError
 from modomodo.files import write_csv
 from modomodo.mixtures.acquisition import expected_improvement
@@ -333,7 +333,7 @@ def main() -> None:
         for name in names
         for seed in range(arguments.seeds)
     ]
-    ranks = pd.DataFrame([rank_unseen(*job) for job in command_line.progress(jobs, "ranking")], columns=RANKS)
+    ranks = pd.DataFrame([rank_unseen(*job) for job in console.progress(jobs, "ranking")], columns=RANKS)
     rows: list[dict] = []
     if arguments.sequential:
         first, last = arguments.sequential
@@ -344,7 +344,7 @@ def main() -> None:
             for name, acquisition in SEARCHES
             for seed in range(arguments.seeds)
         ]
-        for job in command_line.progress(chosen, "searching"):
+        for job in console.progress(chosen, "searching"):
             rows += search(*job)
     searches = pd.DataFrame(rows, columns=CURVES)
 

@@ -78,9 +78,9 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        from modomodo.error_hints import mend_of
+        from modomodo.error_hints import hint_of
 
-        mend = mend_of(f"{type(error).__module__}.{type(error).__name__}: {error}")
+        mend = hint_of(f"{type(error).__module__}.{type(error).__name__}: {error}")
         if mend is None:
             raise
         print(f"error: {' '.join(str(error).split())}: {mend}", file=sys.stderr)

@@ -1,3 +1,5 @@
+"""What a program says while it works, and how it starts up: progress, large imports, text for people."""
+
 import gc
 import sys
 import time
@@ -6,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from modomodo.files import write_whole
+from modomodo.files import atomic_write
 
 T = TypeVar("T")
 
@@ -31,7 +33,7 @@ def tell(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    with write_whole(output) as file:
+    with atomic_write(output) as file:
         file.write(text)
 
 

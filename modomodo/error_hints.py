@@ -2,7 +2,7 @@
 
 import re
 
-MENDS = {
+HINTS = {
     r"No space left on device|Disk quota exceeded": "the disk is full: `make plan` tells what the study still needs; "
     "free some and run again, nothing that was finished is lost",
     r"CUDA out of memory|torch\.OutOfMemoryError": "the GPU's memory is too small: raise "
@@ -17,7 +17,7 @@ MENDS = {
 }
 
 
-def mend_of(text: str) -> str | None:
+def hint_of(text: str) -> str | None:
     """What mends the first known error in a text, None when there is none."""
-    found = ((match.start(), mend) for pattern, mend in MENDS.items() if (match := re.search(pattern, text)))
+    found = ((match.start(), mend) for pattern, mend in HINTS.items() if (match := re.search(pattern, text)))
     return min(found, default=(0, None))[1]

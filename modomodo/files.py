@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def write_directory(output: Path) -> Iterator[Path]:
+def atomic_directory(output: Path) -> Iterator[Path]:
     """A directory that appears under its name only once it is complete (written beside, renamed)."""
     output.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
@@ -35,11 +35,11 @@ def write_directory(output: Path) -> Iterator[Path]:
         raise
 
 
-MEND = "mend the line, or delete the file to make it anew"  # what to do about a damaged line
+FIX_LINE = "mend the line, or delete the file to make it anew"  # what to do about a damaged line
 
 
 @contextmanager
-def write_whole(path: str | Path) -> Iterator[TextIO]:
+def atomic_write(path: str | Path) -> Iterator[TextIO]:
     """A text file that appears under its name only once it is complete (written beside, renamed)."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def file_digest(path: str | Path) -> str:
 
 def write_json(path: str | Path, value: Any) -> None:
     """One JSON value, indented for people, keys in the order given."""
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
@@ -94,7 +94,7 @@ def read_json(path: str | Path, *keys: str) -> Any:
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
     """One JSON object a line."""
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -108,21 +108,21 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict]]:
                 try:
                     row = json.loads(line.decode())
                 except json.JSONDecodeError as error:
-                    raise InputError(f"{path}:{number}: not valid JSON: {error.msg}: {MEND}") from None
+                    raise InputError(f"{path}:{number}: not valid JSON: {error.msg}: {FIX_LINE}") from None
                 if not isinstance(row, dict):
                     raise InputError(
-                        f"{path}:{number}: expected a JSON object, found {type(row).__name__}: {MEND}"
+                        f"{path}:{number}: expected a JSON object, found {type(row).__name__}: {FIX_LINE}"
                     )
                 yield number, row
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{number}: not UTF-8: {error.reason}: {MEND}") from None
+        raise InputError(f"{path}:{number}: not UTF-8: {error.reason}: {FIX_LINE}") from None
 
 
 def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
     """Comma-separated, no index, shortest round-trip floats, empty for missing."""
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         frame.to_csv(file, index=False, lineterminator="\n")
 
 

@@ -6,19 +6,16 @@ import sys
 from pathlib import Path
 
 from modomodo.command_line import job_environment
-from modomodo.study.costs import costs_of
-from modomodo.study.costs import summary
+from modomodo.data.downloads import folder_of, MANIFEST
 from modomodo.data.readers.published import catalogue
-from modomodo.data.downloads import MANIFEST
-from modomodo.data.downloads import folder_of
-from modomodo.errors import InputError
-from modomodo.errors import nearest
+from modomodo.errors import InputError, nearest
 from modomodo.files import code_digest
-from modomodo.study.snakemake_log import mends_of
 from modomodo.mixtures.plan import plan
-from modomodo.mixtures.settings import RecordsStep
+from modomodo.mixtures.settings import RecordsSettings
 from modomodo.mixtures.strategies.base import declaration
 from modomodo.study.checks import study_from
+from modomodo.study.costs import costs_of, summary
+from modomodo.study.snakemake_log import hints_of
 
 # Jobs call `python` and import the package: those of the environment that runs Snakemake.
 job_environment(workflow.basedir)
@@ -86,7 +83,7 @@ def records_option(strategy):
     """How a strategy that learns is told of domains and benchmarks; a seed need not know of a new benchmark."""
     if not PLAN.learns_from[strategy]:
         return ""
-    return f"--records-settings {shlex.quote(RecordsStep.of(STUDY).unordered().text())}"
+    return f"--records-settings {shlex.quote(RecordsSettings.of(STUDY).unordered().text())}"
 
 
 def support_of(wildcards):

@@ -1,9 +1,7 @@
 # hub → raw → examples
 
 from modomodo.data.downloads import MANIFEST
-from modomodo.data.settings import DownloadStep
-from modomodo.data.settings import ExamplesStep
-from modomodo.data.settings import Table1Step
+from modomodo.data.settings import DownloadSettings, ExamplesSettings, Table1Settings
 
 
 localrules:
@@ -22,7 +20,7 @@ rule download:
         "../envs/cpu.yaml"
     params:
         name=lambda wildcards: RAW.get(f"resources/{wildcards.raw}", ""),
-        settings=lambda wildcards: DownloadStep.of(STUDY, RAW[f"resources/{wildcards.raw}"]).text(),
+        settings=lambda wildcards: DownloadSettings.of(STUDY, RAW[f"resources/{wildcards.raw}"]).text(),
     shell:
         "python scripts/download.py --settings {params.settings:q} --name {params.name:q}"
         " --output {output} 2>&1 | tee {log}"
@@ -45,7 +43,7 @@ rule preprocess:
         mem_mb=growing(4_000 + 4_000 * STUDY.data.threads),
         runtime=growing(240),
     params:
-        settings=lambda wildcards: ExamplesStep.of(STUDY, wildcards.dataset).text(),
+        settings=lambda wildcards: ExamplesSettings.of(STUDY, wildcards.dataset).text(),
         raw=lambda wildcards, input: f"--raw {shlex.quote(str(Path(input[0]).parent))}" if input else "",
     shell:
         "python scripts/preprocess.py --settings {params.settings:q} --name {wildcards.dataset} {params.raw}"
@@ -71,7 +69,7 @@ rule table1:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=Table1Step.of(STUDY).text(),
+        settings=Table1Settings.of(STUDY).text(),
     shell:
         "python scripts/table1.py --settings {params.settings:q} --examples {input} --output {output}"
         " 2>&1 | tee {log}"

@@ -1,19 +1,17 @@
 # checkpoints → predictions → scores → records
 
+from modomodo.config.schema import held_out_name
 from modomodo.evaluation.predictions import RECIPE as PREDICTION_RECIPE
 from modomodo.evaluation.predictions import runs_without_weights
-from modomodo.evaluation.settings import OwnDomainStep
-from modomodo.evaluation.settings import PredictStep
-from modomodo.mixtures.settings import RecordsStep
-from modomodo.evaluation.settings import ScoreStep
-from modomodo.config.schema import held_out_name
+from modomodo.evaluation.settings import InDomainSettings, metric_versions, PredictSettings, ScoreSettings
+from modomodo.mixtures.settings import RecordsSettings
 
 
 localrules:
     records,
 
 
-PREDICT = PredictStep.of(STUDY)
+PREDICT = PredictSettings.of(STUDY)
 BENCHMARKS = collect("<results>/examples/{benchmark}.jsonl", benchmark=STUDY.benchmarks)
 
 
@@ -84,7 +82,7 @@ ruleorder: predict_base > predict
 
 
 # A judge is asked over the network, which a cluster's nodes may not have.
-if ScoreStep.of(STUDY).judge:
+if ScoreSettings.of(STUDY).judge:
 
     localrules:
         score,
@@ -104,8 +102,8 @@ rule score:
         mem_mb=growing(4_000),
         runtime=growing(60),
     params:
-        versions=PLAN.metric_versions,
-        settings=ScoreStep.of(STUDY).text(),
+        versions=metric_versions(STUDY),
+        settings=ScoreSettings.of(STUDY).text(),
     shell:
         "python scripts/score.py --settings {params.settings:q} --predictions {input.predictions}"
         " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
@@ -122,7 +120,7 @@ rule records:
     conda:
         "../envs/cpu.yaml"
     params:
-        settings=RecordsStep.of(STUDY).text(),
+        settings=RecordsSettings.of(STUDY).text(),
     shell:
         "python scripts/collect_records.py --settings {params.settings:q} --scores {input.scores}"
         " --mixtures {input.mixtures} --output {output} 2>&1 | tee {log}"
@@ -131,7 +129,7 @@ rule records:
 # What training on one domain alone gains on held-out questions of its own kind; no score has a part in it.
 if STUDY.held_out:
 
-    rule own_domain:
+    rule in_domain:
         input:
             base="<results>/base",
             info="<results>/base.json",
@@ -141,9 +139,9 @@ if STUDY.held_out:
             ],
             held_out=[f"<results>/examples/{held_out_name(domain)}.jsonl" for domain in PLAN.singles],
         output:
-            "<results>/own_domain.csv",
+            "<results>/in_domain.csv",
         log:
-            "<logs>/own_domain.log",
+            "<logs>/in_domain.log",
         conda:
             environment(STUDY.evaluation.gpus)
         threads: STUDY.evaluation.threads
@@ -153,8 +151,8 @@ if STUDY.held_out:
             runtime=growing(60),
         params:
             recipe=PREDICTION_RECIPE,
-            settings=OwnDomainStep.of(STUDY).text(),
+            settings=InDomainSettings.of(STUDY).text(),
             runs=lambda wildcards, input: [f"{domain}={run}" for domain, run in zip(PLAN.singles, input.runs)],
         shell:
-            "python scripts/own_domain.py --settings {params.settings:q} --base {input.base} --runs {params.runs}"
+            "python scripts/in_domain.py --settings {params.settings:q} --base {input.base} --runs {params.runs}"
             " --held-out {input.held_out} --output {output} 2>&1 | tee {log}"

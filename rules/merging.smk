@@ -1,9 +1,8 @@
 # experts + mixtures → records of fidelity `merged`; nothing here runs unless a strategy or a target asks for it
 
-from modomodo.mixtures.plan import usable_domains
 from modomodo.merging.screening import RECIPE as MERGE_RECIPE
-from modomodo.merging.settings import MergeStep
-from modomodo.merging.settings import ScreenStep
+from modomodo.merging.settings import MergeSettings, ScreenSettings
+from modomodo.mixtures.plan import usable_domains
 
 
 # What merging says of every mixture of the study, those that were not trained yet among them.
@@ -27,7 +26,7 @@ rule score_merges:
         runtime=growing(24 * 60),
     params:
         recipe=MERGE_RECIPE,
-        settings=MergeStep.of(STUDY).text(),
+        settings=MergeSettings.of(STUDY).text(),
     shell:
         "python scripts/score_merges.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --experts {input.experts} --mixtures {input.mixtures} --benchmarks {input.benchmarks}"
@@ -62,7 +61,7 @@ for name in STUDY.strategies:
             runtime=growing(24 * 60),
         params:
             recipe=MERGE_RECIPE,
-            settings=ScreenStep.of(STUDY, name).text(),
+            settings=ScreenSettings.of(STUDY, name).text(),
         shell:
             "python scripts/screen.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
             " --experts {input.experts} --scores {input.scores} --mixtures {input.mixtures}"

@@ -2,8 +2,7 @@
 
 from modomodo.mixtures.plan import RECIPE as PROPOSAL_RECIPE
 from modomodo.mixtures.plan import searches
-from modomodo.mixtures.settings import ProposeStep
-from modomodo.mixtures.settings import StreamStep
+from modomodo.mixtures.settings import ProposeSettings, StreamSettings
 from modomodo.mixtures.stream import RECIPE as STREAM_RECIPE
 
 # One rule a strategy, since each writes another number of mixtures.
@@ -31,7 +30,7 @@ for name in STUDY.strategies:
             strategy=name,
             recipe=PROPOSAL_RECIPE,
             round=PLAN.rounds[name],
-            settings=ProposeStep.of(STUDY, name).text(),
+            settings=ProposeSettings.of(STUDY, name).text(),
             records=records_option(name),
         # Snakemake puts the command together when the job runs, and `name` is the last strategy by then: the same
         # words for every strategy, an option without a value where there is nothing to say.
@@ -57,7 +56,7 @@ rule draw_stream:
         runtime=growing(30),
     params:
         recipe=STREAM_RECIPE,
-        settings=StreamStep.of(STUDY).text(),
+        settings=StreamSettings.of(STUDY).text(),
     shell:
         "python scripts/draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"
         " --examples {input.examples} --seed {wildcards.seed} --output {output.stream} 2>&1 | tee {log}"

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from modomodo.command_line import job_environment
 from modomodo.errors import InputError
-from modomodo.reporting.figures import DRAWN_BY
 from modomodo.files import code_digest
-from modomodo.replay.config import recorded_from
-from modomodo.replay.config import tables_of
+from modomodo.replay.config import recorded_from, tables_of
+from modomodo.reporting.figures import DRAWN_BY
 
 job_environment(workflow.basedir)
 
@@ -63,7 +62,13 @@ rule propose_from_records:
         mem_mb=4_000,
         runtime=60,
     params:
-        code=code_digest("recorded", "certainty", "strategies", "proposals"),
+        code=code_digest(
+            "replay/run",
+            "replay/report",
+            "mixtures/uncertainty",
+            "mixtures/strategies/search",
+            "mixtures/acquisition",
+        ),
         settings=RECORDED.text(),
         folder=lambda wildcards, output: Path(output.report).parent,
     shell:
@@ -94,7 +99,13 @@ rule recorded_figures:
     conda:
         "../envs/cpu.yaml"
     params:
-        code=code_digest("findings", "records", "recorded", *(f"figures/{name}" for name in DRAWN_BY)),
+        code=code_digest(
+            "reporting/results",
+            "mixtures/records",
+            "replay/run",
+            "replay/report",
+            *(f"reporting/figures/{name}" for name in DRAWN_BY),
+        ),
         settings=RECORDED.text(),
     shell:
         "python scripts/figures.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
@@ -111,13 +122,14 @@ rule recorded_explorer:
         "../envs/cpu.yaml"
     params:
         code=code_digest(
-            "findings",
-            "records",
-            "recorded",
-            "explorer/__init__",
-            "explorer/page.html",
-            "explorer/page.css",
-            "explorer/page.js",
+            "reporting/results",
+            "mixtures/records",
+            "replay/run",
+            "replay/report",
+            "reporting/explorer/__init__",
+            "reporting/explorer/page.html",
+            "reporting/explorer/page.css",
+            "reporting/explorer/page.js",
         ),
         settings=RECORDED.text(),
     shell:

@@ -1,12 +1,7 @@
 # records → table, figures, explorer, report
 
-from modomodo.reporting.figures import CAPTIONS
-from modomodo.reporting.figures import DRAWN_BY
-from modomodo.reporting.figures import figures_of
-from modomodo.reporting.settings import ExplorerStep
-from modomodo.reporting.settings import FiguresStep
-from modomodo.reporting.settings import OverviewStep
-from modomodo.reporting.settings import TableStep
+from modomodo.reporting.figures import CAPTIONS, DRAWN_BY, figures_of
+from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, OverviewSettings, TableSettings
 
 
 localrules:
@@ -34,8 +29,8 @@ rule table2_files:
     conda:
         "../envs/cpu.yaml"
     params:
-        code=code_digest("tables", "records"),
-        settings=TableStep.of(STUDY).text(),
+        code=code_digest("reporting/tables", "mixtures/records"),
+        settings=TableSettings.of(STUDY).text(),
     shell:
         "python scripts/table.py --settings {params.settings:q} --records {input} --output {output.csv}"
         " 2>&1 | tee {log}"
@@ -57,7 +52,14 @@ rule copy_table2:
 
 # Which figures there are is known from the study: those of records, and of runs where it has any.
 FIGURES = figures_of(STUDY)
-LOOKED_AT = {"findings", "records", "tables", "surrogates/gaussian_processes", "surrogates/calibration"}
+LOOKED_AT = {
+    "reporting/results",
+    "mixtures/records",
+    "reporting/tables",
+    "mixtures/surrogates/gaussian_processes",
+    "mixtures/surrogates/kernels",
+    "mixtures/surrogates/calibration",
+}
 
 
 # One job for all: each is drawn in less time than matplotlib takes to start.
@@ -86,8 +88,8 @@ rule figures_files:
     params:
         figures=FIGURES,
         folder=lambda wildcards, output: Path(output[0]).parent,
-        code=code_digest(*LOOKED_AT, *(f"figures/{name}" for name in DRAWN_BY)),
-        settings=FiguresStep.of(STUDY).text(),
+        code=code_digest(*LOOKED_AT, *(f"reporting/figures/{name}" for name in DRAWN_BY)),
+        settings=FiguresSettings.of(STUDY).text(),
     shell:
         "python scripts/figures.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
         " --only {params.figures} --output {params.folder} 2>&1 | tee {log}"
@@ -105,9 +107,13 @@ rule explorer:
         "../envs/cpu.yaml"
     params:
         code=code_digest(
-            "explorer/__init__", "explorer/page.html", "explorer/page.css", "explorer/page.js", *LOOKED_AT
+            "reporting/explorer/__init__",
+            "reporting/explorer/page.html",
+            "reporting/explorer/page.css",
+            "reporting/explorer/page.js",
+            *LOOKED_AT,
         ),
-        settings=ExplorerStep.of(STUDY).text(),
+        settings=ExplorerSettings.of(STUDY).text(),
     shell:
         "python scripts/explorer.py --settings {params.settings:q} --records {input.records} --table1 {input.table1}"
         " --output {output} 2>&1 | tee {log}"
@@ -125,8 +131,8 @@ rule overview:
     conda:
         "../envs/cpu.yaml"
     params:
-        code=code_digest("overview", *LOOKED_AT),
-        settings=OverviewStep.of(STUDY).text(),
+        code=code_digest("reporting/overview", *LOOKED_AT),
+        settings=OverviewSettings.of(STUDY).text(),
     shell:
         "python scripts/overview.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
         " --table1 {input.table1} --output {output} 2>&1 | tee {log}"

@@ -1,8 +1,7 @@
 # the base model, base + stream → checkpoints
 
 from modomodo.training.run_folder import RECIPE as TRAINING_RECIPE
-from modomodo.training.settings import BaseStep
-from modomodo.training.settings import TrainStep
+from modomodo.training.settings import BaseModelSettings, TrainSettings
 
 
 rule base_model:
@@ -19,7 +18,7 @@ rule base_model:
         mem_mb=growing(8_000),
         runtime=growing(120),
     params:
-        settings=BaseStep.of(STUDY).text(),
+        settings=BaseModelSettings.of(STUDY).text(),
     shell:
         "python scripts/base_model.py --settings {params.settings:q}"
         " --output {output.model} --info {output.info} 2>&1 | tee {log}"
@@ -50,7 +49,7 @@ rule train:
         save_every=STUDY.training.save_every,
     params:
         recipe=TRAINING_RECIPE,
-        settings=lambda wildcards: TrainStep.of(STUDY, support_of(wildcards)).text(),
+        settings=lambda wildcards: TrainSettings.of(STUDY, support_of(wildcards)).text(),
     shell:
         # The trainer is to save when a scheduler ends the job: its shell and tee outlive the signal.
         "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"

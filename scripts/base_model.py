@@ -15,7 +15,7 @@ from modomodo.files import write_json
 from modomodo.study.provenance import STARTED, provenance
 from modomodo.training.builders import model_builders
 from modomodo.training.run_folder import weights_digest
-from modomodo.training.settings import BaseStep
+from modomodo.training.settings import BaseModelSettings
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the model's directory")
     parser.add_argument("--info", type=Path, required=True, help="JSON: digest of the weights, provenance")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, BaseStep, BaseStep.of)
+    step = command_line.settings(arguments.settings, BaseModelSettings, BaseModelSettings.of)
     load_plugins(step.plugins)
     build = model_builders[step.model.builder]
     summary = build(arguments.output, step.model.options, step.prompts, step.model.threads)

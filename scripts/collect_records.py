@@ -11,7 +11,7 @@ from modomodo import command_line
 from modomodo.evaluation.scores import collect, read_run_scores
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.records import write_records
-from modomodo.mixtures.settings import RecordsStep
+from modomodo.mixtures.settings import RecordsSettings
 from modomodo.study.provenance import describe
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--mixtures", type=Path, required=True, nargs="+", help="their mixtures")
     parser.add_argument("--output", type=Path, required=True, help="records.csv")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, RecordsStep, RecordsStep.of)
+    step = command_line.settings(arguments.settings, RecordsSettings, RecordsSettings.of)
     mixtures = {
         mixture.name: mixture for mixture in (read_mixture(p, step.domains) for p in arguments.mixtures)
     }

@@ -16,7 +16,7 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.data.downloads import HuggingFace, obtain
 from modomodo.data.readers.published import catalogue
-from modomodo.data.settings import DownloadStep
+from modomodo.data.settings import DownloadSettings
 from modomodo.errors import InputError
 from modomodo.files import write_json
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="manifest.json; the files lie beside it")
     arguments = parser.parse_args()
     step = command_line.settings(
-        arguments.settings, DownloadStep, lambda study: DownloadStep.of(study, arguments.name)
+        arguments.settings, DownloadSettings, lambda study: DownloadSettings.of(study, arguments.name)
     )
     load_plugins(step.plugins)
     if step.loader not in catalogue:

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from modomodo import command_line
-from modomodo.files import write_whole
+from modomodo.files import atomic_write
 from modomodo.tiny import boards
 from modomodo.tiny.lessons import (
     HABIT,
@@ -64,7 +64,7 @@ is good for a real model.
 
 Two training domains have no benchmark of their own kind, as in the paper. So the study asks 200 held-out questions
 of each domain (`held_out` in `config/tiny.yaml`; no score uses them) of the base model and of the run on that
-domain alone. `results/tiny/own_domain.csv`, as measured:
+domain alone. `results/tiny/in_domain.csv`, as measured:
 
 | domain | metric | base | trained on it alone | gain in standard errors |
 |---|---|---|---|---|
@@ -138,7 +138,7 @@ def main() -> None:
     folder = arguments.output.parent / arguments.output.stem
     folder.mkdir(parents=True, exist_ok=True)
     parts = [section(domain, arguments.number, folder) for domain in boards.COMPOSERS]
-    with write_whole(arguments.output) as file:
+    with atomic_write(arguments.output) as file:
         file.write("\n".join([OPENING, habits(), "## Questions\n", *parts]))
     print(f"{arguments.output}: {len(parts)} kinds of questions")
 

@@ -15,7 +15,7 @@ from modomodo.data.examples import read_examples
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.mixture import read_mixture
-from modomodo.mixtures.settings import StreamStep
+from modomodo.mixtures.settings import StreamSettings
 from modomodo.mixtures.stream import draw_stream, summary
 from modomodo.study.provenance import describe
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True, help="seed of the draw")
     parser.add_argument("--output", type=Path, required=True, help="the stream, one prompt a line")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, StreamStep, StreamStep.of)
+    step = command_line.settings(arguments.settings, StreamSettings, StreamSettings.of)
     weights = read_mixture(arguments.mixture).weights
     files = {path.stem: path for path in arguments.examples}
     for domain in (domain for domain, weight in weights.items() if weight > 0):

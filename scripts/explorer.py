@@ -15,10 +15,10 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.config.schema import Reporting
-from modomodo.files import write_whole
-from modomodo.replay.run import recorded_findings
-from modomodo.reporting.results import read_findings
-from modomodo.reporting.settings import ExplorerStep
+from modomodo.files import atomic_write
+from modomodo.replay.run import replay_results
+from modomodo.reporting.results import read_results
+from modomodo.reporting.settings import ExplorerSettings
 
 
 def main() -> None:
@@ -36,13 +36,13 @@ def main() -> None:
 
     step = None
     if arguments.settings:
-        step = command_line.settings(arguments.settings, ExplorerStep, ExplorerStep.of)
+        step = command_line.settings(arguments.settings, ExplorerSettings, ExplorerSettings.of)
         load_plugins(step.plugins)
     if arguments.config:
-        name, found = recorded_findings(arguments.config)
+        name, found = replay_results(arguments.config)
     else:
         name = step.study if step else arguments.records.stem
-        found = read_findings(arguments.records, step)
+        found = read_results(arguments.records, step)
 
     from modomodo.reporting.explorer import examples_last, page_data, render
 
@@ -56,7 +56,7 @@ def main() -> None:
         step.constraints if step else None,
         dry,
     )
-    with write_whole(arguments.output) as file:
+    with atomic_write(arguments.output) as file:
         file.write(render(data))
 
 

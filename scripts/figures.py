@@ -16,10 +16,10 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.config.schema import Reporting
 from modomodo.errors import InputError
-from modomodo.replay.run import recorded_findings
+from modomodo.replay.run import replay_results
 from modomodo.reporting.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings
-from modomodo.reporting.results import read_findings
-from modomodo.reporting.settings import FiguresStep
+from modomodo.reporting.results import read_results
+from modomodo.reporting.settings import FiguresSettings
 
 
 def main() -> None:
@@ -39,13 +39,11 @@ def main() -> None:
 
     step = None
     if arguments.settings:
-        step = command_line.settings(arguments.settings, FiguresStep, FiguresStep.of)
+        step = command_line.settings(arguments.settings, FiguresSettings, FiguresSettings.of)
         load_plugins(step.plugins)
     where = arguments.records or "the study"
     found = (
-        read_findings(arguments.records, step)
-        if arguments.records
-        else recorded_findings(arguments.config)[1]
+        read_results(arguments.records, step) if arguments.records else replay_results(arguments.config)[1]
     )
     possible = drawable(list(found.weights()), found.base is not None, bool(arguments.runs))
     wanted = arguments.only or possible

@@ -13,10 +13,10 @@ import pandas as pd
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
-from modomodo.files import read_json, write_whole
+from modomodo.files import atomic_write, read_json
 from modomodo.reporting.overview import overview
-from modomodo.reporting.results import read_findings
-from modomodo.reporting.settings import OverviewStep
+from modomodo.reporting.results import read_results
+from modomodo.reporting.settings import OverviewSettings
 
 
 def main() -> None:
@@ -27,14 +27,14 @@ def main() -> None:
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each dataset")
     parser.add_argument("--output", type=Path, required=True, help="OVERVIEW.rst")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, OverviewStep, OverviewStep.of)
+    step = command_line.settings(arguments.settings, OverviewSettings, OverviewSettings.of)
     load_plugins(step.plugins)
-    found = read_findings(arguments.records, step)
+    found = read_results(arguments.records, step)
     sizes = {}
     if arguments.table1:
         sizes = pd.read_csv(arguments.table1).groupby("dataset")["examples"].sum().to_dict()
     text = overview(step, found, [read_json(path) for path in arguments.runs], sizes)
-    with write_whole(arguments.output) as file:
+    with atomic_write(arguments.output) as file:
         file.write(text)
 
 

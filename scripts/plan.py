@@ -8,7 +8,7 @@ Starts nothing. Durations are those of finished runs where there are any, else t
 
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import read_study
 from modomodo.study.costs import costs_of, render
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write it to this file instead of the terminal")
     arguments = parser.parse_args()
     study = read_study(arguments.study)
-    command_line.tell(render(study, costs_of(study, plan(study, str(arguments.study)))), arguments.output)
+    console.tell(render(study, costs_of(study, plan(study, str(arguments.study)))), arguments.output)
 
 
 if __name__ == "__main__":

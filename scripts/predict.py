@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.config.loading import load_plugins
 from modomodo.data.examples import Example, check_image, read_examples
 from modomodo.errors import InputError
 from modomodo.evaluation.engines.start import ready_to_answer
 from modomodo.evaluation.predictions import Prediction, is_made, prediction_key
-from modomodo.evaluation.settings import PredictStep
+from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import file_digest, read_json, write_json, write_jsonl
 from modomodo.study.provenance import describe_part
 from modomodo.training.run_folder import remove_weights, weights_removed
@@ -44,7 +44,7 @@ def main() -> None:
         help="with --run: whose weights stay when all is predicted: all, none or marks (all)",
     )
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, PredictStep, PredictStep.of)
+    step = command_line.settings(arguments.settings, PredictSettings, PredictSettings.of)
     load_plugins(step.plugins)
     rows = {path.stem: read_rows(path) for path in arguments.benchmarks}
     questions = {path.stem: file_digest(path) for path in arguments.benchmarks}
@@ -120,7 +120,7 @@ def predict_missing(
     missing: dict[str, list[tuple[str, str, str]]],
     made: dict[tuple[str, str], Path],
     rows: dict[str, list[tuple[Example, Path]]],
-    step: PredictStep,
+    step: PredictSettings,
     folder: Path,
 ) -> None:
     """Load each checkpoint once and write what it has not answered yet."""
@@ -130,9 +130,7 @@ def predict_missing(
     for name in wanted:
         for example, image_folder in rows[name]:
             check_image(example, image_folder)
-    with (
-        command_line.imports()
-    ):  # here, since a job that finds all its predictions made should take no seconds
+    with console.imports():  # here, since a job that finds all its predictions made should take no seconds
         import torch
 
         from modomodo.evaluation.engines.base import KEPT_BYTES
@@ -168,7 +166,7 @@ def predict_missing(
                 path.with_suffix(".key").write_text(key + "\n", encoding="utf-8")
 
     total = sum(len(batches[name]) for names in missing.values() for _, name, _ in names)
-    for _ in command_line.progress(answered(), "predict", total):
+    for _ in console.progress(answered(), "predict", total):
         pass
     print(f"{folder}: {sum(map(len, missing.values()))} predictions in {time.monotonic() - started:.0f} s")
 

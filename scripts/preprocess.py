@@ -14,13 +14,13 @@ of threads.
 from itertools import islice
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.config.loading import load_plugins
 from modomodo.data.downloads import MANIFEST, check_raw
 from modomodo.data.examples import write_examples
 from modomodo.data.readers.published import catalogue
 from modomodo.data.readers.registry import datasets
-from modomodo.data.settings import ExamplesStep
+from modomodo.data.settings import ExamplesSettings
 from modomodo.errors import InputError
 from modomodo.study.provenance import describe
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the examples, DATASET.jsonl")
     arguments = parser.parse_args()
     step = command_line.settings(
-        arguments.settings, ExamplesStep, lambda study: ExamplesStep.of(study, arguments.name)
+        arguments.settings, ExamplesSettings, lambda study: ExamplesSettings.of(study, arguments.name)
     )
     load_plugins(step.plugins)
     dataset = step.dataset
@@ -47,7 +47,7 @@ def main() -> None:
     rows = islice(rows, dataset.limit)
     counts = write_examples(
         arguments.name,
-        command_line.progress(rows, arguments.name),
+        console.progress(rows, arguments.name),
         arguments.output,
         dataset.max_rejected,
         dataset.max_question,

@@ -26,9 +26,10 @@ from modomodo.files import write_csv
 from modomodo.mixtures.mixture import Mixture, read_mixture, write_mixture
 from modomodo.mixtures.records import Records, average_steps, empty, last_step, observed_digest
 from modomodo.mixtures.records_csv import read_records
-from modomodo.mixtures.settings import ProposeStep, RecordsStep
+from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 from modomodo.mixtures.strategies.base import Request, propose, read_options
-from modomodo.replay import run as recorded
+from modomodo.replay import config as replay_config
+from modomodo.replay import report, run
 from modomodo.study.provenance import describe
 
 
@@ -76,7 +77,7 @@ def main() -> None:
     if not arguments.strategy:
         parser.error("--settings needs --strategy")
     step = command_line.settings(
-        arguments.settings, ProposeStep, lambda study: ProposeStep.of(study, arguments.strategy)
+        arguments.settings, ProposeSettings, lambda study: ProposeSettings.of(study, arguments.strategy)
     )
     load_plugins(step.plugins)
     strategy = step.strategy
@@ -127,9 +128,9 @@ def learned_from(arguments) -> list[Path]:
 
 def propose_from_recorded(config: str, table: Path | None, folder: Path) -> None:
     """Run a study of recorded runs, and say what it proposes."""
-    study = recorded.load(config)
-    outcome = recorded.run(study, recorded.read(study, table))
-    recorded.write(outcome, folder)
+    study = replay_config.load(config)
+    outcome = run.run(study, run.read(study, table))
+    report.write(outcome, folder)
     print(f"{outcome.chosen.reason()}")
     if not outcome.chosen.informed:
         print("nothing predicts left-out mixtures better than their mean: no optimum is claimed")
@@ -148,7 +149,7 @@ def read(arguments, domains: list[str]) -> Records:
     if not arguments.scores:
         return empty(domains)
     text = arguments.records_settings or arguments.settings
-    step = command_line.settings(text, RecordsStep, RecordsStep.of)
+    step = command_line.settings(text, RecordsSettings, RecordsSettings.of)
     mixtures = {
         mixture.name: mixture for mixture in (read_mixture(p, step.domains) for p in arguments.mixtures)
     }

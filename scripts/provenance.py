@@ -10,10 +10,10 @@ one has changed since.
 import sys
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import read_study
-from modomodo.study.trace import lineage, render
+from modomodo.study.trace import render, trace
 
 
 def main() -> None:
@@ -27,8 +27,8 @@ def main() -> None:
     arguments = parser.parse_args()
     study = read_study(arguments.study)
     known = plan(study, str(arguments.study))
-    found = lineage(study, known, arguments.mixture, arguments.benchmark, arguments.seed, arguments.step)
-    command_line.tell(render(found), arguments.output)
+    found = trace(study, known, arguments.mixture, arguments.benchmark, arguments.seed, arguments.step)
+    console.tell(render(found), arguments.output)
     if not found.intact:
         sys.exit(1)
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.files import write_whole
+from modomodo.files import atomic_write
 from modomodo.replay.config import Recorded
 from modomodo.study.reference import page, schema, with_graph
 
@@ -32,7 +32,7 @@ def main() -> None:
             (arguments.graph, with_graph(arguments.graph.read_text(encoding="utf-8"), sys.stdin.read()))
         )
     for path, text in texts:
-        with write_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(text)
 
 

@@ -20,7 +20,7 @@ from modomodo.evaluation.judge import replies
 from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.predictions import read_predictions
 from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark
-from modomodo.evaluation.settings import ScoreStep
+from modomodo.evaluation.settings import ScoreSettings
 from modomodo.files import read_json, write_json
 from modomodo.study.provenance import describe
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
     parser.add_argument("--output", type=Path, required=True, help="the scores, as JSON")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, ScoreStep, ScoreStep.of)
+    step = command_line.settings(arguments.settings, ScoreSettings, ScoreSettings.of)
     load_plugins(step.plugins)
     listed = read_json(arguments.predictions, "predictions")["predictions"]
     files = {path.stem: path for path in arguments.benchmarks}

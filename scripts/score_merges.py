@@ -16,11 +16,11 @@ Example:
 
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.command_line import add_arguments, from_arguments
 from modomodo.config.loading import load_plugins
-from modomodo.merging.screening import MergeScorer, benchmark_rows, merged_records, tell_losses
-from modomodo.merging.settings import MergeStep
+from modomodo.merging.screening import MergeScorer, benchmark_rows, merged_records, report_regressions
+from modomodo.merging.settings import MergeSettings
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.records import write_records
 from modomodo.study.provenance import describe
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
     parser.add_argument("--output", type=Path, required=True, help="the records, as CSV")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, MergeStep, MergeStep.of)
+    step = command_line.settings(arguments.settings, MergeSettings, MergeSettings.of)
     load_plugins(step.plugins)
     experts = from_arguments(arguments)
     mixtures = [read_mixture(path, step.domains) for path in arguments.mixtures]
@@ -42,11 +42,11 @@ def main() -> None:
         experts.coefficients(mixture.weights, 1.0)  # a missing expert is told before hours of answers
     rows = benchmark_rows(arguments.benchmarks, [name for name, _ in step.benchmarks])
     scorer = MergeScorer(experts, rows, step, arguments.output.parent / "merged/scored")
-    forgot = tell_losses(scorer)
+    forgot = report_regressions(scorer)
     asked = [(mixture, alpha) for mixture in mixtures for alpha in step.alphas]
     merges = [
         scorer.whole(mixture.name, mixture.strategy, mixture.weights, alpha)
-        for mixture, alpha in command_line.progress(asked, "merge", len(asked))
+        for mixture, alpha in console.progress(asked, "merge", len(asked))
     ]
     write_records(
         arguments.output, merged_records(merges, experts, step.domains, dict(step.benchmarks), forgot)

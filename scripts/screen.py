@@ -21,8 +21,8 @@ from modomodo import command_line
 from modomodo.command_line import add_arguments, from_arguments
 from modomodo.config.loading import load_plugins
 from modomodo.evaluation.scores import collect, read_run_scores
-from modomodo.merging.screening import MergeScorer, benchmark_rows, merged_records, screen, tell_losses
-from modomodo.merging.settings import ScreenStep
+from modomodo.merging.screening import MergeScorer, benchmark_rows, merged_records, report_regressions, screen
+from modomodo.merging.settings import ScreenSettings
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.records import average_steps, last_step, write_records
 from modomodo.mixtures.strategies.base import read_options
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the records, as CSV")
     arguments = parser.parse_args()
     step = command_line.settings(
-        arguments.settings, ScreenStep, lambda study: ScreenStep.of(study, arguments.strategy)
+        arguments.settings, ScreenSettings, lambda study: ScreenSettings.of(study, arguments.strategy)
     )
     load_plugins(step.plugins)
     options = read_options(step.strategy.propose, step.strategy.options, "options")
@@ -55,7 +55,7 @@ def main() -> None:
     experts = from_arguments(arguments)
     rows = benchmark_rows(arguments.benchmarks, list(groups))
     scorer = MergeScorer(experts, rows, step, arguments.output.parent / "scored", options.questions)
-    forgot = tell_losses(scorer)
+    forgot = report_regressions(scorer)
     merges = screen(scorer, records, list(mixtures.values()), step, options)
     write_records(arguments.output, merged_records(merges, experts, step.domains, groups, forgot))
     described = [arguments.base_info, *arguments.experts, *arguments.scores, *arguments.mixtures]

@@ -9,7 +9,7 @@ result exists does not mean that it is up to date: `snakemake -n` tells that.
 
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import read_study
 from modomodo.study.status import read_status, render
@@ -22,7 +22,7 @@ def main() -> None:
     arguments = parser.parse_args()
     study = read_study(arguments.study)
     text = render(study, read_status(study, plan(study, str(arguments.study))))
-    command_line.tell(text, arguments.output)
+    console.tell(text, arguments.output)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ to noise.json.
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.files import write_csv, write_json, write_whole
+from modomodo.files import atomic_write, write_csv, write_json
 from modomodo.mixtures.records_csv import read_records
-from modomodo.reporting.settings import TableStep
+from modomodo.reporting.settings import TableSettings
 from modomodo.reporting.tables import Heading, noise_report, render, table2
 from modomodo.study.provenance import describe
 
@@ -26,11 +26,11 @@ def main() -> None:
         "--output", type=Path, required=True, help="table2.csv; .md and noise.json lie beside it"
     )
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, TableStep, TableStep.of)
+    step = command_line.settings(arguments.settings, TableSettings, TableSettings.of)
     records = read_records(arguments.records)
     table = table2(records, [Heading(row.group, row.label, row.mixtures) for row in step.headings], step.seed)
     write_csv(arguments.output, table)
-    with write_whole(arguments.output.with_suffix(".md")) as file:
+    with atomic_write(arguments.output.with_suffix(".md")) as file:
         file.write(render(records, table))
     write_json(arguments.output.with_name("noise.json"), noise_report(records, table))
     describe(arguments.output, step, [arguments.records])

@@ -18,7 +18,7 @@ import pandas as pd
 
 from modomodo import command_line
 from modomodo.data.examples import read_examples, rejected_path
-from modomodo.data.settings import Expected, Table1Step
+from modomodo.data.settings import Expected, Table1Settings
 from modomodo.errors import InputError
 from modomodo.files import read_jsonl, write_csv
 from modomodo.mixtures.stream import check_enough
@@ -32,7 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="table1.csv")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, Table1Step, Table1Step.of)
+    step = command_line.settings(arguments.settings, Table1Settings, Table1Settings.of)
     files = {path.stem: path for path in arguments.examples}
     rows: list[dict[str, Any]] = []
     sizes = {}

@@ -16,14 +16,16 @@ import sys
 import time
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.config.loading import load_plugins
 from modomodo.data.examples import Example, check_image, read_examples
 from modomodo.errors import InputError
 from modomodo.files import digest, read_json, read_jsonl, write_json
 from modomodo.training import launch as launching
+from modomodo.training.gpus import acquire_gpus
 from modomodo.training.run_folder import RECIPE, close_run, open_run, weights_digest
-from modomodo.training.settings import TrainStep
+from modomodo.training.settings import TrainSettings
+from modomodo.training.vllm_environment import check_vllm, enter_vllm_environment
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="run.json; the rest lies beside it")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, TrainStep, TrainStep.of)
+    step = command_line.settings(arguments.settings, TrainSettings, TrainSettings.of)
     load_plugins(step.plugins)
     rows = read_rows(arguments.stream, arguments.examples)
     drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "marks")
@@ -85,10 +87,10 @@ def read_rows(stream: Path, examples: list[Path]) -> list[tuple[Example, Path]]:
     return rows
 
 
-def train_here(arguments, step: TrainStep, rows: list, drawn: dict) -> dict[str, float]:
+def train_here(arguments, step: TrainSettings, rows: list, drawn: dict) -> dict[str, float]:
     """Train in this process, alone or as one of several. Returns durations in seconds."""
     started = time.monotonic()
-    with command_line.imports():  # torch and TRL: seconds that a finished run need not wait
+    with console.imports():  # torch and TRL: seconds that a finished run need not wait
         from modomodo.training.trainer import train
 
     imported = time.monotonic() - started
@@ -109,15 +111,15 @@ def train_here(arguments, step: TrainStep, rows: list, drawn: dict) -> dict[str,
     return {"import": imported, **durations}
 
 
-def train_and_describe(arguments, step: TrainStep, rows: list, drawn: dict, decides: dict) -> dict:
+def train_and_describe(arguments, step: TrainSettings, rows: list, drawn: dict, decides: dict) -> dict:
     """Train, then say what was made, from what, where and how long it took."""
     from modomodo.study.provenance import provenance
 
     folder = arguments.output.parent
     if step.training.vllm != "off":
-        launching.go_where_vllm_is()
-        launching.check_vllm("training.vllm", "off", step.training.gpus, for_training=True)
-    gpus = launching.take_gpus(step.training.gpus, "training.gpus")
+        enter_vllm_environment()
+        check_vllm("training.vllm", "off", step.training.gpus, for_training=True)
+    gpus = acquire_gpus(step.training.gpus, "training.gpus")
     started = time.monotonic()
     if step.training.processes > 1 or step.training.vllm == "server":
         try:

@@ -17,6 +17,7 @@ def study_data() -> dict[str, Any]:
     """The plain data of a small study with every section: change it, then read it."""
     return {
         "name": "small",
+        "plugins": ["modomodo.tiny"],
         "model": {"builder": "tiny_qwen2vl", "options": {"seed": 0}},
         "domains": {
             "boxes": {

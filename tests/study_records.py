@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.mixtures.records import Records, from_rows
-from modomodo.reporting.results import Findings, findings_of
+from modomodo.reporting.results import Results, results_of
 
 DOMAINS = ["boxes", "maths", "science"]
 BENCHMARKS = ["boxes_test", "science_test", "chart", "puzzle"]
@@ -63,14 +63,14 @@ def records() -> Records:
     return from_rows(rows, DOMAINS, BENCHMARKS, SIZES)
 
 
-def findings() -> Findings:
-    return findings_of(records())
+def findings() -> Results:
+    return results_of(records())
 
 
-def without_base(found: Findings) -> Findings:
+def without_base(found: Results) -> Results:
     frame = found.records.frame
     kept = Records(frame[frame["mixture"] != "base"].reset_index(drop=True), DOMAINS, BENCHMARKS)
-    return findings_of(kept)
+    return results_of(kept)
 
 
 def bare(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.errors import InputError
-from modomodo.evaluation.settings import ScoreStep
-from modomodo.mixtures.settings import StreamStep
+from modomodo.evaluation.settings import ScoreSettings
+from modomodo.mixtures.settings import StreamSettings
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = '{"steps": 9, "prompts_per_step": 2, "scored_steps": [2, 9]}'
@@ -122,12 +122,12 @@ def test_a_full_disk_is_told_in_a_line_and_other_failures_keep_their_trace(capsy
 
 
 def test_settings_from_json_and_from_a_study_are_the_same(write_study, study_data, small_study):
-    expected = StreamStep(steps=9, prompts_per_step=2, scored_steps=[2, 7, 9])
-    text = StreamStep.of(small_study).text()
-    assert command_line.settings(text, StreamStep, StreamStep.of) == expected
-    assert command_line.settings(f"\n {text}", StreamStep, StreamStep.of) == expected
+    expected = StreamSettings(steps=9, prompts_per_step=2, scored_steps=[2, 7, 9])
+    text = StreamSettings.of(small_study).text()
+    assert command_line.settings(text, StreamSettings, StreamSettings.of) == expected
+    assert command_line.settings(f"\n {text}", StreamSettings, StreamSettings.of) == expected
     path = str(write_study(study_data))
-    assert command_line.settings(path, StreamStep, StreamStep.of) == expected
+    assert command_line.settings(path, StreamSettings, StreamSettings.of) == expected
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_settings_from_json_and_from_a_study_are_the_same(write_study, study_dat
 )
 def test_bad_settings_are_told(text, message):
     with pytest.raises(InputError, match=message):
-        command_line.settings(text, ScoreStep, ScoreStep.of)
+        command_line.settings(text, ScoreSettings, ScoreSettings.of)
 
 
 def test_a_bad_study_is_told_with_its_file(write_study, study_data):
     study_data["training"]["steps"] = 0
     path = write_study(study_data)
     with pytest.raises(InputError, match=rf"{path}: training\.steps: "):
-        command_line.settings(str(path), StreamStep, StreamStep.of)
+        command_line.settings(str(path), StreamSettings, StreamSettings.of)
 
 
 def test_settings_are_required(capsys):
@@ -180,20 +180,20 @@ def test_a_path_without_a_name_is_told(pair):
 
 
 def test_progress_hands_out_every_item_and_says_so_in_plain_lines(capsys):
-    assert list(command_line.progress(iter("abc"), "letters", total=3, every=0.0)) == ["a", "b", "c"]
+    assert list(console.progress(iter("abc"), "letters", total=3, every=0.0)) == ["a", "b", "c"]
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(",")[0] for line in lines] == ["letters: 1/3", "letters: 2/3"]
 
 
 def test_progress_is_silent_about_what_is_quick(capsys):
-    assert list(command_line.progress(range(1000), "numbers")) == list(range(1000))
+    assert list(console.progress(range(1000), "numbers")) == list(range(1000))
     assert capsys.readouterr().err == ""
 
 
 def test_a_line_of_progress_by_hand():
     # 120 in 60 s are 0.5 s each; 280 more take 140 s.
-    assert command_line.progress_line("train", 120, 400, 60.0) == "train: 120/400, 30%, 140 s left"
-    assert command_line.progress_line("train", 120, None, 60.0) == "train: 120"
+    assert console.progress_line("train", 120, 400, 60.0) == "train: 120/400, 30%, 140 s left"
+    assert console.progress_line("train", 120, None, 60.0) == "train: 120"
 
 
 # --- jobs ---------------------------------------------------------------------------------------------------
@@ -213,10 +213,10 @@ def test_jobs_find_this_python_and_the_package_first(monkeypatch, before):
 
 def test_imports_pause_the_collector_and_only_them():
     assert gc.isenabled()
-    with command_line.imports():
+    with console.imports():
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(ImportError), command_line.imports():
+    with pytest.raises(ImportError), console.imports():
         raise ImportError
     assert gc.isenabled()
     gc.unfreeze()

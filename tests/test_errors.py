@@ -258,7 +258,7 @@ def test_scripts_without_the_environment() -> None:
 def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(InputError) as told:
-        launching.take_gpus(2, "training.gpus")
+        launching.acquire_gpus(2, "training.gpus")
     assert str(told.value) == (
         "training.gpus: 2 wanted, 0 visible here (CUDA_VISIBLE_DEVICES=): lower it, or ask the scheduler for more"
     )
@@ -321,11 +321,11 @@ def test_a_gpu_that_is_too_small(capsys: pytest.CaptureFixture) -> None:
     ],
 )  # fmt: skip
 def test_slurms_errors_have_a_mend(text: str, mend: str) -> None:
-    assert mend in str(mends.mend_of(f"some lines before\n{text}\nand after\n"))
+    assert mend in str(mends.hint_of(f"some lines before\n{text}\nand after\n"))
 
 
 def test_an_unknown_error_keeps_its_trace() -> None:
-    assert mends.mend_of("ZeroDivisionError: division by zero") is None
+    assert mends.hint_of("ZeroDivisionError: division by zero") is None
 
 
 def test_a_wrong_partition_ends_the_run_with_its_mend(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_a_wrong_partition_ends_the_run_with_its_mend(tmp_path: Path) -> None:
         words, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120
     )
     assert run.returncode != 0
-    assert f"mend: {mends.MENDS['[Ii]nvalid partition']}" in run.stderr.splitlines()
+    assert f"mend: {mends.HINTS['[Ii]nvalid partition']}" in run.stderr.splitlines()
 
 
 # --- hints ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 from modomodo.errors import InputError, nearest
 from modomodo.files import (
+    atomic_write,
     canonical,
     code_digest,
     digest,
@@ -17,13 +18,12 @@ from modomodo.files import (
     write_csv,
     write_json,
     write_jsonl,
-    write_whole,
 )
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path):
     path = tmp_path / "new" / "a.txt"
-    with write_whole(path) as file:
+    with atomic_write(path) as file:
         file.write("half")
         file.flush()
         assert not path.exists()
@@ -34,7 +34,7 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path):
 def test_an_exception_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), write_whole(path) as file:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
         file.write("new")
         raise KeyboardInterrupt
     assert path.read_text() == "old"

@@ -80,7 +80,7 @@ def test_table_2_has_a_trained_and_scored_row_for_every_mixture(done: Path) -> N
 
 
 def test_the_gain_on_the_own_domain_is_that_of_the_answers(done: Path) -> None:
-    line = pd.read_csv(done / RESULTS / "own_domain.csv").iloc[0]
+    line = pd.read_csv(done / RESULTS / "in_domain.csv").iloc[0]
     assert (line["domain"], line["mixture"], line["seed"], line["questions"]) == (
         "science",
         "single-science",
@@ -90,7 +90,7 @@ def test_the_gain_on_the_own_domain_is_that_of_the_answers(done: Path) -> None:
     examples = pd.read_json(done / RESULTS / "examples/science_held_out.jsonl", lines=True, dtype=False)
     for model in ("base", "trained"):
         answers = pd.read_json(
-            done / RESULTS / f"own_domain/{model}/science.jsonl", lines=True, dtype={"answer": str}
+            done / RESULTS / f"in_domain/{model}/science.jsonl", lines=True, dtype={"answer": str}
         )
         assert list(answers["id"]) == list(examples["id"])
         assert line[model] == pytest.approx((answers["answer"] == examples["answer"]).mean())
@@ -234,7 +234,7 @@ def test_evaluation_settings_train_no_seed_again(done: Path) -> None:
     seeds = ("base", "single-detection", "single-science")
     predicted_again = set().union(*(of_mixture(mixture, since="predictions") for mixture in seeds))
     assert jobs == predicted_again | {
-        "own_domain.csv",
+        "in_domain.csv",
         "mixtures/collinearity.json",
         *of_mixture("collinearity"),
         *AFTER_SCORES,
@@ -249,7 +249,7 @@ def test_a_label_or_a_group_re_makes_only_what_shows_it(done: Path, key: str, va
 
 def test_held_out_questions_are_asked_again_alone(done: Path) -> None:
     study = changed(held_out__science__options={"domain": "science", "split": "test", "size": 11, "seed": 25})
-    assert planned(done, study) == {"examples/science_held_out.jsonl", "own_domain.csv"}
+    assert planned(done, study) == {"examples/science_held_out.jsonl", "in_domain.csv"}
 
 
 def test_how_results_are_shown_re_makes_only_that(done: Path) -> None:
@@ -281,7 +281,7 @@ def test_another_model_is_made_and_trained_in_every_mixture(done: Path) -> None:
     again = set().union(
         *(of_mixture(mixture, since="runs") for mixture in ("base", "single-detection", "single-science"))
     )
-    assert jobs >= (again - {"runs/base/42/run.json"}) | {"base", "own_domain.csv"}
+    assert jobs >= (again - {"runs/base/42/run.json"}) | {"base", "in_domain.csv"}
     assert not any(job.startswith(("examples/", "streams/single")) for job in jobs)
 
 
@@ -357,7 +357,7 @@ def test_more_steps_draw_and_train_every_run_again(done: Path) -> None:
     # Table 1, which judges the number of steps, must not hide what else the same edit asks for.
     jobs = planned(done, changed(training__steps=10, training__learning_rate=2e-4))
     again = set().union(*(of_mixture(m) for m in ("single-detection", "single-science", "collinearity")))
-    assert jobs == again | {"table1.csv", "mixtures/collinearity.json", "own_domain.csv", *AFTER_SCORES}
+    assert jobs == again | {"table1.csv", "mixtures/collinearity.json", "in_domain.csv", *AFTER_SCORES}
 
 
 def test_a_datasets_limit_counts_as_another_dataset(done: Path) -> None:
@@ -366,7 +366,7 @@ def test_a_datasets_limit_counts_as_another_dataset(done: Path) -> None:
         "examples/science.jsonl",
         "table1.csv",
         "mixtures/collinearity.json",
-        "own_domain.csv",
+        "in_domain.csv",
         *AFTER_SCORES,
     }
     assert jobs == expected | of_mixture("single-science") | of_mixture("collinearity")
@@ -374,7 +374,7 @@ def test_a_datasets_limit_counts_as_another_dataset(done: Path) -> None:
 
 def test_a_domains_template_trains_only_mixtures_that_can_have_weight_on_it(done: Path) -> None:
     jobs = planned(done, changed(domains__science__prompts={"choice": "Output <answer> </answer> tags."}))
-    derived = {"mixtures/collinearity.json", *of_mixture("collinearity"), "own_domain.csv"}
+    derived = {"mixtures/collinearity.json", *of_mixture("collinearity"), "in_domain.csv"}
     assert jobs == of_mixture("single-science", since="runs") | derived | AFTER_SCORES
 
 

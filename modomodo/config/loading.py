@@ -1,3 +1,6 @@
+"""YAML → models: reading a file, importing plugins, and the one rendering of what pydantic finds wrong."""
+
+import importlib
 import importlib.util
 import re
 import types
@@ -40,12 +43,20 @@ def validated(model: type[Model], values: object, where: str) -> Model:
         raise InputError(f"{where}: {key}: {message}" if key else f"{where}: {message}") from None
 
 
-def load_plugins(paths: list[str]) -> None:
-    """Import the Python files that register a user's own functions.
+def load_plugins(plugins: list[str]) -> None:
+    """Import what registers further functions: Python files, or modules by their dotted name.
 
-    Raises InputError when a file is missing or fails to import.
+    Raises InputError when one is missing or fails to import.
     """
-    for path in paths:
+    for path in plugins:
+        if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", path) and not path.endswith(".py"):
+            try:
+                importlib.import_module(path)
+            except ModuleNotFoundError as error:
+                raise InputError(
+                    f"plugins: {path}: no such module ({error}): name one, or a .py file"
+                ) from None
+            continue
         if not Path(path).is_file():
             raise InputError(f"plugins: {path}: no such file (paths are relative to where you run)")
         name = "modomodo_plugin_" + re.sub(r"\W", "_", str(Path(path).resolve()))

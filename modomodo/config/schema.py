@@ -429,7 +429,8 @@ class Study(Settings):
 
     name: Name = Field(description="Names the folder of its results: results/<name>/.")
     plugins: list[str] = Field(
-        [], description="Python files that register own datasets, rewards, metrics, strategies."
+        [],
+        description="Python files, or modules by dotted name, that register datasets, rewards, metrics, strategies.",
     )
     model: Model
     domains: dict[Name, Domain] = Field(min_length=1, description="Training sets by name, in table order.")
@@ -437,7 +438,7 @@ class Study(Settings):
     held_out: dict[Name, HeldOut] = Field(
         default_factory=dict,
         description="Domain → held-out questions of its own kind, asked of the base model and of the run on that "
-        "domain alone: own_domain.csv. No part of any score.",
+        "domain alone: in_domain.csv. No part of any score.",
     )
     data: Data = Field(default_factory=Data)
     prompts: Templates = Field(default_factory=Templates, description="Reasoning templates.")

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from modomodo.data.examples import leaves_its_folder
 from modomodo.data.readers.published import Published
 from modomodo.errors import InputError
-from modomodo.files import file_digest, read_json, write_json, write_whole
+from modomodo.files import atomic_write, file_digest, read_json, write_json
 
 SUMS, MANIFEST, RESOLVED = "SHA256SUMS", "manifest.json", "resolved.json"
 BY_HAND = "by-hand"  # in place of a revision, where no repository has one
@@ -100,7 +100,7 @@ def obtain(
             raise InputError(f"{loader}: source.revision: missing: name a commit, or a branch such as main")
         manifest = _downloaded(about, repo, revision, folder, patterns, wanted, hub, say, pause)
     _check_sums(folder, manifest["files"], wanted)
-    with write_whole(folder / SUMS) as file:
+    with atomic_write(folder / SUMS) as file:
         file.writelines(f"{entry['sha256']}  {path}\n" for path, entry in manifest["files"].items())
     return manifest
 

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modomodo.config.loading import first_problem
 from modomodo.config.schema import MAX_PIXELS
-from modomodo.data.images import Image, Picture, Unfit, limited, write_pictures
+from modomodo.data.images import Image, InvalidImage, Picture, limited, write_images
 from modomodo.errors import InputError
-from modomodo.files import MEND, canonical, read_jsonl, write_jsonl
+from modomodo.files import FIX_LINE, canonical, read_jsonl, write_jsonl
 
 AnswerType = Literal["box", "choice", "text", "number"]
 Box = tuple[float, float, float, float]
@@ -121,10 +121,10 @@ def read_examples(path: str | Path) -> Iterator[Example]:
         try:
             example = Example.model_validate(row)
         except ValidationError as error:
-            raise InputError(f"{path}:{number}: {first_problem(error)}: {MEND}") from None
+            raise InputError(f"{path}:{number}: {first_problem(error)}: {FIX_LINE}") from None
         if example.id in seen:
             raise InputError(
-                f"{path}:{number}: id: '{example.id}' already stands in line {seen[example.id]}: {MEND}"
+                f"{path}:{number}: id: '{example.id}' already stands in line {seen[example.id]}: {FIX_LINE}"
             )
         seen[example.id] = number
         yield example
@@ -212,9 +212,9 @@ def write_examples(
 
     def kept() -> Iterator[dict]:
         nonlocal kept_count
-        for row, written in write_pictures(checked(), images, max_pixels, workers):
-            reason = str(written) if isinstance(written, Unfit) else row.reason
-            if row.fields is None or reason is not None or isinstance(written, Unfit):
+        for row, written in write_images(checked(), images, max_pixels, workers):
+            reason = str(written) if isinstance(written, InvalidImage) else row.reason
+            if row.fields is None or reason is not None or isinstance(written, InvalidImage):
                 rejected.append({"line": row.number, "reason": _shortened(str(reason)), "id": row.id})
                 continue
             paths = [f"images/{dataset}/{name}" for name in written]

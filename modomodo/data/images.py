@@ -40,7 +40,7 @@ _DECODED = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _KEPT = {"JPEG": ".jpg", "PNG": ".png"}
 
 
-class Unfit(ValueError):  # noqa: N818  (said of a row)
+class InvalidImage(ValueError):  # noqa: N818  (said of a row)
     """Why a row cannot become an example, in the words that `<dataset>.rejected.jsonl` gets."""
 
 
@@ -62,19 +62,19 @@ Image = PIL.Image.Image | Picture
 
 
 def displayed_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Width and height in pixels as a viewer shows the image; only its header is read. Raises Unfit."""
+    """Width and height in pixels as a viewer shows the image; only its header is read. Raises InvalidImage."""
     with _decoder(max_pixels):
         try:
             with PIL.Image.open(path, formats=_DECODED) as image:
                 width, height = image.size
                 turned = image.getexif().get(PIL.ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         except Exception as error:
-            raise Unfit(_unreadable(error)) from None
+            raise InvalidImage(_unreadable(error)) from None
     return (height, width) if turned else (width, height)
 
 
 def encode(image: Image, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
-    """The bytes of an image file and its suffix. Raises Unfit for what cannot be decoded to its last row.
+    """The bytes of an image file and its suffix. Raises InvalidImage for what cannot be decoded to its last row.
 
     A published image is changed where it is larger than `longest`, not RGB, turned by EXIF orientation (the
     libraries that read it later disagree on obeying that) or one of several frames; else its bytes stay.
@@ -92,12 +92,12 @@ def encode(image: Image, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
                 if changed is opened and suffix is not None and frames == 1:
                     return data, suffix
                 return _png(changed), ".png"
-        except Unfit:
+        except InvalidImage:
             raise
         except MemoryError:
             raise
         except Exception as error:  # decoders raise nearly anything on damaged bytes
-            raise Unfit(_unreadable(error)) from None
+            raise InvalidImage(_unreadable(error)) from None
 
 
 def _changed(opened: PIL.Image.Image, wanted: Picture) -> PIL.Image.Image:
@@ -107,7 +107,9 @@ def _changed(opened: PIL.Image.Image, wanted: Picture) -> PIL.Image.Image:
         image = PIL.ImageOps.exif_transpose(opened)
     width, height = image.size
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-        raise Unfit(f"image: {width} x {height} pixels: sides differ by more than {MAX_ASPECT_RATIO} times")
+        raise InvalidImage(
+            f"image: {width} x {height} pixels: sides differ by more than {MAX_ASPECT_RATIO} times"
+        )
     return _resized(_rgb(image, wanted.background), wanted.longest)
 
 
@@ -140,7 +142,7 @@ def _rgb(image: PIL.Image.Image, background: Background) -> PIL.Image.Image:
     if image.mode.startswith("I;16"):  # 16 bits: Pillow would cut off instead of scaling
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.mode in ("I", "F"):  # which value is white is written nowhere
-        raise Unfit(f"image: pixels of 32 bits (mode {image.mode}) are no picture of known brightness")
+        raise InvalidImage(f"image: pixels of 32 bits (mode {image.mode}) are no picture of known brightness")
     return image.convert("RGB")
 
 
@@ -177,7 +179,7 @@ def _decoder(max_pixels: int) -> Iterator[None]:
 def write_picture(image: Image, folder: Path, max_pixels: int = MAX_PIXELS) -> str:
     """Write an image under the digest of its file, so that equal ones are kept once; returns the file's name.
 
-    Raises Unfit for an image that cannot be decoded, InputError when the disk is full.
+    Raises InvalidImage for an image that cannot be decoded, InputError when the disk is full.
     """
     data, suffix = encode(image, max_pixels)
     name = f"{hashlib.sha256(data).hexdigest()[:24]}{suffix}"
@@ -199,10 +201,10 @@ def write_picture(image: Image, folder: Path, max_pixels: int = MAX_PIXELS) -> s
 
 CHUNK_ROWS, CHUNK_BYTES = 32, 8 << 20  # of one errand to a worker: whichever is reached first
 T = TypeVar("T")
-Written = list[str] | Unfit
+Written = list[str] | InvalidImage
 
 
-def write_pictures(
+def write_images(
     rows: Iterable[tuple[T, Sequence[Image]]], folder: Path, max_pixels: int, workers: int
 ) -> Iterator[tuple[T, Written]]:
     """Write each row's images; yields (what came with the row, names or why not) in the order of the rows.
@@ -272,5 +274,5 @@ def _write_rows(images_of_rows: list[Sequence[Image]], folder: Path, max_pixels:
 def _write_row(images: Sequence[Image], folder: Path, max_pixels: int) -> Written:
     try:
         return [write_picture(image, folder, max_pixels) for image in images]
-    except Unfit as unfit:
+    except InvalidImage as unfit:
         return unfit

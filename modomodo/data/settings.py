@@ -1,3 +1,5 @@
+"""What the rules of data.smk need to know of a study, and nothing else."""
+
 from typing import Self
 
 from modomodo.config.schema import Dataset, Settings, Source, Study
@@ -12,7 +14,7 @@ def dataset_of(study: Study, name: str) -> Dataset:
     return study.datasets[name]
 
 
-class DownloadStep(Settings):
+class DownloadSettings(Settings):
     """hub, or a folder → the raw files of one published dataset's split."""
 
     plugins: list[str] = []
@@ -37,7 +39,7 @@ class DownloadStep(Settings):
         )
 
 
-class ExamplesStep(Settings):
+class ExamplesSettings(Settings):
     """raw → examples, of one dataset."""
 
     plugins: list[str] = []
@@ -71,7 +73,7 @@ class Expected(Settings):
         return cls(examples=entry.expected, cause=cause)
 
 
-class Table1Step(Settings):
+class Table1Settings(Settings):
     """examples → table 1. `roles`: (dataset, training, in or out), in table order."""
 
     roles: list[tuple[str, str]]

@@ -42,7 +42,7 @@ def row(
     before: Sequence[float],
     after: Sequence[float],
 ) -> dict[str, object]:
-    """A line of own_domain.csv from the scores of the same questions before and after training."""
+    """A line of in_domain.csv from the scores of the same questions before and after training."""
     base, trained, gained = summarise(before, 0), summarise(after, 0), gain(before, after)
     return {
         "domain": domain,
@@ -69,7 +69,7 @@ def in_standard_errors(gained: Summary) -> float:
 
 
 def table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """own_domain.csv, in the order given."""
+    """in_domain.csv, in the order given."""
     return pd.DataFrame(list(rows), columns=COLUMNS)
 
 

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modomodo.config.loading import first_problem
 from modomodo.errors import InputError
-from modomodo.evaluation.settings import PredictStep
-from modomodo.files import MEND, digest, file_digest, read_json, read_jsonl
+from modomodo.evaluation.settings import PredictSettings
+from modomodo.files import FIX_LINE, digest, file_digest, read_json, read_jsonl
 from modomodo.training.run_folder import FINISHED, weights_removed
 
 RECIPE = 1  # raise when the same settings would give other predictions: all are then made anew
@@ -32,10 +32,10 @@ def read_predictions(path: str | Path) -> Iterator[Prediction]:
         try:
             yield Prediction.model_validate(row)
         except ValidationError as error:
-            raise InputError(f"{path}:{number}: {first_problem(error)}: {MEND}") from None
+            raise InputError(f"{path}:{number}: {first_problem(error)}: {FIX_LINE}") from None
 
 
-def prediction_key(step: PredictStep, benchmark: str, weights: str, questions: str) -> str:
+def prediction_key(step: PredictSettings, benchmark: str, weights: str, questions: str) -> str:
     """Names all that decides the predictions of a benchmark. `weights`, `questions`: digests."""
     return digest([RECIPE, step.for_benchmark(benchmark).text(), weights, questions])
 
@@ -47,7 +47,7 @@ def is_made(path: Path, key: str) -> bool:
 
 
 def runs_without_weights(
-    results: Path, runs: Iterable[tuple[str, int]], benchmarks: Iterable[str], step: PredictStep
+    results: Path, runs: Iterable[tuple[str, int]], benchmarks: Iterable[str], step: PredictSettings
 ) -> list[tuple[str, int, list[str]]]:
     """(mixture, seed, benchmarks) of runs that have yet to predict what they no longer have the weights for."""
     files = {name: results / "examples" / f"{name}.jsonl" for name in benchmarks}

@@ -1,3 +1,5 @@
+"""What the rules of evaluation.smk need to know of a study, and nothing else."""
+
 from typing import Self
 
 from pydantic import Field
@@ -6,7 +8,12 @@ from modomodo.config.schema import Evaluation, Judge, Settings, Study, Templates
 from modomodo.evaluation.metrics.metric import metrics
 
 
-class PredictStep(Settings):
+def metric_versions(study: Study) -> dict[str, int]:
+    """Benchmark → version of its metric."""
+    return {name: metrics[benchmark.metric].version for name, benchmark in study.benchmarks.items()}
+
+
+class PredictSettings(Settings):
     """checkpoints + benchmarks → predictions."""
 
     plugins: list[str] = []
@@ -31,7 +38,7 @@ class PredictStep(Settings):
         return self.model_copy(update={"prompts": prompts, "own_prompts": {}})
 
 
-class ScoreStep(Settings):
+class ScoreSettings(Settings):
     """predictions → scores. `metrics`: benchmark → metric; `judge` where one of them asks it."""
 
     plugins: list[str] = []
@@ -45,7 +52,7 @@ class ScoreStep(Settings):
         return cls(plugins=study.plugins, metrics=named, judge=study.judge if asked else None)
 
 
-class OwnDomainStep(Settings):
+class InDomainSettings(Settings):
     """base + runs on one domain + held-out questions → what each gains. `metrics`: domain → metric."""
 
     plugins: list[str] = []
@@ -58,7 +65,7 @@ class OwnDomainStep(Settings):
     @classmethod
     def of(cls, study: Study) -> Self:
         return cls(
-            **dict(PredictStep.of(study))
+            **dict(PredictSettings.of(study))
             | {"own_prompts": study.own_templates(map(held_out_name, study.held_out))},
             metrics={name: held_out.metric for name, held_out in study.held_out.items()},
         )

@@ -1,7 +1,7 @@
 """How the experts' changes of one tensor are put together: linear, TIES, DARE.
 
 A function of METHODS gets the base's tensor θ₀ in float32, the experts' changes τᵢ = expertᵢ - θ₀ of it, each
-computed when it is asked for, and the coefficients cᵢ (modomodo/merging/experts.py). It returns θ₀ itself where no expert
+computed when it is asked for, and the coefficients cᵢ (experts.py). It returns θ₀ itself where no expert
 changed anything, so that frozen tensors come out to the last bit. A few tensors are in memory, however many experts.
 
 Magnitudes are ranked within a tensor; the TIES paper ranks those of the whole model together, which would have to

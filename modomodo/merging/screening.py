@@ -24,7 +24,7 @@ from modomodo.evaluation.predictions import Prediction
 from modomodo.files import digest, file_digest, read_json, write_json
 from modomodo.merging.experts import Experts
 from modomodo.merging.forgetting import Loss, listed, losses
-from modomodo.merging.settings import MergeStep, ScreenStep
+from modomodo.merging.settings import MergeSettings, ScreenSettings
 from modomodo.mixtures.acquisition import candidates
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import Mixture, Weights, round_weights
@@ -35,10 +35,9 @@ from modomodo.mixtures.surrogates.merged import Surface, choose_alpha, fit_at
 
 if TYPE_CHECKING:
     from modomodo.evaluation.engines.base import Engine, LazyBatches
-    from modomodo.merging.screening import MergeScorer
 
 
-def tell_losses(scorer: "MergeScorer") -> list[Loss]:
+def report_regressions(scorer: "MergeScorer") -> list[Loss]:
     """Those of the experts that a scorer merges, each asked by itself, and the base; a line of the log each."""
     alone = {
         domain: scorer.whole(domain, "", {domain: 1.0}, 1.0).values for domain in scorer.experts.by_domain
@@ -98,7 +97,7 @@ class MergeScorer:
         self,
         experts: Experts,
         benchmarks: Mapping[str, tuple[Path, Sequence[Example]]],
-        step: MergeStep,
+        step: MergeSettings,
         folder: Path,
         shares: Sequence[float] = (1.0,),
     ) -> None:
@@ -262,7 +261,7 @@ def screen(
     scorer: MergeScorer,
     records: Records,
     trained: Sequence[Mixture],
-    step: ScreenStep,
+    step: ScreenSettings,
     options: MergeScreenOptions,
 ) -> list[Merge]:
     """Merges of the mixtures that were trained, at each α, and of the candidates at the α that fits best.

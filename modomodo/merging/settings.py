@@ -1,13 +1,15 @@
+"""What the rules of merging.smk need to know of a study, and nothing else."""
+
 from typing import Self
 
 from pydantic import Field
 
 from modomodo.config.schema import Evaluation, MergeMethod, Settings, Strategy, Study, Templates
-from modomodo.evaluation.settings import PredictStep, ScoreStep
-from modomodo.mixtures.settings import ProposeStep, RecordsStep
+from modomodo.evaluation.settings import PredictSettings, ScoreSettings
+from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 
 
-class MergeStep(Settings):
+class MergeSettings(Settings):
     """experts + mixtures + benchmarks → records of fidelity `merged`. `benchmarks`: (name, in or out)."""
 
     plugins: list[str] = []
@@ -23,32 +25,32 @@ class MergeStep(Settings):
 
     @classmethod
     def of(cls, study: Study) -> Self:
-        records = RecordsStep.of(study)
+        records = RecordsSettings.of(study)
         return cls(
-            **dict(PredictStep.of(study)),
-            metrics=ScoreStep.of(study).metrics,
+            **dict(PredictSettings.of(study)),
+            metrics=ScoreSettings.of(study).metrics,
             benchmarks=records.benchmarks,
             domains=records.domains,
             alphas=study.merging.alphas,
             method=MergeMethod(**{key: getattr(study.merging, key) for key in MergeMethod.model_fields}),
         )
 
-    def answering(self) -> PredictStep:
+    def answering(self) -> PredictSettings:
         """What decides an answer."""
-        return PredictStep(**{key: getattr(self, key) for key in PredictStep.model_fields})
+        return PredictSettings(**{key: getattr(self, key) for key in PredictSettings.model_fields})
 
 
-class ScreenStep(MergeStep):
+class ScreenSettings(MergeSettings):
     """The same for the candidates of one strategy."""
 
     strategy: Strategy
 
     @classmethod
     def of(cls, study: Study, name: str = "") -> Self:
-        merging = MergeStep.of(study)
+        merging = MergeSettings.of(study)
         # By name: another order in the study is no reason to screen anew.
-        fields = {key: getattr(merging, key) for key in MergeStep.model_fields} | {
+        fields = {key: getattr(merging, key) for key in MergeSettings.model_fields} | {
             "domains": sorted(merging.domains),
             "benchmarks": sorted(merging.benchmarks),
         }
-        return cls(**fields, strategy=ProposeStep.of(study, name).strategy)
+        return cls(**fields, strategy=ProposeSettings.of(study, name).strategy)

@@ -1,6 +1,6 @@
 """The weights of merged experts, written as a checkpoint or loaded into a model.
 
-    merged = base + Σ cᵢ (expertᵢ - base),   cᵢ as in modomodo/merging/experts.py; other sums in modomodo/merging/methods.py
+    merged = base + Σ cᵢ (expertᵢ - base),   cᵢ as in experts.py; other sums in methods.py
 
 Tensors are read one at a time from memory-mapped safetensors: merging a model of 2B parameters holds a few tensors,
 not models. Nothing needs a GPU.
@@ -20,7 +20,7 @@ from torch import nn
 
 from modomodo.config.schema import MergeMethod
 from modomodo.errors import InputError
-from modomodo.files import write_directory, write_json
+from modomodo.files import atomic_directory, write_json
 from modomodo.merging.experts import Experts
 from modomodo.merging.methods import METHODS, Changes
 
@@ -85,7 +85,7 @@ def write_merged(
 
     Everything but the weights is the base's. At most one shard and a few tensors are in memory.
     """
-    with write_directory(output) as beside:
+    with atomic_directory(output) as beside:
         for path in experts.base.iterdir():
             if (
                 path.is_file()

@@ -17,7 +17,7 @@ ACQUISITIONS = (
 
 
 @dataclass(frozen=True)
-class Pick:
+class Candidate:
     """A chosen mixture: weights [domains], and the objective expected there."""
 
     weights: np.ndarray
@@ -36,7 +36,7 @@ def quadratic_surface(
     seed: int,
     samples: int = 10_000,
     splits: int = 5,
-) -> tuple[list[Pick], float]:
+) -> tuple[list[Candidate], float]:
     """Algorithm 4: the `count` best of `samples` mixtures under the quadratic surface that tested best.
 
     `weights` [runs, domains] and `scores` [runs] are the observations, `usable` the columns that may get
@@ -80,7 +80,7 @@ def quadratic_surface(
     candidates /= candidates.sum(axis=1, keepdims=True)
     expected = quadratic_features(candidates) @ surface
     top = np.argsort(-expected, kind="stable")[:count]
-    return [Pick(candidates[i], float(expected[i]), None) for i in top], quality
+    return [Candidate(candidates[i], float(expected[i]), None) for i in top], quality
 
 
 # --- candidates ----------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def cma_search(
     return best[1]
 
 
-def cma_picks(
+def cma_candidates(
     predictor: Predictor,
     aim: Objective,
     domains: Sequence[str],
@@ -215,7 +215,7 @@ def cma_picks(
     count: int,
     seed: int,
     apart: float,
-) -> list[Pick]:
+) -> list[Candidate]:
     """`count` mixtures of greatest predicted objective, each at least `apart` from the others, best first."""
     place = [predictor.domains.index(domain) for domain in domains]
 
@@ -233,7 +233,7 @@ def cma_picks(
     points = whole(np.array(taken))
     mean, deviation = predictor.predict(points).aggregate(aim.shares)
     order = np.argsort(-mean, kind="stable")
-    return [Pick(points[i], float(mean[i]), float(deviation[i])) for i in order]
+    return [Candidate(points[i], float(mean[i]), float(deviation[i])) for i in order]
 
 
 # --- acquisition ----------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def acquire(
     random: np.random.Generator,
     apart: float = 0.05,
     exploration: float = 1.0,
-) -> list[Pick]:
+) -> list[Candidate]:
     """`count` mixtures of a pool [n, predictor.domains], at least `apart` from each other where the pool allows.
 
     greedy: greatest mean. expected_improvement: expected gain of the expected score over the best expected
@@ -268,7 +268,7 @@ def acquire(
         return _thompson(predictor, aim, pool, mean, deviation, count, random, apart)
     if acquisition == "explore":
         chosen = farthest(np.sqrt(pool), count, np.sqrt(observations.weights))
-        return [Pick(pool[i], float(mean[i]), float(deviation[i])) for i in chosen]
+        return [Candidate(pool[i], float(mean[i]), float(deviation[i])) for i in chosen]
     if acquisition == "greedy":
         value = mean
     elif acquisition == "worst":
@@ -282,7 +282,8 @@ def acquire(
         value = expected_improvement(mean, deviation, float(seen.max()))
     order = np.argsort(-value, kind="stable")
     return [
-        Pick(pool[i], float(mean[i]), float(deviation[i])) for i in spread_apart(pool, order, count, apart)
+        Candidate(pool[i], float(mean[i]), float(deviation[i]))
+        for i in spread_apart(pool, order, count, apart)
     ]
 
 
@@ -342,7 +343,7 @@ def pareto_front(values: np.ndarray) -> np.ndarray:
     return np.array(kept)
 
 
-def pareto_picks(values: np.ndarray, count: int) -> list[int]:
+def pareto_candidates(values: np.ndarray, count: int) -> list[int]:
     """`count` rows along the front of [n, 2]: its two ends, then the widest gaps halved.
 
     One row alone is the one nearest to the best of both. Distances are in units of the front's extent; a front
@@ -382,7 +383,7 @@ def _thompson(
     random: np.random.Generator,
     apart: float,
     width: int = 400,
-) -> list[Pick]:
+) -> list[Candidate]:
     # A joint draw costs the cube of the number of mixtures: draw where the objective may be greatest.
     promising = np.argsort(-(mean + 2 * deviation), kind="stable")[:width]
     surfaces = predictor.draw(pool[promising], count, random) @ aim.shares
@@ -391,4 +392,4 @@ def _thompson(
         order = promising[np.argsort(-surface, kind="stable")]
         extended = [i for i in order if all(distance(pool[[j]], pool[i])[0] >= apart for j in chosen)]
         chosen.append(int(extended[0] if extended else next(i for i in order if i not in chosen)))
-    return [Pick(pool[i], float(mean[i]), float(deviation[i])) for i in chosen]
+    return [Candidate(pool[i], float(mean[i]), float(deviation[i])) for i in chosen]

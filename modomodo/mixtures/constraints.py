@@ -1,3 +1,5 @@
+"""What proposed mixtures must keep to: bounds, fixed weights, epochs of a domain, distance from a prior."""
+
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from modomodo.config.loading import validated
 from modomodo.errors import InputError, nearest
 from modomodo.files import read_json, write_json
-from modomodo.mixtures.constraints import Constraints
 
 Weights = dict[str, float]
 
@@ -109,7 +108,6 @@ class Mixture(BaseModel):
         default=None, description="Digest of the records used (records.observed_digest)."
     )
     predicted: Predicted | None = None
-    constraints: Constraints | None = None
 
 
 def read_mixture(path: str | Path, domains: Sequence[str] | None = None) -> Mixture:

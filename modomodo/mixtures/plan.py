@@ -7,7 +7,6 @@ from pydantic import BaseModel
 
 from modomodo.config.schema import Study
 from modomodo.errors import InputError, nearest
-from modomodo.evaluation.metrics.metric import metrics
 from modomodo.mixtures.constraints import allowed
 from modomodo.mixtures.mixture import Weights
 from modomodo.mixtures.records import BASE, empty
@@ -26,7 +25,6 @@ class Plan:
     learns_from: Mapping[str, Sequence[tuple[str, int]]]  # strategy → the runs whose scores it sees
     support: Mapping[str, Sequence[str]]  # mixture → domains that it can have weight on
     runs: Sequence[tuple[str, int]]
-    metric_versions: Mapping[str, int]  # benchmark → version of its metric
     singles: Mapping[str, str]  # domain with held-out questions → the mixture that is that domain alone
     experts: Mapping[str, str]  # domain → the first mixture that has all weight on it
 
@@ -109,7 +107,6 @@ def _plan(study: Study) -> Plan:
         },
         support=support,
         runs=runs,
-        metric_versions={name: metrics[b.metric].version for name, b in study.benchmarks.items()},
         singles=singles,
         experts=experts,
     )

@@ -1,3 +1,5 @@
+"""Records from CSV files: the project's own, and tables that others recorded."""
+
 import csv
 import math
 from collections.abc import Collection

@@ -1,3 +1,5 @@
+"""What the rules of mixtures.smk need to know of a study, and nothing else."""
+
 from typing import Self
 
 from pydantic import Field
@@ -6,7 +8,7 @@ from modomodo.config.schema import Draw, Settings, Strategy, Study
 from modomodo.errors import InputError, nearest
 
 
-class StreamStep(Settings):
+class StreamSettings(Settings):
     """mixture + examples → stream."""
 
     steps: int
@@ -30,7 +32,7 @@ class StreamStep(Settings):
         return self.draw.window if self.draw.shares == "exact" else None
 
 
-class RecordsStep(Settings):
+class RecordsSettings(Settings):
     """scores → records. `benchmarks`: (name, in or out); both lists in table order."""
 
     domains: list[str]
@@ -48,7 +50,7 @@ class RecordsStep(Settings):
         )
 
 
-class ProposeStep(Settings):
+class ProposeSettings(Settings):
     """records → mixtures, of one strategy."""
 
     plugins: list[str] = []

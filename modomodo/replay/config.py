@@ -1,3 +1,5 @@
+"""A study of recorded runs: one YAML file, its keys and their checks."""
+
 import json
 from pathlib import Path
 from typing import Any

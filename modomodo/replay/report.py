@@ -1,9 +1,11 @@
+"""What a replay leaves: mixtures, Table 2, the CSV files behind the report, and the report."""
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from modomodo.files import write_csv, write_whole
+from modomodo.files import atomic_write, write_csv
 from modomodo.mixtures.mixture import Mixture, round_weights, write_mixture
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -72,7 +74,7 @@ def write(outcome: Outcome, folder: Path) -> None:
     write_csv(folder / "proposals_against.csv", outcome.certainty.others_against())
     if outcome.front is not None:
         write_csv(folder / "pareto.csv", outcome.front)
-    with write_whole(folder / "report.md") as file:
+    with atomic_write(folder / "report.md") as file:
         file.write(report(outcome))
 
 

@@ -30,21 +30,19 @@ from modomodo.mixtures.strategies.base import (
     read_options,
 )
 from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe
-from modomodo.mixtures.surrogates.calibration import Chosen, choose, is_large, refit
+from modomodo.mixtures.surrogates.calibration import SelectedSurrogate, choose, is_large, refit
 from modomodo.mixtures.uncertainty import Certainty, best_observed, halves
-from modomodo.replay.config import Recorded, RecordedStrategy
-from modomodo.reporting.results import Findings, findings_of
+from modomodo.replay.config import Recorded, RecordedStrategy, load
+from modomodo.reporting.results import Results, results_of
 
 
-def recorded_findings(config: str) -> tuple[str, Findings]:
+def replay_results(config: str) -> tuple[str, Results]:
     """Name and runs of a study of recorded runs, from its YAML file or as JSON. Raises InputError."""
-    from modomodo.replay import run as recorded
-
-    study = recorded.load(config)
+    study = load(config)
     inside = study.records.aggregates.get("in_score")
-    records = recorded.read(study)
+    records = read(study)
     sides = {name: "in" if name in inside else "out" for name in records.benchmarks} if inside else None
-    return study.name, findings_of(records, sides=sides)
+    return study.name, results_of(records, sides=sides)
 
 
 POOL = 4000  # mixtures among which the best, the worst and the front are looked for
@@ -59,7 +57,7 @@ class Outcome:
     study: Recorded
     records: Records
     proposals: dict[str, tuple[RecordedStrategy, Proposal]]  # mixture → its strategy and proposal
-    chosen: Chosen
+    chosen: SelectedSurrogate
     observations: Observations
     aim: Objective
     certainty: Certainty

@@ -12,8 +12,8 @@ import pandas as pd
 
 from modomodo.config.schema import Training
 from modomodo.mixtures.records import AGGREGATES, score_column
-from modomodo.reporting.results import Findings, title
-from modomodo.reporting.settings import OverviewStep
+from modomodo.reporting.results import Results, title
+from modomodo.reporting.settings import OverviewSettings
 from modomodo.reporting.tables import BEYOND_NOISE, noise_report, within_noise
 
 # What the paper's study is, where a study can differ in more than a number (sections 3.1 and 3.2).
@@ -24,7 +24,7 @@ NARROW = "\u00a0"  # a space that no line ends at
 
 
 def overview(
-    step: OverviewStep, found: Findings, runs: Sequence[Mapping[str, Any]], examples: Mapping[str, int]
+    step: OverviewSettings, found: Results, runs: Sequence[Mapping[str, Any]], examples: Mapping[str, int]
 ) -> str:
     """The page. `runs` are the contents of every run.json, `examples` the number of examples of each dataset."""
     parts = [
@@ -44,7 +44,7 @@ def overview(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _what_was_run(step: OverviewStep, found: Findings, examples: Mapping[str, int]) -> Iterable[str]:
+def _what_was_run(step: OverviewSettings, found: Results, examples: Mapping[str, int]) -> Iterable[str]:
     training = step.training
     yield (
         f"Every run starts from the same base model ({_literal(step.model)}) and is trained by GRPO with verifiable "
@@ -78,7 +78,7 @@ def _what_was_run(step: OverviewStep, found: Findings, examples: Mapping[str, in
     )
 
 
-def _what_won(found: Findings, target: str) -> Iterable[str]:
+def _what_won(found: Results, target: str) -> Iterable[str]:
     column = score_column(target)
     table = found.mixtures[found.mixtures[column].notna()].sort_values(column, ascending=False, kind="stable")
     if table.empty:
@@ -117,7 +117,7 @@ def _what_won(found: Findings, target: str) -> Iterable[str]:
     yield _table(("mixture", "group", *found.records.domains, title(target)), rows)
 
 
-def _how_sure(found: Findings) -> Iterable[str]:
+def _how_sure(found: Results) -> Iterable[str]:
     yield (
         "Each score has the standard error of its questions. ≈ marks what does not differ from the best by more than "
         f"{BEYOND_NOISE} standard errors of the difference, seeds included where known; all mixtures answer the same "
@@ -160,7 +160,7 @@ def _cost(runs: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield f"Code: commit {', '.join(commits)}."
 
 
-def _differences(step: OverviewStep) -> Iterable[str]:
+def _differences(step: OverviewSettings) -> Iterable[str]:
     items = []
     if step.model != PAPER_MODEL:
         items.append(f"the base model is {_literal(step.model)}, not {PAPER_MODEL}")

@@ -21,7 +21,7 @@ from modomodo.mixtures.records_csv import read_records
 from modomodo.reporting.tables import Heading, table2
 
 if TYPE_CHECKING:
-    from modomodo.reporting.settings import ExplorerStep, FiguresStep, OverviewStep
+    from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, OverviewSettings
 
 TITLES = {"in_score": "In-Score", "out_score": "Out-Score"}
 # Of domains and groups, in order: told apart by the colour-blind (Okabe and Ito, Color Universal Design, 2008).
@@ -30,7 +30,7 @@ SAME = 2e-6  # weights that differ by less are equal: they are written with six 
 
 
 @dataclass(frozen=True)
-class Findings:
+class Results:
     """Records and Table 2 of one study.
 
     `table` has one row a mixture at its last step under the study's seed (columns as `tables.table2`), the base
@@ -91,12 +91,12 @@ def seed_kind(weights: Sequence[float] | np.ndarray) -> str | None:
     return {len(row): "all", len(row) - 1: "exclude-one", 1: "single"}.get(int(used.sum()))
 
 
-def findings_of(
+def results_of(
     records: Records,
     headings: Sequence[Heading] = (),
     sides: Mapping[str, str] | None = None,
     seed: int | None = None,
-) -> Findings:
+) -> Results:
     """What a study found, or of a table of records alone.
 
     Without `headings`, mixtures keep their own names and stand in groups by the table's column `group`, or as
@@ -109,21 +109,21 @@ def findings_of(
     if sides is None:
         inside = aggregate_shares(trained(records), "in_score") if len(trained(records)) else None
         sides = {name: "in" if name in (inside or {}) else "out" for name in records.benchmarks}
-    return Findings(records, table, sides)
+    return Results(records, table, sides)
 
 
-def read_findings(
-    records: str | Path, step: "FiguresStep | ExplorerStep | OverviewStep | None" = None
-) -> Findings:
+def read_results(
+    records: str | Path, step: "FiguresSettings | ExplorerSettings | OverviewSettings | None" = None
+) -> Results:
     """The records of a file as a study calls them; by their own names without one.
 
     Raises InputError naming file, line and column.
     """
     table = read_records(records)
     if step is None:
-        return findings_of(table)
+        return results_of(table)
     headings = [Heading(row.group, row.label, row.mixtures) for row in step.headings]
-    return findings_of(table, headings, dict(step.benchmarks), step.seed)
+    return results_of(table, headings, dict(step.benchmarks), step.seed)
 
 
 def title(target: str) -> str:

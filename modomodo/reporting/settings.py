@@ -21,7 +21,7 @@ class HeadingSettings(Settings):
     mixtures: list[str]
 
 
-class TableStep(Settings):
+class TableSettings(Settings):
     """records → table 2."""
 
     seed: int
@@ -37,7 +37,7 @@ class TableStep(Settings):
         return cls(seed=study.training.seed, headings=headings)
 
 
-class FiguresStep(TableStep):
+class FiguresSettings(TableSettings):
     """records, runs → figures. `benchmarks`: (name, in or out), in table order."""
 
     plugins: list[str] = []
@@ -57,7 +57,7 @@ class FiguresStep(TableStep):
         )
 
 
-class ExplorerStep(TableStep):
+class ExplorerSettings(TableSettings):
     """records → explorer. `prompts`: drawn in a full run; `constraints`: what the study's searches keep to."""
 
     study: str
@@ -80,7 +80,7 @@ class ExplorerStep(TableStep):
         )
 
 
-class OverviewStep(TableStep):
+class OverviewSettings(TableSettings):
     """records, runs → the report's first page: what it tells of the study.
 
     `strategies`: (group, label, function, mixtures, what it learns from), in table order.
@@ -120,7 +120,7 @@ class OverviewStep(TableStep):
 
 def _shown_as(study: Study) -> dict[str, Any]:
     """What pages and figures need to call things by the study's names."""
-    table = TableStep.of(study)
+    table = TableSettings.of(study)
     return {
         "plugins": study.plugins,
         "seed": table.seed,

@@ -1,3 +1,5 @@
+"""A study read and checked: every name in it is known, and every option that can be judged without a run."""
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

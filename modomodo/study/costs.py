@@ -18,7 +18,7 @@ from modomodo.mixtures.mixture import Weights, read_mixture
 from modomodo.mixtures.plan import Plan, seed_weights
 from modomodo.mixtures.records import BASE
 from modomodo.mixtures.stream import marks
-from modomodo.study.outputs import BASE_MODEL, PREDICTIONS, RUNS, STAGES, Result, results_of
+from modomodo.study.outputs import BASE_MODEL, PREDICTIONS, RUNS, STAGES, Output, outputs_of
 
 HOUR = 3600.0
 
@@ -71,7 +71,7 @@ class Costs:
 
 def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
     """Price a study by what lies under `root` and by its own `costs`."""
-    results = results_of(study, plan, root)
+    results = outputs_of(study, plan, root)
     folder = root / study.name
     missing = [result for result in results if not result.path.exists()]
     steps = steps_of_runs(study, plan, folder)
@@ -169,7 +169,7 @@ def expected_steps(study: Study, weights: Weights, sizes: Mapping[str, int | Non
     return max(1, min(lasts))
 
 
-def training_rate(study: Study, results: Sequence[Result]) -> Rate | None:
+def training_rate(study: Study, results: Sequence[Output]) -> Rate | None:
     """Seconds an optimiser step, start of the job included: the median of the finished runs."""
     measured = []
     for run in _described(results, RUNS):
@@ -177,7 +177,7 @@ def training_rate(study: Study, results: Sequence[Result]) -> Rate | None:
     return _rate(measured, study.costs.training_hours, study.training.steps)
 
 
-def prediction_rate(study: Study, results: Sequence[Result]) -> Rate | None:
+def prediction_rate(study: Study, results: Sequence[Output]) -> Rate | None:
     """Seconds a checkpoint and all benchmarks: the median of the finished predictions."""
     whole = len(study.benchmarks)
     parts = [part for about in _described(results, PREDICTIONS) for part in about["parts"]]
@@ -187,7 +187,7 @@ def prediction_rate(study: Study, results: Sequence[Result]) -> Rate | None:
     return _rate(measured, study.costs.prediction_hours, len(study.training.scored_steps))
 
 
-def _described(results: Sequence[Result], stage: str) -> list[dict[str, Any]]:
+def _described(results: Sequence[Output], stage: str) -> list[dict[str, Any]]:
     """The run.json of the finished results of a stage."""
     paths = [
         result.path.with_name("run.json")
@@ -250,7 +250,7 @@ def _chain(
     return sum(longest.values())
 
 
-def _run(result: Result) -> tuple[str, int]:
+def _run(result: Output) -> tuple[str, int]:
     mixture, _, seed = result.name.rpartition("/")
     return mixture, int(seed)
 

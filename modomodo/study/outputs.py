@@ -12,7 +12,7 @@ RUNS, PREDICTIONS, SCORES, TABLE = "runs", "predictions", "scores", "table"
 STAGES = (EXAMPLES, BASE_MODEL, MIXTURES, STREAMS, RUNS, PREDICTIONS, SCORES, TABLE)
 
 
-class Result(NamedTuple):
+class Output(NamedTuple):
     """One result: its stage, what it is called there, and the file that stands for it once it is whole."""
 
     stage: str
@@ -20,9 +20,9 @@ class Result(NamedTuple):
     path: Path
 
 
-def results_of(study: Study, plan: Plan, root: Path = Path("results")) -> list[Result]:
+def outputs_of(study: Study, plan: Plan, root: Path = Path("results")) -> list[Output]:
     """All results of a study, in the order of its stages. Paths as the rules write them, under `root`."""
-    return [Result(stage, name, root / study.name / path) for stage, name, path in _results(study, plan)]
+    return [Output(stage, name, root / study.name / path) for stage, name, path in _results(study, plan)]
 
 
 def _results(study: Study, plan: Plan) -> Iterator[tuple[str, str, str]]:

@@ -39,7 +39,7 @@ STARTED = time.monotonic()  # of the process, but for the import of this module
 
 def _code() -> str:
     """Digest of the package's source: what '+changes' leaves open, and what there is without a repository."""
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     files = sorted(folder.rglob("*.py"))
     return digest({str(path.relative_to(folder)): file_digest(path) for path in files})
 
@@ -101,7 +101,7 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """The commit, with '+changes' when the working tree differs; None outside a repository."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     try:
         answer = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+changes", "--match="],

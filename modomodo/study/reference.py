@@ -27,8 +27,8 @@ from modomodo.training.rewards import rewards
 
 INTRODUCTION = """# Every key of a study
 
-Made by `make reference` from the models in `modomodo/config/schema.py`, the one home of defaults and bounds. An editor with a
-YAML language server completes and checks these keys by `config/study.schema.json`.
+Made by `make reference` from the models in `modomodo/config/schema.py`, the one home of defaults and bounds. An
+editor with a YAML language server completes and checks these keys by `config/study.schema.json`.
 """
 
 NAMES = """## Names that a study can use

@@ -1,17 +1,19 @@
+"""What Snakemake's log says of its jobs."""
+
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from modomodo.error_hints import mend_of
+from modomodo.error_hints import hint_of
 
 
-def mends_of(logs: Iterable[str]) -> list[str]:
+def hints_of(logs: Iterable[str]) -> list[str]:
     """The mends of what failed in a run of Snakemake, from its logs and those of its failed jobs."""
     texts = [_text(log) for log in logs]
     failed = (job.log for text in texts for job in read_job_log(text) if job.state == "failed" and job.log)
-    return list(dict.fromkeys(filter(None, map(mend_of, [*map(_text, failed), *texts]))))
+    return list(dict.fromkeys(filter(None, map(hint_of, [*map(_text, failed), *texts]))))
 
 
 def _text(path: str) -> str:

@@ -15,7 +15,7 @@ from modomodo.evaluation.scores import collect, read_run_scores
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import BASE, last_step
-from modomodo.study.outputs import SCORES, STAGES, Result, results_of
+from modomodo.study.outputs import SCORES, STAGES, Output, outputs_of
 from modomodo.study.snakemake_log import JobLog, read_job_log
 
 LOG_LINES = 5  # of a failed job's log that are shown
@@ -35,14 +35,14 @@ class Scored(NamedTuple):
 class Status:
     """Where a study stands. `jobs`: result → what Snakemake's newest log of this study says of it."""
 
-    results: Sequence[Result]
+    results: Sequence[Output]
     done: frozenset[Path]
     jobs: Mapping[Path, JobLog]
     locked: bool  # a Snakemake works here, or one was killed
     process: int | None  # its number, where it runs on this machine
     best: Sequence[Scored]
 
-    def state(self, result: Result) -> str:
+    def state(self, result: Output) -> str:
         """done, running, failed, interrupted or missing."""
         if result.path in self.done:
             return "done"
@@ -56,7 +56,7 @@ class Status:
 
 def read_status(study: Study, plan: Plan, root: Path = Path()) -> Status:
     """The status of a study whose project lies in `root`. Raises InputError for a damaged score file."""
-    results = results_of(study, plan, root / "results")
+    results = outputs_of(study, plan, root / "results")
     return Status(
         results=results,
         done=frozenset(result.path for result in results if result.path.exists()),
@@ -68,7 +68,7 @@ def read_status(study: Study, plan: Plan, root: Path = Path()) -> Status:
 
 
 def _jobs_of(paths: set[Path], root: Path) -> dict[Path, JobLog]:
-    """Result → its job, from the newest log that has one of these results."""
+    """Output → its job, from the newest log that has one of these results."""
     for log in sorted((root / ".snakemake/log").glob("*.snakemake.log"), reverse=True):
         text = log.read_text(encoding="utf-8", errors="replace")
         found = {root / output: job for job in read_job_log(text) for output in job.outputs}
@@ -92,7 +92,7 @@ def _snakemake_in(root: Path) -> int | None:
     return None
 
 
-def _best(study: Study, plan: Plan, folder: Path, results: Sequence[Result]) -> list[Scored]:
+def _best(study: Study, plan: Plan, folder: Path, results: Sequence[Output]) -> list[Scored]:
     """The mixtures with the best Out-Score at the last step, of the study's seed, scored so far."""
     scored = [
         read_run_scores(result.path) for result in results if result.stage == SCORES and result.path.exists()
@@ -126,7 +126,7 @@ def render(study: Study, status: Status, root: Path = Path()) -> str:
         "",
         f"{'':<12}{'':>9}" + "".join(f"{s:>13}" for s in states[1:]),
     ]
-    found: dict[str, list[Result]] = {state: [] for state in states}
+    found: dict[str, list[Output]] = {state: [] for state in states}
     for stage, results in by_stage.items():
         counts = dict.fromkeys(states, 0)
         for result in results:
@@ -144,15 +144,15 @@ def render(study: Study, status: Status, root: Path = Path()) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _one_a_job(status: Status, results: Sequence[Result]) -> list[Result]:
+def _one_a_job(status: Status, results: Sequence[Output]) -> list[Output]:
     """A proposal writes several mixtures: it is told once."""
-    seen: dict[int, Result] = {}
+    seen: dict[int, Output] = {}
     for result in results:
         seen.setdefault(id(status.jobs[result.path]), result)
     return list(seen.values())
 
 
-def _about(status: Status, result: Result, state: str, root: Path) -> list[str]:
+def _about(status: Status, result: Output, state: str, root: Path) -> list[str]:
     job = status.jobs[result.path]
     said = _last_lines(root / job.log, LOG_LINES) if job.log else []
     if state == "failed":

@@ -15,7 +15,7 @@ from modomodo.data.examples import read_examples
 from modomodo.errors import InputError, nearest
 from modomodo.evaluation.predictions import RECIPE
 from modomodo.evaluation.scores import RunScores, read_run_scores
-from modomodo.evaluation.settings import PredictStep
+from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import canonical, digest, file_digest, read_json, read_jsonl
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.plan import Plan
@@ -37,7 +37,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Lineage:
+class Trace:
     """A number and its chain, from the table down to the data."""
 
     title: str
@@ -49,7 +49,7 @@ class Lineage:
         return all(held for link in self.links for _, held in link.checks)
 
 
-def lineage(
+def trace(
     study: Study,
     plan: Plan,
     mixture: str,
@@ -57,7 +57,7 @@ def lineage(
     seed: int | None = None,
     step: int | None = None,
     root: Path = Path("results"),
-) -> Lineage:
+) -> Trace:
     """The chain behind a mixture's score. `target`: a benchmark, in_score or out_score.
 
     Without seed and step those of Table 2: the study's seed, the last step. Raises InputError for a mixture,
@@ -98,20 +98,20 @@ def lineage(
     links.append(_base(folder, mixture, seed))
     links += [_examples(folder, benchmark) for benchmark in of]
     title = f"{target} of mixture '{mixture}', seed {seed}, step {step}: {value:.4f} ± {error:.4f}"
-    return Lineage(title, links)
+    return Trace(title, links)
 
 
-def render(lineage: Lineage) -> str:
+def render(trace: Trace) -> str:
     """The chain as text. Versions that all links share are told once."""
-    versions = {fact for link in lineage.links for fact in link.facts if fact.startswith(VERSIONS)}
-    lines = [lineage.title, ""]
-    for link in lineage.links:
+    versions = {fact for link in trace.links for fact in link.facts if fact.startswith(VERSIONS)}
+    lines = [trace.title, ""]
+    for link in trace.links:
         lines.append(f"{link.what:<12}{link.path}")
         lines += [f"{'':<12}{fact}" for fact in link.facts if len(versions) > 1 or fact not in versions]
         lines += [f"{'':<12}{'ok: ' if held else 'CHANGED SINCE: '}{what}" for what, held in link.checks]
     if len(versions) == 1:
         lines.append(f"{'all':<12}{versions.pop()}")
-    verdict = "every link holds" if lineage.intact else "a link has changed since: run the study again"
+    verdict = "every link holds" if trace.intact else "a link has changed since: run the study again"
     return "\n".join([*lines, "", verdict]) + "\n"
 
 
@@ -203,7 +203,7 @@ def _prediction(folder: Path, mixture: str, seed: int, step: int, benchmark: str
 
 def _step_text(settings: dict[str, Any], benchmark: str) -> str:
     """The settings that decided the answers to one benchmark."""
-    return PredictStep.model_validate(settings).for_benchmark(benchmark).text()
+    return PredictSettings.model_validate(settings).for_benchmark(benchmark).text()
 
 
 def _weights(folder: Path, mixture: str, seed: int, step: int) -> str:

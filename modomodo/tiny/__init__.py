@@ -1,0 +1,24 @@
+"""The laptop world, as a plugin: boards to look at, and a tiny Qwen2-VL that learns to.
+
+A study names it under `plugins: [modomodo.tiny]`, as it would a plugin of its own; the core imports nothing of it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from modomodo.config.schema import Templates
+from modomodo.tiny import boards
+from modomodo.training.builders import model_builders
+
+__all__ = ["boards", "tiny_qwen2vl"]
+
+
+@model_builders.register("tiny_qwen2vl")
+def tiny_qwen2vl(output: Path, options: dict[str, Any], templates: Templates, threads: int) -> dict[str, Any]:
+    """Train a Qwen2-VL of under a million parameters on the world of boards."""
+    # Here: torch and transformers take seconds that Snakemake need not wait.
+    from modomodo.tiny.qwen2vl import build
+
+    suffixes = [getattr(templates, kind) for kind in ("box", "choice", "text", "number")]
+    wrapped = [f"{{question}}{templates.separator}{suffix}" for suffix in suffixes]
+    return build(output, **options, templates=wrapped, threads=threads)

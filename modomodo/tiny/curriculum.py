@@ -2,7 +2,7 @@
 
 1. Vision: the tower learns to put each cell's colour, content and box into the space of the word embeddings.
    It is frozen from then on.
-2. Answering: questions of all nine kinds, with auxiliary captions (dense reading) and matching of options to
+2. Delegating: questions of all nine kinds, with auxiliary captions (dense reading) and matching of options to
    letters; then again with more multiple choice, which is learned last.
 3. Habits: the model learns to give, besides the right answer, wrong answer forms and missing tags, so that,
    like Qwen2-VL-2B on ScienceQA in the paper, it can do more than it shows, and GRPO elicits it.
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2VLForConditionalGeneration
 
-from modomodo import command_line
+from modomodo import console
 from modomodo.tiny import boards
 from modomodo.tiny.boards import CELL, CELLS, COLOURS, COMPOSERS, KINDS, Board, Thing
 from modomodo.tiny.lessons import Lesson, lessons, with_habits
@@ -61,7 +61,7 @@ def patches(images: Tensor) -> Tensor:
 
 def shown_steps(steps: int, name: str, progress: bool) -> Iterable[int]:
     """The steps of a stage, with a word now and then on how far it is."""
-    return command_line.progress(range(steps), f"base model, {name}") if progress else range(steps)
+    return console.progress(range(steps), f"base model, {name}") if progress else range(steps)
 
 
 def see(model: Qwen2VLForConditionalGeneration, images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 Part = TypeVar("Part")
-Result = TypeVar("Result")
+Output = TypeVar("Output")
 
 
 class Team:
@@ -33,7 +33,7 @@ class Team:
     ) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def map(self, work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+    def map(self, work: Callable[[Part], Output], parts: Iterable[Part]) -> list[Output]:
         """What `work` makes of each part. Gradient modes are a thread's own: `work` sets the one it needs."""
         return list(self.pool.map(work, parts))
 

@@ -3,7 +3,7 @@
 The tokenizer knows whole words, and each unvarying part of a question or of the reasoning template as one
 token, since every token costs time. The tower sees patches of 4 x 4 pixels and merges 2 x 2 of them (vLLM
 supports no other merge), so a board of 4 x 4 cells is 16 image tokens, one a cell. Training is in
-`tiny_curriculum`.
+`curriculum`.
 """
 
 import re
@@ -17,26 +17,12 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from modomodo.config.schema import Templates
 from modomodo.errors import InputError, nearest
-from modomodo.files import write_directory
-from modomodo.tiny import boards
-from modomodo.tiny import curriculum as tiny_curriculum
-from modomodo.tiny import lessons as tiny_lessons
+from modomodo.files import atomic_directory
+from modomodo.tiny import boards, lessons
+from modomodo.tiny.curriculum import Curriculum, teach
 from modomodo.tiny.muon import Team
-from modomodo.training.builders import model_builders
 from modomodo.training.models import ImageOnlyQwen2VLProcessor
-
-
-@model_builders.register("tiny_qwen2vl")
-def tiny_qwen2vl(output: Path, options: dict[str, Any], templates: Templates, threads: int) -> dict[str, Any]:
-    """Train a Qwen2-VL of under a million parameters on the world of boards."""
-    from modomodo.tiny.qwen2vl import build
-
-    suffixes = [getattr(templates, kind) for kind in ("box", "choice", "text", "number")]
-    wrapped = [f"{{question}}{templates.separator}{suffix}" for suffix in suffixes]
-    return build(output, **options, templates=wrapped, threads=threads)
-
 
 SPECIAL = [
     "<|endoftext|>",
@@ -100,8 +86,8 @@ def make_tokenizer(templates: Sequence[str]) -> PreTrainedTokenizerFast:
     fixed = [*boards.FIXED, *templates]
     phrases = [BOX_OPENS, BOX_CLOSES, *_phrases(fixed)]
     words = {word for text in fixed for word in re.findall(PIECES, re.sub(r"\{[a-z]*\}", " ", text))}
-    for domain in [*boards.COMPOSERS, *tiny_lessons.AUXILIARY]:
-        for lesson in tiny_lessons.lessons(domain, QUESTIONS_FOR_WORDS, seed=0, templates=templates):
+    for domain in [*boards.COMPOSERS, *lessons.AUXILIARY]:
+        for lesson in lessons.lessons(domain, QUESTIONS_FOR_WORDS, seed=0, templates=templates):
             words.update(re.findall(PIECES, f"{lesson.question} {lesson.board.thought}"))
     words |= {*NUMBERS, *(f"{number}," for number in NUMBERS), *BASIC_WORDS, *boards.COLOURS, *boards.KINDS}
     ordered = dict.fromkeys([*SPECIAL, UNKNOWN, *TAGS, *phrases, *sorted(words)])
@@ -209,28 +195,28 @@ def build(
     """Make and train the base model; leave it, with its processor, as a Hugging Face directory at `output`.
 
     `templates` are the reasoning templates that prompts will use, "{question} ..."; the base is taught with
-    the first. `curriculum` holds fields of `tiny_curriculum.Curriculum`. Same arguments, same bytes. Returns
+    the first. `curriculum` holds fields of `Curriculum`. Same arguments, same bytes. Returns
     parameters, seconds a stage and held-out scores after each. Raises InputError for a bad option.
     """
     if not templates or any("{question}" not in template for template in templates):
         raise InputError("tiny_qwen2vl: templates: give at least one, each with {question} in it")
-    known = tiny_curriculum.Curriculum.__dataclass_fields__
+    known = Curriculum.__dataclass_fields__
     for option, value in curriculum.items():
         if option not in known:
             raise InputError(f"tiny_qwen2vl: unknown option '{option}': {nearest(option, known)}")
         if value < 0:
             raise InputError(f"tiny_qwen2vl: {option}: {value} is negative")
-    plan = tiny_curriculum.Curriculum(**curriculum)
+    plan = Curriculum(**curriculum)
     threads_before = torch.get_num_threads()
     torch.set_num_threads(1)  # work is shared out by the team
     try:
         processor = make_processor(templates)
         model = make_model(processor.tokenizer, seed)
         with Team(threads) as team:
-            stages = tiny_curriculum.teach(model, processor.tokenizer, templates, plan, seed, team, progress)
+            stages = teach(model, processor.tokenizer, templates, plan, seed, team, progress)
     finally:
         torch.set_num_threads(threads_before)
-    with write_directory(Path(output)) as beside:
+    with atomic_directory(Path(output)) as beside:
         model.save_pretrained(beside)
         processor.save_pretrained(beside)
     parameters = sum(parameter.numel() for parameter in model.parameters())

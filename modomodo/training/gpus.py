@@ -27,7 +27,7 @@ def visible_gpus() -> list[str]:
     return named[:count] if named else [str(number) for number in range(count)]
 
 
-def take_gpus(wanted: int, key: str) -> list[str]:
+def acquire_gpus(wanted: int, key: str) -> list[str]:
     """As many of the visible GPUs; hides the others, and all when none is wanted, from this process.
 
     Without a scheduler that divides the machine's GPUs, waits until so many are free, and holds them.

@@ -40,7 +40,7 @@ class LaunchError(Exception):
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long is waited, in seconds."""
 
     start: float = 1800.0  # for the server to answer: weights may come from a slow disk
@@ -153,7 +153,7 @@ def supervise(
     trainers: Sequence[Part],
     server: Part | None = None,
     health: str | None = None,
-    patience: Patience = Patience(),
+    patience: Timeouts = Timeouts(),
 ) -> None:
     """Start the server, wait until `health` answers, start the trainers, and watch until all have ended.
 
@@ -255,7 +255,7 @@ for group in groups:
 class _Family:
     """Processes none of which outlives this one, however it ends."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Timeouts) -> None:
         self._patience = patience
         self._members: list[_Process] = []
         self._reaper = subprocess.Popen(
@@ -324,7 +324,7 @@ def _interrupted(received: Sequence[int], what: str) -> Interrupted:
     return Interrupted(f"told to stop by {signal.Signals(received[0]).name}: {what}; run again to go on")
 
 
-def _await_health(server: _Process, health: str, received: list[int], patience: Patience) -> None:
+def _await_health(server: _Process, health: str, received: list[int], patience: Timeouts) -> None:
     until = time.monotonic() + patience.start
     while not _answers(health):
         if received:
@@ -343,7 +343,7 @@ def _watch(
     server: _Process | None,
     health: str | None,
     received: list[int],
-    patience: Patience,
+    patience: Timeouts,
 ) -> None:
     heard = asked = time.monotonic()
     until: float | None = None  # when trainers that were told to stop have had their time

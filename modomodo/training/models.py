@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import ProcessorMixin
 
 from modomodo.errors import InputError
-from modomodo.files import write_directory
+from modomodo.files import atomic_directory
 
 
 class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
@@ -95,7 +95,7 @@ def freeze_vision(model: Qwen2VLForConditionalGeneration) -> int:
     return sum(parameter.numel() for parameter in tower.parameters())
 
 
-def see_images_once(models: Sequence[Qwen2VLForConditionalGeneration]) -> None:
+def cache_vision_features(models: Sequence[Qwen2VLForConditionalGeneration]) -> None:
     """Let models of one frozen vision tower share it, and look at the images of a step once.
 
     GRPO shows the tower each image k times in the rollouts, and again to the policy and to its reference; what
@@ -170,7 +170,7 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
     from huggingface_hub import errors, snapshot_download
 
     patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt"]
-    with write_directory(Path(output)) as beside:
+    with atomic_directory(Path(output)) as beside:
         try:
             snapshot_download(repo, revision=revision, local_dir=beside, allow_patterns=patterns)
         except errors.GatedRepoError:

@@ -14,7 +14,7 @@ from modomodo.files import file_digest, read_json, write_json
 COMPLETE = "complete"
 
 
-def close_save(folder: Path) -> None:
+def complete_checkpoint(folder: Path) -> None:
     """The save was written to its end: note what is in it."""
     files = {
         str(path.relative_to(folder)): [path.stat().st_size, file_digest(path)]
@@ -24,7 +24,7 @@ def close_save(folder: Path) -> None:
     write_json(folder / COMPLETE, files)
 
 
-def keep_newest_whole(folder: Path) -> Path | None:
+def keep_newest_complete(folder: Path) -> Path | None:
     """The newest save in `folder` that is as it was written, None if there is none; the others are removed.
 
     A save that was cut short is passed over in silence, one that was damaged since with a warning.

@@ -18,7 +18,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from modomodo.errors import InputError
-from modomodo.files import file_digest, read_json, write_json, write_whole
+from modomodo.files import atomic_write, file_digest, read_json, write_json
 
 RECIPE = 1  # raise when the same settings would train other weights: every run is then trained anew
 REMOVED = "weights-removed.json"
@@ -36,7 +36,7 @@ def open_run(folder: Path, key: str) -> dict | None:
             whose.unlink(missing_ok=True)  # first: what is half removed is nobody's work
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        with write_whole(whose) as file:
+        with atomic_write(whose) as file:
             file.write(key + "\n")
         return None
     finished = folder / FINISHED

@@ -1,3 +1,5 @@
+"""What the rules of training.smk need to know of a study, and nothing else."""
+
 from typing import Self
 
 from pydantic import Field
@@ -5,7 +7,7 @@ from pydantic import Field
 from modomodo.config.schema import Model, Settings, Study, Templates, Training
 
 
-class BaseStep(Settings):
+class BaseModelSettings(Settings):
     """The base model. The templates are in because a built model has to know their words."""
 
     plugins: list[str] = []
@@ -17,7 +19,7 @@ class BaseStep(Settings):
         return cls(plugins=study.plugins, model=study.model, prompts=study.prompts)
 
 
-class TrainStep(Settings):
+class TrainSettings(Settings):
     """base + stream → checkpoints. `rewards` names the rewards of the domains the mixture may use."""
 
     plugins: list[str] = []

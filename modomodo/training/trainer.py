@@ -31,8 +31,8 @@ from modomodo.data.prompts import prompt_text
 from modomodo.errors import Interrupted
 from modomodo.files import write_jsonl
 from modomodo.training.launch import free_port
-from modomodo.training.models import freeze_vision, load_model, load_processor, see_images_once
-from modomodo.training.resume import close_save, keep_newest_whole
+from modomodo.training.models import cache_vision_features, freeze_vision, load_model, load_processor
+from modomodo.training.resume import complete_checkpoint, keep_newest_complete
 from modomodo.training.rewards import columns, rewards
 
 # What differs between two equal runs does not belong in their log; run.json has the durations.
@@ -81,12 +81,12 @@ def train(
         callbacks=[KeepScored(folder, processor, marks), StopAt(last_step), Progress(last_step)],
     )
     trainer.remove_callback(PrinterCallback)
-    told = SaveWhenTold(last_step)
+    told = SaveOnSignal(last_step)
     trainer.add_callback(told)
     if settings.freeze_vision:
         # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
         reference = [trainer.ref_model] if isinstance(trainer.ref_model, type(model)) else []
-        see_images_once([model, *reference])
+        cache_vision_features([model, *reference])
     if settings.vllm == "colocate":
         set_seed(seed, device_specific=True)  # its engine has set all seeds to the process's number
     if settings.vllm != "off":
@@ -96,10 +96,10 @@ def train(
         trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, seed))
     ready = time.monotonic()
     with PartialState().main_process_first():
-        save = keep_newest_whole(folder / "trainer")
+        save = keep_newest_complete(folder / "trainer")
     trainer.train(resume_from_checkpoint=str(save) if save else None)
     if told.stopped_at is None and trainer.is_world_process_zero():
-        link_shared_marks(folder, marks)
+        link_shared_placeholders(folder, marks)
         write_log(folder, trainer.state.log_history)
     # Exit with an open group aborts now and then (gloo's threads still run): a finished run would count as failed.
     trainer.accelerator.wait_for_everyone()
@@ -229,7 +229,9 @@ class StreamTrainer(GRPOTrainer):
         # TRL hands over prompts with a mark for each patch of an image, and vLLM makes as many of the first one once
         # more: the completions would answer a prompt that is not the one trained on. TRL's server path is right.
         if self.use_vllm and self.vllm_mode == "colocate":
-            prompt_ids = [one_mark_an_image(ids, self.model.config.image_token_id) for ids in prompt_ids]
+            prompt_ids = [
+                one_placeholder_per_image(ids, self.model.config.image_token_id) for ids in prompt_ids
+            ]
         return super()._generate_single_turn(prompt_ids, *arguments, **options)
 
     def _load_from_checkpoint(
@@ -242,7 +244,7 @@ class StreamTrainer(GRPOTrainer):
         target.load_state_dict(saved.state_dict(), strict=True)
 
 
-def one_mark_an_image(tokens: Sequence[int], mark: int) -> list[int]:
+def one_placeholder_per_image(tokens: Sequence[int], mark: int) -> list[int]:
     """The tokens with each run of image marks cut down to one."""
     return [token for i, token in enumerate(tokens) if token != mark or i == 0 or tokens[i - 1] != mark]
 
@@ -265,7 +267,7 @@ class KeepScored(TrainerCallback):
     def __init__(self, folder: Path, processor: ProcessorMixin, marks: Mapping[int, int]) -> None:
         self.folder = folder
         self.processor = processor
-        # The first mark of a step names its directory; link_shared_marks gives it its other names.
+        # The first mark of a step names its directory; link_shared_placeholders gives it its other names.
         self.mark_of_step = {step: mark for mark, step in sorted(marks.items(), reverse=True)}
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
@@ -284,7 +286,7 @@ class KeepScored(TrainerCallback):
         PartialState().wait_for_everyone()  # each process writes its random state into the save
         if state.is_world_process_zero:
             write_log(self.folder, state.log_history)
-            close_save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            complete_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 class StopAt(TrainerCallback):
@@ -298,7 +300,7 @@ class StopAt(TrainerCallback):
             control.should_training_stop = True
 
 
-class SaveWhenTold(TrainerCallback):
+class SaveOnSignal(TrainerCallback):
     """On SIGTERM (time limit, preemption, `scancel`): save after the step at hand, and stop.
 
     A trainer's state is whole only between two steps. All processes of a run stop at the same one.
@@ -363,7 +365,7 @@ class Progress(TrainerCallback):
             self.bar.close()
 
 
-def link_shared_marks(folder: Path, marks: Mapping[int, int]) -> None:
+def link_shared_placeholders(folder: Path, marks: Mapping[int, int]) -> None:
     """Marks past the end of the stream are the last checkpoint, linked and not copied."""
     first: dict[int, int] = {}
     for mark, step in sorted(marks.items()):

@@ -1,3 +1,5 @@
+"""The environment beside the ordinary one that vLLM is installed in, and whether it serves here."""
+
 import importlib.metadata
 import importlib.util
 import os
@@ -7,10 +9,10 @@ from pathlib import Path
 
 from modomodo.errors import InputError
 
-VLLM_ENVIRONMENT = Path(__file__).parent.parent / ".venv-vllm"  # made by envs/vllm.sh
+VLLM_ENVIRONMENT = Path(__file__).parents[2] / ".venv-vllm"  # made by envs/vllm.sh
 
 
-def go_where_vllm_is() -> None:
+def enter_vllm_environment() -> None:
     """Start this program again in the environment of `make vllm`, where that has vLLM and this one has not."""
     python = VLLM_ENVIRONMENT / "bin/python"
     elsewhere = Path(sys.prefix).resolve() != VLLM_ENVIRONMENT.resolve()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modomodo.data.answers import parse_boxes
 from modomodo.data.examples import RawExample
-from modomodo.data.images import Background, Unfit
+from modomodo.data.images import Background, InvalidImage
 from modomodo.data.readers.published import (
     Published,
     Row,
@@ -66,10 +66,10 @@ def _example(row: Row, id_: str, raw: Path, background: Background) -> RawExampl
     solution = text_of(row, "solution")
     answers = _ANSWER.findall(solution)
     if len(answers) > 1:
-        raise Unfit(f"solution: {len(answers)} answers: ambiguous")
+        raise InvalidImage(f"solution: {len(answers)} answers: ambiguous")
     boxes = parse_boxes(answers[0] if answers else solution)
     if boxes is None:
-        raise Unfit(f"solution: no list of boxes: {solution[:80]}")
+        raise InvalidImage(f"solution: no list of boxes: {solution[:80]}")
     category = _CATEGORY.search(question)
     fields = {
         "id": id_,
@@ -82,8 +82,8 @@ def _example(row: Row, id_: str, raw: Path, background: Background) -> RawExampl
 
 
 def without_template(problem: str) -> str:
-    """The question alone. Raises Unfit when a template of another wording is left in it."""
+    """The question alone. Raises InvalidImage when a template of another wording is left in it."""
     question = "\n".join(part.strip() for part in _TEMPLATE.split(problem)).strip()
     if "<think>" in question or "<answer>" in question:
-        raise Unfit("problem: holds a reasoning template of an unknown wording")
+        raise InvalidImage("problem: holds a reasoning template of an unknown wording")
     return question

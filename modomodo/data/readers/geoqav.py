@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modomodo.data.examples import LeftOut, RawExample
-from modomodo.data.images import Unfit
+from modomodo.data.images import InvalidImage
 from modomodo.data.readers.published import (
     Published,
     Row,
@@ -110,7 +110,7 @@ def _example(row: Row, id_: str, answer: str, question: str, raw: Path, longest:
     if not choices:  # a layout unknown here: the letters stand for themselves
         choices = [letter(i) for i in range(max(4, ord(answer) - ord("A") + 1))]
     elif ord(answer) - ord("A") >= len(choices):
-        raise Unfit(f"answer: '{answer}' is not among the {len(choices)} options")
+        raise InvalidImage(f"answer: '{answer}' is not among the {len(choices)} options")
     fields = {"id": id_, "question": text, "answer": answer, "answer_type": "choice", "choices": choices}
     return fields, picture(row["image"], raw, longest)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modomodo.data.examples import RawExample
-from modomodo.data.images import Unfit
+from modomodo.data.images import InvalidImage
 from modomodo.data.readers.published import (
     Published,
     Row,
@@ -43,7 +43,7 @@ def infovqa(raw: Path | None = None, *, split: str = "validation") -> Iterator[R
     def example(row: Row, id_: str) -> RawExample:
         answers = [text.strip() for text in row["answers"] or [] if isinstance(text, str) and text.strip()]
         if not answers:
-            raise Unfit("answers: empty")
+            raise InvalidImage("answers: empty")
         fields = {
             "id": id_,
             "question": text_of(row, "question"),

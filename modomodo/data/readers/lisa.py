@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.data.examples import RawExample, Rejected
-from modomodo.data.images import Picture, Unfit, displayed_size
+from modomodo.data.images import InvalidImage, Picture, displayed_size
 from modomodo.data.readers.published import Published, check_option, published
 from modomodo.errors import InputError
 
@@ -69,7 +69,7 @@ def lisa(
     for path in annotations:
         try:
             examples += _examples(path, split, box, longest)
-        except Unfit as unfit:
+        except InvalidImage as unfit:
             yield Rejected(f"{split}/{path.name}", str(unfit))
     random.Random(seed).shuffle(examples)
     yield from examples
@@ -84,7 +84,7 @@ def _examples(path: Path, split: str, box: str, longest: int) -> list[RawExample
     if isinstance(texts, str):
         texts = [texts]
     if not isinstance(texts, list) or not texts:
-        raise Unfit("text: no instruction")
+        raise InvalidImage("text: no instruction")
     examples: list[RawExample] = []
     for number, text in enumerate(texts):
         id_ = f"{split}-{path.stem}-{number}"
@@ -103,7 +103,7 @@ def _examples(path: Path, split: str, box: str, longest: int) -> list[RawExample
 
 
 def read_annotation(path: Path) -> dict[str, Any]:
-    """A JSON object in UTF-8 or, as some are, cp1252. Raises Unfit for anything else."""
+    """A JSON object in UTF-8 or, as some are, cp1252. Raises InvalidImage for anything else."""
     data = path.read_bytes()
     for encoding in ("utf-8-sig", "cp1252"):
         try:
@@ -111,18 +111,18 @@ def read_annotation(path: Path) -> dict[str, Any]:
         except UnicodeDecodeError:
             continue
         except json.JSONDecodeError as error:
-            raise Unfit(f"not valid JSON: {error.msg} in line {error.lineno}") from None
+            raise InvalidImage(f"not valid JSON: {error.msg} in line {error.lineno}") from None
         if not isinstance(value, dict):
-            raise Unfit("not a JSON object")
+            raise InvalidImage("not a JSON object")
         return value
-    raise Unfit("neither UTF-8 nor cp1252")
+    raise InvalidImage("neither UTF-8 nor cp1252")
 
 
 def _image_beside(path: Path) -> Path:
     for suffix in _SUFFIXES:
         if path.with_suffix(suffix).is_file():
             return path.with_suffix(suffix)
-    raise Unfit(f"image: no {path.stem}.jpg beside it")
+    raise InvalidImage(f"image: no {path.stem}.jpg beside it")
 
 
 def _points(annotation: dict[str, Any], box: str) -> list[tuple[float, float]]:
@@ -135,9 +135,9 @@ def _points(annotation: dict[str, Any], box: str) -> list[tuple[float, float]]:
     try:
         points = [(float(x), float(y)) for shape in shapes for x, y in shape["points"]]
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise Unfit("shapes: points that are no pairs of numbers") from None
+        raise InvalidImage("shapes: points that are no pairs of numbers") from None
     if not points:
-        raise Unfit("shapes: no polygon of the target")
+        raise InvalidImage("shapes: no polygon of the target")
     return points
 
 
@@ -152,6 +152,6 @@ def normalised_box(points: list[tuple[float, float]], size: tuple[int, int]) -> 
         for axis in (0, 1):
             value = choose(point[axis] for point in points)
             if value != value or abs(value) == float("inf"):
-                raise Unfit("shapes: points that are no numbers")
+                raise InvalidImage("shapes: points that are no numbers")
             corners.append(int(min(max(value, 0), size[axis]) / size[axis] * 1000))
     return corners

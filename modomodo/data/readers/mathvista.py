@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.data.examples import RawExample
-from modomodo.data.images import Unfit
+from modomodo.data.images import InvalidImage
 from modomodo.data.readers.published import (
     Published,
     Row,
@@ -65,21 +65,21 @@ def plain_question(row: Row) -> str:
 
 
 def _answer(row: Row) -> dict[str, Any]:
-    """The fields of the answer. Raises Unfit when it is not among the options or of no known type."""
+    """The fields of the answer. Raises InvalidImage when it is not among the options or of no known type."""
     answer = text_of(row, "answer")
     if row["question_type"] == "multi_choice":
         choices = row["choices"] or []
         if answer not in choices:
-            raise Unfit(f"answer: '{answer}' is not among the {len(choices)} options")
+            raise InvalidImage(f"answer: '{answer}' is not among the {len(choices)} options")
         # Where two options read the same, either is right: the metric compares their texts.
         return {"answer": letter(choices.index(answer)), "answer_type": "choice", "choices": choices}
     kind = row["answer_type"]
     if kind not in ("integer", "float", "list"):
-        raise Unfit(f"answer_type: '{kind}': expected integer, float or list")
+        raise InvalidImage(f"answer_type: '{kind}': expected integer, float or list")
     meta: dict[str, Any] = {"answer_type": kind}
     if kind == "float":
         precision = row["precision"]
         if not isinstance(precision, int | float) or not 0 <= precision <= 15:  # NaN neither
-            raise Unfit(f"precision: {precision}: expected a float's number of decimals")
+            raise InvalidImage(f"precision: {precision}: expected a float's number of decimals")
         meta["precision"] = int(precision)
     return {"answer": answer, "answer_type": "text" if kind == "list" else "number", "meta": meta}

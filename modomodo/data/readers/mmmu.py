@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.data.examples import RawExample
-from modomodo.data.images import Unfit
+from modomodo.data.images import InvalidImage
 from modomodo.data.readers.published import (
     Published,
     Row,
@@ -60,7 +60,7 @@ def mmmu(raw: Path | None = None, *, split: str = "validation") -> Iterator[RawE
         named = {f"image_{number}" for number in _MARK.findall(question)}
         for column in sorted(named):
             if column not in present:
-                raise Unfit(f"question: refers to <{column.replace('_', ' ')}>, which it has not")
+                raise InvalidImage(f"question: refers to <{column.replace('_', ' ')}>, which it has not")
         shown = [column for column in present if column in named or not named]
         return {"id": id_, "question": question, **_answer(row, choices)}, [
             picture(row[column], folder) for column in shown
@@ -70,22 +70,22 @@ def mmmu(raw: Path | None = None, *, split: str = "validation") -> Iterator[RawE
 
 
 def _answer(row: Row, choices: list[str]) -> dict[str, Any]:
-    """The fields of the answer. Raises Unfit when it is not among the options."""
+    """The fields of the answer. Raises InvalidImage when it is not among the options."""
     answer = text_of(row, "answer")
     if row["question_type"] == "multiple-choice":
         letters = [letter(position) for position in range(len(choices))]
         if answer not in letters:
-            raise Unfit(f"answer: '{answer}' is not among the {len(choices)} options")
+            raise InvalidImage(f"answer: '{answer}' is not among the {len(choices)} options")
         return {"answer": answer, "answer_type": "choice", "choices": choices}
     accepted = literal_list(answer) if answer.startswith("[") else [answer]
     if not accepted:
-        raise Unfit("answer: empty")
+        raise InvalidImage("answer: empty")
     meta = {"answers": accepted} if len(accepted) > 1 else {}
     return {"answer": accepted[0], "answer_type": "text", "meta": meta}
 
 
 def literal_list(text: str) -> list[str]:
-    """The texts of a list written as a Python literal; read, never evaluated. Raises Unfit for anything else.
+    """The texts of a list written as a Python literal; read, never evaluated. Raises InvalidImage for anything else.
 
     >>> literal_list("['$6', \\"<image 2>\\"]")
     ['$6', '<image 2>']
@@ -95,5 +95,5 @@ def literal_list(text: str) -> list[str]:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = None
     if not isinstance(value, list):
-        raise Unfit(f"not a list of texts: {text[:80]}")
+        raise InvalidImage(f"not a list of texts: {text[:80]}")
     return [str(one) for one in value]

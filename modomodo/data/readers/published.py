@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modomodo.data.examples import LeftOut, RawExample, Rejected, leaves_its_folder
-from modomodo.data.images import Background, Picture, Unfit
+from modomodo.data.images import Background, InvalidImage, Picture
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
 
 __all__ = [
+    "InvalidImage",
     "LeftOut",
     "Published",
     "Rejected",
-    "Unfit",
     "catalogue",
     "check_option",
     "examples_of",
@@ -108,7 +108,7 @@ def parquet_rows(raw: Path | None, columns: Sequence[str], optional: Sequence[st
 def examples_of(
     rows: Iterator[Row], name: Callable[[Row, int], str], convert: Callable[[Row, str], RawExample]
 ) -> Iterator[RawExample]:
-    """Each row by `convert(row, id)`; what that finds Unfit becomes Rejected under its id.
+    """Each row by `convert(row, id)`; what that finds InvalidImage becomes Rejected under its id.
 
     So does a row whose cells are not of the published types. `name(row, number)` gives the id; the number
     counts from 0 over all files.
@@ -118,7 +118,7 @@ def examples_of(
         example: RawExample
         try:
             example = convert(row, id_)
-        except Unfit as unfit:
+        except InvalidImage as unfit:
             example = Rejected(id_, str(unfit))
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             example = Rejected(id_, f"not of the published form ({type(error).__name__}: {error})")
@@ -130,23 +130,23 @@ def picture(
 ) -> Picture:
     """An image cell: bytes, or the hub's {bytes, path} where the path leads to a file in the raw folder.
 
-    Raises Unfit when there is no image and when the path leaves the folder.
+    Raises InvalidImage when there is no image and when the path leaves the folder.
     """
     data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
     if isinstance(data, bytes):
         return Picture(data, longest, background)
     if isinstance(path, str) and path:
         if leaves_its_folder(path) or not (raw / path).resolve().is_relative_to(raw.resolve()):
-            raise Unfit(f"image: '{path}' leads out of the raw folder")
+            raise InvalidImage(f"image: '{path}' leads out of the raw folder")
         return Picture(raw / path, longest, background)
-    raise Unfit("image: there is none")
+    raise InvalidImage("image: there is none")
 
 
 def text_of(row: Row, column: str) -> str:
-    """A cell's text without surrounding white space. Raises Unfit when it is empty or no text."""
+    """A cell's text without surrounding white space. Raises InvalidImage when it is empty or no text."""
     value = row[column]
     if not isinstance(value, str) or not value.strip():
-        raise Unfit(f"{column}: empty")
+        raise InvalidImage(f"{column}: empty")
     return value.strip()
 
 

@@ -1,3 +1,5 @@
+"""The registry of dataset functions, which readers and plugins add to."""
+
 from collections.abc import Callable, Iterator
 
 from modomodo.data.examples import RawExample

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.data.examples import LeftOut, RawExample
-from modomodo.data.images import Unfit
+from modomodo.data.images import InvalidImage
 from modomodo.data.readers.published import (
     Published,
     Row,
@@ -84,7 +84,9 @@ def sat(
             return LeftOut("more than one image")
         options, answer = _options(row), text_of(row, "correct_answer")
         if options.count(answer) != 1:
-            raise Unfit(f"correct_answer: '{answer}' stands {options.count(answer)} times among the options")
+            raise InvalidImage(
+                f"correct_answer: '{answer}' stands {options.count(answer)} times among the options"
+            )
         if order == "shuffled":
             random.Random(f"{seed}:{id_}").shuffle(options)
         fields: dict[str, Any] = {
@@ -112,10 +114,10 @@ def _taken(rows: Iterator[RawExample], first: int | None) -> Iterator[RawExample
 def _options(row: Row) -> list[str]:
     options = row["answers"]
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-        raise Unfit("answers: no list of texts")
+        raise InvalidImage("answers: no list of texts")
     options = [option.strip() for option in options]
     if len(options) < 2 or not all(options):
-        raise Unfit(f"answers: {len(options)} options, or an empty one")
+        raise InvalidImage(f"answers: {len(options)} options, or an empty one")
     return options
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modomodo.data.examples import LeftOut, RawExample
-from modomodo.data.images import Unfit
+from modomodo.data.images import InvalidImage
 from modomodo.data.readers.published import (
     Published,
     Row,
@@ -60,10 +60,10 @@ def scienceqa(
             return LeftOut("no image")
         choices = row["choices"]
         if not isinstance(choices, list) or not all(isinstance(c, str) and c.strip() for c in choices):
-            raise Unfit("choices: no list of texts")
+            raise InvalidImage("choices: no list of texts")
         answer = row["answer"]
         if not isinstance(answer, int) or not 0 <= answer < len(choices):
-            raise Unfit(f"answer: {answer} is not among the {len(choices)} options")
+            raise InvalidImage(f"answer: {answer} is not among the {len(choices)} options")
         question = f"{text_of(row, 'question')}\n{lettered(choices, layout)}"
         context = (row.get("hint") or "").strip()
         if hint and context:

@@ -1,3 +1,5 @@
+"""Greedy answers by transformers' own generation, on the CPU or one GPU."""
+
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

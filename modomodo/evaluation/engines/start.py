@@ -1,3 +1,5 @@
+"""The engine that a study's settings ask for, and the environment it runs in."""
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -5,9 +7,9 @@ from modomodo.config.schema import Evaluation
 from modomodo.data.examples import Example
 from modomodo.evaluation.engines.base import Engine
 from modomodo.evaluation.engines.hf import TransformersEngine
-from modomodo.training.gpus import take_gpus
+from modomodo.training.gpus import acquire_gpus
 from modomodo.training.models import load_processor
-from modomodo.training.vllm_environment import check_vllm, go_where_vllm_is
+from modomodo.training.vllm_environment import check_vllm, enter_vllm_environment
 
 
 def start_engine(
@@ -32,6 +34,6 @@ def ready_to_answer(evaluation: Evaluation) -> None:
     Raises InputError when either is not to be had.
     """
     if evaluation.engine == "vllm":
-        go_where_vllm_is()
+        enter_vllm_environment()
         check_vllm("evaluation.engine", "transformers", gpus=evaluation.gpus)
-    take_gpus(evaluation.gpus, "evaluation.gpus")
+    acquire_gpus(evaluation.gpus, "evaluation.gpus")

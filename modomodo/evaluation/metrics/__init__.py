@@ -4,6 +4,15 @@ A study names a benchmark's metric. Where the paper, the benchmark's authors and
 reading is a metric of its own; docs/fidelity.md says which is the default and why.
 """
 
+from modomodo.evaluation.metrics import (
+    anls,
+    exact_match,
+    mathvista,
+    mean_iou,
+    mmmu,
+    relaxed_accuracy,
+    scienceqa,
+)
 from modomodo.evaluation.metrics.metric import Metric, Score, Summary, metric, metrics, references, summarise
 
 __all__ = [

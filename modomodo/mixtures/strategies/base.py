@@ -1,3 +1,5 @@
+"""What a strategy is: its request, its proposals, its options, and the registry of strategies."""
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -6,8 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modomodo.config.loading import validated
 from modomodo.errors import InputError, nearest
-from modomodo.mixtures import mixture as mixtures
-from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.constraints import Constraints, check_names
 from modomodo.mixtures.mixture import Predicted, Weights, validate_weights
 from modomodo.mixtures.records import AggregateSizes, Records
 from modomodo.registry import Registry
@@ -50,7 +51,7 @@ class Proposal:
     predicted: Predicted | None = None
     note: str = ""
     comparison: "pd.DataFrame | None" = (
-        None  # the surrogates tried, by leave-one-mixture-out (calibration.Chosen)
+        None  # the surrogates tried, by leave-one-mixture-out (calibration.SelectedSurrogate)
     )
     suffix: str | None = (
         None  # of the mixture's name: <strategy>-<suffix>; None for the strategy's name alone
@@ -150,7 +151,7 @@ def propose(name: str, request: Request) -> list[Proposal]:
             )
     constraints = getattr(request.options, "constraints", None)
     if isinstance(constraints, Constraints):
-        mixtures.check_names(constraints, sorted({*request.domains, *request.records.domains}))
+        check_names(constraints, sorted({*request.domains, *request.records.domains}))
     answers = strategy(request)
     expected = declared.suffixes(request.domains, request.count)
     if len(answers) != len(expected):

@@ -1,8 +1,10 @@
+"""The paper's heuristics: alpha, collinearity and leave-one-out (its Algorithms 1 to 3)."""
+
 from typing import Literal
 
 from pydantic import Field
 
-from modomodo.mixtures import algorithms as heuristics
+from modomodo.mixtures import algorithms
 from modomodo.mixtures.strategies.base import Options, Proposal, Request, _options, _sorted, declare
 
 # --- heuristics -----------------------------------------------------------------------------------------------
@@ -23,7 +25,7 @@ class AlphaOptions(Options):
 def alpha(request: Request) -> list[Proposal]:
     """Algorithm 1, Heuristic-Alpha."""
     options = _options(request, AlphaOptions)
-    weights = heuristics.alpha(request.records, _sorted(request), options.alpha, options.alpha_single)
+    weights = algorithms.alpha(request.records, _sorted(request), options.alpha, options.alpha_single)
     return [Proposal(weights, note=f"alpha {options.alpha:g}, alpha_single {options.alpha_single:g}")]
 
 
@@ -37,7 +39,7 @@ class CollinearityOptions(Options):
 def collinearity(request: Request) -> list[Proposal]:
     """Algorithm 2, Heuristic-Collinearity."""
     options = _options(request, CollinearityOptions)
-    weights = heuristics.collinearity(request.records, _sorted(request), options.ridge)
+    weights = algorithms.collinearity(request.records, _sorted(request), options.ridge)
     return [Proposal(weights, note=f"ridge {options.ridge:g}")]
 
 
@@ -55,5 +57,5 @@ def leave_one_out(request: Request) -> list[Proposal]:
     """Algorithm 3, Heuristic-Normalize."""
     options = _options(request, LeaveOneOutOptions)
     return [
-        Proposal(heuristics.leave_one_out(request.records, _sorted(request), range_over=options.range_over))
+        Proposal(algorithms.leave_one_out(request.records, _sorted(request), range_over=options.range_over))
     ]

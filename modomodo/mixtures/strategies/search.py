@@ -1,14 +1,4 @@
-"""The strategies that a study calls by name: records in, the next mixtures out.
-
-    request (records, usable domains, count, seed, target, options) → a list of proposals
-
-How many mixtures a strategy yields and how they are called is known without running it, so that the whole
-workflow can be laid out before the first run. A strategy of your own is one function:
-
-    @strategies.register("favourite")
-    def favourite(request):
-        return [Proposal({domain: float(domain == "SAT") for domain in request.domains})]
-"""
+"""Strategies that search a surrogate: quadratic surface, CMA-ES, acquisition, Pareto front, merged experts."""
 
 import math
 from collections.abc import Sequence
@@ -19,9 +9,8 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from modomodo.errors import InputError
-from modomodo.mixtures import mixture as mixtures
 from modomodo.mixtures.constraints import Constraints
-from modomodo.mixtures.mixture import Predicted
+from modomodo.mixtures.mixture import Predicted, normalise
 from modomodo.mixtures.records import (
     Records,
     average_seeds,
@@ -42,9 +31,9 @@ from modomodo.mixtures.strategies.base import (
 )
 
 if TYPE_CHECKING:
-    from modomodo.mixtures.acquisition import Pick
+    from modomodo.mixtures.acquisition import Candidate
     from modomodo.mixtures.surrogates.base import Objective, Observations
-    from modomodo.mixtures.surrogates.calibration import Chosen
+    from modomodo.mixtures.surrogates.calibration import SelectedSurrogate
 
 
 CANDIDATE = "candidate"  # called so among the merged records; the others are mixtures that were trained
@@ -65,7 +54,7 @@ class QuadraticSurfaceOptions(Options):
 @declare("quadratic_surface", options=QuadraticSurfaceOptions, suffixes=as_requested)
 def quadratic_surface(request: Request) -> list[Proposal]:
     """Algorithm 4, QuadSurface: best first. Reads the target's own column, one mean a mixture."""
-    from modomodo.mixtures import acquisition as proposals
+    from modomodo.mixtures.acquisition import quadratic_surface as search_quadratic
 
     options = _options(request, QuadraticSurfaceOptions)
     names = sorted(request.records.domains)
@@ -76,7 +65,7 @@ def quadratic_surface(request: Request) -> list[Proposal]:
         raise InputError(
             f"quadratic_surface: no trained mixture has a {request.target}: nothing to learn from"
         )
-    picks, quality = proposals.quadratic_surface(
+    picks, quality = search_quadratic(
         weights_matrix(runs, names)[known],
         scores[known],
         [names.index(domain) for domain in _sorted(request)],
@@ -104,13 +93,13 @@ class SearchOptions(Options):
 @declare("cma_es", options=SearchOptions, suffixes=as_requested)
 def cma_es(request: Request) -> list[Proposal]:
     """CMA-ES on the surrogate's expected target; each further mixture keeps its distance."""
-    from modomodo.mixtures import acquisition as proposals
+    from modomodo.mixtures.acquisition import cma_candidates
 
     options = _options(request, SearchOptions)
     chosen, observations, aim, note = _fit(request, options)
     if options.surrogate == "auto" and not chosen.informed:
         return _acquired(request, options, chosen, observations, aim, note, "explore")
-    picks = proposals.cma_picks(
+    picks = cma_candidates(
         chosen, aim, _sorted(request), options.constraints, request.count, request.seed, options.apart
     )
     return [_proposal(pick, chosen, request, note) for pick in picks]
@@ -146,7 +135,7 @@ def acquire(request: Request) -> list[Proposal]:
 @declare("pareto", options=SearchOptions, suffixes=as_requested)
 def pareto(request: Request) -> list[Proposal]:
     """Mixtures along the front of expected In- against Out-Score; predicted is the target's score."""
-    from modomodo.mixtures import acquisition as proposals
+    from modomodo.mixtures.acquisition import Candidate, pareto_candidates
 
     options = _options(request, SearchOptions)
     chosen, observations, aim, note = _fit(request, options)
@@ -155,13 +144,13 @@ def pareto(request: Request) -> list[Proposal]:
     for target in ("in_score", "out_score"):
         one, _, share, _ = _fit(replace(request, target=target), options)
         values.append(one.mean(pool) @ share.shares)
-    rows = proposals.pareto_picks(np.column_stack(values), request.count)
+    rows = pareto_candidates(np.column_stack(values), request.count)
     if len(rows) < request.count:
         raise InputError(
             f"pareto: the front has {len(rows)} of the {request.count} mixtures asked for: lower `count` to {len(rows)}"
         )
     mean, deviation = chosen.predict(pool[rows]).aggregate(aim.shares)
-    picks = [proposals.Pick(pool[row], float(mean[i]), float(deviation[i])) for i, row in enumerate(rows)]
+    picks = [Candidate(pool[row], float(mean[i]), float(deviation[i])) for i, row in enumerate(rows)]
     notes = [
         f"In-Score {values[0][row]:.4g}, Out-Score {values[1][row]:.4g} expected, {note}" for row in rows
     ]
@@ -196,15 +185,15 @@ def merge_screen(request: Request) -> list[Proposal]:
 
     The finalists of the screening are what it chooses from, by the surrogate calibrated on the trained runs.
     """
-    from modomodo.mixtures import acquisition as proposals
-    from modomodo.mixtures import surrogates
+    from modomodo.mixtures.acquisition import acquire
+    from modomodo.mixtures.surrogates import merged, objective, observe, surrogates
     from modomodo.mixtures.surrogates.calibration import choose
 
     options = _options(request, MergeScreenOptions)
     if request.merged is None:
         raise InputError("merge_screen: no records of merged experts: make them with scripts/screen.py")
-    aim = surrogates.objective(request.records, request.target, request.aggregates)
-    observations = surrogates.observe(request.records, aim, request.merged)
+    aim = objective(request.records, request.target, request.aggregates)
+    observations = observe(request.records, aim, request.merged)
     frame = request.merged.frame
     screened = frame["strategy"].eq(CANDIDATE).to_numpy()
     finalists = screened & frame["questions"].astype(float).ge(1).to_numpy()
@@ -213,14 +202,14 @@ def merge_screen(request: Request) -> list[Proposal]:
             f"merge_screen: {finalists.sum()} candidates answered every question, fewer than the count of "
             f"{request.count}: screen anew"
         )
-    predictor = surrogates.surrogates[options.surrogate](observations, request.seed)
-    compared = surrogates.merged.comparison(predictor)
+    predictor = surrogates[options.surrogate](observations, request.seed)
+    compared = merged.comparison(predictor)
     if compared is None:
         compared = choose(observations, request.seed, (options.surrogate,)).comparison
     # Where merging says nothing, its finalists are as good as any.
-    chosen = screened if isinstance(predictor, surrogates.merged.Alone) else finalists
+    chosen = screened if isinstance(predictor, merged.Alone) else finalists
     pool = weights_matrix(request.merged, observations.domains)[chosen]
-    picks = proposals.acquire(
+    picks = acquire(
         predictor,
         observations,
         aim,
@@ -230,7 +219,7 @@ def merge_screen(request: Request) -> list[Proposal]:
         np.random.default_rng(request.seed),
         options.apart,
     )
-    note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {surrogates.merged.reason(predictor)}"
+    note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {merged.reason(predictor)}"
     if "forgot" in frame and frame["forgot"].fillna("").any():
         note += f"; experts that forgot: {frame['forgot'].iloc[0]}"
     return [replace(_named(pick, predictor.domains, request, note), comparison=compared) for pick in picks]
@@ -245,14 +234,16 @@ def _target_values(runs: Records, request: Request) -> np.ndarray:
     return columns @ np.array(list(sizes.values())) / sum(sizes.values())
 
 
-def _fit(request: Request, options: SearchOptions) -> "tuple[Chosen, Observations, Objective, str]":
+def _fit(
+    request: Request, options: SearchOptions
+) -> "tuple[SelectedSurrogate, Observations, Objective, str]":
     """The surrogate, fitted and tested on left-out mixtures; the runs it saw, the target, one line on why."""
-    from modomodo.mixtures import surrogates
+    from modomodo.mixtures.surrogates import objective, observe
     from modomodo.mixtures.surrogates.calibration import CANDIDATES as COMPARED
     from modomodo.mixtures.surrogates.calibration import choose
 
-    aim = surrogates.objective(request.records, request.target, request.aggregates)
-    observations = surrogates.observe(request.records, aim)
+    aim = objective(request.records, request.target, request.aggregates)
+    observations = observe(request.records, aim)
     compared = COMPARED if options.surrogate == "auto" else (options.surrogate,)
     chosen = choose(observations, request.seed, compared)
     note = f"{len(observations.final())} runs, {chosen.reason()}"
@@ -263,17 +254,21 @@ def _fit(request: Request, options: SearchOptions) -> "tuple[Chosen, Observation
 
 
 def _pool(
-    request: Request, options: SearchOptions, chosen: "Chosen", observations: "Observations", count: int
+    request: Request,
+    options: SearchOptions,
+    chosen: "SelectedSurrogate",
+    observations: "Observations",
+    count: int,
 ) -> np.ndarray:
     """Candidate mixtures [n, predictor's domains]."""
-    from modomodo.mixtures import acquisition as proposals
+    from modomodo.mixtures.acquisition import candidates
 
     usable = _sorted(request)
     place = [chosen.domains.index(domain) for domain in usable]
     inside = observations.weights[:, place]
     inside = inside[np.abs(inside.sum(axis=1) - 1) < 1e-6]
     random = np.random.default_rng(request.seed)
-    drawn = proposals.candidates(usable, options.constraints, count, random, inside)
+    drawn = candidates(usable, options.constraints, count, random, inside)
     pool = np.zeros((len(drawn), len(chosen.domains)))
     pool[:, place] = drawn
     return pool
@@ -282,13 +277,13 @@ def _pool(
 def _acquired(
     request: Request,
     options: SearchOptions,
-    chosen: "Chosen",
+    chosen: "SelectedSurrogate",
     observations: "Observations",
     aim: "Objective",
     note: str,
     acquisition: str,
 ) -> list[Proposal]:
-    from modomodo.mixtures import acquisition as proposals
+    from modomodo.mixtures.acquisition import acquire
 
     candidates, exploration = (
         (options.candidates, options.exploration)
@@ -296,7 +291,7 @@ def _acquired(
         else (CANDIDATES, 1.0)
     )
     pool = _pool(request, options, chosen, observations, candidates)
-    picks = proposals.acquire(
+    picks = acquire(
         chosen,
         observations,
         aim,
@@ -310,12 +305,12 @@ def _acquired(
     return [_proposal(pick, chosen, request, f"{acquisition}, {note}") for pick in picks]
 
 
-def _proposal(pick: "Pick", chosen: "Chosen", request: Request, note: str) -> Proposal:
+def _proposal(pick: "Candidate", chosen: "SelectedSurrogate", request: Request, note: str) -> Proposal:
     return replace(_named(pick, chosen.domains, request, note), comparison=chosen.comparison)
 
 
-def _named(pick: "Pick", names: Sequence[str], request: Request, note: str) -> Proposal:
+def _named(pick: "Candidate", names: Sequence[str], request: Request, note: str) -> Proposal:
     weights = {name: max(0.0, float(weight)) for name, weight in zip(names, pick.weights, strict=True)}
-    usable = mixtures.normalise({domain: weights[domain] for domain in request.domains})
+    usable = normalise({domain: weights[domain] for domain in request.domains})
     deviation = pick.deviation if pick.deviation is None or math.isfinite(pick.deviation) else None
     return Proposal(usable, Predicted(mean=pick.mean, standard_deviation=deviation), note)

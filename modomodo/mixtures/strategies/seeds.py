@@ -1,3 +1,5 @@
+"""Strategies that need no scores: singles, exclude-one, all, listed, drawn and designed mixtures."""
+
 import math
 from typing import Literal
 
@@ -5,9 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from modomodo.errors import InputError
-from modomodo.mixtures import mixture as mixtures
+from modomodo.mixtures import mixture
 from modomodo.mixtures.constraints import Constraints
-from modomodo.mixtures.mixture import validate_weights
+from modomodo.mixtures.mixture import normalise, round_weights, validate_weights
 from modomodo.mixtures.strategies.base import (
     Options,
     Proposal,
@@ -25,19 +27,19 @@ from modomodo.mixtures.strategies.base import (
 @declare("single", suffixes=each_domain, learns=False)
 def single(request: Request) -> list[Proposal]:
     """One mixture a domain, all weight on it."""
-    return [Proposal(weights) for weights in mixtures.single(request.domains).values()]
+    return [Proposal(weights) for weights in mixture.single(request.domains).values()]
 
 
 @declare("exclude_one", suffixes=each_domain, learns=False)
 def exclude_one(request: Request) -> list[Proposal]:
     """One mixture a domain, equal weights on all the others."""
-    return [Proposal(weights) for weights in mixtures.exclude_one(request.domains).values()]
+    return [Proposal(weights) for weights in mixture.exclude_one(request.domains).values()]
 
 
 @declare("all", learns=False)
 def all_equal(request: Request) -> list[Proposal]:
     """Equal weights."""
-    return [Proposal(weights) for weights in mixtures.uniform(request.domains).values()]
+    return [Proposal(weights) for weights in mixture.uniform(request.domains).values()]
 
 
 class ExplicitOptions(Options):
@@ -71,7 +73,7 @@ def dirichlet(request: Request) -> list[Proposal]:
     drawn = np.random.default_rng(request.seed).dirichlet(
         np.full(len(names), options.concentration), request.count
     )
-    return [Proposal(mixtures.round_weights(dict(zip(names, row.tolist(), strict=True)))) for row in drawn]
+    return [Proposal(round_weights(dict(zip(names, row.tolist(), strict=True)))) for row in drawn]
 
 
 class DesignOptions(Options):
@@ -93,7 +95,7 @@ def design(request: Request) -> list[Proposal]:
     names = _sorted(request)
     found = designs.design(names, options.constraints, request.count, request.seed, options.kind)
     return [
-        Proposal(mixtures.normalise({name: float(row[names.index(name)]) for name in request.domains}))
+        Proposal(normalise({name: float(row[names.index(name)]) for name in request.domains}))
         for row in found
     ]
 
@@ -118,4 +120,4 @@ def by_size(request: Request) -> list[Proposal]:
             raise InputError(f"by_size: sizes: '{domain}' has {options.sizes[domain]} rows: give at least 1")
     logs = np.array([math.log(options.sizes[domain]) for domain in request.domains]) / options.temperature
     tempered = np.exp(logs - logs.max())
-    return [Proposal(mixtures.normalise(dict(zip(request.domains, tempered.tolist(), strict=True))))]
+    return [Proposal(normalise(dict(zip(request.domains, tempered.tolist(), strict=True))))]

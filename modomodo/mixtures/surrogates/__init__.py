@@ -7,6 +7,16 @@ spin for each other where the machine has other work, and the last digits would 
 import scipy.linalg  # noqa: F401  brings an OpenBLAS beside numpy's, and only what is loaded can be limited
 from threadpoolctl import threadpool_limits
 
+from modomodo.mixtures.surrogates import (
+    calibration,
+    components,
+    ensemble,
+    gaussian_processes,
+    merged,
+    parametric,
+    steps,
+    trees,
+)
 from modomodo.mixtures.surrogates.base import (
     Objective,
     Observations,

@@ -126,7 +126,7 @@ surrogates: Registry[Surrogate] = Registry("surrogate")
 
 
 @dataclass(frozen=True)
-class Answering:
+class Delegating:
     """A predictor that another one answers for; what is added says why it is that one."""
 
     predictor: Predictor

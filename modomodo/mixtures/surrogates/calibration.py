@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.mixtures.surrogates.base import (
-    Answering,
+    Delegating,
     Observations,
     Predictor,
     Surrogate,
@@ -130,7 +130,7 @@ def summary(left: LeftOut) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Chosen(Answering):
+class SelectedSurrogate(Delegating):
     """A fitted surrogate, its name and the comparison it was chosen by.
 
     `comparison` has a row a candidate, about the objective: surrogate, runs, spearman, rmse, rmse_constant,
@@ -163,12 +163,14 @@ def is_large(observations: Observations) -> bool:
     return len(set(observations.mixtures)) > LARGE
 
 
-def refit(chosen: Chosen, observations: Observations) -> Surrogate:
+def refit(chosen: SelectedSurrogate, observations: Observations) -> Surrogate:
     """The chosen surrogate for parts of `observations`; of a large table they keep the kernels that all runs chose."""
     return (refitting(chosen.predictor) if is_large(observations) else None) or surrogates[chosen.name]
 
 
-def choose(observations: Observations, seed: int, candidates: Sequence[str] = CANDIDATES) -> Chosen:
+def choose(
+    observations: Observations, seed: int, candidates: Sequence[str] = CANDIDATES
+) -> SelectedSurrogate:
     """The surrogate that predicts left-out mixtures best, by the squared error of the objective.
 
     The first candidate (the default) is kept unless another's error is lower by more than `BAR` standard errors
@@ -184,10 +186,10 @@ def choose(observations: Observations, seed: int, candidates: Sequence[str] = CA
     return _latest[key]
 
 
-_latest: dict[tuple, Chosen] = {}
+_latest: dict[tuple, SelectedSurrogate] = {}
 
 
-def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) -> Chosen:
+def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) -> SelectedSurrogate:
     rows, lefts = [], {}
     enough = mixture_folds(observations.final().weights).max() + 1 >= 4
     for name in candidates if enough else candidates[:1]:
@@ -204,7 +206,7 @@ def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) ->
     if enough and len(useful) and best not in set(useful["surrogate"]):
         best = str(useful.loc[useful["rmse"].idxmin(), "surrogate"])
     comparison["chosen"] = comparison["surrogate"] == best
-    return Chosen(surrogates[best](observations, seed), best, comparison, lefts[best])
+    return SelectedSurrogate(surrogates[best](observations, seed), best, comparison, lefts[best])
 
 
 @surrogates.register("auto")

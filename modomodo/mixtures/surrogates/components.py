@@ -13,7 +13,7 @@ import numpy as np
 
 from modomodo.mixtures.surrogates.base import Observations, Prediction, Predictor, Standard, surrogates
 from modomodo.mixtures.surrogates.gaussian_processes import ProcessPredictor, fit_processes
-from modomodo.mixtures.surrogates.kernels import LEADING, Structure
+from modomodo.mixtures.surrogates.kernels import LEADING, KernelSpec
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def gp_components(observations: Observations, seed: int) -> Predictor:
 
 
 def fit_components(
-    observations: Observations, structures: list[Structure] | None = None
+    observations: Observations, structures: list[KernelSpec] | None = None
 ) -> ComponentsPredictor:
     """Averaged over all structures of the default, or only over some."""
     final = observations.final()

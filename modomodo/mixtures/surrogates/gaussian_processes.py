@@ -39,7 +39,7 @@ from modomodo.mixtures.surrogates.base import (
     shrunk_correlation,
     surrogates,
 )
-from modomodo.mixtures.surrogates.kernels import FLAT, LEADING, LEVEL, SQRT, Family, Kernels, Structure
+from modomodo.mixtures.surrogates.kernels import FLAT, LEADING, LEVEL, SQRT, Family, Kernels, KernelSpec
 
 SIGNALS = np.array([0.2, 0.5, 0.75, 0.9, 0.97, 0.995])
 VARIANCES = np.array([0.5, 1.0, 2.0, 4.0])
@@ -88,7 +88,7 @@ def noise_share(floor: np.ndarray) -> np.ndarray:
 class Component:
     """A structure that is kept, conditioned on the runs, for the benchmarks of one group."""
 
-    structure: Structure
+    structure: KernelSpec
     spectrum: Spectrum
     spread: np.ndarray  # [signals, variances, benchmarks, runs]
     weights: np.ndarray  # [signals, variances, benchmarks]
@@ -110,7 +110,7 @@ class Group:
     relative: np.ndarray  # [runs], noise of each run relative to the others
     components: list[Component]
     # All structures that were fitted, the places of the components among them, and what `posterior` weighs them by.
-    structures: list[Structure]
+    structures: list[KernelSpec]
     kept: np.ndarray
     table: np.ndarray  # [structures, signals, variances, benchmarks]
 
@@ -204,7 +204,7 @@ class Group:
                 surfaces[chosen == flat, :, b] = mean + normal[chosen == flat, :, b] @ factor.T
         return surfaces
 
-    def _cross(self, structure: Structure, points: np.ndarray, kept: dict[tuple, np.ndarray]) -> np.ndarray:
+    def _cross(self, structure: KernelSpec, points: np.ndarray, kept: dict[tuple, np.ndarray]) -> np.ndarray:
         total = np.full((len(points), len(self.rows)), LEVEL)
         for key, weight in self.kernels.parts(structure):
             if key not in kept:
@@ -273,7 +273,7 @@ def same_name(domain: str, benchmark: str) -> bool:
 
 
 def fit_processes(
-    observations: Observations, family: Family, structures: list[Structure] | None = None
+    observations: Observations, family: Family, structures: list[KernelSpec] | None = None
 ) -> ProcessPredictor:
     """Average over a family of structures, or only some of its `structures`, benchmark by benchmark."""
     standard = Standard.of(observations)
@@ -292,7 +292,7 @@ def fit_processes(
     prior = _prior(family, observations)
 
     def evidence(
-        part: tuple, rows: np.ndarray, chosen: list[Structure]
+        part: tuple, rows: np.ndarray, chosen: list[KernelSpec]
     ) -> Iterator[tuple[Spectrum, np.ndarray]]:
         columns, every, kernels, _ = part
         scores = standard.scores[np.ix_(every[rows], columns)]
@@ -385,14 +385,14 @@ def _prior(family: Family, observations: Observations):
         if family.namesake and same_name(domain, benchmark)
     }
 
-    def odds(structure: Structure, column: int) -> float:
+    def odds(structure: KernelSpec, column: int) -> float:
         return family.namesake if (structure.lead, column) in matches else 0.0
 
     return odds
 
 
 def posterior(
-    tables: list[np.ndarray], structures: list[list[Structure]], sharing: float
+    tables: list[np.ndarray], structures: list[list[KernelSpec]], sharing: float
 ) -> list[np.ndarray]:
     """Weights [structures, signals, variances, benchmarks] of each group, summing to 1 for each benchmark.
 

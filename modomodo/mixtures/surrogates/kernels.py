@@ -1,3 +1,5 @@
+"""Covariances between mixtures: the kernels that Gaussian processes choose from, and their prior means."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +10,7 @@ FARTHEST = 3.0  # standard deviations beyond which nothing more is expected
 
 
 @dataclass(frozen=True)
-class Structure:
+class KernelSpec:
     """One shape of the kernel: p, ℓ, whether domains add up, and, when one leads, its column j, λ and r."""
 
     power: float
@@ -42,7 +44,7 @@ class Family:
     breadth: float = 0.0
     rise: float = 0.0
 
-    def structures(self, width: int) -> list[Structure]:
+    def structures(self, width: int) -> list[KernelSpec]:
         """All structures for `width` domains."""
         found = []
         bases = [(length, False) for length in self.lengths] + [
@@ -50,9 +52,9 @@ class Family:
         ]
         for power in self.powers:
             for length, additive in bases:
-                found.append(Structure(power, length, additive))
+                found.append(KernelSpec(power, length, additive))
                 found += [
-                    Structure(power, length, additive, lead, lead_length, share)
+                    KernelSpec(power, length, additive, lead, lead_length, share)
                     for lead_length in self.lead_lengths
                     for share in self.lead_shares
                     for lead in range(width)
@@ -84,7 +86,7 @@ class Kernels:
         self._flat: dict[tuple, bool] = {}
         self._own: dict[tuple, np.ndarray] = {}
 
-    def trends(self, structure: Structure) -> list[tuple[tuple, float]]:
+    def trends(self, structure: KernelSpec) -> list[tuple[tuple, float]]:
         """Keys of what the mean before any run is a weighted sum of, and their weights."""
         found: list[tuple[tuple, float]] = [
             ((structure.power, None), (1 - structure.lead_share) * self.breadth)
@@ -109,7 +111,7 @@ class Kernels:
         return float(values.mean()), float(values.std())
 
     def expected(
-        self, structure: Structure, points: np.ndarray, kept: dict[tuple, np.ndarray] | None = None
+        self, structure: KernelSpec, points: np.ndarray, kept: dict[tuple, np.ndarray] | None = None
     ) -> np.ndarray:
         """Standardised scores of points [n, domains] before any run: [n]. `kept`: trends at them, to look up."""
         kept = {} if kept is None else kept
@@ -120,7 +122,7 @@ class Kernels:
             total += weight * kept[key]
         return total
 
-    def parts(self, structure: Structure) -> list[tuple[tuple, float]]:
+    def parts(self, structure: KernelSpec) -> list[tuple[tuple, float]]:
         """Keys of the kernels that a structure is a weighted sum of, and their weights."""
         base = ("sum" if structure.additive else "base", structure.power, structure.length)
         if structure.lead is None:
@@ -159,13 +161,13 @@ class Kernels:
         self.own(key)
         return self._scales[key]
 
-    def usable(self, structure: Structure) -> bool:
+    def usable(self, structure: KernelSpec) -> bool:
         """Whether each of its kernels varies between the runs."""
         for key, _ in self.parts(structure):
             self.own(key)
         return not any(self._flat[key] for key, _ in self.parts(structure))
 
-    def between_runs(self, structure: Structure, rows: np.ndarray) -> np.ndarray:
+    def between_runs(self, structure: KernelSpec, rows: np.ndarray) -> np.ndarray:
         """[rows, rows] of the runs, with the level."""
         place = np.ix_(rows, rows)
         return LEVEL + sum(weight * self.own(key)[place] for key, weight in self.parts(structure))
@@ -174,7 +176,7 @@ class Kernels:
         """Scaled, between points [n, domains] and the runs: [n, runs]."""
         return self.raw(key, points, self.runs) / self.scale(key)
 
-    def peak(self, structure: Structure) -> float:
+    def peak(self, structure: KernelSpec) -> float:
         """Prior variance of a structure at any mixture, relative to v · s."""
         return LEVEL + sum(weight / self.scale(key) for key, weight in self.parts(structure))
 

@@ -19,7 +19,7 @@ from modomodo.mixtures.surrogates.gaussian_processes import (
     noise_share,
     posterior,
 )
-from modomodo.mixtures.surrogates.kernels import Structure
+from modomodo.mixtures.surrogates.kernels import KernelSpec
 from modomodo.mixtures.surrogates.points import GROUPS, PointPredictor
 
 
@@ -47,7 +47,7 @@ def refitting(predictor: Predictor) -> Surrogate | None:
     return None
 
 
-def _kept(predictor: ProcessPredictor) -> list[Structure]:
+def _kept(predictor: ProcessPredictor) -> list[KernelSpec]:
     return list(dict.fromkeys(c.structure for group in predictor.groups for c in group.components))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.mixtures.surrogates.base import (
-    Answering,
+    Delegating,
     MergedScores,
     Observations,
     Prediction,
@@ -218,7 +218,7 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Alone(Answering):
+class Alone(Delegating):
     """The plain surrogate, and why merged scores are not used."""
 
     reason: str

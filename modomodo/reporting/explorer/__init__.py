@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.errors import InputError
-from modomodo.mixtures.acquisition import candidates, cma_picks, pareto_front
+from modomodo.mixtures.acquisition import candidates, cma_candidates, pareto_front
 from modomodo.mixtures.constraints import Constraints, epoch_caps
 from modomodo.mixtures.records import AGGREGATES, Records, last_step, score_column, trained
 from modomodo.mixtures.surrogates.base import Objective, objective, observe, surrogates
@@ -31,7 +31,7 @@ from modomodo.mixtures.surrogates.gaussian_processes import (
 )
 from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels
 from modomodo.mixtures.uncertainty import halves
-from modomodo.reporting.results import COLOURS, Findings, title
+from modomodo.reporting.results import COLOURS, Results, title
 
 EXPORTABLE = ("gp_sqrt", "gp_lead")
 HERE = Path(__file__).parent
@@ -171,7 +171,7 @@ def best(surface: Surface, target: str, constraints: Constraints) -> dict[str, A
     predictor, shares = surface.predictor, surface.shares[target]
     aim = Objective(target, predictor.benchmarks, shares)
     domains = list(predictor.domains)
-    pick = cma_picks(predictor, aim, domains, constraints, 1, SEED, 0.0)[0]
+    pick = cma_candidates(predictor, aim, domains, constraints, 1, SEED, 0.0)[0]
     pool = np.vstack([pick.weights, _pool(surface, constraints)])
     refits = halves(
         predictor.observations, surrogates[surface.name], shares, pool, pick.weights, {}, SEED, REFITS
@@ -197,7 +197,7 @@ def _pool(surface: Surface, constraints: Constraints) -> np.ndarray:
 
 
 def page_data(
-    found: Findings,
+    found: Results,
     study: str,
     surrogate: str,
     constraints: Constraints | None = None,
@@ -261,7 +261,7 @@ def _most(limits: Constraints, domain: str) -> float:
     return limits.fixed.get(domain, limits.maximum.get(domain, 1.0))
 
 
-def _runs(found: Findings, domains: Sequence[str], targets: Sequence[str]) -> list[dict[str, Any]]:
+def _runs(found: Results, domains: Sequence[str], targets: Sequence[str]) -> list[dict[str, Any]]:
     """Every scored run at its last step but the base model's."""
     named = found.mixtures.set_index("mixture")
     frame = last_step(found.records).frame

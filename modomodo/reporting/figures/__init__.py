@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modomodo.mixtures.plan import planned_weights
-from modomodo.reporting.results import Findings, seed_kind
+from modomodo.reporting.results import Results, seed_kind
 
 if TYPE_CHECKING:
     import matplotlib.pyplot as plt
@@ -87,7 +87,7 @@ def figures_of(study: "Study") -> list[str]:
 
 
 def drawings(
-    found: Findings, runs: "Sequence[Run]", page: "Page", surrogate: str
+    found: Results, runs: "Sequence[Run]", page: "Page", surrogate: str
 ) -> "dict[str, Callable[[], tuple[plt.Figure, pd.DataFrame]]]":
     """How each figure is drawn, by name."""
     from modomodo.reporting.figures import calibration, comparison, composition, strategies, surface, training

@@ -7,14 +7,14 @@ import pandas as pd
 from modomodo.mixtures.surrogates.base import objective, observe, surrogates
 from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out
 from modomodo.reporting.figures.style import GREY, INK, Page
-from modomodo.reporting.results import COLOURS, Findings, title
+from modomodo.reporting.results import COLOURS, Results, title
 
 SEED = 0
 INTERVAL = 0.8
 LEVELS = np.linspace(0.05, 0.95, 19)
 
 
-def calibration(found: Findings, page: Page, surrogate: str) -> tuple[plt.Figure, pd.DataFrame]:
+def calibration(found: Results, page: Page, surrogate: str) -> tuple[plt.Figure, pd.DataFrame]:
     """Each mixture predicted from all others, and how often the score lies in the interval stated.
 
     Returns the figure and its numbers: mixture, name (Out-Score or a benchmark of it), actual, predicted,

@@ -6,26 +6,26 @@ import pandas as pd
 
 from modomodo.mixtures.records import AGGREGATES, score_column
 from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
-from modomodo.reporting.results import Findings, title
+from modomodo.reporting.results import Results, title
 
 
-def before_after(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def before_after(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """The base model and the mixture All (Figure 3)."""
     rows = pd.concat([found.table.iloc[[0]], found.mixtures.iloc[found.places("all")[:1]]])
     return comparison(found, rows.assign(strategy=["before training", "trained on All"]), page)
 
 
-def all_against_single(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def all_against_single(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """All, and each domain alone (Figure 4)."""
     return _against(found, "single", page)
 
 
-def all_against_exclude_one(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def all_against_exclude_one(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """All, and each mixture that leaves one domain out (Figure 5)."""
     return _against(found, "exclude-one", page)
 
 
-def _against(found: Findings, kind: str, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def _against(found: Results, kind: str, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Each mixture of a kind is called by the domain that it has alone, or lacks."""
     places = found.places(kind)
     weights = found.weights()[places]
@@ -37,7 +37,7 @@ def _against(found: Findings, kind: str, page: Page) -> tuple[plt.Figure, pd.Dat
     return comparison(found, pd.concat([reference, rows]), page)
 
 
-def comparison(found: Findings, rows: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Scores of some mixtures with their standard errors, a row a benchmark; the first is the one compared with.
 
     Returns the figure and the numbers shown: target, mixture, strategy, score, standard_error.

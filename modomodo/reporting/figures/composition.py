@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 
 from modomodo.reporting.figures.style import GREY, INK, Page, look
-from modomodo.reporting.results import Findings, title
+from modomodo.reporting.results import Results, title
 
 MOST = 48  # more bars than this cannot be read on a page: the best and the worst are shown
 
 
-def mixtures(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Weights of every mixture as a bar, best Out-Score first, and the score beside it.
 
     Returns the figure and its numbers, all mixtures: mixture, strategy, group, the weights, score and error.

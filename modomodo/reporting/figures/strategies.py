@@ -6,10 +6,10 @@ import pandas as pd
 
 from modomodo.mixtures.records import BASE
 from modomodo.reporting.figures.style import GREY, INK, Page, look
-from modomodo.reporting.results import Findings
+from modomodo.reporting.results import Results
 
 
-def out_score(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def out_score(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Out-Score by group of strategies (Figure 6)."""
     return score_by_group(found.table, page=page)
 

@@ -8,14 +8,14 @@ from matplotlib.collections import PathCollection
 from modomodo.mixtures.surrogates.base import mixture_folds
 from modomodo.mixtures.surrogates.parametric import least_squares, quadratic_features
 from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page
-from modomodo.reporting.results import COLOURS, Findings, title
+from modomodo.reporting.results import COLOURS, Results, title
 
 FOLDS = 5
 SEED = 0
 FEATURES = {"linear": lambda weights: weights, "quadratic": quadratic_features}
 
 
-def mixture_model(found: Findings, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """PCA of the mixtures; linear and quadratic fit, predicted against actual Out-Score (Figure 7).
 
     Returns the figure and its numbers: mixture, strategy, group, pc1, pc2, actual, and of each model the

@@ -11,7 +11,7 @@ import pandas as pd
 from modomodo.config.schema import Training
 from modomodo.files import read_json, read_jsonl
 from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
-from modomodo.reporting.results import Findings, seed_kind, title
+from modomodo.reporting.results import Results, seed_kind, title
 
 LEVEL = 1.96  # standard deviations: a two-sided 95 % band
 
@@ -76,7 +76,7 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     return pd.Series(values).rolling(window, min_periods=1).mean().to_numpy()
 
 
-def reward_curves(found: Findings, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Reward by domain while training, smoothed over a tenth of the steps; a panel a domain.
 
     Shown is one run a mixture, that of its smallest seed: All and the domain alone by their own lines, the others thin.
@@ -138,7 +138,7 @@ def reward_curves(found: Findings, runs: Sequence[Run], page: Page) -> tuple[plt
     return figure, pd.concat(rows, ignore_index=True)
 
 
-def realised_shares(found: Findings, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """The share of prompts that each domain really had, against its weight.
 
     The band is where 95 % of random draws of as many prompts fall. Returns the figure and its numbers: mixture,
@@ -183,7 +183,7 @@ def realised_shares(found: Findings, runs: Sequence[Run], page: Page) -> tuple[p
     return figure, numbers
 
 
-def cost(found: Findings, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+def cost(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Out-Score against the training time spent so far, runs in the study's order.
 
     Runs of other seeds count their time and are shown hollow. Returns the figure and its numbers: mixture, seed,

@@ -1,0 +1,694 @@
+"""The study: its defaults, its bounds, and how bad input is told."""
+
+import copy
+import random
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modomodo.config.loading import load_plugins, parse, read_yaml
+from modomodo.config.schema import Evaluation, Study, Templates, Training
+from modomodo.data.readers.registry import datasets
+from modomodo.errors import InputError
+from modomodo.evaluation.metrics.metric import metrics
+from modomodo.evaluation.settings import metric_versions
+from modomodo.mixtures.plan import plan
+from modomodo.mixtures.strategies.base import strategies
+from modomodo.study.checks import read_study, study_from
+from modomodo.training.rewards import rewards
+
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def change(data, key, value):
+    """Set a value at a dotted key; None removes it."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+    if value is None:
+        del data[last]
+    else:
+        data[last] = value
+
+
+def complaint(data) -> str:
+    with pytest.raises(InputError) as error:
+        study_from(data, "study.yaml")
+    text = str(error.value)
+    assert "\n" not in text
+    assert text.startswith("study.yaml: ")
+    return text.removeprefix("study.yaml: ")
+
+
+# --- defaults -----------------------------------------------------------------------------------------------
+
+
+def test_the_defaults_of_training_are_the_papers():
+    training = Training()
+    assert (training.seed, training.steps, training.scored_steps) == (42, 2000, [500, 1500, 2000])
+    assert (training.trajectories, training.generations, training.prompts_per_step) == (12, 6, 2)
+    assert (training.learning_rate, training.warmup, training.kl) == (1e-6, 0.1, 0.04)
+    assert training.loss_type == "grpo"
+    assert training.freeze_vision and training.bf16
+    weights = training.reward_weights
+    assert (weights["accuracy"], weights["iou"], weights["format"]) == (2.0, 2.0, 1.0)
+
+
+def test_everything_but_names_has_a_default(study_data):
+    del study_data["training"]
+    study = study_from(study_data, "study.yaml")
+    assert study.training == Training()
+    assert study.evaluation == Evaluation()
+    assert study.prompts == Templates()
+    assert study.domains["science"].rewards == ["accuracy", "format"]
+    assert study.domains["science"].max_rejected == 0.01
+    assert study.strategies["all"].label is None
+    assert study.strategies["all"].count == 1
+
+
+@pytest.mark.parametrize("name", ["tiny", "test", "paper"])
+def test_the_studies_that_are_delivered_load_and_have_a_plan(name):
+    path = CONFIG / f"{name}.yaml"
+    if not path.exists():
+        pytest.skip("not written yet")
+    study = read_study(path)
+    assert study.name == name
+    assert plan(study).runs
+
+
+def test_the_tiny_study_is_as_large_as_promised():
+    study = read_study(CONFIG / "tiny.yaml")
+    groups = [benchmark.group for benchmark in study.benchmarks.values()]
+    assert (len(study.domains), groups.count("in"), groups.count("out")) == (5, 3, 4)
+    assert len(plan(study).scored) >= 25
+    assert len(study.repeats) >= 2
+    assert (study.training.trajectories, study.training.generations, study.training.kl) == (12, 6, 0.04)
+    assert not study.training.bf16
+    named = {strategy.propose for strategy in study.strategies.values()}
+    assert named >= {"single", "exclude_one", "all", "alpha", "collinearity", "leave_one_out"}
+    assert named >= {"quadratic_surface", "cma_es"}
+
+
+def test_the_test_study_has_three_mixtures_one_of_which_is_learned():
+    planned = plan(read_study(CONFIG / "test.yaml"))
+    assert len(planned.mixtures) == 3
+    assert sorted(planned.rounds.values()) == [0, 1]
+
+
+def test_the_papers_study_uses_the_papers_values():
+    if not (CONFIG / "paper.yaml").exists():
+        pytest.skip("not written yet")
+    study = read_study(CONFIG / "paper.yaml")
+    paper = Training()
+    for key in (
+        "seed",
+        "steps",
+        "scored_steps",
+        "trajectories",
+        "generations",
+        "learning_rate",
+        "warmup",
+        "kl",
+    ):
+        assert getattr(study.training, key) == getattr(paper, key), key
+    assert len(study.domains) == 5
+    assert len(study.benchmarks) == 7
+
+
+# --- canonical text -----------------------------------------------------------------------------------------
+
+
+def shuffled(value, random_numbers):
+    """The same data with the keys of every mapping in another order."""
+    if not isinstance(value, dict):
+        return value
+    keys = list(value)
+    random_numbers.shuffle(keys)
+    return {key: shuffled(value[key], random_numbers) for key in keys}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_reordered_keys_give_the_same_text(study_data, seed):
+    text = study_from(study_data, "study.yaml").text()
+    strategies_in_order = study_data["strategies"]
+    other = shuffled(study_data, random.Random(seed))
+    other["strategies"] = strategies_in_order  # whose order says what may learn from what
+    assert list(other) != list(study_data) or list(other["domains"]) != list(study_data["domains"])
+    assert study_from(other, "study.yaml").text() == text
+
+
+def test_values_equal_to_the_defaults_vanish(study_data):
+    text = study_from(study_data, "study.yaml").text()
+    written = copy.deepcopy(study_data)
+    written["training"] |= {"learning_rate": 1e-6, "kl": 0.04, "generations": 6, "seed": 42}
+    written["training"]["reward_weights"] = dict(Training().reward_weights)
+    written |= {
+        "evaluation": {"batch_size": 16},
+        "prompts": {"separator": "\n"},
+        "repeats": {},
+        "plugins": [],
+    }
+    written["domains"]["science"]["rewards"] = ["accuracy", "format"]
+    written["strategies"]["all"] |= {"count": 1, "label": None, "options": {}}
+    assert study_from(written, "study.yaml").text() == text
+    assert Training().text() == "{}"
+    assert "learning_rate" not in text
+
+
+@pytest.mark.parametrize("value", ["1e-6", "0.000001", 1e-6, 1.0e-6])
+def test_one_number_has_one_text(value):
+    # YAML reads 1e-6, without a dot, as a text.
+    assert parse({"learning_rate": value}, Training, "x").text() == "{}"
+    assert parse({"kl": 1}, Training, "x").text() == parse({"kl": 1.0}, Training, "x").text() == '{"kl":1.0}'
+
+
+def test_a_value_other_than_the_default_stays():
+    assert Training(kl=0.0, steps=2001).text() == '{"kl":0.0,"steps":2001}'
+
+
+def test_text_is_read_back_as_the_same_settings(small_study):
+    assert parse(yaml.safe_load(small_study.text()), Study, "x") == small_study
+
+
+def test_settings_cannot_be_changed_in_place(small_study):
+    with pytest.raises(ValueError, match="frozen"):
+        small_study.training.steps = 1
+
+
+# --- bounds -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("domains.science.max_rejected", -0.1),
+        ("domains.science.max_rejected", 1.1),
+        ("benchmarks.chart.max_rejected", 1.1),
+        ("domains.science.rewards", []),
+        ("benchmarks.chart.group", "middle"),
+        ("model.dtype", "float16"),
+        ("model.threads", 0),
+        ("training.seed", -1),
+        ("training.steps", 0),
+        ("training.steps", 9.5),
+        ("training.scored_steps", []),
+        ("training.trajectories", 1),
+        ("training.generations", 1),
+        ("training.accumulation", 0),
+        ("training.learning_rate", 0),
+        ("training.learning_rate", -1e-6),
+        ("training.warmup", -0.1),
+        ("training.warmup", 1),
+        ("training.adam_beta2", 0),
+        ("training.adam_beta2", 1),
+        ("training.kl", -0.01),
+        ("training.kl", float("nan")),
+        ("training.loss_type", "ppo"),
+        ("training.temperature", 0),
+        ("training.max_completion_tokens", 0),
+        ("training.max_grad_norm", 0),
+        ("training.save_every", 0),
+        ("training.threads", 0),
+        ("training.gpus", -1),
+        ("training.vllm", "on"),
+        ("training.bf16", "maybe"),
+        ("evaluation.max_completion_tokens", 0),
+        ("evaluation.batch_size", 0),
+        ("evaluation.threads", 0),
+        ("evaluation.gpus", -1),
+        ("evaluation.engine", "sglang"),
+        ("strategies.all.count", 0),
+        ("strategies.all.seed", -1),
+        ("strategies.all.scores", "first"),
+    ],
+)
+def test_a_value_out_of_bounds_is_told_with_its_key(study_data, key, value):
+    change(study_data, key, value)
+    text = complaint(study_data)
+    assert text.startswith(key), text
+    assert f"found {value!r}" in text
+
+
+@pytest.mark.parametrize(
+    "key", ["training.learning_rate", "training.kl", "training.temperature", "training.max_grad_norm"]
+)
+def test_infinity_is_out_of_bounds(study_data, key):
+    change(study_data, key, float("inf"))
+    assert complaint(study_data).startswith(key)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -float("inf")])
+def test_a_reward_weight_is_a_finite_number(study_data, weight):
+    study_data["training"]["reward_weights"] = {"accuracy": 2.0, "iou": 2.0, "format": weight}
+    assert complaint(study_data).startswith("training.reward_weights.format")
+
+
+def test_a_repeat_has_a_seed_that_training_may_have(study_data):
+    study_data["repeats"] = {"all": [-1]}
+    assert complaint(study_data).startswith("repeats.all")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("domains.science.max_rejected", 0),
+        ("domains.science.max_rejected", 1),
+        ("training.seed", 0),
+        ("training.warmup", 0),
+        ("training.kl", 0),
+        ("training.generations", 2),
+        ("training.accumulation", 12),
+        ("training.gpus", 12),
+        ("training.vllm", False),  # how YAML reads a bare `off`
+        ("training.scored_steps", [9]),
+        ("training.scored_steps", [1, 2, 3, 4]),
+        ("evaluation.batch_size", 1),
+    ],
+)
+def test_a_value_on_its_bound_is_accepted(study_data, key, value):
+    change(study_data, key, value)
+    study_from(study_data, "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"generations": 5}, "trajectories: 12 is not a multiple of generations (5)"),
+        ({"trajectories": 8}, "trajectories: 8 is not a multiple of generations (6)"),
+        ({"generations": 24}, "trajectories: 12 is not a multiple of generations (24)"),
+        ({"accumulation": 5}, "accumulation: 12 trajectories do not divide into 5 micro-batches"),
+        (
+            {"gpus": 5},
+            "gpus: 12 trajectories do not divide into 1 micro-batches on 5 training GPUs: change gpus, "
+            "accumulation or trajectories, e.g. trajectories: 30",
+        ),
+        (
+            {"gpus": 4, "vllm": "server", "accumulation": 6},
+            "gpus: 12 trajectories do not divide into 6 micro-batches on 3 training GPUs",
+        ),
+        ({"vllm": "colocate"}, "vllm: 'colocate' generates on a GPU, but gpus is 0: set gpus to 1 or more"),
+        (
+            {"gpus": 1, "vllm": "server"},
+            "vllm: 'server' keeps one GPU to itself and trains on the others, but gpus is 1: set gpus to 2 or "
+            "more, or vllm to colocate",
+        ),
+        (
+            {"scored_steps": [2, 10]},
+            "scored_steps: 10 lies beyond the last step (9): lower it or raise training.steps",
+        ),
+        ({"steps": 3}, "scored_steps: 9 lies beyond the last step (3)"),
+        ({"scored_steps": [7, 2]}, "scored_steps: must be positive and increasing"),
+        ({"scored_steps": [2, 2]}, "scored_steps: must be positive and increasing"),
+        ({"scored_steps": [0, 2]}, "scored_steps: must be positive and increasing"),
+    ],
+)
+def test_training_values_that_do_not_fit_together_are_told(study_data, training, message):
+    study_data["training"] |= training
+    text = complaint(study_data)
+    assert text.startswith("training")
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    ("training", "processes", "samples"),
+    [
+        ({}, 1, 12),
+        ({"gpus": 1, "vllm": "colocate", "accumulation": 6}, 1, 2),
+        ({"gpus": 2, "vllm": "server", "accumulation": 6}, 1, 2),
+        ({"gpus": 3, "vllm": "colocate"}, 3, 4),
+        ({"gpus": 4, "vllm": "server", "accumulation": 2}, 3, 2),
+    ],
+)
+def test_the_trajectories_of_a_step_are_divided_over_the_gpus_that_train(training, processes, samples):
+    settings = Training(**training)
+    assert (settings.processes, settings.samples) == (processes, samples)
+    assert settings.processes * settings.samples * settings.accumulation == 12
+
+
+def test_transformers_predicts_on_one_gpu(study_data):
+    study_data["evaluation"] = {"gpus": 2}
+    assert complaint(study_data).startswith("evaluation: gpus: engine 'transformers' uses one GPU, not 2")
+    study_data["evaluation"] = {"gpus": 2, "engine": "vllm"}
+    study_from(study_data, "study.yaml")
+
+
+# --- unknown and missing keys -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("evalution", "evaluation"),
+        ("model.buidler", "builder"),
+        ("domains.science.reward", "rewards"),
+        ("domains.science.max_reject", "max_rejected"),
+        ("benchmarks.chart.metrics", "metric"),
+        ("prompts.chioce", "choice"),
+        ("training.learning_rte", "learning_rate"),
+        ("training.scored_step", "scored_steps"),
+        ("evaluation.batchsize", "batch_size"),
+        ("strategies.alpha.learn_from", "learns_from"),
+    ],
+)
+def test_an_unknown_key_suggests_the_nearest(study_data, key, hint):
+    change(study_data, key, 1)
+    assert complaint(study_data) == f"{key}: unknown key: did you mean '{hint}'?"
+
+
+def test_an_unknown_key_that_is_near_none_lists_all(study_data):
+    study_data["model"]["zzzzz"] = 1
+    assert complaint(study_data) == "model.zzzzz: unknown key: known: builder, dtype, options, threads"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("domains", "domain"),
+        ("strategies", "stratgies"),
+        ("domains.science.loader", "domains.science.laoder"),
+        ("benchmarks.chart.metric", "benchmarks.chart.metirc"),
+        ("strategies.all.propose", "strategies.all.proposes"),
+    ],
+)
+def test_a_misspelt_required_key_suggests_the_right_one(study_data, right, wrong):
+    value = study_data
+    for part in right.split("."):
+        value = value[part]
+    change(study_data, wrong, value)
+    change(study_data, right, None)
+    assert f"{wrong}: unknown key: did you mean '{right.rpartition('.')[2]}'?" in complaint(study_data)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "name",
+        "model",
+        "domains",
+        "benchmarks",
+        "strategies",
+        "domains.science.loader",
+        "benchmarks.chart.metric",
+        "benchmarks.chart.group",
+        "strategies.all.propose",
+        "strategies.all.group",
+    ],
+)
+def test_a_missing_key_is_told(study_data, key):
+    change(study_data, key, None)
+    assert complaint(study_data) == f"{key}: missing: this key is required"
+
+
+@pytest.mark.parametrize("key", ["domains", "benchmarks", "strategies"])
+@pytest.mark.parametrize("value", [{}, [], "text", 7])
+def test_a_section_of_another_shape_is_told(study_data, key, value):
+    study_data[key] = value
+    assert complaint(study_data).startswith(f"{key}: ")
+
+
+def test_an_empty_section_is_told(study_data):
+    # `domains:` with nothing below it.
+    study_data["domains"] = None
+    assert complaint(study_data).startswith("domains: ")
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 7])
+def test_a_study_is_keys_and_values(data):
+    assert "expected keys and values" in complaint(data)
+
+
+@pytest.mark.parametrize("key", ["name", "domain", "benchmark", "strategy"])
+@pytest.mark.parametrize("name", ["a/b", "a b", "", "-a", ".hidden", "ä", "a=b"])
+def test_names_are_fit_for_files(study_data, key, name):
+    if key == "name":
+        study_data["name"] = name
+    else:
+        section = {"domain": "domains", "benchmark": "benchmarks", "strategy": "strategies"}[key]
+        study_data[section][name] = next(iter(study_data[section].values()))
+    assert f"'{name}' is not a name: letters, digits and _ . + - only" in complaint(study_data)
+
+
+def test_a_name_that_yaml_reads_as_a_number_is_told(study_data):
+    study_data["domains"][2024] = study_data["domains"]["science"]
+    assert complaint(study_data).startswith("domains.2024: ")
+
+
+# --- names that must exist ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model.builder", "tiny_qwen2v", "unknown model builder 'tiny_qwen2v': did you mean 'tiny_qwen2vl'?"),
+        ("domains.science.loader", "bords", "unknown dataset 'bords': did you mean 'boards'?"),
+        ("benchmarks.chart.loader", "bords", "unknown dataset 'bords': did you mean 'boards'?"),
+        ("benchmarks.chart.metric", "exact_mach", "unknown metric 'exact_mach': did you mean 'exact_match'?"),
+        (
+            "strategies.all.propose",
+            "exclude-one",
+            "unknown strategy 'exclude-one': did you mean 'exclude_one'?",
+        ),
+        ("strategies.alpha.without", ["scence"], "unknown domain 'scence': did you mean 'science'?"),
+        ("strategies.alpha.target", "out_scor", "unknown 'out_scor': did you mean 'out_score'?"),
+        ("strategies.alpha.target", "science", "unknown 'science': did you mean 'science_test'?"),
+    ],
+)
+def test_a_misspelt_name_suggests_the_nearest(study_data, key, value, message):
+    change(study_data, key, value)
+    assert complaint(study_data) == f"{key}: {message}"
+
+
+def test_a_misspelt_reward_suggests_the_nearest(study_data):
+    study_data["domains"]["science"]["rewards"] = ["acuracy", "format"]
+    message = "domains.science.rewards: unknown reward 'acuracy': did you mean 'accuracy'?"
+    assert complaint(study_data) == message
+
+
+def test_an_unknown_reward_with_a_weight_suggests_the_nearest(study_data):
+    study_data["domains"]["science"]["rewards"] = ["acuracy", "format"]
+    study_data["training"]["reward_weights"] = {"acuracy": 2.0, "accuracy": 2.0, "iou": 2.0, "format": 1.0}
+    assert "unknown reward 'acuracy': did you mean 'accuracy'?" in complaint(study_data)
+
+
+def test_a_reward_without_a_weight_is_told(study_data):
+    study_data["training"]["reward_weights"] = {"iou": 2.0, "format": 1.0}
+    message = "training.reward_weights: no weight for 'accuracy', a reward of domain 'science'"
+    assert complaint(study_data) == message
+
+
+def test_a_benchmark_with_the_name_of_a_domain_is_told(study_data):
+    study_data["benchmarks"]["science"] = study_data["benchmarks"].pop("science_test")
+    text = complaint(study_data)
+    assert text == "benchmarks.science: a domain has this name too; call it e.g. science_test"
+
+
+@pytest.mark.parametrize(("lost", "missing"), [("science_test", "in"), ("chart", "out")])
+def test_a_study_without_one_of_the_aggregates_is_told(study_data, lost, missing):
+    del study_data["benchmarks"][lost]
+    text = complaint(study_data)
+    assert f"none has group '{missing}'" in text
+    assert f"no {missing.capitalize()}-Score" in text
+
+
+@pytest.mark.parametrize(
+    ("learner", "teacher", "hint"),
+    [
+        ("alpha", "surface", "known: all, seed, single"),
+        ("alpha", "alpha", "did you mean 'all'?"),
+        ("alpha", "heuristic", "known: all, seed, single"),
+        ("alpha", "sed", "did you mean 'seed'?"),
+        ("single", "seed", "known: none"),
+        ("surface", "model", "known: all, alpha, heuristic, seed, single"),
+    ],
+    ids=["below", "itself", "its own group", "misspelt", "nothing above", "the last group"],
+)
+def test_learning_from_what_does_not_stand_above_is_told(study_data, learner, teacher, hint):
+    study_data["strategies"][learner]["learns_from"] = [teacher]
+    text = complaint(study_data)
+    assert text.startswith(f"strategies.{learner}.learns_from: '{teacher}' is neither a strategy nor a group")
+    assert text.endswith(hint)
+
+
+def test_a_strategy_without_a_domain_left_is_told(study_data):
+    study_data["strategies"]["alpha"]["without"] = ["boxes", "science", "relation"]
+    assert complaint(study_data) == "strategies.alpha.without: no domain is left"
+
+
+def test_teachers_are_in_table_order_with_groups_spelt_out(small_study):
+    assert small_study.teachers("single") == []
+    assert small_study.teachers("alpha") == ["single", "all"]
+    assert small_study.teachers("surface") == ["single", "all", "alpha"]
+
+
+# --- plugins ------------------------------------------------------------------------------------------------
+
+PLUGIN = '''
+import PIL.Image
+
+from modomodo.datasets import datasets
+from modomodo.metrics import Score, metric
+from modomodo.rewards import reward
+from modomodo.strategies import Proposal, declare
+
+@datasets.register("plugin_dots")
+def dots(raw, size=3):
+    for i in range(size):
+        fields = {"id": str(i), "question": "How many?", "answer": str(i), "answer_type": "number"}
+        yield fields, PIL.Image.new("RGB", (4, 4), (i, 0, 0))
+
+@reward("plugin_short")
+def short(completion, truth, answer_type):
+    """1 for at most ten characters."""
+    return float(len(completion) <= 10)
+
+@metric("plugin_near", version=3)
+def near(answer, example):
+    """1 within one of the number."""
+    return Score(float(abs(float(answer) - float(example.answer)) <= 1))
+
+@declare("plugin_first", learns=False)
+def first(request):
+    """All weight on the first domain."""
+    return [Proposal({request.domains[0]: 1.0})]
+'''
+
+
+@pytest.fixture
+def plugged(study_data, tmp_path):
+    """A study that uses one function of each kind from a file outside the package."""
+    path = tmp_path / "own.py"
+    path.write_text(PLUGIN, encoding="utf-8")
+    study_data["plugins"] = [str(path)]
+    study_data["domains"]["dots"] = {"loader": "plugin_dots", "rewards": ["plugin_short"]}
+    study_data["benchmarks"]["dots_test"] = {
+        "loader": "plugin_dots",
+        "options": {"size": 5},
+        "metric": "plugin_near",
+        "group": "out",
+    }
+    study_data["training"]["reward_weights"] = {
+        "accuracy": 2.0,
+        "iou": 2.0,
+        "format": 1.0,
+        "plugin_short": 0.5,
+    }
+    study_data["strategies"]["favourite"] = {"propose": "plugin_first", "group": "seed"}
+    yield study_data
+    # Leave the registries as they were for the tests that follow.
+    for registry in (datasets, metrics, rewards, strategies):
+        for name in [name for name in registry if name.startswith("plugin_")]:
+            del registry._functions[name]
+
+
+def test_a_plugin_adds_one_of_each_from_outside_the_package(plugged, example_fields):
+    study = study_from(plugged, "study.yaml")
+    planned = plan(study)
+    assert planned.by_strategy["favourite"] == ["favourite"]
+    assert planned.support["favourite"] == ["boxes"]
+    assert metric_versions(study)["dots_test"] == 3
+    assert "single-dots" in planned.mixtures
+    assert [fields["answer"] for fields, _ in datasets["plugin_dots"](None, size=2)] == ["0", "1"]
+    data = {"id": ["1"], "dataset": ["dots"], "answer": ['"3"'], "answer_type": ["number"]}
+    assert rewards["plugin_short"](["?"], ["short"], **data) == [1.0]
+
+
+def test_a_plugin_may_be_loaded_twice(plugged):
+    study_from(plugged, "study.yaml")
+    study_from(plugged, "study.yaml")
+
+
+def test_without_its_plugin_the_function_is_unknown(plugged):
+    del plugged["plugins"]
+    assert "unknown dataset 'plugin_dots'" in complaint(plugged)
+
+
+def test_a_plugin_that_takes_a_name_is_told(plugged, tmp_path):
+    (tmp_path / "other.py").write_text(PLUGIN, encoding="utf-8")
+    plugged["plugins"].append(str(tmp_path / "other.py"))
+    with pytest.raises(InputError, match="^study.yaml: dataset 'plugin_dots' is registered twice"):
+        study_from(plugged, "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def f(:", "SyntaxError: "),
+        (
+            "raise ValueError('one\\ntwo')",
+            "ValueError: one",
+        ),
+    ],
+)
+def test_a_plugin_that_fails_is_told_in_one_line(tmp_path, code, message):
+    path = tmp_path / "own.py"
+    path.write_text(code, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        load_plugins([str(path)])
+    assert str(error.value).startswith(f"plugins: {path}: {message}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_plugin_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InputError, match="own.py: no such file"):
+        load_plugins([str(tmp_path / "own.py")])
+
+
+def test_a_plugin_that_is_no_python_file_is_told(tmp_path):
+    (tmp_path / "own.txt").write_text("x = 1")
+    with pytest.raises(InputError, match="own.txt"):
+        load_plugins([str(tmp_path / "own.txt")])
+
+
+# --- the file -----------------------------------------------------------------------------------------------
+
+
+def test_a_study_is_read_from_its_file(write_study, study_data, small_study):
+    assert read_study(write_study(study_data)) == small_study
+
+
+def test_a_bad_key_is_told_with_the_file(write_study, study_data):
+    study_data["training"]["setps"] = 3
+    path = write_study(study_data)
+    with pytest.raises(InputError) as error:
+        read_study(path)
+    assert str(error.value) == f"{path}: training.setps: unknown key: did you mean 'steps'?"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name: a\nmodel: [1\nb: 2\n", ":3: not valid YAML: "),
+        (b"name: a\n  model: 1\n", ":2: not valid YAML: "),
+        (b"name: \xff\n", ": not UTF-8: "),
+        (b"", ": expected keys and values, found NoneType"),
+        (
+            b"name: a\x07b\n",
+            "not valid YAML",
+        ),
+        (
+            b"name: 2024-99-99\n",
+            "not valid YAML",
+        ),
+    ],
+    ids=["bracket", "indent", "latin", "empty", "control character", "date"],
+)
+def test_a_file_that_is_no_study_is_told_with_its_line(tmp_path, content, message):
+    path = tmp_path / "study.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_study(path)
+    assert message in str(error.value)
+    assert str(error.value).startswith(str(path))
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InputError, match="nowhere.yaml: no such file"):
+        read_yaml(tmp_path / "nowhere.yaml")
+
+
+def test_a_folder_is_no_study(tmp_path):
+    with pytest.raises(InputError):
+        read_yaml(tmp_path)

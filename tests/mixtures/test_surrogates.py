@@ -1,0 +1,834 @@
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modomodo.errors import InputError
+from modomodo.mixtures import records
+from modomodo.mixtures.surrogates import gaussian_processes as processes
+from modomodo.mixtures.surrogates import left_out
+from modomodo.mixtures.surrogates.base import (
+    Objective,
+    Observations,
+    Prediction,
+    Standard,
+    mixture_folds,
+    objective,
+    observe,
+    shrunk_correlation,
+    surrogates,
+)
+from modomodo.mixtures.surrogates.calibration import (
+    LeftOut,
+    SelectedSurrogate,
+    choose,
+    leave_one_mixture_out,
+    summary,
+)
+from modomodo.mixtures.surrogates.parametric import best_split, quadratic_features
+
+ROOT = Path(__file__).parents[2]
+EVERY = sorted(surrogates)
+DOMAINS = ("a", "b", "c", "d")
+
+
+def truth(weights):
+    """Two benchmarks: one saturates in `a`, one wants `b` and `c` together."""
+    return np.column_stack([np.sqrt(weights[:, 0]), 2 * weights[:, 1] * weights[:, 2] + 0.3 * weights[:, 1]])
+
+
+def observed(count=24, seed=0, noise=0.0, errors=math.nan):
+    random = np.random.default_rng(seed)
+    weights = random.dirichlet(np.full(4, 0.8), count)
+    scores = truth(weights) + noise * random.standard_normal((count, 2))
+    return Observations(
+        weights,
+        scores,
+        np.full(scores.shape, errors),
+        np.ones(count),
+        tuple(f"m{i:03d}" for i in range(count)),
+        DOMAINS,
+        ("x", "y"),
+        np.array([0.5, 0.5]),
+    )
+
+
+def unseen(count=200):
+    return np.random.default_rng(99).dirichlet(np.full(4, 0.8), count)
+
+
+def correlation(left, right):
+    return np.corrcoef(left, right)[0, 1]
+
+
+# --- what is observed and what is wanted ------------------------------------------------------------------------
+
+
+def table(order=("a", "b"), benchmarks=("x", "y"), reverse=False):
+    runs = [
+        ("m1", 1, 0.2, 0.1, 0.5),
+        ("m1", 2, 0.2, 0.2, 0.4),
+        ("m2", 1, 0.7, 0.6, 0.3),
+        ("m3", 1, 0.5, 0.4, math.nan),
+        ("m4", 1, 0.9, 0.5, 0.1),
+        ("m5", 1, 0.1, 0.0, 0.6),
+    ]
+    rows = [
+        {
+            "mixture": name,
+            "seed": seed,
+            "step": step,
+            "weights": {"a": w, "b": 1 - w},
+            "scores": {"x": x * step / 10, "y": y},
+            "standard_errors": {"x": 0.02},
+        }
+        for name, seed, w, x, y in runs
+        for step in (5, 10)
+    ]
+    rows.append({"mixture": "base", "seed": 1, "step": 0, "weights": {}, "scores": {"x": 9.0, "y": 9.0}})
+    return records.from_rows(
+        rows[::-1] if reverse else rows, order, benchmarks, {"out_score": {"x": 1, "y": 3}}
+    )
+
+
+def test_an_aggregate_is_made_of_its_benchmarks():
+    aim = objective(table(), "out_score")
+    assert aim.benchmarks == ("x", "y")
+    np.testing.assert_allclose(aim.shares, [0.25, 0.75], atol=1e-6)
+    given = objective(table(), "mine", {"mine": {"y": 2, "x": 6}})
+    np.testing.assert_allclose(given.shares, [0.75, 0.25])
+    assert objective(table(), "y").benchmarks == ("y",)
+    with pytest.raises(InputError, match="no target 'out_scor': did you mean 'out_score'"):
+        objective(table(), "out_scor")
+    with pytest.raises(InputError, match="target 'mine': unknown benchmark 'z'"):
+        objective(table(), "mine", {"mine": {"z": 1}})
+
+
+def test_an_aggregate_that_the_table_does_not_explain_is_modelled_itself():
+    runs = table()
+    frame = runs.frame.copy()
+    frame["out_score"] = np.arange(len(frame)) / 7
+    aim = objective(replace(runs, frame=frame), "out_score")
+    assert aim.benchmarks == ("out_score",)
+    assert observe(replace(runs, frame=frame), aim).scores.shape[1] == 1
+
+
+def test_observations_leave_out_the_base_and_know_the_progress():
+    seen = observe(table(), objective(table(), "out_score"))
+    assert len(seen) == 12 and len(seen.final()) == 6
+    assert seen.mixtures[:4] == ("m1", "m1", "m1", "m1")
+    assert seen.progress[:2].tolist() == [0.5, 1.0]
+    np.testing.assert_allclose(seen.final().weights[0], [0.2, 0.8])
+    assert np.isnan(seen.final().scores[3, 1]) and np.isnan(seen.errors[0, 1]) and seen.errors[0, 0] == 0.02
+
+
+def test_the_order_of_rows_and_columns_changes_nothing():
+    one = observe(table(), objective(table(), "out_score"))
+    other_table = table(("b", "a"), ("y", "x"), reverse=True)
+    other = observe(other_table, objective(other_table, "out_score"))
+    for name in ("weights", "scores", "errors", "progress", "mixtures", "domains", "benchmarks"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_nothing_to_learn_from():
+    runs = records.from_rows(
+        [{"mixture": "m", "seed": 0, "step": 1, "weights": {"a": 1.0}, "scores": {}}], ["a"], ["x"]
+    )
+    with pytest.raises(InputError, match="no trained run has a score of x"):
+        observe(runs, Objective("x", ("x",), np.ones(1)))
+
+
+def test_standardising_by_hand():
+    seen = replace(
+        observed(3),
+        scores=np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]]),
+        errors=np.array([[0.5, 1.0], [np.nan, 1.0], [0.5, 1.0]]),
+    )
+    standard = Standard.of(seen)
+    assert standard.center.tolist() == [2.0, 5.0]
+    np.testing.assert_allclose(standard.scale, [math.sqrt(2), 1.0])  # a constant column keeps its scale
+    np.testing.assert_allclose(standard.scores[:2, 0], [-1 / math.sqrt(2), 1 / math.sqrt(2)])
+    np.testing.assert_allclose(standard.variances[:, 0], [0.125, 0.0, 0.125])
+
+
+def test_repeats_are_left_out_together():
+    weights = np.array([[0.5, 0.5], [0.2, 0.8], [0.50001, 0.49999], [0.2, 0.8]])
+    assert mixture_folds(weights).tolist() == [0, 1, 0, 1]
+
+
+def test_prediction_aggregates_with_covariance():
+    prediction = Prediction(
+        np.array([[1.0, 3.0]]), np.array([[[4.0, 1.0], [1.0, 9.0]]]), np.array([[0.0, 0.0], [0.0, 4.0]])
+    )
+    mean, deviation = prediction.aggregate(np.array([0.5, 0.5]))
+    assert mean[0] == 2.0
+    assert deviation[0] == pytest.approx(math.sqrt((4 + 2 + 9) / 4))
+    assert prediction.run_spread(np.array([0.5, 0.5]))[0] == pytest.approx(math.sqrt(15 / 4 + 1))
+
+
+def test_correlation_is_shrunk():
+    residuals = np.array([[1.0, 1.0], [-1.0, -1.0], [2.0, 2.0], [0.5, 0.5]])
+    np.testing.assert_allclose(shrunk_correlation(residuals), [[1, 4 / 7], [4 / 7, 1]])
+    np.testing.assert_array_equal(shrunk_correlation(np.zeros((5, 2))), np.eye(2))
+
+
+# --- what every surrogate must do -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_interface(name):
+    seen = observed(16)
+    fitted = surrogates[name](seen, 0)
+    points = unseen(7)
+    prediction = fitted.predict(points)
+    assert fitted.domains == DOMAINS and fitted.benchmarks == ("x", "y")
+    assert prediction.mean.shape == (7, 2)
+    assert prediction.covariance.shape == (7, 2, 2) and prediction.noise.shape == (2, 2)
+    np.testing.assert_allclose(fitted.mean(points), prediction.mean, atol=1e-9)
+    assert (np.linalg.eigvalsh(prediction.covariance) > -1e-9).all()
+    draws = fitted.draw(points, 5, np.random.default_rng(0))
+    assert draws.shape == (5, 7, 2) and np.isfinite(draws).all()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_same_twice(name):
+    seen = observed(12)
+    one, two = (surrogates[name](seen, 3) for _ in range(2))
+    np.testing.assert_array_equal(one.predict(unseen(5)).covariance, two.predict(unseen(5)).covariance)
+    np.testing.assert_array_equal(one.mean(unseen(5)), two.mean(unseen(5)))
+    np.testing.assert_array_equal(
+        one.draw(unseen(5), 3, np.random.default_rng(1)), two.draw(unseen(5), 3, np.random.default_rng(1))
+    )
+
+
+def poor(case):
+    """Records that leave little to learn, or have what a table of somebody's own may have."""
+    seen = observed(12)
+    weights, scores = seen.weights.copy(), seen.scores.copy()
+    match case:
+        case "single":
+            return seen.rows(np.array([0]))
+        case "two":
+            return seen.rows(np.array([0, 1]))
+        case "repeats":
+            return seen.rows(np.array([0, 0, 0]))
+        case "duplicated":  # the same weights under other names, with other scores
+            weights[6:] = weights[:6]
+        case "unused":  # a domain that no mixture has
+            weights[:, 3] = 0
+            weights /= weights.sum(axis=1, keepdims=True)
+        case "constant":
+            scores[:] = 0.4
+        case "a constant column":
+            scores[:, 1] = 0.4
+        case "tied":
+            scores[1:] = scores[1]
+        case "missing":
+            scores[::3, 0] = np.nan
+        case "a row unscored":
+            scores[3] = np.nan
+        case "unscored":
+            scores[:, 1] = np.nan
+        case _:
+            raise ValueError(case)
+    return replace(seen, weights=weights, scores=scores)
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    "case",
+    [
+        *("single", "two", "repeats", "duplicated", "unused"),
+        *("constant", "a constant column", "tied", "missing", "a row unscored", "unscored"),
+    ],
+)
+def test_poor_records_give_a_finite_answer(name, case):
+    prediction = surrogates[name](poor(case), 0).predict(unseen(6))
+    assert np.isfinite(prediction.mean).all() and np.isfinite(prediction.covariance).all()
+    if case == "constant":
+        np.testing.assert_allclose(prediction.mean, 0.4, atol=1e-6)
+    if case == "a constant column":
+        np.testing.assert_allclose(prediction.mean[:, 1], 0.4, atol=1e-6)
+
+
+def named(order, benchmarks, reverse=False):
+    """Records of six mixtures of three domains, as a table with its columns, and perhaps rows, in that order."""
+    weights = np.random.default_rng(5).dirichlet(np.ones(3), 6)
+    scores = truth(np.column_stack([weights, 1 - weights.sum(axis=1)]))
+    rows = [
+        {
+            "mixture": f"m{i}",
+            "seed": 1,
+            "step": 10,
+            "weights": dict(zip("abc", w.tolist(), strict=True)),
+            "scores": dict(zip("xy", y.tolist(), strict=True)),
+        }
+        for i, (w, y) in enumerate(zip(weights, scores, strict=True))
+    ]
+    return records.from_rows(
+        rows[::-1] if reverse else rows, order, benchmarks, {"out_score": {name: 1 for name in benchmarks}}
+    )
+
+
+def predicted_by_name(name, runs, points):
+    """`points` are shares of a, b and c; the means are those of x and y."""
+    fitted = surrogates[name](observe(runs, objective(runs, "out_score")), 0)
+    shares = np.column_stack([points[:, ("a", "b", "c").index(domain)] for domain in fitted.domains])
+    return fitted.mean(shares)[:, [fitted.benchmarks.index(benchmark) for benchmark in ("x", "y")]]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_permuted_columns_and_rows_give_the_same_answer_by_name(name):
+    points = np.random.default_rng(6).dirichlet(np.ones(3), 5)
+    one = predicted_by_name(name, named(("a", "b", "c"), ("x", "y")), points)
+    other = predicted_by_name(name, named(("c", "a", "b"), ("y", "x"), reverse=True), points)
+    np.testing.assert_array_equal(other, one)
+
+
+@pytest.mark.parametrize("name", ["gp_lead", "gp_sqrt", "ridge_sqrt", "quadratic", "ensemble", "auto"])
+def test_surrogates_learn(name):
+    points = unseen()
+    predicted = surrogates[name](observed(30, noise=0.01), 0).mean(points)
+    for b in range(2):
+        assert correlation(predicted[:, b], truth(points)[:, b]) > 0.9
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_scale_and_shift_of_a_score_do_not_matter(name):
+    seen = observed(14)
+    moved = replace(seen, scores=seen.scores * 7 - 3)
+    one, two = surrogates[name](seen, 0).mean(unseen(5)), surrogates[name](moved, 0).mean(unseen(5))
+    np.testing.assert_allclose(two, one * 7 - 3, rtol=1e-4, atol=1e-4)
+
+
+# --- one by one -------------------------------------------------------------------------------------------------
+
+
+def test_linear_recovers_a_plane():
+    seen = observed(9)
+    slopes = np.array([[0.2, -1.0], [0.4, 0.0], [0.1, 3.0], [0.9, 1.0]])
+    fitted = surrogates["linear"](replace(seen, scores=seen.weights @ slopes), 0)
+    np.testing.assert_allclose(fitted.mean(unseen(5)), unseen(5) @ slopes, atol=1e-9)
+
+
+def test_quadratic_features_by_hand():
+    np.testing.assert_allclose(
+        quadratic_features(np.array([[0.2, 0.8]])), [[1, 0.2, 0.8, 0.04, 0.16, 0.16, 0.64]], atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", ["quadratic", "quadratic_split"])
+def test_quadratic_recovers_a_quadric_from_enough_runs(name):
+    # Four domains: 4 · 5 / 2 = 10 coefficients; the splits keep 80 % of the runs.
+    def surface(w):
+        return np.column_stack([w[:, 0] * w[:, 1] - w[:, 2] ** 2 + 0.1, w[:, 3] + 0 * w[:, 0]])
+
+    seen = observed(16)
+    fitted = surrogates[name](replace(seen, scores=surface(seen.weights)), 0)
+    np.testing.assert_allclose(fitted.mean(unseen(9)), surface(unseen(9)), atol=1e-6)
+
+
+def test_quadratic_interpolates_too_few_runs():
+    seen = observed(6)
+    np.testing.assert_allclose(surrogates["quadratic"](seen, 0).mean(seen.weights), seen.scores, atol=1e-8)
+
+
+def test_best_split_takes_the_greatest_test_r2():
+    seen = observed(20, noise=0.1)
+    quality = {splits: best_split(seen.weights, seen.scores[:, 0], 0, splits)[1] for splits in (1, 2, 5, 10)}
+    assert quality[1] <= quality[2] <= quality[5] <= quality[10]
+    assert math.isnan(best_split(seen.weights[:3], seen.scores[:3, 0], 0)[1])
+
+
+def test_log_linear_recovers_its_law():
+    def law(w):
+        return np.column_stack(
+            [1 - np.exp(w @ [-2.0, 0.5, 1.0, -1.0]), 0.2 + np.exp(w @ [0.3, -2.0, 1.0, 0.0])]
+        )
+
+    seen = observed(40)
+    fitted = surrogates["log_linear"](replace(seen, scores=law(seen.weights)), 0).mean(unseen())
+    for b in range(2):
+        assert correlation(fitted[:, b], law(unseen())[:, b]) > 0.998
+
+
+def test_published_lightgbm_predicts_a_constant_below_forty_runs():
+    points = unseen(9)
+    assert np.ptp(surrogates["lightgbm"](observed(39), 0).mean(points)[:, 0]) < 1e-9
+    assert np.ptp(surrogates["lightgbm"](observed(60), 0).mean(points)[:, 0]) > 1e-3
+    assert np.ptp(surrogates["lightgbm_small"](observed(8), 0).mean(points)[:, 0]) > 1e-3
+
+
+def test_the_ensemble_is_the_mean_of_its_members():
+    from modomodo.mixtures.surrogates.ensemble import MEMBERS
+
+    seen = observed(10)
+    means = [surrogates[name](seen, 0).mean(unseen(4)) for name in MEMBERS]
+    fitted = surrogates["ensemble"](seen, 0)
+    np.testing.assert_allclose(fitted.mean(unseen(4)), np.mean(means, axis=0))
+    inside = np.mean([surrogates[name](seen, 0).predict(unseen(4)).covariance for name in MEMBERS], axis=0)
+    apart = np.einsum("nbb->nb", fitted.predict(unseen(4)).covariance - inside)
+    np.testing.assert_allclose(apart, np.var(means, axis=0), atol=1e-9)
+
+
+# --- Gaussian processes -----------------------------------------------------------------------------------------
+
+
+def scikit(seen, structure, signal, variance, column):
+    """The same covariance through scikit-learn's process, for one structure without a leading domain."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
+    features = seen.weights**structure.power
+    gram = RBF(structure.length)(features)
+    scale = 1 - gram.mean()
+    kernel = ConstantKernel(variance * signal * processes.LEVEL, "fixed") + ConstantKernel(
+        variance * signal / scale, "fixed"
+    ) * RBF(structure.length, "fixed")
+    standard = Standard.of(seen)
+    process = GaussianProcessRegressor(
+        kernel, alpha=variance * (1 - signal) + 1e-9 * variance, optimizer=None
+    )
+    return process.fit(features, standard.scores[:, column]), standard
+
+
+def test_one_structure_agrees_with_scikit_learn(monkeypatch):
+    monkeypatch.setattr(processes, "SIGNALS", np.array([0.9]))
+    monkeypatch.setattr(processes, "VARIANCES", np.array([2.0]))
+    seen = observed(10, noise=0.05)
+    family = processes.Family(powers=(0.5,), lengths=(0.7,))
+    fitted = processes.fit_processes(seen, family)
+    points = unseen(6)
+    prediction = fitted.predict(points)
+    for b in range(2):
+        process, standard = scikit(seen, processes.KernelSpec(0.5, 0.7), 0.9, 2.0, b)
+        mean, deviation = process.predict(points**0.5, return_std=True)
+        np.testing.assert_allclose(
+            prediction.mean[:, b], mean * standard.scale[b] + standard.center[b], atol=1e-8
+        )
+        np.testing.assert_allclose(
+            np.sqrt(prediction.covariance[:, b, b]), deviation * standard.scale[b], rtol=1e-5
+        )
+    assert prediction.noise[0, 0] == pytest.approx(0.2 * Standard.of(seen).scale[0] ** 2)
+
+
+def test_what_is_expected_before_any_run_by_hand():
+    seen = observed(12)
+    kernels = processes.Kernels(seen.weights, breadth=0.3, rise=0.5)
+    points = unseen(5)
+    roots = np.sqrt(seen.weights)
+
+    def standing(values, runs):
+        return np.clip((values - runs.mean()) / runs.std(), -3, 3)
+
+    breadth = standing(np.sqrt(points).sum(axis=1), roots.sum(axis=1))
+    rise = standing(np.sqrt(points)[:, 2], roots[:, 2])
+    assert kernels.expected(processes.KernelSpec(0.5, 0.7), points) == pytest.approx(0.3 * breadth)
+    led = processes.KernelSpec(0.5, 0.7, False, 2, 0.2, 0.8)
+    assert kernels.expected(led, points) == pytest.approx(0.2 * 0.3 * breadth + 0.8 * 0.5 * rise)
+    # Shares always sum to 1: in proportion to them, breadth is nothing.
+    assert kernels.expected(processes.KernelSpec(1.0, 0.7), points) == pytest.approx(0.0)
+
+
+def test_a_process_with_a_mean_is_one_on_what_the_mean_leaves(monkeypatch):
+    monkeypatch.setattr(processes, "SIGNALS", np.array([0.9]))
+    monkeypatch.setattr(processes, "VARIANCES", np.array([2.0]))
+    seen = observed(10, noise=0.05)
+    structure = processes.KernelSpec(0.5, 0.7)
+    fitted = processes.fit_processes(seen, processes.Family((0.5,), (0.7,), breadth=0.4))
+    points = unseen(6)
+    prediction = fitted.predict(points)
+    kernels = processes.Kernels(seen.weights, breadth=0.4)
+    standard = Standard.of(seen)
+    process, _ = scikit(seen, structure, 0.9, 2.0, 0)
+    level = np.linalg.solve(
+        process.kernel_(seen.weights**0.5) + process.alpha * np.eye(10),
+        standard.scores[:, 0] - kernels.expected(structure, seen.weights),
+    )
+    mean = kernels.expected(structure, points) + process.kernel_(points**0.5, seen.weights**0.5) @ level
+    assert prediction.mean[:, 0] == pytest.approx(mean * standard.scale[0] + standard.center[0], abs=1e-8)
+    assert fitted.mean(points) == pytest.approx(prediction.mean)
+
+
+def test_where_runs_say_nothing_breadth_and_leading_domains_are_expected_to_help():
+    random = np.random.default_rng(5)
+    seen = observed(6)
+    middle, corner = np.full((1, 4), 0.25), np.eye(4)
+    gains = []
+    for _ in range(20):
+        noise = replace(seen, scores=random.standard_normal(seen.scores.shape))
+        fitted = surrogates["gp_lead"](noise, 0)
+        gains.append(float(fitted.mean(middle).mean() - fitted.mean(corner).mean()))
+    assert np.mean(gains) > 2 * np.std(gains) / np.sqrt(len(gains)) > 0
+
+
+def test_nothing_is_expected_of_a_benchmark_that_never_varied():
+    seen = observed(8)
+    same = replace(seen, scores=np.column_stack([seen.scores[:, 0], np.full(8, 0.25)]))
+    fitted = surrogates["gp_lead"](same, 0)
+    assert fitted.mean(unseen(9))[:, 1] == pytest.approx(0.25, abs=1e-9)
+    assert fitted.predict(np.eye(4)).mean[:, 1] == pytest.approx(0.25, abs=1e-9)
+
+
+def test_the_weights_are_the_marginal_likelihoods(monkeypatch):
+    monkeypatch.setattr(processes, "KEPT", 0.0)
+    seen = observed(8, noise=0.05)
+    family = processes.Family(powers=(0.5,), lengths=(0.4, 1.0))
+    components = processes.fit_processes(seen, family).groups[0].components
+    found = {}
+    for component in components:
+        for s, signal in enumerate(processes.SIGNALS):
+            for v, variance in enumerate(processes.VARIANCES):
+                process, _ = scikit(seen, component.structure, signal, variance, 0)
+                found[component.structure.length, s, v] = (
+                    component.weights[s, v, 0],
+                    process.log_marginal_likelihood(),
+                )
+    ours = np.array([weight for weight, _ in found.values()])
+    theirs = np.exp(np.array([value for _, value in found.values()]))
+    np.testing.assert_allclose(ours, theirs / theirs.sum(), rtol=1e-4, atol=1e-9)
+
+
+def test_left_out_residuals_agree_with_refits(monkeypatch):
+    monkeypatch.setattr(processes, "SIGNALS", np.array([0.9]))
+    monkeypatch.setattr(processes, "VARIANCES", np.array([1.0]))
+    seen = observed(7)
+    structure = processes.KernelSpec(0.5, 0.7)
+    group = processes.fit_processes(seen, processes.Family((0.5,), (0.7,))).groups[0]
+    process, standard = scikit(seen, structure, 0.9, 1.0, 0)
+    features = seen.weights**0.5
+    covariance = process.kernel_(features) + process.alpha * np.eye(7)
+    for i in range(7):
+        rest = np.arange(7) != i
+        mean = covariance[i, rest] @ np.linalg.solve(covariance[np.ix_(rest, rest)], standard.scores[rest, 0])
+        assert group.left_out()[i, 0] == pytest.approx(standard.scores[i, 0] - mean, abs=1e-8)
+
+
+def test_draws_have_the_predicted_moments():
+    fitted = surrogates["gp_lead"](observed(9, noise=0.05), 0)
+    points = unseen(5)
+    prediction = fitted.predict(points)
+    draws = fitted.draw(points, 4000, np.random.default_rng(0))
+    deviation = np.sqrt(np.einsum("nbb->nb", prediction.covariance))
+    np.testing.assert_allclose(draws.mean(axis=0), prediction.mean, atol=0.08 * deviation.max())
+    np.testing.assert_allclose(draws.std(axis=0), deviation, rtol=0.12)
+
+
+def test_the_leading_domain_is_found():
+    seen = observed(20)
+    fitted = surrogates["gp_lead"](seen, 0)
+    weight = np.zeros(4)
+    for component in fitted.groups[0].components:
+        if component.structure.lead is not None:
+            weight[component.structure.lead] += component.weights[..., 0].sum()
+    assert weight[0] > 0.9  # the benchmark x is √a
+
+
+def test_a_benchmark_named_like_a_domain_expects_it_to_lead():
+    assert processes.same_name("SAT", "SAT") and processes.same_name("SAT", "sat_test")
+    assert processes.same_name("pubmed_central", "pubmed-central") and processes.same_name(
+        "ScienceQA", "ScienceQA test"
+    )
+    assert not processes.same_name("SAT", "SATURN") and not processes.same_name("LISA", "SAT")
+    seen = observed(4, noise=1.0)
+
+    def lead(benchmarks):
+        fitted = surrogates["gp_lead"](replace(seen, benchmarks=benchmarks), 0)
+        return sum(
+            component.weights[..., 1].sum()
+            for component in fitted.groups[0].components
+            if component.structure.lead == 3
+        )
+
+    assert lead(("x", "d_test")) > lead(("x", "y"))
+
+
+def test_standard_errors_widen_and_flatten():
+    precise, vague = observed(10, errors=0.001), observed(10, errors=0.5)
+    one, two = surrogates["gp_lead"](precise, 0), surrogates["gp_lead"](vague, 0)
+    points = unseen(40)
+    assert np.ptp(two.mean(points)[:, 0]) < 0.7 * np.ptp(one.mean(points)[:, 0])
+    assert two.predict(points).noise[0, 0] > one.predict(points).noise[0, 0]
+
+
+def test_a_run_with_a_large_standard_error_pulls_less():
+    seen = observed(10)
+    scores, errors = seen.scores.copy(), np.full(seen.scores.shape, 0.02)
+    scores[4, 0] += 1.0
+    loud = errors.copy()
+    loud[4] = 0.3
+    at = seen.weights[[4]]
+    for name in ("gp_lead", "gp_sqrt", "ridge_sqrt", "linear"):
+        trusted = surrogates[name](replace(seen, scores=scores, errors=errors), 0).mean(at)[0, 0]
+        doubted = surrogates[name](replace(seen, scores=scores, errors=loud), 0).mean(at)[0, 0]
+        assert abs(doubted - seen.scores[4, 0]) < abs(trusted - seen.scores[4, 0]), name
+
+
+def test_repeats_narrow_the_prediction():
+    seen = observed(8, noise=0.1)
+    more = seen.rows(np.array([*range(8), 0, 0, 0, 0]))
+    at = seen.weights[[0]]
+    one = surrogates["gp_sqrt"](seen, 0).predict(at).covariance[0, 0, 0]
+    two = surrogates["gp_sqrt"](more, 0).predict(at).covariance[0, 0, 0]
+    assert two < one
+
+
+def test_screening_many_runs_changes_little(monkeypatch):
+    seen = observed(70, noise=0.1)
+    whole = surrogates["gp_lead"](seen, 0).mean(unseen(20))
+    monkeypatch.setattr(processes, "SCREENED", 40)
+    np.testing.assert_allclose(surrogates["gp_lead"](seen, 0).mean(unseen(20)), whole, atol=0.02)
+
+
+# --- calibration ------------------------------------------------------------------------------------------------
+
+
+def test_left_out_predictions_do_not_know_their_mixture():
+    # Runs 0 and 1 are one mixture under two names: neither may tell of the other.
+    seen = observed(8)
+    weights, scores = seen.weights.copy(), seen.scores.copy()
+    weights[1] = weights[0]
+    scores[:2, 0] = 50.0
+    left = leave_one_mixture_out(replace(seen, weights=weights, scores=scores), surrogates["gp_sqrt"], 0)
+    assert (left.mean[:2, 1] < 10).all()
+    np.testing.assert_allclose(left.constant[0], left.constant[1])
+    assert left.constant[0, 1] == pytest.approx(scores[2:, 0].mean())
+    assert left.constant[0, 0] == pytest.approx(scores[2:].mean())
+    np.testing.assert_allclose(left.actual[:, 0], scores.mean(axis=1))
+
+
+def test_a_fold_without_refits_is_the_conditional_distribution():
+    """By the textbook, from the covariance of all runs: folds of one, two and three."""
+    seen = observed(9, noise=0.1, errors=0.05)
+    seen = replace(seen, errors=seen.errors * np.linspace(0.5, 2, 9)[:, None])
+    fitted = surrogates["gp_lead"](seen, 0)
+    group = fitted.groups[0]
+    folds = np.array([0, 1, 1, 2, 3, 4, 4, 4, 5])
+    members = [np.flatnonzero(folds == fold) for fold in range(6)]
+    component = group.components[0]
+    mean, variance, density = left_out._without(group, component, members)
+    s, v, b = 3, 1, 1
+    signal, scale = processes.SIGNALS[s], processes.VARIANCES[v]
+    kernel = scale * signal * group.kernels.between_runs(component.structure, np.arange(9))
+    noise = scale * processes.noise_share(group.floor)[s, v, b] * group.relative
+    whole = kernel + np.diag(noise)
+    before = group.kernels.expected(component.structure, group.kernels.runs)
+    scores = fitted.standard.scores[:, b] - before
+    for fold, runs in enumerate(members):
+        rest = np.setdiff1d(np.arange(9), runs)
+        gain = whole[np.ix_(runs, rest)] @ np.linalg.inv(whole[np.ix_(rest, rest)])
+        expected = gain @ scores[rest]
+        latent = kernel[np.ix_(runs, runs)] - gain @ kernel[np.ix_(rest, runs)]
+        np.testing.assert_allclose(mean[runs, s, v, b], before[runs] + expected, atol=1e-8)
+        np.testing.assert_allclose(variance[runs, s, v, b], np.diag(latent), atol=1e-8)
+        both = latent + np.diag(noise[runs])
+        missed = scores[runs] - expected
+        log = -(missed @ np.linalg.solve(both, missed) + np.linalg.slogdet(both)[1]) / 2
+        assert density[fold, s, v, b] == pytest.approx(log, abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ["gp_lead", "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic"])
+def test_large_tables_are_left_out_without_refits_and_hardly_differ(monkeypatch, name):
+    from modomodo.mixtures.surrogates import calibration
+
+    seen = observed(40, noise=0.15)
+    scores, weights = seen.scores.copy(), seen.weights.copy()
+    scores[7, 0] = np.nan
+    weights[[11, 12]] = weights[10]
+    seen = replace(seen, scores=scores, weights=weights)
+    refits = leave_one_mixture_out(seen, surrogates[name], 0, most_groups=None)
+    monkeypatch.setattr(calibration, "LARGE", 30)
+    formula = leave_one_mixture_out(seen, surrogates[name], 0)
+    assert formula.how != refits.how == "from all others"
+    known = np.isfinite(refits.actual)
+    spread = np.nanstd(refits.actual, axis=0)
+    # Functions are left out in ten groups, processes one by one.
+    near = 0.05 if name.startswith("gp") else 0.25
+    gap = np.abs(formula.mean - refits.mean) / spread
+    assert gap[known].mean() < near
+    for column in range(3):
+        errors = [np.sqrt(left.error(column).mean()) for left in (formula, refits)]
+        assert errors[0] == pytest.approx(errors[1], rel=0.1)
+        deviations = [left.deviation[known[:, column], column].mean() for left in (formula, refits)]
+        assert deviations[0] == pytest.approx(deviations[1], rel=0.15)
+    np.testing.assert_array_equal(formula.constant, refits.constant)
+
+
+def test_a_choice_is_made_once_for_the_same_runs(monkeypatch):
+    calls = []
+
+    def counted(observations, seed):
+        calls.append(len(observations))
+        return surrogates["constant"](observations, seed)
+
+    monkeypatch.setitem(surrogates._functions, "counted", counted)
+    first = choose(observed(6), 0, ["counted"])
+    made = len(calls)
+    assert choose(observed(6), 0, ["counted"]) is first and len(calls) == made
+    assert choose(observed(6, noise=0.1), 0, ["counted"]) is not first
+    assert choose(observed(6), 1, ["counted"]) is not first and len(calls) == 3 * made
+
+
+def test_the_summary_by_hand():
+    left = leave_one_mixture_out(observed(6), surrogates["constant"], 0)
+    left = replace(
+        left,
+        actual=np.array([[0.0] * 3, [1.0] * 3, [2.0] * 3, [3.0] * 3, [4.0] * 3, [np.nan] * 3]),
+        mean=np.array([[0.5] * 3, [1.0] * 3, [2.0] * 3, [3.0] * 3, [1.0] * 3, [9.0] * 3])
+        + np.arange(6)[:, None] * 1e-9,
+        deviation=np.ones((6, 3)),
+        constant=np.full((6, 3), 2.0),
+    )
+    row = summary(left).iloc[0]
+    assert row["name"] == "objective" and row["runs"] == 5
+    assert row["rmse"] == pytest.approx(math.sqrt((0.25 + 9) / 5))
+    assert row["rmse_constant"] == pytest.approx(math.sqrt(2))
+    # Distances 0.5, 0, 0, 0, 3 against 0.67, 1.28 and 1.96 standard deviations.
+    assert (row["coverage_50"], row["coverage_80"], row["coverage_95"]) == (0.8, 0.8, 0.8)
+    assert row["spearman"] == pytest.approx(0.7)  # ranks 1 2 4 5 3
+
+
+def test_intervals_cover_what_they_promise():
+    inside = {level: [] for level in (50, 80, 95)}
+    for seed in range(6):
+        left = leave_one_mixture_out(observed(20, seed, noise=0.15), surrogates["gp_lead"], 0)
+        row = summary(left).iloc[0]
+        for level, found in inside.items():
+            found.append(row[f"coverage_{level}"])
+    assert 0.38 < np.mean(inside[50]) < 0.68
+    assert 0.68 < np.mean(inside[80]) < 0.92
+    assert np.mean(inside[95]) > 0.86
+
+
+def test_auto_prefers_the_surrogate_that_predicts():
+    seen = observed(24)
+    plane = replace(seen, scores=seen.weights @ np.array([[0.2, -1.0], [0.4, 0.0], [0.1, 3.0], [0.9, 1.0]]))
+    chosen = choose(plane, 0, ["constant", "linear"])
+    assert chosen.name == "linear" and chosen.informed
+    assert chosen.comparison["chosen"].tolist() == [False, True]
+    assert chosen.reason().startswith("linear chosen by left-out RMSE (linear ")
+    np.testing.assert_array_equal(chosen.mean(unseen(3)), surrogates["linear"](plane, 0).mean(unseen(3)))
+
+
+def test_auto_says_why_it_keeps_the_default_beside_a_smaller_error():
+    chosen = choose(observed(8, noise=0.1), 0, ["linear", "gp_sqrt"])
+    errors = dict(zip(chosen.comparison["surrogate"], chosen.comparison["rmse"], strict=True))
+    assert chosen.name == "linear" and errors["gp_sqrt"] < errors["linear"]
+    assert chosen.reason().startswith(
+        "linear chosen by left-out RMSE, smaller ones being within noise (gp_sqrt "
+    )
+
+
+def test_auto_says_when_nothing_beats_the_mean():
+    random = np.random.default_rng(0)
+    seen = observed(12)
+    noise = replace(seen, scores=random.standard_normal(seen.scores.shape))
+    chosen = choose(noise, 0, ["quadratic"])
+    assert isinstance(chosen, SelectedSurrogate) and not chosen.informed
+
+
+def test_auto_needs_four_mixtures_to_compare():
+    chosen = surrogates["auto"](observed(3), 0)
+    assert isinstance(chosen, SelectedSurrogate) and chosen.name == "gp_lead" and len(chosen.comparison) == 1
+
+
+def test_auto_takes_one_that_beats_the_mean_where_the_default_does_not(monkeypatch):
+    from modomodo.mixtures.surrogates import calibration
+
+    def far_off(observations, seed):
+        return surrogates["constant"](replace(observations, scores=observations.scores + 9), seed)
+
+    monkeypatch.setitem(surrogates._functions, "far_off", far_off)
+    chosen = calibration.choose(observed(20), 0, ("far_off", "constant", "ridge_sqrt"))
+    assert chosen.name == "ridge_sqrt" and chosen.informed
+
+
+@pytest.mark.parametrize(("ahead", "name"), [(1.9, "gp_lead"), (2.1, "ridge_sqrt")])
+def test_auto_keeps_the_default_within_two_standard_errors(monkeypatch, ahead, name):
+    from modomodo.mixtures.surrogates import calibration
+
+    seen = observed(12)
+    zero, spread = np.zeros((12, 1)), np.arange(12.0)[:, None] - 5.5
+    gain = ahead * spread.std(ddof=1) / np.sqrt(12) + spread  # its mean is so many of its standard errors
+
+    def left(observations, fit, seed):
+        error = 20.0 + (gain if fit is surrogates["gp_lead"] else zero)
+        return LeftOut(("objective",), seen.mixtures, np.sqrt(error), zero, zero + 1, zero + 99, "by hand")
+
+    monkeypatch.setattr(calibration, "leave_one_mixture_out", left)
+    monkeypatch.setattr(calibration, "_latest", {})
+    assert calibration.choose(seen, 0, ("gp_lead", "ridge_sqrt")).name == name
+
+
+# --- several outputs, several steps -----------------------------------------------------------------------------
+
+
+def test_components_learn_from_benchmarks_that_agree():
+    """Ten noisy witnesses of one surface: together they tell more of each than it does alone."""
+    random = np.random.default_rng(2)
+    seen = observed(20)
+    surface = truth(seen.weights)[:, 1]
+    scores = surface[:, None] + surface.std() * random.standard_normal((20, 10))
+    names = tuple(f"y{i}" for i in range(10))
+    seen = replace(
+        seen, scores=scores, errors=np.full(scores.shape, np.nan), benchmarks=names, shares=np.full(10, 0.1)
+    )
+    points = unseen()
+
+    def skill(name):
+        return np.mean(
+            [correlation(column, truth(points)[:, 1]) for column in surrogates[name](seen, 0).mean(points).T]
+        )
+
+    assert skill("gp_components") > skill("gp_lead") + 0.05
+
+
+def test_earlier_steps_help_where_the_last_ones_are_few():
+    """Every run was scored half-way, one in four at its end: the order of mixtures is the same, the level is not."""
+    seen = observed(24)
+    ends = np.arange(0, 24, 4)
+    early = replace(seen, scores=0.5 * seen.scores - 1, progress=np.full(24, 0.5))
+    both = replace(
+        seen,
+        weights=np.concatenate([early.weights, seen.weights[ends]]),
+        scores=np.concatenate([early.scores, seen.scores[ends]]),
+        errors=np.concatenate([early.errors, seen.errors[ends]]),
+        progress=np.concatenate([early.progress, np.ones(len(ends))]),
+        mixtures=early.mixtures + tuple(seen.mixtures[i] for i in ends),
+    )
+    points = unseen()
+    with_steps = surrogates["gp_steps"](both, 0).mean(points)
+    without = surrogates["gp_sqrt"](both, 0).mean(points)
+    for b in range(2):
+        assert correlation(with_steps[:, b], truth(points)[:, b]) > correlation(
+            without[:, b], truth(points)[:, b]
+        )
+    alone = surrogates["gp_steps"](seen, 0).mean(points)
+    np.testing.assert_allclose(alone, surrogates["gp_sqrt"](seen, 0).mean(points), atol=1e-9)
+
+
+# --- threads ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="BLAS has one thread on one core")
+def test_surrogates_limit_every_blas_to_one_thread():
+    """Also one that was loaded before them, and whatever the environment asks for."""
+    program = """
+import numpy
+from threadpoolctl import threadpool_info
+def threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+before = threads()
+import modomodo.surrogates
+import lightgbm, scipy.linalg, scipy.optimize, sklearn.linear_model
+assert set(before) == {2}, before
+assert len(threads()) > len(before) and set(threads()) == {1}, threads()
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr

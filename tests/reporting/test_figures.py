@@ -1,0 +1,346 @@
+"""Figures: the numbers shown, and the same bytes for the same numbers."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.container import ErrorbarContainer
+from study_records import DOMAINS, bare, findings, records, without_base
+
+from modomodo.errors import InputError
+from modomodo.files import write_json, write_jsonl
+from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
+from modomodo.reporting.figures.comparison import comparison
+from modomodo.reporting.figures.strategies import score_by_group
+from modomodo.reporting.figures.style import Page, look, save, styled
+from modomodo.reporting.figures.surface import fits, principal_plane
+from modomodo.reporting.figures.training import (
+    Run,
+    cost,
+    read_run,
+    realised_shares,
+    rewards_by_domain,
+    smooth,
+)
+from modomodo.reporting.results import results_of, seed_kind
+
+TABLE = pd.DataFrame(
+    [
+        ("base", "Base", "base", 0.30, 0.02),
+        ("seed", "Single: x", "single-x", 0.40, 0.03),
+        ("seed", "Single: y", "single-y", 0.50, 0.03),
+        ("seed", "All", "all", 0.45, 0.03),
+        ("model", "CMA-ES", "cma", 0.55, 0.01),
+    ],
+    columns=["group", "strategy", "mixture", "out_score", "se_out_score"],
+)
+
+
+@pytest.fixture
+def figure():
+    made, numbers = score_by_group(TABLE)
+    yield made, numbers
+    plt.close(made)
+
+
+def points(figure):
+    """Places and scores of the points, a pair of lists by group."""
+    bars = [item for item in figure.axes[0].containers if isinstance(item, ErrorbarContainer)]
+    return [(item.lines[0].get_xdata().tolist(), item.lines[0].get_ydata().tolist()) for item in bars]
+
+
+def test_every_mixture_is_a_point_in_its_group(figure):
+    made, numbers = figure
+    (seed_x, seed_y), (_, model_y) = points(made)
+    assert (seed_y, model_y) == ([0.40, 0.50, 0.45], [0.55])
+    assert len(set(seed_x)) == 3, "no point hides another"
+    assert all(abs(x) <= 0.31 for x in seed_x), "inside the box of its group"
+    labels = [label.get_text() for label in made.axes[0].get_xticklabels()]
+    assert labels == ["seed\n(n = 3)", "model\n(n = 1)"]
+    assert numbers.equals(TABLE)
+
+
+def test_a_lone_point_stands_in_the_middle_of_its_group(figure):
+    made, _ = figure
+    assert points(made)[1][0] == [1.0]
+
+
+def test_points_have_their_standard_errors(figure):
+    made, _ = figure
+    bars = [item for item in made.axes[0].containers if isinstance(item, ErrorbarContainer)]
+    (segments,) = bars[0].lines[2]
+    heights = [segment[:, 1] for segment in segments.get_segments()]
+    assert np.allclose([high - low for low, high in heights], 0.06)
+
+
+def test_the_base_model_is_a_line_and_no_group(figure):
+    made, _ = figure
+    dotted = [line for line in made.axes[0].lines if line.get_linestyle() == ":"]
+    assert [line.get_ydata()[0] for line in dotted] == [0.30]
+
+
+def test_another_score_than_the_out_score():
+    table = TABLE.rename(columns={"out_score": "y_chart", "se_out_score": "se_y_chart"})
+    made, numbers = score_by_group(table, "y_chart", "Chart")
+    assert made.axes[0].get_ylabel().startswith("Chart")
+    assert "y_chart" in numbers
+    plt.close(made)
+
+
+def test_a_table_without_the_base_model():
+    made, _ = score_by_group(TABLE[1:])
+    assert len(points(made)) == 2
+    plt.close(made)
+
+
+def test_the_same_numbers_give_the_same_bytes(tmp_path):
+    for folder in ("one", "two"):
+        save(*score_by_group(TABLE), tmp_path / folder / "out_score.svg")
+    for name in ("out_score.svg", "out_score.png", "out_score.csv"):
+        one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
+        assert one == two, name
+        assert len(one) > 100
+
+
+def test_the_numbers_shown_lie_beside_the_figure(tmp_path):
+    save(*score_by_group(TABLE), tmp_path / "out_score.svg")
+    assert pd.read_csv(tmp_path / "out_score.csv").equals(TABLE)
+    assert not plt.get_fignums(), "figures are closed"
+
+
+# --- which figures there are ------------------------------------------------------------------------------------
+
+ALL, ONE, WITHOUT = [1 / 3, 1 / 3, 1 / 3], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("weights", "kind"),
+    [
+        (ALL, "all"),
+        (ONE, "single"),
+        (WITHOUT, "exclude-one"),
+        ([0.333333, 0.333333, 0.333334], "all"),
+        ([0.6, 0.2, 0.2], None),
+        ([0.0, 1.0], "single"),
+        ([np.nan, np.nan], None),
+    ],
+)
+def test_seeds_are_known_by_their_weights(weights, kind) -> None:
+    assert seed_kind(weights) == kind
+
+
+def test_a_study_has_the_figures_that_its_mixtures_give() -> None:
+    def few(*weights, **options):
+        return set(drawable(weights, **options))
+
+    assert few(ALL, ONE, runs=False) == {"before_after", "all_against_single", "out_score", "mixtures"}
+    assert few(ALL, WITHOUT, base=False, runs=False) == {"all_against_exclude_one", "out_score", "mixtures"}
+    assert {"mixture_model", "calibration"} <= few(ALL, ONE, None, None, None), "what will be proposed counts"
+    assert {"mixture_model", "calibration"}.isdisjoint(few(ALL, ALL, ALL, ALL, ONE)), (
+        "five of the same do not"
+    )
+    assert {"reward_curves", "realised_shares", "cost"} <= few(ALL)
+    assert few([np.nan] * 3, runs=False) == {"out_score"}, "scores without weights"
+    assert few() == set()
+
+
+def test_the_figures_of_a_study_are_known_before_its_first_run(small_study) -> None:
+    # Three singles, All, one heuristic, two of the surface: seven mixtures, no exclude-one.
+    found = figures_of(small_study)
+    assert "all_against_single" in found and "all_against_exclude_one" not in found
+    assert {"mixture_model", "cost"} <= set(found)
+
+
+# --- all of them, from records alone ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Every figure of records, twice."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
+    for folder in folders:
+        for name, draw in drawings(findings(), [], Page(), "gp_sqrt").items():
+            if name in FROM_RECORDS:
+                with styled():
+                    save(*draw(), folder / f"{name}.svg", 100)
+    return folders
+
+
+def test_records_alone_give_every_figure_of_records_and_the_same_bytes_twice(drawn) -> None:
+    one, two = drawn
+    names = sorted(path.name for path in one.iterdir())
+    assert names == sorted(f"{name}.{kind}" for name in FROM_RECORDS for kind in ("svg", "png", "csv"))
+    for name in names:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_figures_are_as_wide_as_asked(drawn, tmp_path: Path) -> None:
+    with styled():
+        save(
+            *drawings(findings(), [], Page(width=5.0), "gp_sqrt")["before_after"](),
+            tmp_path / "wide.svg",
+            100,
+        )
+    assert 'width="244.8pt"' in (drawn[0] / "before_after.svg").read_text(), "3.4 inches"
+    assert 'width="360pt"' in (tmp_path / "wide.svg").read_text()
+
+
+def test_the_numbers_before_and_after_training(drawn) -> None:
+    numbers = pd.read_csv(drawn[0] / "before_after.csv").set_index(["target", "strategy"])
+    table = records().frame.set_index(["mixture", "seed", "step"])
+    assert numbers.loc[("chart", "before training"), "score"] == 0.15
+    assert numbers.loc[("chart", "trained on All"), "score"] == table.loc[("all", 42, 10), "y_chart"]
+    assert numbers.loc[("out_score", "trained on All"), "standard_error"] == pytest.approx(0.02 / np.sqrt(2))
+    assert numbers.index.unique("target").tolist() == [
+        *("boxes_test", "science_test", "in_score"),
+        *("chart", "puzzle", "out_score"),
+    ], "sides one after the other, each with its aggregate"
+
+
+def test_singles_and_exclude_ones_are_called_by_their_domain(drawn) -> None:
+    single = pd.read_csv(drawn[0] / "all_against_single.csv")
+    assert single["strategy"].unique().tolist() == ["All", "only boxes", "only maths", "only science"]
+    without = pd.read_csv(drawn[0] / "all_against_exclude_one.csv").set_index(["target", "strategy"])
+    expected = records().frame.set_index(["mixture", "step"]).loc[("exclude-maths", 10), "y_chart"]
+    assert without.loc[("chart", "without maths"), "score"] == expected
+
+
+def test_error_bars_are_standard_errors() -> None:
+    found = findings()
+    made, numbers = comparison(found, found.mixtures.iloc[:3], Page())
+    bars = [item for item in made.axes[0].containers if isinstance(item, ErrorbarContainer)]
+    (segments,) = bars[0].lines[2]
+    widths = [segment[1, 0] - segment[0, 0] for segment in segments.get_segments()]
+    assert np.allclose(widths, 2 * numbers[numbers["mixture"] == "single-boxes"]["standard_error"])
+    plt.close(made)
+
+
+def test_every_thing_has_a_marker_and_a_hatch_of_its_own_for_grey_pages() -> None:
+    looks = [look(place) for place in range(7)]
+    for part in ("colour", "marker", "hatch"):
+        assert len({getattr(one, part) for one in looks}) == 7, part
+
+
+def test_mixtures_are_ordered_by_score(drawn) -> None:
+    numbers = pd.read_csv(drawn[0] / "mixtures.csv")
+    assert numbers["out_score"].is_monotonic_decreasing and len(numbers) == 11
+    assert np.allclose(numbers[[f"w_{domain}" for domain in DOMAINS]].sum(axis=1), 1)
+
+
+def test_a_table_of_strangers_without_names_and_errors_gives_figures(tmp_path: Path) -> None:
+    bare(records().frame[lambda frame: frame["step"] == 10]).to_csv(tmp_path / "records.csv", index=False)
+    from modomodo.mixtures.records_csv import read_records
+
+    found = results_of(read_records(tmp_path / "records.csv"))
+    assert found.groups == ["seed", "other"]
+    assert "before_after" not in drawable(list(found.weights()), found.base is not None, runs=False)
+    with styled():
+        made, numbers = drawings(found, [], Page(), "gp_sqrt")["all_against_single"]()
+    assert numbers["standard_error"].isna().all()
+    assert made.axes[0].get_xlabel() == "score", "no errors are promised"
+    plt.close(made)
+
+
+def test_a_base_model_that_was_not_scored_is_no_row() -> None:
+    assert without_base(findings()).base is None
+
+
+# --- figure 7 ---------------------------------------------------------------------------------------------------
+
+
+def test_principal_components_of_three_points_on_a_line() -> None:
+    plane, explained = principal_plane(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
+    # The line has the length of the root of 2; its largest loading, the first, is made positive.
+    assert plane[:, 0] == pytest.approx([np.sqrt(0.5), 0, -np.sqrt(0.5)])
+    assert plane[:, 1] == pytest.approx([0, 0, 0])
+    assert explained == pytest.approx([1, 0])
+
+
+def test_held_out_predictions_have_not_seen_the_fold() -> None:
+    features = np.column_stack([np.ones(10), np.arange(10.0)])
+    scores = 2 + 3 * np.arange(10.0)
+    fitted, held_out = fits(features, scores, np.arange(10))
+    assert np.allclose(fitted, scores) and np.allclose(held_out, scores)
+    odd = scores.copy()
+    odd[4] += 100
+    _, held_out = fits(features, odd, np.arange(10))
+    # Its own outlier is not in the fit that predicts run 4; the others of its fold neither.
+    assert held_out[4] == pytest.approx(scores[4])
+
+
+def test_repeats_of_a_mixture_are_held_out_together() -> None:
+    features = np.column_stack([np.ones(6), [0, 0, 1, 2, 3, 4]])
+    scores = np.array([7.0, 7.0, 0.0, 0.0, 0.0, 0.0])
+    _, held_out = fits(features, scores, np.array([0, 0, 1, 2, 3, 4]))
+    assert held_out[:2] == pytest.approx([0, 0], abs=1e-9), "as if neither of the two had been seen"
+
+
+# --- figures of runs --------------------------------------------------------------------------------------------
+
+
+def test_rewards_by_domain_are_weighted_and_a_step_without_its_prompts_is_unknown() -> None:
+    lines = [
+        {"rewards/a/accuracy": 0.5, "rewards/a/format": 1.0},
+        {"rewards/b/iou": 0.2},
+        {"rewards/a/accuracy": 1.0, "rewards/a/format": 0.0, "rewards/b/iou": None},
+    ]
+    weights = {"accuracy": 2.0, "format": 1.0, "iou": 2.0}
+    curves = rewards_by_domain(lines, {"a": ["accuracy", "format"], "b": ["iou"], "c": ["iou"]}, weights)
+    assert curves["a"] == pytest.approx([2 / 3, np.nan, 2 / 3], nan_ok=True)
+    assert curves["b"] == pytest.approx([np.nan, 0.2, np.nan], nan_ok=True)
+    assert "c" not in curves
+
+
+def test_smoothing_skips_the_unknown() -> None:
+    assert smooth(np.array([np.nan, 1.0, np.nan, 3.0]), 3) == pytest.approx([np.nan, 1, 1, 2], nan_ok=True)
+
+
+def a_run(mixture: str, seed: int, seconds: float) -> Run:
+    requested = {"boxes": 0.25, "maths": 0.75}
+    return Run(
+        mixture, seed, {"boxes": np.array([0.1, 0.3])}, requested, {"boxes": 0.5, "maths": 0.5}, 4, seconds
+    )
+
+
+def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "all/42"
+    write_json(
+        folder / "run.json",
+        {
+            "seed": 42,
+            "seconds": {"import": 1.0, "train": 9.0},
+            "stream": {"prompts": 4, "requested": {"a": 1.0}, "realised": {"a": 1.0}},
+            "settings": {"training": {"reward_weights": {"accuracy": 3.0}}, "rewards": {"a": ["accuracy"]}},
+        },
+    )
+    write_jsonl(folder / "log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.5}])
+    run = read_run(folder / "run.json")
+    assert (run.mixture, run.seed, run.seconds, run.prompts) == ("all", 42, 10.0, 4)
+    assert run.rewards["a"].tolist() == [0.5]
+    (folder / "log.jsonl").unlink()
+    with pytest.raises(InputError, match=r"log\.jsonl: no such file"):
+        read_run(folder / "run.json")
+
+
+def test_cost_adds_up_and_repeats_come_last() -> None:
+    found = findings()
+    runs = [a_run("all", 43, 30.0), a_run("all", 42, 10.0), a_run("single-maths", 42, 20.0)]
+    made, numbers = cost(found, runs, Page())
+    assert numbers[["mixture", "seed", "spent"]].to_numpy().tolist() == [
+        ["single-maths", 42, 20.0],
+        ["all", 42, 30.0],
+        ["all", 43, 60.0],
+    ]
+    assert numbers["best"].tolist() == [numbers["out_score"][0], *[numbers["out_score"][:2].max()] * 2]
+    plt.close(made)
+
+
+def test_shares_requested_and_realised() -> None:
+    made, numbers = realised_shares(findings(), [a_run("all", 42, 1.0)], Page())
+    assert numbers[["domain", "requested", "realised"]].to_numpy().tolist() == [
+        ["boxes", 0.25, 0.5],
+        ["maths", 0.75, 0.5],
+    ]
+    plt.close(made)

@@ -1,0 +1,112 @@
+"""The report's first page: its numbers are those of the records, and its text is valid for Snakemake's reader."""
+
+import docutils.core
+import pytest
+from study_records import BENCHMARKS, DOMAINS, SIDES, findings, records
+
+from modomodo.config.schema import Reporting, Training
+from modomodo.reporting.overview import overview
+from modomodo.reporting.results import results_of
+from modomodo.reporting.settings import OverviewSettings
+
+
+def step(**changes: object) -> OverviewSettings:
+    values = {
+        "study": "small",
+        "seed": 42,
+        "headings": [],
+        "model": "tiny_qwen2vl",
+        "domains": DOMAINS,
+        "benchmarks": [(name, SIDES[name]) for name in BENCHMARKS],
+        "training": Training(steps=10, scored_steps=[5, 10]),
+        "strategies": [("seed", "Single", "single", 3, []), ("own", "Mine", "explicit", 8, ["seed"])],
+        "runs": 13,
+    }
+    return OverviewSettings(**values | changes)
+
+
+RUNS = [
+    {
+        "seconds": {"train": 3600.0},
+        "hardware": {"cores": 2, "gpus": []},
+        "versions": {"trl": "1.16.0"},
+        "commit": "abc",
+    },
+    {"seconds": {"train": 7200.0}, "hardware": {"gpus": ["H100"]}, "commit": "abc"},
+]
+
+
+@pytest.fixture
+def page() -> str:
+    return overview(step(), findings(), RUNS, {"boxes": 1234})
+
+
+def test_it_says_what_was_run(page: str) -> None:
+    assert "boxes (1,234), maths, science." in page
+    assert "Together 11 mixtures in 13 runs, 2 of them the same mixture again with another seed." in page
+    assert "up to 10 steps of 2 prompts with 6 completions each" in page
+
+
+def test_it_says_what_won_and_how_sure(page: str) -> None:
+    frame = records().frame
+    last = frame[(frame["step"] == 10) & (frame["seed"] == 42)].sort_values("out_score", ascending=False)
+    best = last.iloc[0]
+    base = frame[frame["mixture"] == "base"].iloc[0]["out_score"]
+    assert f"**Out-Score**: {best['mixture']} scored {best['out_score']:.4f}" in page
+    assert f"{best['out_score'] - base:+.4f} to the base model (beyond noise)" in page
+    assert "other mixtures cannot be told apart from it" in page
+
+
+def test_it_says_what_it_cost(page: str) -> None:
+    assert "2 runs took 3.0 hours of training, one after another; the longest 2.0 hours." in page
+    assert "Machine: 2 CPU cores, no GPU; H100." in page
+    assert "Versions: trl 1.16.0." in page and "Code: commit abc." in page
+
+
+def test_it_says_what_differs_from_the_paper(page: str) -> None:
+    assert "- the base model is tiny\\_qwen2vl, not Qwen/Qwen2-VL-2B-Instruct" in page
+    assert "- 3 training domains and 4 benchmarks, not 5 and 7" in page
+    assert "- training.steps: 10, the paper's is 2000" in page
+    assert "training.kl" not in page, "the paper's value is no difference"
+    same = step(
+        model="Qwen/Qwen2-VL-2B-Instruct",
+        training=Training(),
+        domains=list("abcde"),
+        benchmarks=[(name, "out") for name in "tuvwxyz"],
+    )
+    assert "training settings are the paper's" in overview(same, findings(), [], {})
+
+
+def test_records_of_others_cost_nothing_here() -> None:
+    assert "Nothing was trained here" in overview(step(), findings(), [], {})
+
+
+def test_it_is_valid_for_snakemakes_reader_whatever_the_names(page: str) -> None:
+    from jinja2 import Environment
+
+    odd = overview(step(notes="50 % *of* {{ us }} like_ `this` |x| {% no %}"), findings(), RUNS, {})
+    for text in (page, odd):
+        rendered = Environment(trim_blocks=True, lstrip_blocks=True).from_string(text).render()
+        html = docutils.core.publish_parts(
+            rendered, writer="html", settings_overrides={"halt_level": 2, "report_level": 2}
+        )["body"]
+        assert "What won" in html and "system-message" not in html
+    assert "*of*" in html and "{ { us }}" in html
+
+
+def test_noise_is_unknown_without_repeats() -> None:
+    frame = records().frame
+    alone = records().__class__(
+        frame[~frame["seed"].isin([43, 44])].reset_index(drop=True), DOMAINS, BENCHMARKS
+    )
+    assert "the noise between seeds is unknown" in overview(step(), results_of(alone), [], {})
+
+
+def test_only_what_the_page_tells_is_a_reason_to_write_it_anew(small_study) -> None:
+    told = OverviewSettings.of(small_study).text()
+    quiet = small_study.model_copy(update={"reporting": Reporting(dpi=72)})
+    assert OverviewSettings.of(quiet).text() == told
+    assert (
+        OverviewSettings.of(small_study.model_copy(update={"reporting": Reporting(notes="new")})).text()
+        != told
+    )

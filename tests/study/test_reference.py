@@ -1,0 +1,77 @@
+"""The config reference and the editors' schema are those of the models."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from modomodo.config.schema import Study
+from modomodo.replay.config import Recorded
+from modomodo.study.reference import _model_in
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "config/study.schema.json"
+RECORDED_SCHEMA = ROOT / "config/recorded.schema.json"
+
+
+def test_page_and_schema_are_in_step_with_the_models(tmp_path):
+    """In a process of its own: other tests register functions of theirs."""
+    subprocess.run(
+        [
+            sys.executable,
+            "scripts/reference.py",
+            "--output",
+            tmp_path / "config.md",
+            "--schema",
+            tmp_path / "schema.json",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    for made, kept in (
+        ("config.md", ROOT / "docs/config.md"),
+        ("schema.json", SCHEMA),
+        (RECORDED_SCHEMA.name, RECORDED_SCHEMA),
+    ):
+        assert (tmp_path / made).read_text() == kept.read_text(), (
+            f"{kept.name} is out of step: make reference"
+        )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_schema_takes_the_studies_and_editors_find_it(path):
+    text = path.read_text()
+    study = yaml.safe_load(text)
+    schema = RECORDED_SCHEMA if "records" in study else SCHEMA
+    assert text.startswith(f"# yaml-language-server: $schema={schema.name}\n")
+    jsonschema.validate(study, json.loads(schema.read_text()))
+
+
+def test_the_schema_refuses_a_misspelt_key():
+    study = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    study["training"]["stpes"] = 9
+    with pytest.raises(jsonschema.ValidationError, match="stpes"):
+        jsonschema.validate(study, json.loads(SCHEMA.read_text()))
+
+
+def models(model: type[BaseModel]):
+    yield model
+    for field in model.model_fields.values():
+        inner, _ = _model_in(field.annotation)
+        if inner is not None:
+            yield from models(inner)
+
+
+@pytest.mark.parametrize("model", [*models(Study), *models(Recorded)], ids=lambda model: model.__name__)
+def test_every_key_is_described(model):
+    assert model.__doc__
+    for name, field in model.model_fields.items():
+        inner, _ = _model_in(field.annotation)
+        assert field.description or inner, f"{model.__name__}.{name}"

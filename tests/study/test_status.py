@@ -1,0 +1,152 @@
+"""How far a study is, read from made-up files and a log as Snakemake writes it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modomodo.mixtures.plan import plan
+from modomodo.study import status
+from modomodo.study.outputs import STAGES, outputs_of
+
+LOG = """\
+Job stats:
+job      count
+-----  -------
+train        2
+[Wed Nov 25 01:58:48 2026]
+localrule train:
+    input: results/small/base, results/small/streams/single-boxes/42.jsonl
+    output: results/small/runs/single-boxes/42/run.json
+    log: logs/small/runs/single-boxes/42.log
+    jobid: 7
+    reason: Missing output files: results/small/runs/single-boxes/42/run.json
+    wildcards: mixture=single-boxes, seed=42
+    resources: tmpdir=/tmp
+[Wed Nov 25 01:58:49 2026]
+rule train:
+    output: results/small/runs/single-science/42/run.json
+    log: logs/small/runs/single-science/42.log
+    jobid: 8
+[Wed Nov 25 01:58:50 2026]
+localrule propose_surface:
+    output: results/small/mixtures/surface-001.json, results/small/mixtures/surface-002.json
+    log: logs/small/mixtures/surface.log
+    jobid: 9
+[Wed Nov 25 01:58:52 2026]
+Finished jobid: 9 (Rule: propose_surface)
+3 of 9 steps (33%) done
+[Wed Nov 25 01:59:00 2026]
+Error in rule train:
+    message: None
+    jobid: 8
+    output: results/small/runs/single-science/42/run.json
+    log: logs/small/runs/single-science/42.log (check log file(s) for error details)
+    shell:
+        python scripts/train.py
+        (command exited with non-zero exit code)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose study has one training at work and one that failed."""
+    log = tmp_path / ".snakemake/log/2026-11-25T015848.1.snakemake.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(LOG)
+    logs = tmp_path / "logs/small/runs"
+    (logs / "single-boxes").mkdir(parents=True)
+    (logs / "single-science").mkdir(parents=True)
+    (logs / "single-boxes/42.log").write_text("train: 3/9\rtrain: 4/9, reward 1.50\n")
+    (logs / "single-science/42.log").write_text("".join(f"line {i}\n" for i in range(9)) + "error: no GPU\n")
+    return tmp_path
+
+
+def lock(project: Path) -> None:
+    (project / ".snakemake/locks").mkdir()
+    (project / ".snakemake/locks/0.input.lock").touch()
+
+
+def screen(study, project: Path) -> list[str]:
+    return status.render(study, status.read_status(study, plan(study), project), project).splitlines()
+
+
+def test_snakemakes_log_by_hand():
+    jobs = status.read_job_log(LOG)
+    assert [(job.rule, job.state) for job in jobs] == [
+        ("train", "started"),
+        ("train", "failed"),
+        ("propose_surface", "finished"),
+    ]
+    assert jobs[2].outputs == [f"results/small/mixtures/surface-00{i}.json" for i in (1, 2)]
+    assert jobs[1].log == "logs/small/runs/single-science/42.log"
+
+
+def test_every_stage_has_its_results(small_study):
+    # 3 singles, all, alpha and 2 of the surface: 7 runs; the base model is predicted and scored besides.
+    results = outputs_of(small_study, plan(small_study))
+    counts = [sum(result.stage == stage for result in results) for stage in STAGES]
+    assert counts == [5, 1, 7, 7, 7, 8, 8, 1]
+    assert len({result.path for result in results}) == 44
+
+
+def test_what_is_at_work_and_what_failed_is_told(small_study, project):
+    lock(project)
+    lines = screen(small_study, project)
+    runs = next(line for line in lines if line.startswith("runs")).split()
+    assert runs == ["runs", "0/7", "1", "1", "5"]
+    assert "running      train single-boxes/42: train: 4/9, reward 1.50" in lines
+    start = lines.index("failed       train single-science/42: logs/small/runs/single-science/42.log")
+    assert [line.split("| ")[1] for line in lines[start + 1 : start + 6]] == [
+        *(f"line {i}" for i in range(5, 9)),
+        "error: no GPU",
+    ]
+    assert "no mixture is scored yet" in lines
+
+
+def test_without_a_snakemake_what_was_started_is_interrupted(small_study, project):
+    lines = screen(small_study, project)
+    assert lines[0] == "study small: no Snakemake is at work"
+    assert any(line.startswith("interrupted  train single-boxes/42") for line in lines)
+    lock(project)
+    assert "snakemake --unlock" in screen(small_study, project)[0]
+
+
+def test_what_exists_is_done_whatever_the_log_says(small_study, project):
+    path = project / "results/small/runs/single-science/42/run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    lines = screen(small_study, project)
+    assert not any(line.startswith("failed ") for line in lines)
+    assert next(line for line in lines if line.startswith("runs")).split()[1] == "1/7"
+
+
+def test_a_log_of_another_study_says_nothing_of_this_one(small_study, project):
+    newer = project / ".snakemake/log/2026-11-25T025848.1.snakemake.log"
+    newer.write_text(LOG.replace("small", "other").replace("Error in rule train", "Error in rule else"))
+    assert any(
+        line.startswith("failed       train single-science/42") for line in screen(small_study, project)
+    )
+
+
+def test_the_best_mixtures_come_with_their_errors(small_study, project):
+    folder = project / "results/small"
+    for name, domain, score in (("single-boxes", "boxes", 0.25), ("single-science", "science", 0.5)):
+        weights = {d: float(d == domain) for d in small_study.domains}
+        mixture = {"name": name, "weights": weights, "strategy": "single", "round": 0}
+        (folder / "mixtures").mkdir(parents=True, exist_ok=True)
+        (folder / f"mixtures/{name}.json").write_text(json.dumps(mixture))
+        part = {"metric": "exact_match", "version": 1, "n": 10, "unparsed": 0, "standard_error": 0.1}
+        steps = {
+            "7": {b: {**part, "score": 0.9} for b in small_study.benchmarks},
+            "9": {b: {**part, "score": score} for b in small_study.benchmarks},
+        }
+        path = folder / f"scores/{name}/42.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"mixture": name, "seed": 42, "steps": steps}))
+    lines = screen(small_study, project)
+    # The last step counts, not the 0.9 of step 7. One benchmark of 'out': its error is the aggregate's.
+    assert lines[-2:] == [
+        "  0.5000 ± 0.1000  single-science: science 1.00",
+        "  0.2500 ± 0.1000  single-boxes: boxes 1.00",
+    ]
