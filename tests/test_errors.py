@@ -19,7 +19,7 @@ from modomodo import error_hints as mends
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import read_study, study_from
-from modomodo.training import launch as launching
+from modomodo.training import gpus, vllm_environment
 
 ROOT = Path(__file__).parent.parent
 MISSING = object()
@@ -258,7 +258,7 @@ def test_scripts_without_the_environment() -> None:
 def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(InputError) as told:
-        launching.acquire_gpus(2, "training.gpus")
+        gpus.acquire_gpus(2, "training.gpus")
     assert str(told.value) == (
         "training.gpus: 2 wanted, 0 visible here (CUDA_VISIBLE_DEVICES=): lower it, or ask the scheduler for more"
     )
@@ -267,7 +267,7 @@ def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
 def test_no_vllm() -> None:
     with pytest.raises(InputError) as told:
-        launching.check_vllm("evaluation.engine", "transformers", gpus=1)
+        vllm_environment.check_vllm("evaluation.engine", "transformers", gpus=1)
     assert str(told.value) == (
         "evaluation.engine: vLLM is not installed: make vllm installs it (docs/gpus.md), or set evaluation.engine to "
         "transformers"

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from modomodo.errors import InputError
 from modomodo.mixtures import mixture as mixtures
-from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.constraints import (
+    Constraints,
+    bounds,
+    divergence,
+    exhaustion_chance,
+    project,
+    weight_within,
+)
 from modomodo.mixtures.mixture import Mixture, Predicted
 from modomodo.mixtures.stream import draw_stream
 
@@ -113,7 +120,7 @@ def test_a_damaged_mixture_file_is_told_with_file_and_field(tmp_path, change, me
 
 def test_bounds():
     constraints = Constraints(minimum={"COCO": 0.1}, maximum={"LISA": 0.4}, fixed={"SAT": 0.3})
-    lower, upper = mixtures.bounds(constraints, DOMAINS)
+    lower, upper = bounds(constraints, DOMAINS)
     assert lower.tolist() == [0.1, 0.0, 0.3]
     assert upper.tolist() == [1.0, 0.4, 0.3]
 
@@ -137,7 +144,7 @@ def test_bounds():
 )
 def test_infeasible_constraints_name_the_culprits(constraints, message):
     with pytest.raises(InputError) as error:
-        mixtures.bounds(Constraints(**constraints), DOMAINS)
+        bounds(Constraints(**constraints), DOMAINS)
     assert message in str(error.value)
 
 
@@ -149,24 +156,24 @@ def test_constraints_refuse_what_is_no_weight():
 
 
 def test_a_domain_that_is_not_used_may_be_capped_but_not_required():
-    lower, upper = mixtures.bounds(Constraints(maximum={"COCO": 0.1}), ["LISA", "SAT"])
+    lower, upper = bounds(Constraints(maximum={"COCO": 0.1}), ["LISA", "SAT"])
     assert lower.tolist() == [0, 0] and upper.tolist() == [1, 1]
 
 
 def test_exhaustion_chance_by_hand():
     # Three prompts, weight 1/2: two of the first two with chance 1/4, at least one of them with 3/4.
-    assert mixtures.exhaustion_chance(0.5, 2, 3) == pytest.approx(1 / 4)
-    assert mixtures.exhaustion_chance(0.5, 1, 3) == pytest.approx(3 / 4)
-    assert mixtures.weight_within(0, 3, 0.01) == 0
+    assert exhaustion_chance(0.5, 2, 3) == pytest.approx(1 / 4)
+    assert exhaustion_chance(0.5, 1, 3) == pytest.approx(3 / 4)
+    assert weight_within(0, 3, 0.01) == 0
 
 
 @given(st.integers(1, 300), st.integers(1, 400), st.floats(0.001, 0.5))
 def test_the_cap_is_where_the_chance_of_running_dry_equals_the_risk(rows, prompts, risk):
-    cap = mixtures.weight_within(rows, prompts, risk)
+    cap = weight_within(rows, prompts, risk)
     if rows >= prompts:
         assert cap == 1
     else:
-        assert mixtures.exhaustion_chance(cap, rows, prompts) == pytest.approx(risk, rel=1e-6)
+        assert exhaustion_chance(cap, rows, prompts) == pytest.approx(risk, rel=1e-6)
 
 
 @pytest.mark.parametrize(("rows", "weight"), [(30, 0.25), (30, 0.2), (30, 0.35), (12, 0.1)])
@@ -175,10 +182,10 @@ def test_the_chance_of_running_dry_is_that_of_the_real_draw(rows, weight):
     ids = {"small": [str(i) for i in range(rows)], "large": [str(i) for i in range(500)]}
     streams = [draw_stream({"small": weight, "large": 1 - weight}, ids, 60, 2, seed) for seed in range(1000)]
     dry = np.mean([stream.exhausted == "small" for stream in streams])
-    chance = mixtures.exhaustion_chance(weight, rows, 120)
+    chance = exhaustion_chance(weight, rows, 120)
     assert abs(dry - chance) < 4 * np.sqrt(chance * (1 - chance) / 1000) + 1e-9
     # The computed cap keeps what it promises.
-    cap = mixtures.weight_within(rows, 120, 0.05)
+    cap = weight_within(rows, 120, 0.05)
     capped = [draw_stream({"small": cap, "large": 1 - cap}, ids, 60, 2, seed) for seed in range(1000)]
     assert np.mean([stream.exhausted == "small" for stream in capped]) < 0.05 + 4 * np.sqrt(
         0.05 * 0.95 / 1000
@@ -187,7 +194,7 @@ def test_the_chance_of_running_dry_is_that_of_the_real_draw(rows, weight):
 
 def test_epochs_cap_a_small_domain():
     constraints = Constraints(epochs={"LISA": 1}, sizes={"LISA": 1326}, prompts=4000, exhaustion_risk=0.01)
-    _, upper = mixtures.bounds(constraints, DOMAINS)
+    _, upper = bounds(constraints, DOMAINS)
     # 1326 / 4000 = 0.3315 would run dry half the time; about 2.33 standard deviations below it is safe.
     deviation = math.sqrt(0.33 * 0.67 / 4000)
     assert upper[1] == pytest.approx(0.3315 - 2.33 * deviation, abs=5e-4)
@@ -199,12 +206,12 @@ def test_projection_by_hand():
     points = np.array([[0.2, 0.2, 0.6], [2.0, 0.0, 0.0], [0.3, 0.5, 0.2]])
     # Capping the third frees 0.4, shared equally; beyond the corner lies the corner; inside nothing moves.
     expected = [[0.4, 0.4, 0.2], [1.0, 0.0, 0.0], [0.3, 0.5, 0.2]]
-    np.testing.assert_allclose(mixtures.project(points, lower, upper), expected, atol=1e-9)
+    np.testing.assert_allclose(project(points, lower, upper), expected, atol=1e-9)
 
 
 def test_divergence_by_hand():
     points = np.array([[0.5, 0.5], [1.0, 0.0], [0.0, 1.0]])
     np.testing.assert_allclose(
-        mixtures.divergence(points, np.array([0.5, 0.5])), [0, math.log(2), math.log(2)], atol=1e-12
+        divergence(points, np.array([0.5, 0.5])), [0, math.log(2), math.log(2)], atol=1e-12
     )
-    assert mixtures.divergence(np.array([[0.5, 0.5]]), np.array([1.0, 0.0]))[0] == math.inf
+    assert divergence(np.array([[0.5, 0.5]]), np.array([1.0, 0.0]))[0] == math.inf

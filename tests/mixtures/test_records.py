@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.mixtures import records
+from modomodo.mixtures import records, records_csv
 
 IN = {"LISA": 3397, "SAT": 1928, "ScienceQA": 2017}
 OUT = {"ChartQA": 2500, "InfoVQA": 2801, "MathVista": 1000, "MMMU": 900}
@@ -135,7 +135,7 @@ def test_columns_and_round_trip(tmp_path):
     path = tmp_path / "records.csv"
     records.write_records(path, made)
     assert path.read_text().splitlines()[1] == "base,42,0,,,,0.1,0.2,0.3,0.4,0.15000000000000002,,0.25,"
-    again = records.read_records(path)
+    again = records_csv.read_records(path)
     records.write_records(tmp_path / "again.csv", again)
     assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
     assert records.observed_digest(again) == records.observed_digest(made)
@@ -199,7 +199,7 @@ def test_the_digest_knows_content_not_order(tmp_path):
     made = make(("m", 1, 9, 0.2, 0.2), ("n", 1, 9, 0.4, 0.3))
     path = tmp_path / "permuted.csv"
     made.frame.iloc[::-1, ::-1].assign(comment="aside").to_csv(path, index=False)
-    again = records.read_records(path)
+    again = records_csv.read_records(path)
     assert records.observed_digest(again) == records.observed_digest(made)
     assert list(again.frame["comment"]) == ["aside", "aside"]
     other = make(("m", 1, 9, 0.2, 0.2), ("n", 1, 9, 0.4, 0.3001))
@@ -208,39 +208,41 @@ def test_the_digest_knows_content_not_order(tmp_path):
 
 def test_a_table_of_weights_and_losses_only(tmp_path):
     path = write(tmp_path / "runs.csv", "w_a,w_b,y_x\n0.5,0.5,3.0\n1.0,0.0,2.0\n0.5,0.5,3.5\n")
-    table = records.read_records(path, lower_is_better=True, aggregates={"out_score": {"x": 1}})
+    table = records_csv.read_records(path, lower_is_better=True, aggregates={"out_score": {"x": 1}})
     assert list(table.frame["y_x"]) == [-3.0, -2.0, -3.5]
     assert list(table.frame["out_score"]) == [-3.0, -2.0, -3.5]
     assert list(table.frame["mixture"]) == ["mixture-0001", "mixture-0002", "mixture-0001"]
     assert list(table.frame["seed"]) == [0, 0, 1]
     with pytest.raises(InputError, match="unknown benchmark 'z'"):
-        records.read_records(path, lower_is_better=["z"])
+        records_csv.read_records(path, lower_is_better=["z"])
 
 
 def test_weights_off_by_rounding_are_scaled(tmp_path):
     path = write(tmp_path / "runs.csv", "w_a,w_b,y_x\n0.333,0.666,3.0\n")
-    table = records.read_records(path)
+    table = records_csv.read_records(path)
     np.testing.assert_allclose(records.weights_matrix(table, ["a", "b"]), [[1 / 3, 2 / 3]], atol=1e-12)
 
 
 def test_the_two_file_form(tmp_path):
     ratios = write(tmp_path / "ratios.csv", "run,name,index,web,code\nr1,one,0,0.5,0.5\nr2,two,1,0.1,0.9\n")
     metrics = write(tmp_path / "metrics.csv", "run,name,index,bpb\nr2,two,1,0.7\nr1,one,0,0.8\n")
-    table = records.read_ratios_and_metrics(ratios, metrics, lower_is_better=["bpb"])
+    table = records_csv.read_ratios_and_metrics(ratios, metrics, lower_is_better=["bpb"])
     assert list(table.frame["mixture"]) == ["one", "two"]
     assert list(table.frame["y_bpb"]) == [-0.8, -0.7]  # matched by run, not by line
     assert table.domains == ["web", "code"]
-    assert records.observed_digest(records.read_records(tmp_path, ["bpb"])) == records.observed_digest(table)
+    assert records.observed_digest(records_csv.read_records(tmp_path, ["bpb"])) == records.observed_digest(
+        table
+    )
     write(metrics, "run,name,index,bpb\nr2,two,1,0.7\n")
     with pytest.raises(InputError, match=r"ratios.csv:2: run: 'r1' has no row in .*metrics.csv"):
-        records.read_records(tmp_path)
+        records_csv.read_records(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["run", "run_id", "name", "index", "", "Unnamed: 0"])
 def test_the_two_file_form_by_whatever_names_the_runs(tmp_path, key):
     write(tmp_path / "ratios.csv", f"{key},web,code\n7,0.5,0.5\n9,0.1,0.9\n")
     write(tmp_path / "metrics.csv", f"{key},bpb\n9,0.7\n7,0.8\n")
-    table = records.read_records(tmp_path)
+    table = records_csv.read_records(tmp_path)
     assert table.domains == ["web", "code"] and table.benchmarks == ["bpb"]
     assert list(table.frame["mixture"]) == ["7", "9"] and list(table.frame["y_bpb"]) == [0.8, 0.7]
 
@@ -249,7 +251,7 @@ def test_two_files_without_a_common_name_of_the_runs(tmp_path):
     write(tmp_path / "ratios.csv", "run,web,code\n7,0.5,0.5\n")
     write(tmp_path / "metrics.csv", "experiment,bpb\n7,0.8\n")
     with pytest.raises(InputError, match="no common column to match rows by: give both 'run', 'run_id'"):
-        records.read_records(tmp_path)
+        records_csv.read_records(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -281,16 +283,16 @@ def test_a_damaged_table_is_told_with_file_line_and_column(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "R.csv", text)
     with pytest.raises(InputError) as error:
-        records.read_records("R.csv")
+        records_csv.read_records("R.csv")
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
 def test_a_missing_file_and_ragged_rows(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        records.read_records(tmp_path / "none.csv")
+        records_csv.read_records(tmp_path / "none.csv")
     with pytest.raises(InputError, match="R.csv:3: 3 cells, expected 2"):
-        records.read_records(write(tmp_path / "R.csv", "w_a,y_x\n1,1\n1,1,1\n"))
+        records_csv.read_records(write(tmp_path / "R.csv", "w_a,y_x\n1,1\n1,1,1\n"))
 
 
 def test_unknown_names_in_rows_are_told():
@@ -301,6 +303,6 @@ def test_unknown_names_in_rows_are_told():
 
 
 def test_missing_scores_are_nan(tmp_path):
-    table = records.read_records(write(tmp_path / "R.csv", "w_a,y_x,y_z\n1,NaN,1\n1,,0.5\n"))
+    table = records_csv.read_records(write(tmp_path / "R.csv", "w_a,y_x,y_z\n1,NaN,1\n1,,0.5\n"))
     assert pd.isna(table.frame["y_x"]).all()
     assert list(table.frame["y_z"]) == [1, 0.5]

