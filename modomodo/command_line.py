@@ -29,6 +29,7 @@ from modomodo.files import (
 )
 from modomodo.merging.experts import Experts, read_experts
 from modomodo.study.checks import read_study
+from modomodo.study.provenance import start
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +69,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a rule's shell may ignore it, to let its program finish
     try:
+        start()
         main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,13 +6,12 @@ Example:
 The directory is in Hugging Face form; the info file holds the digest of its weights and what it cost.
 """
 
-import time
 from pathlib import Path
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.files import write_json
-from modomodo.study.provenance import STARTED, provenance
+from modomodo.study.provenance import provenance, start
 from modomodo.training.builders import model_builders
 from modomodo.training.run_folder import weights_digest
 from modomodo.training.settings import BaseModelSettings
@@ -33,7 +32,7 @@ def main() -> None:
         "settings": step.changed(),
         "summary": summary,
         **provenance(),
-        "seconds": time.monotonic() - STARTED,
+        "seconds": start().seconds,
     }
     write_json(arguments.info, about)
 

