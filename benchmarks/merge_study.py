@@ -168,7 +168,7 @@ def run_mixture(world: World, mixture: str, seed: int) -> None:
         train = (
             *("--settings", TrainSettings.of(study, list(domains)).text()),
             *("--base", world.base / "base", "--base-info", world.base / "base.json", "--stream", stream),
-            *("--examples", *examples, "--seed", seed, "--save-every", study.training.save_every),
+            *("--examples", *examples, "--seed", seed, "--save-steps", study.training.save_steps),
             *("--output", run),
         )
         with counted(world, "train", f"{mixture}-{seed}"):

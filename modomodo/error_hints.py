@@ -6,7 +6,7 @@ HINTS = {
     r"No space left on device|Disk quota exceeded": "the disk is full: `make plan` tells what the study still needs; "
     "free some and run again, nothing that was finished is lost",
     r"CUDA out of memory|torch\.OutOfMemoryError": "the GPU's memory is too small: raise "
-    "training.accumulation (smaller micro-batches, the same steps), or lower evaluation.batch_size",
+    "training.gradient_accumulation_steps (smaller micro-batches, the same steps), or lower evaluation.batch_size",
     r"[Ii]nvalid partition": "Slurm knows no such partition: `sinfo -s` lists them; name one in slurm/config.yaml",
     r"[Ii]nvalid account": "Slurm knows no such account: `sacctmgr show associations user=$USER` lists yours; name one "
     "in slurm/config.yaml",

@@ -44,7 +44,7 @@ rule predict:
         gpu=STUDY.evaluation.gpus,
         mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
         runtime=growing(8 * 60),
-        # As with save_every of a training: what is kept changes no result.
+        # As with save_steps of a training: what is kept changes no result.
         keep=kept_weights,
     params:
         recipe=PREDICTION_RECIPE,

@@ -46,7 +46,7 @@ rule train:
         # Does not grow: a run that was out of time goes on from its save, and a longer limit waits longer.
         runtime=24 * 60,
         # Handed on here and not among the params: how often a run saves changes no result.
-        save_every=STUDY.training.save_every,
+        save_steps=STUDY.training.save_steps,
     params:
         recipe=TRAINING_RECIPE,
         settings=lambda wildcards: TrainSettings.of(STUDY, support_of(wildcards)).text(),
@@ -54,4 +54,4 @@ rule train:
         # The trainer is to save when a scheduler ends the job: its shell and tee outlive the signal.
         "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --seed {wildcards.seed}"
-        " --save-every {resources.save_every} --output {output} 2>&1 | tee {log}"
+        " --save-steps {resources.save_steps} --output {output} 2>&1 | tee {log}"

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--examples", type=Path, required=True, nargs="+", help="DOMAIN.jsonl files")
     parser.add_argument("--seed", type=int, required=True, help="seed of the training")
     parser.add_argument(
-        "--save-every", type=int, default=100, help="steps between saves to resume from (100)"
+        "--save-steps", type=int, default=100, help="steps between saves to resume from (100)"
     )
     parser.add_argument("--output", type=Path, required=True, help="run.json; the rest lies beside it")
     arguments = parser.parse_args()
@@ -98,7 +98,7 @@ def train_here(arguments, step: TrainSettings, rows: list, drawn: dict) -> dict[
         base=arguments.base,
         rows=rows,
         folder=arguments.output.parent,
-        settings=step.training.model_copy(update={"save_every": arguments.save_every}),
+        settings=step.training.model_copy(update={"save_steps": arguments.save_steps}),
         dtype=step.dtype,
         templates=step.prompts,
         own_templates=step.own_prompts,

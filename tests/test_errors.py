@@ -35,7 +35,7 @@ OWN = {"propose": "explicit", "group": "own"}
     [
         ("training.stpes", 9, "training.stpes: unknown key: did you mean 'steps'?"),
         ("training.steps", "many", "training.steps: input should be a valid integer, unable to parse string as an integer, found 'many'"),
-        ("training.trajectories", 10, "training: trajectories: 10 is not a multiple of generations (6): a step must hold whole groups, e.g. 12"),
+        ("training.train_batch_size", 10, "training: train_batch_size: 10 is not a multiple of num_generations (6): a step must hold whole groups, e.g. 12"),
         ("training.scored_steps", [2, 99], "training: scored_steps: 99 lies beyond the last step (9): lower it or raise training.steps"),
         ("training.vllm", "server", "training: vllm: 'server' keeps one GPU to itself and trains on the others, but gpus is 0: set gpus to 2 or more, or vllm to colocate"),
         ("strategies.own", {**OWN, "options": {"weights": {"boxes": 0.5, "science": 0.4}}}, "strategies.own: explicit: weights: weights sum to 0.9, not 1: scaled they are boxes: 0.555556, science: 0.444444"),

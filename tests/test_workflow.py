@@ -205,7 +205,7 @@ def _remove_changed_config(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def test_nothing_re_runs_for_reordered_keys_comments_defaults_and_touched_files(done: Path) -> None:
     study = dict(reversed(STUDY.items()))
-    study["training"] = {**dict(reversed(STUDY["training"].items())), "kl": 0.04, "generations": 6}
+    study["training"] = {**dict(reversed(STUDY["training"].items())), "beta": 0.04, "num_generations": 6}
     # Order is meant where tables show it: domains, benchmarks and strategies stay as they are.
     for path in [
         *(done / "scripts").glob("*.py"),
@@ -558,8 +558,8 @@ EXPLICIT = {"propose": "explicit", "group": "own"}
             "did you mean 'quadratic_surface'?",
         ),
         (
-            changed(training__trajectories=10),
-            "training: trajectories: 10 is not a multiple of generations (6)",
+            changed(training__train_batch_size=10),
+            "training: train_batch_size: 10 is not a multiple of num_generations (6)",
         ),
         (changed(training__scored_steps=[2, 11]), "scored_steps: 11 lies beyond the last step (9)"),
         (changed(training__stpes=9), "training.stpes: unknown key: did you mean 'steps'?"),

@@ -11,8 +11,44 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from modomodo.config.schema import Settings
+from modomodo.config.schema import Evaluation, Settings, Training
 from modomodo.errors import InputError, nearest
+
+# Keys that have had another name, by the model they belong to: old → new.
+RENAMED: dict[type[BaseModel], dict[str, str]] = {
+    Training: {
+        "trajectories": "train_batch_size",
+        "generations": "num_generations",
+        "accumulation": "gradient_accumulation_steps",
+        "warmup": "warmup_ratio",
+        "kl": "beta",
+        "max_completion_tokens": "max_completion_length",
+        "save_every": "save_steps",
+    },
+    Evaluation: {"max_completion_tokens": "max_completion_length"},
+}
+
+# Keys of TRL's GRPOConfig that a study gives in another way: key → hint.
+TRL_KEYS = {
+    "per_device_train_batch_size": "give train_batch_size (completions per step over all devices)",
+    "generation_batch_size": "give train_batch_size (completions per step over all devices)",
+    "max_steps": "give steps",
+    "warmup_steps": "give warmup_ratio (share of the steps)",
+    "use_vllm": "give vllm: off, colocate or server",
+    "vllm_mode": "give vllm: off, colocate or server",
+    "use_cpu": "give gpus (0: the CPU)",
+}
+
+
+def _unknown_key_hint(key: str, model: type[BaseModel] | None) -> str:
+    """What a message says of a key that `model` does not have."""
+    if model is None:
+        return "unknown key: remove it"
+    if key in (renamed := RENAMED.get(model, {})):
+        return f"renamed: write {renamed[key]}"
+    if model is Training and key in TRL_KEYS:
+        return f"unknown key: {TRL_KEYS[key]}"
+    return f"unknown key: {nearest(key, model.model_fields)}"
 
 
 def first_problem(error: ValidationError) -> str:
@@ -99,9 +135,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     location = finding["loc"]
     key = ".".join(str(part) for part in location if part != "[key]")
     if finding["type"] == "extra_forbidden":
-        home = _model_at(model, location[:-1])
-        hint = nearest(str(location[-1]), home.model_fields) if home else "remove it"
-        return f"{key}: unknown key: {hint}"
+        return f"{key}: {_unknown_key_hint(str(location[-1]), _model_at(model, location[:-1]))}"
     if finding["type"] == "missing":
         return f"{key}: missing: this key is required"
     if finding["type"] == "string_pattern_mismatch":

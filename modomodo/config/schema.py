@@ -165,15 +165,17 @@ class Training(Settings):
     scored_steps: list[int] = Field(
         [500, 1500, 2000], min_length=1, description="Steps whose checkpoints are kept and scored."
     )
-    trajectories: int = Field(12, ge=2, description="Completions per optimiser step.")
-    generations: int = Field(6, ge=2, description="Completions per prompt (k), the group of an advantage.")
-    accumulation: int = Field(1, ge=1, description="Gradient accumulation: micro-batches per step.")
+    train_batch_size: int = Field(12, ge=2, description="Completions per optimiser step, over all devices.")
+    num_generations: int = Field(
+        6, ge=2, description="Completions per prompt (k), the group of an advantage."
+    )
+    gradient_accumulation_steps: int = Field(1, ge=1, description="Micro-batches per optimiser step.")
     learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
-    warmup: float = Field(
+    warmup_ratio: float = Field(
         0.1, ge=0, lt=1, description="Share of the steps of linear warm-up; then linear decay."
     )
     adam_beta2: float = Field(0.999, gt=0, lt=1, description="Second-moment decay of AdamW.")
-    kl: float = Field(0.04, ge=0, description="Coefficient of the KL penalty to the base model.")
+    beta: float = Field(0.04, ge=0, description="Coefficient of the KL penalty to the base model.")
     loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = Field(
         "grpo", description="TRL's loss normalisation."
     )
@@ -182,13 +184,13 @@ class Training(Settings):
         description="Weight of each reward in the sum.",
     )
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of the rollouts.")
-    max_completion_tokens: int = Field(512, ge=1, description="Longest completion, in tokens.")
+    max_completion_length: int = Field(512, ge=1, description="Longest completion, in tokens.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     bf16: bool = Field(True, description="Compute in bfloat16 (autocast). Wants a GPU.")
     gradient_checkpointing: bool = Field(True, description="Recompute activations to save memory.")
     freeze_vision: bool = Field(True, description="Keep the vision tower as it is.")
-    save_every: int = Field(
-        100, ge=1, description="Steps between saves that an interrupted run resumes from."
+    save_steps: int = Field(
+        100, ge=1, description="Steps between the checkpoints that an interrupted run resumes from."
     )
     keep_weights: list[int] | None = Field(
         None,
@@ -212,14 +214,15 @@ class Training(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.trajectories % self.generations:
+        if self.train_batch_size % self.num_generations:
             raise ValueError(
-                f"trajectories: {self.trajectories} is not a multiple of generations ({self.generations}): "
-                f"a step must hold whole groups, e.g. {self.generations * 2}"
+                f"train_batch_size: {self.train_batch_size} is not a multiple of num_generations "
+                f"({self.num_generations}): a step must hold whole groups, e.g. {self.num_generations * 2}"
             )
-        if self.trajectories % self.accumulation:
+        if self.train_batch_size % self.gradient_accumulation_steps:
             raise ValueError(
-                f"accumulation: {self.trajectories} trajectories do not divide into {self.accumulation} micro-batches"
+                f"gradient_accumulation_steps: {self.train_batch_size} completions do not divide into "
+                f"{self.gradient_accumulation_steps} micro-batches"
             )
         if self.vllm == "server" and self.gpus < 2:
             raise ValueError(
@@ -230,11 +233,12 @@ class Training(Settings):
             raise ValueError(
                 "vllm: 'colocate' generates on a GPU, but gpus is 0: set gpus to 1 or more, or vllm to off"
             )
-        if self.trajectories % (self.accumulation * self.processes):
+        if self.train_batch_size % (self.gradient_accumulation_steps * self.processes):
             raise ValueError(
-                f"gpus: {self.trajectories} trajectories do not divide into {self.accumulation} micro-batches on "
-                f"{self.processes} training GPUs: change gpus, accumulation or trajectories, e.g. trajectories: "
-                f"{math.lcm(self.generations, self.accumulation * self.processes)}"
+                f"gpus: {self.train_batch_size} completions do not divide into {self.gradient_accumulation_steps} "
+                f"micro-batches on {self.processes} training GPUs: change gpus, gradient_accumulation_steps or "
+                "train_batch_size, e.g. train_batch_size: "
+                f"{math.lcm(self.num_generations, self.gradient_accumulation_steps * self.processes)}"
             )
         if sorted(set(self.scored_steps)) != self.scored_steps or self.scored_steps[0] < 1:
             raise ValueError("scored_steps: must be positive and increasing")
@@ -251,7 +255,7 @@ class Training(Settings):
     @property
     def prompts_per_step(self) -> int:
         """Prompts consumed by one optimiser step."""
-        return self.trajectories // self.generations
+        return self.train_batch_size // self.num_generations
 
     @property
     def processes(self) -> int:
@@ -261,7 +265,7 @@ class Training(Settings):
     @property
     def samples(self) -> int:
         """Completions per training process and micro-batch."""
-        return self.trajectories // (self.accumulation * self.processes)
+        return self.train_batch_size // (self.gradient_accumulation_steps * self.processes)
 
 
 class Draw(Settings):
@@ -278,7 +282,7 @@ class Draw(Settings):
 class Evaluation(Settings):
     """How predictions are made. Greedy, as the paper's benchmarks are scored."""
 
-    max_completion_tokens: int = Field(512, ge=1, description="Longest completion, in tokens.")
+    max_completion_length: int = Field(512, ge=1, description="Longest completion, in tokens.")
     batch_size: int = Field(16, ge=1, description="Questions answered at once.")
     gpus: int = Field(
         0, ge=0, description="GPUs of one predicting job; 0: the CPU. vLLM splits the model over several."

@@ -49,9 +49,9 @@ def _what_was_run(step: OverviewSettings, found: Results, examples: Mapping[str,
     yield (
         f"Every run starts from the same base model ({_literal(step.model)}) and is trained by GRPO with verifiable "
         f"rewards for up to {training.steps} steps of {training.prompts_per_step} prompts with "
-        f"{training.generations} completions each, learning rate {training.learning_rate:g}, KL coefficient "
-        f"{training.kl:g}. Prompts are drawn ahead of training in two stages: a domain by the mixture's weights, then "
-        "one of its examples not seen before; when a domain runs out, the run ends. Checkpoints at steps "
+        f"{training.num_generations} completions each, learning rate {training.learning_rate:g}, KL coefficient "
+        f"{training.beta:g}. Prompts are drawn ahead of training in two stages: a domain by the mixture's weights, "
+        "then one of its examples not seen before; when a domain runs out, the run ends. Checkpoints at steps "
         f"{', '.join(map(str, training.scored_steps))} answer the benchmarks greedily; tables and figures show "
         "the last."
     )
@@ -171,7 +171,7 @@ def _differences(step: OverviewSettings) -> Iterable[str]:
         )
     defaults = Training()
     for key, value in step.training.changed().items():
-        if key not in ("seed", "save_every", "threads", "gpus", "vllm"):
+        if key not in ("seed", "save_steps", "threads", "gpus", "vllm"):
             paper = _literal(str(getattr(defaults, key)))
             items.append(f"training.{_literal(key)}: {_literal(str(value))}, the paper's is {paper}")
     if items:

@@ -100,7 +100,7 @@ class OverviewSettings(TableSettings):
     def of(cls, study: Study) -> Self:
         # What the page does not tell is no reason to write it anew.
         untold = {
-            name: Training.model_fields[name].default for name in ("save_every", "keep_weights", "threads")
+            name: Training.model_fields[name].default for name in ("save_steps", "keep_weights", "threads")
         }
         planned = plan(study)
         return cls(

@@ -33,7 +33,7 @@ class TrainSettings(Settings):
     def of(cls, study: Study, domains: list[str] | None = None) -> Self:
         # The seed is an argument, so that repeats differ in nothing else; how often a run saves and what it keeps
         # afterwards changes nothing.
-        aside = ("seed", "save_every", "keep_weights")
+        aside = ("seed", "save_steps", "keep_weights")
         passed = {name: Training.model_fields[name].default for name in aside}
         return cls(
             plugins=study.plugins,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modomodo.config.loading import load_plugins, parse, read_yaml
+from modomodo.config.loading import RENAMED, TRL_KEYS, load_plugins, parse, read_yaml
 from modomodo.config.schema import Evaluation, Study, Templates, Training
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
@@ -47,8 +47,8 @@ def complaint(data) -> str:
 def test_the_defaults_of_training_are_the_papers():
     training = Training()
     assert (training.seed, training.steps, training.scored_steps) == (42, 2000, [500, 1500, 2000])
-    assert (training.trajectories, training.generations, training.prompts_per_step) == (12, 6, 2)
-    assert (training.learning_rate, training.warmup, training.kl) == (1e-6, 0.1, 0.04)
+    assert (training.train_batch_size, training.num_generations, training.prompts_per_step) == (12, 6, 2)
+    assert (training.learning_rate, training.warmup_ratio, training.beta) == (1e-6, 0.1, 0.04)
     assert training.loss_type == "grpo"
     assert training.freeze_vision and training.bf16
     weights = training.reward_weights
@@ -83,7 +83,11 @@ def test_the_tiny_study_is_as_large_as_promised():
     assert (len(study.domains), groups.count("in"), groups.count("out")) == (5, 3, 4)
     assert len(plan(study).scored) >= 25
     assert len(study.repeats) >= 2
-    assert (study.training.trajectories, study.training.generations, study.training.kl) == (12, 6, 0.04)
+    assert (study.training.train_batch_size, study.training.num_generations, study.training.beta) == (
+        12,
+        6,
+        0.04,
+    )
     assert not study.training.bf16
     named = {strategy.propose for strategy in study.strategies.values()}
     assert named >= {"single", "exclude_one", "all", "alpha", "collinearity", "leave_one_out"}
@@ -105,11 +109,11 @@ def test_the_papers_study_uses_the_papers_values():
         "seed",
         "steps",
         "scored_steps",
-        "trajectories",
-        "generations",
+        "train_batch_size",
+        "num_generations",
         "learning_rate",
-        "warmup",
-        "kl",
+        "warmup_ratio",
+        "beta",
     ):
         assert getattr(study.training, key) == getattr(paper, key), key
     assert len(study.domains) == 5
@@ -141,7 +145,7 @@ def test_reordered_keys_give_the_same_text(study_data, seed):
 def test_values_equal_to_the_defaults_vanish(study_data):
     text = study_from(study_data, "study.yaml").text()
     written = copy.deepcopy(study_data)
-    written["training"] |= {"learning_rate": 1e-6, "kl": 0.04, "generations": 6, "seed": 42}
+    written["training"] |= {"learning_rate": 1e-6, "beta": 0.04, "num_generations": 6, "seed": 42}
     written["training"]["reward_weights"] = dict(Training().reward_weights)
     written |= {
         "evaluation": {"batch_size": 16},
@@ -160,11 +164,15 @@ def test_values_equal_to_the_defaults_vanish(study_data):
 def test_one_number_has_one_text(value):
     # YAML reads 1e-6, without a dot, as a text.
     assert parse({"learning_rate": value}, Training, "x").text() == "{}"
-    assert parse({"kl": 1}, Training, "x").text() == parse({"kl": 1.0}, Training, "x").text() == '{"kl":1.0}'
+    assert (
+        parse({"beta": 1}, Training, "x").text()
+        == parse({"beta": 1.0}, Training, "x").text()
+        == '{"beta":1.0}'
+    )
 
 
 def test_a_value_other_than_the_default_stays():
-    assert Training(kl=0.0, steps=2001).text() == '{"kl":0.0,"steps":2001}'
+    assert Training(beta=0.0, steps=2001).text() == '{"beta":0.0,"steps":2001}'
 
 
 def test_text_is_read_back_as_the_same_settings(small_study):
@@ -193,27 +201,27 @@ def test_settings_cannot_be_changed_in_place(small_study):
         ("training.steps", 0),
         ("training.steps", 9.5),
         ("training.scored_steps", []),
-        ("training.trajectories", 1),
-        ("training.generations", 1),
-        ("training.accumulation", 0),
+        ("training.train_batch_size", 1),
+        ("training.num_generations", 1),
+        ("training.gradient_accumulation_steps", 0),
         ("training.learning_rate", 0),
         ("training.learning_rate", -1e-6),
-        ("training.warmup", -0.1),
-        ("training.warmup", 1),
+        ("training.warmup_ratio", -0.1),
+        ("training.warmup_ratio", 1),
         ("training.adam_beta2", 0),
         ("training.adam_beta2", 1),
-        ("training.kl", -0.01),
-        ("training.kl", float("nan")),
+        ("training.beta", -0.01),
+        ("training.beta", float("nan")),
         ("training.loss_type", "ppo"),
         ("training.temperature", 0),
-        ("training.max_completion_tokens", 0),
+        ("training.max_completion_length", 0),
         ("training.max_grad_norm", 0),
-        ("training.save_every", 0),
+        ("training.save_steps", 0),
         ("training.threads", 0),
         ("training.gpus", -1),
         ("training.vllm", "on"),
         ("training.bf16", "maybe"),
-        ("evaluation.max_completion_tokens", 0),
+        ("evaluation.max_completion_length", 0),
         ("evaluation.batch_size", 0),
         ("evaluation.threads", 0),
         ("evaluation.gpus", -1),
@@ -231,7 +239,7 @@ def test_a_value_out_of_bounds_is_told_with_its_key(study_data, key, value):
 
 
 @pytest.mark.parametrize(
-    "key", ["training.learning_rate", "training.kl", "training.temperature", "training.max_grad_norm"]
+    "key", ["training.learning_rate", "training.beta", "training.temperature", "training.max_grad_norm"]
 )
 def test_infinity_is_out_of_bounds(study_data, key):
     change(study_data, key, float("inf"))
@@ -255,10 +263,10 @@ def test_a_repeat_has_a_seed_that_training_may_have(study_data):
         ("domains.science.max_rejected", 0),
         ("domains.science.max_rejected", 1),
         ("training.seed", 0),
-        ("training.warmup", 0),
-        ("training.kl", 0),
-        ("training.generations", 2),
-        ("training.accumulation", 12),
+        ("training.warmup_ratio", 0),
+        ("training.beta", 0),
+        ("training.num_generations", 2),
+        ("training.gradient_accumulation_steps", 12),
         ("training.gpus", 12),
         ("training.vllm", False),  # how YAML reads a bare `off`
         ("training.scored_steps", [9]),
@@ -274,18 +282,21 @@ def test_a_value_on_its_bound_is_accepted(study_data, key, value):
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        ({"generations": 5}, "trajectories: 12 is not a multiple of generations (5)"),
-        ({"trajectories": 8}, "trajectories: 8 is not a multiple of generations (6)"),
-        ({"generations": 24}, "trajectories: 12 is not a multiple of generations (24)"),
-        ({"accumulation": 5}, "accumulation: 12 trajectories do not divide into 5 micro-batches"),
+        ({"num_generations": 5}, "train_batch_size: 12 is not a multiple of num_generations (5)"),
+        ({"train_batch_size": 8}, "train_batch_size: 8 is not a multiple of num_generations (6)"),
+        ({"num_generations": 24}, "train_batch_size: 12 is not a multiple of num_generations (24)"),
         (
-            {"gpus": 5},
-            "gpus: 12 trajectories do not divide into 1 micro-batches on 5 training GPUs: change gpus, "
-            "accumulation or trajectories, e.g. trajectories: 30",
+            {"gradient_accumulation_steps": 5},
+            "gradient_accumulation_steps: 12 completions do not divide into 5 micro-batches",
         ),
         (
-            {"gpus": 4, "vllm": "server", "accumulation": 6},
-            "gpus: 12 trajectories do not divide into 6 micro-batches on 3 training GPUs",
+            {"gpus": 5},
+            "gpus: 12 completions do not divide into 1 micro-batches on 5 training GPUs: change gpus, "
+            "gradient_accumulation_steps or train_batch_size, e.g. train_batch_size: 30",
+        ),
+        (
+            {"gpus": 4, "vllm": "server", "gradient_accumulation_steps": 6},
+            "gpus: 12 completions do not divide into 6 micro-batches on 3 training GPUs",
         ),
         ({"vllm": "colocate"}, "vllm: 'colocate' generates on a GPU, but gpus is 0: set gpus to 1 or more"),
         (
@@ -314,16 +325,16 @@ def test_training_values_that_do_not_fit_together_are_told(study_data, training,
     ("training", "processes", "samples"),
     [
         ({}, 1, 12),
-        ({"gpus": 1, "vllm": "colocate", "accumulation": 6}, 1, 2),
-        ({"gpus": 2, "vllm": "server", "accumulation": 6}, 1, 2),
+        ({"gpus": 1, "vllm": "colocate", "gradient_accumulation_steps": 6}, 1, 2),
+        ({"gpus": 2, "vllm": "server", "gradient_accumulation_steps": 6}, 1, 2),
         ({"gpus": 3, "vllm": "colocate"}, 3, 4),
-        ({"gpus": 4, "vllm": "server", "accumulation": 2}, 3, 2),
+        ({"gpus": 4, "vllm": "server", "gradient_accumulation_steps": 2}, 3, 2),
     ],
 )
-def test_the_trajectories_of_a_step_are_divided_over_the_gpus_that_train(training, processes, samples):
+def test_the_completions_of_a_step_are_divided_over_the_gpus_that_train(training, processes, samples):
     settings = Training(**training)
     assert (settings.processes, settings.samples) == (processes, samples)
-    assert settings.processes * settings.samples * settings.accumulation == 12
+    assert settings.processes * settings.samples * settings.gradient_accumulation_steps == 12
 
 
 def test_transformers_predicts_on_one_gpu(study_data):
@@ -354,6 +365,45 @@ def test_transformers_predicts_on_one_gpu(study_data):
 def test_an_unknown_key_suggests_the_nearest(study_data, key, hint):
     change(study_data, key, 1)
     assert complaint(study_data) == f"{key}: unknown key: did you mean '{hint}'?"
+
+
+@pytest.mark.parametrize(
+    ("key", "new"),
+    [
+        ("training.trajectories", "train_batch_size"),
+        ("training.generations", "num_generations"),
+        ("training.accumulation", "gradient_accumulation_steps"),
+        ("training.warmup", "warmup_ratio"),
+        ("training.kl", "beta"),
+        ("training.max_completion_tokens", "max_completion_length"),
+        ("training.save_every", "save_steps"),
+        ("evaluation.max_completion_tokens", "max_completion_length"),
+    ],
+)
+def test_an_old_key_is_refused_with_the_new_one_named(study_data, key, new):
+    change(study_data, key, 1)
+    assert complaint(study_data) == f"{key}: renamed: write {new}"
+
+
+def test_every_new_name_is_a_key():
+    for model, names in RENAMED.items():
+        assert set(names.values()) <= set(model.model_fields)
+        assert not set(names) & set(model.model_fields)
+    assert not set(TRL_KEYS) & set(Training.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("per_device_train_batch_size", "give train_batch_size (completions per step over all devices)"),
+        ("max_steps", "give steps"),
+        ("warmup_steps", "give warmup_ratio (share of the steps)"),
+        ("vllm_mode", "give vllm: off, colocate or server"),
+    ],
+)
+def test_a_key_of_trl_that_is_derived_here_says_what_to_give(study_data, key, hint):
+    change(study_data, f"training.{key}", 1)
+    assert complaint(study_data) == f"training.{key}: unknown key: {hint}"
 
 
 def test_an_unknown_key_that_is_near_none_lists_all(study_data):

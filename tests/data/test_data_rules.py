@@ -84,8 +84,8 @@ def test_the_papers_counts_and_training():
     assert list(expected.values()) == [5997, 1326, 1969, 15000, 6218, 3397, 1928, 2017, 2500, 2801, 1000, 900]
     training = STUDY.training
     assert (training.gpus, training.vllm, training.processes) == (4, "server", 3)
-    assert (training.samples, training.accumulation, training.prompts_per_step) == (2, 2, 2)
-    assert (training.steps, training.kl, training.seed, training.learning_rate) == (2000, 0.04, 42, 1e-6)
+    assert (training.samples, training.gradient_accumulation_steps, training.prompts_per_step) == (2, 2, 2)
+    assert (training.steps, training.beta, training.seed, training.learning_rate) == (2000, 0.04, 42, 1e-6)
 
 
 @pytest.fixture(scope="module")

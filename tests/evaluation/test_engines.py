@@ -164,7 +164,7 @@ def looks(engine) -> Iterator[list[int]]:
 
 def test_images_are_seen_once_as_long_as_the_tower_stays(checkpoints, boards):
     processor = load_processor(checkpoints["first"])
-    engine = TransformersEngine(processor, Evaluation(max_completion_tokens=8), "float32")
+    engine = TransformersEngine(processor, Evaluation(max_completion_length=8), "float32")
     batches = engine.batches(boards, Templates(), 3, 1 << 20)
     pixels = list(Batches(boards, processor, Templates(), 3))
 
@@ -192,7 +192,7 @@ def test_images_are_seen_once_as_long_as_the_tower_stays(checkpoints, boards):
 
 def test_what_the_tower_answered_takes_less_room_than_the_pixels(checkpoints, boards):
     processor = load_processor(checkpoints["first"])
-    engine = TransformersEngine(processor, Evaluation(max_completion_tokens=8), "float32")
+    engine = TransformersEngine(processor, Evaluation(max_completion_length=8), "float32")
     engine.load(checkpoints["first"])
     pixels = sum(batch.nbytes for batch in Batches(boards, processor, Templates(), 3))
     room = sum(batch.nbytes for batch in engine.batches(boards, Templates(), 3, 0))

@@ -121,7 +121,7 @@ class Crash(training.TrainerCallback):
 
 training.StreamTrainer = Watched
 settings = Training(
-    steps=6, scored_steps=[3, 6], gpus=1, vllm="colocate", learning_rate=1e-3, max_completion_tokens=12, save_every=2,
+    steps=6, scored_steps=[3, 6], gpus=1, vllm="colocate", learning_rate=1e-3, max_completion_length=12, save_steps=2,
     bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0},
 ).model_copy(update={"gpus": 0})
 rows = [(example, examples.parent) for example in read_examples(examples)][:12]
@@ -265,8 +265,8 @@ from modomodo.study import Training, read_study
 
 base, examples, folder, kill_at = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 settings = Training(
-    steps=4, scored_steps=[4], gpus=3, vllm="server", learning_rate=3e-3, max_completion_tokens=12, save_every=2,
-    bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0}, accumulation=3,
+    steps=4, scored_steps=[4], gpus=3, vllm="server", learning_rate=3e-3, max_completion_length=12, save_steps=2,
+    bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0}, gradient_accumulation_steps=3,
 )
 if not launching.is_trainer():
     launching.launch([sys.executable, *sys.argv], settings, base, folder, ["0", "1", "2"])

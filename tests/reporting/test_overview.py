@@ -67,7 +67,7 @@ def test_it_says_what_differs_from_the_paper(page: str) -> None:
     assert "- the base model is tiny\\_qwen2vl, not Qwen/Qwen2-VL-2B-Instruct" in page
     assert "- 3 training domains and 4 benchmarks, not 5 and 7" in page
     assert "- training.steps: 10, the paper's is 2000" in page
-    assert "training.kl" not in page, "the paper's value is no difference"
+    assert "training.beta" not in page, "the paper's value is no difference"
     same = step(
         model="Qwen/Qwen2-VL-2B-Instruct",
         training=Training(),

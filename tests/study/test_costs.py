@@ -21,7 +21,7 @@ def priced(study, root):
 def test_configured_costs_by_hand(study_data, tmp_path):
     # 7 runs of 9 steps, 3 scored; two prompts a step. `relation` alone has 20 examples expected: 10 steps.
     study_data["costs"] = HOURS
-    study_data["training"].update(gpus=4, accumulation=3)
+    study_data["training"].update(gpus=4, gradient_accumulation_steps=3)
     study = study_from(study_data, "study.yaml")
     found = priced(study, tmp_path)
     assert found.stage("runs").seconds == pytest.approx(7 * 2 * 3600)

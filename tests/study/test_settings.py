@@ -53,19 +53,19 @@ EXAMPLES = {f"examples {name}" for name in ("boxes", "science", "relation", "sci
     [
         ("name", "other", set()),
         ("training.learning_rate", 2e-6, TRAIN),
-        ("training.kl", 0.05, TRAIN),
+        ("training.beta", 0.05, TRAIN),
         ("training.temperature", 0.9, TRAIN),
         ("training.reward_weights", {"accuracy": 3.0, "iou": 2.0, "format": 1.0}, TRAIN),
         ("training.seed", 7, {"table"}),
         ("training.steps", 12, {*TRAIN, "stream", "table1"}),
         ("training.scored_steps", [2, 9], {*TRAIN, "stream"}),
-        ("training.generations", 4, {*TRAIN, "stream", "table1"}),
+        ("training.num_generations", 4, {*TRAIN, "stream", "table1"}),
         ("training.gpus", 2, TRAIN),
         ("evaluation.gpus", 1, {"predict"}),
         ("evaluation.engine", "vllm", {"predict"}),
         ("evaluation.dtype", "bfloat16", {"predict"}),
         ("evaluation.batch_size", 4, {"predict"}),
-        ("evaluation.max_completion_tokens", 64, {"predict"}),
+        ("evaluation.max_completion_length", 64, {"predict"}),
         ("prompts.choice", "Think.", {*TRAIN, "base", "predict"}),
         ("model.options.seed", 1, {"base"}),
         ("model.dtype", "bfloat16", {*TRAIN, "base", "predict"}),
@@ -96,7 +96,7 @@ def test_a_changed_key_changes_the_steps_it_affects(study_data, key, value, chan
 
 def test_how_often_a_run_saves_changes_no_result(study_data):
     before = texts(study_data)
-    study_data["training"]["save_every"] = 3
+    study_data["training"]["save_steps"] = 3
     assert texts(study_data) == before
 
 

@@ -420,7 +420,7 @@ def parts(monkeypatch, tmp_path):
 
 
 def test_the_papers_four_gpus_one_serves_and_three_train(parts, tmp_path):
-    started = parts(Training(gpus=4, vllm="server", accumulation=2), ["4", "5", "6", "7"])
+    started = parts(Training(gpus=4, vllm="server", gradient_accumulation_steps=2), ["4", "5", "6", "7"])
     server, trainers = started["server"], started["trainers"]
     assert server.environment["CUDA_VISIBLE_DEVICES"] == "7"
     assert server.environment["VLLM_SERVER_DEV_MODE"] == "1"

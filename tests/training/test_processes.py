@@ -51,8 +51,8 @@ def letters(prompts, completions, id, **columns):
 from modomodo import training
 
 settings = Training(
-    steps=6, scored_steps=[3, 6], trajectories=12, generations=6, accumulation=accumulation, gpus=2,
-    learning_rate=1e-3, max_completion_tokens=6, save_every=2, bf16=False, gradient_checkpointing=False,
+    steps=6, scored_steps=[3, 6], train_batch_size=12, num_generations=6, gradient_accumulation_steps=accumulation, gpus=2,
+    learning_rate=1e-3, max_completion_length=6, save_steps=2, bf16=False, gradient_checkpointing=False,
     reward_weights={"letters": 1.0},
 )
 if stop_after:

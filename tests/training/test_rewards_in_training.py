@@ -119,8 +119,10 @@ def test_the_papers_settings_in_trls_words(tmp_path):
     assert (arguments.seed, arguments.data_seed) == (42, 42)
 
 
-def test_accumulation_divides_the_batch_and_keeps_the_trajectories(tmp_path):
-    arguments = trainer_arguments(Training(bf16=False, accumulation=4), tmp_path, 7, ["format"])
+def test_accumulation_divides_the_batch_and_keeps_the_completions(tmp_path):
+    arguments = trainer_arguments(
+        Training(bf16=False, gradient_accumulation_steps=4), tmp_path, 7, ["format"]
+    )
     assert (arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps) == (3, 4)
     assert arguments.generation_batch_size == 12
     assert arguments.reward_weights == [1.0]

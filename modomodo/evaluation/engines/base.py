@@ -151,9 +151,9 @@ def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: P
 class Engine(ABC):
     """What answers questions: loaded with one checkpoint after another."""
 
-    def __init__(self, processor: ProcessorMixin, max_completion_tokens: int) -> None:
+    def __init__(self, processor: ProcessorMixin, max_completion_length: int) -> None:
         self.processor = processor
-        self.max_completion_tokens = max_completion_tokens
+        self.max_completion_length = max_completion_length
 
     @abstractmethod
     def load(self, directory: Path) -> None:

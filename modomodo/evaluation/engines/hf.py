@@ -65,7 +65,7 @@ class TransformersEngine(Engine):
     model: PreTrainedModel | None = None
 
     def __init__(self, processor: ProcessorMixin, evaluation: Evaluation, dtype: str) -> None:
-        super().__init__(processor, evaluation.max_completion_tokens)
+        super().__init__(processor, evaluation.max_completion_length)
         self.device = "cuda" if evaluation.gpus else "cpu"
         self.dtype = dtype
         self._batches: list[LazyBatches] = []
@@ -105,7 +105,7 @@ class TransformersEngine(Engine):
         # A configuration of its own: Qwen2-VL's brings sampling settings that greedy decoding warns about.
         greedy = GenerationConfig(
             do_sample=False,
-            max_new_tokens=self.max_completion_tokens,
+            max_new_tokens=self.max_completion_length,
             eos_token_id=sorted(stops),
             pad_token_id=processor.tokenizer.pad_token_id,
         )

@@ -43,7 +43,7 @@ class VllmEngine(Engine):
         self, processor: ProcessorMixin, evaluation: Evaluation, dtype: str, images: int, **options: Any
     ) -> None:
         """`images` is the most that one question shows; `options` go to vLLM's `LLM`."""
-        super().__init__(processor, evaluation.max_completion_tokens)
+        super().__init__(processor, evaluation.max_completion_length)
         self.evaluation = evaluation
         # Within this process, as it is, no engine is left behind when a job is killed.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -78,7 +78,7 @@ class VllmEngine(Engine):
         self.stops = stop_tokens(GenerationConfig.from_pretrained(str(directory)))
         self.greedy = SamplingParams(
             temperature=0.0,
-            max_tokens=self.max_completion_tokens,
+            max_tokens=self.max_completion_length,
             stop_token_ids=sorted(self.stops),
             detokenize=False,
         )
