@@ -5,7 +5,7 @@
     2. learn from some of the mixtures of the strategies --learned, predict all others: by the surface of the paper, by
        surrogates without merging, by merging alone, by the surrogate that knows merged experts
     3. write comparison.csv, alphas.csv, between_seeds.csv, costs.csv and by_runs.svg into --output, and
-       what --methods and --screen leave
+       what --screen leaves
 
 Each step is the very script of the rules, with its files in results/STUDY/world-N/, called inside a few long-lived
 processes: a run of seconds need not wait for its imports. What is done is not done again, so a study that was
@@ -17,7 +17,6 @@ Example:
 --settings NAME=JSON trains all that is learned from and the first ten unseen mixtures of the first world under other
 training settings too, to see what learning rate and length do to merging, e.g. slow='{"learning_rate": 5e-5}':
 settings.csv for merging alone, settings_comparison.csv for the rest.
---methods METHOD=DENSITY merges the unseen mixtures by other methods too: methods.csv, e.g. ties=0.2 dare=0.5.
 --screen COUNT lets merge_screen, with so many candidates, and acquire on gp_lead choose three mixtures each under the
 first seed, from the singles and the equal mixture and from all that is learned from, and trains these under every
 seed: chosen.csv. What the screening took is in costs.csv.
@@ -47,7 +46,7 @@ from scipy.stats import norm, spearmanr
 
 from modomodo import command_line, console
 from modomodo.config.loading import parse
-from modomodo.config.schema import MergeMethod, Merging, Strategy, Study, Training
+from modomodo.config.schema import Strategy, Study, Training
 from modomodo.data.settings import ExamplesSettings
 from modomodo.errors import InputError
 from modomodo.evaluation.settings import PredictSettings, ScoreSettings
@@ -216,7 +215,7 @@ def experts(world: World, seed: int) -> list[Path]:
 
 
 def score_merges(world: World, seed: int, mixtures: Sequence[str], output: Path) -> None:
-    """What merging says of these mixtures, by the method of the world's study."""
+    """What merging says of these mixtures."""
     runs = experts(world, seed)
     if needed(output, *runs):
         chosen = [world.folder / f"mixtures/{mixture}.json" for mixture in mixtures]
@@ -232,18 +231,7 @@ def score_merges(world: World, seed: int, mixtures: Sequence[str], output: Path)
         made = len(list(scored.glob("*.json"))) - before
         if made:
             spent = (time.process_time() - started) / made
-            name = "merge" if output.parent == world.folder else f"merge by {output.parent.name}"
-            write_json(world.folder / f"costs/{name}-{seed}.json", {name: spent})
-
-
-def by_method(world: World, seed: int, method: str, density: float) -> None:
-    """What another method says of the unseen mixtures."""
-    merging = parse(
-        {**world.study.merging.model_dump(), "method": method, "density": density}, Merging, "merging"
-    )
-    other = replace(world, study=world.study.model_copy(update={"merging": merging}))
-    output = world.folder / f"methods/{method}-{density:g}/merged-{seed}.csv"
-    score_merges(other, seed, unseen(world), output)
+            write_json(world.folder / f"costs/merge-{seed}.json", {"merge": spent})
 
 
 def unseen(world: World) -> list[str]:
@@ -325,7 +313,6 @@ def train_and_merge(
     seeds: Sequence[int],
     settings: Sequence[World],
     workers: int,
-    methods: Sequence[tuple[str, float]],
     candidates: int,
 ) -> None:
     """Everything, in the order that lets a stopped study be compared: world by world within a seed."""
@@ -343,8 +330,6 @@ def train_and_merge(
             wait((job.result() for job in jobs), label, len(jobs))
             # One job a block: its merges share the loaded model; the next block trains meanwhile.
             pool.submit(merge, world, seed, mixtures).add_done_callback(told)
-        for world, seed, method in itertools.product(worlds, seeds, methods):
-            pool.submit(by_method, world, seed, *method).add_done_callback(told)
     # In a pool of its own: when the other has ended, all that is chosen from is there.
     with ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool:
         for world in [choosing(world, candidates) for world in worlds] if candidates else []:
@@ -411,13 +396,10 @@ class Block:
         return sorted(set(self.learned.merged.alphas.tolist()))
 
 
-def read_blocks(folder: Path, learned: Sequence[str], merges: Path | None = None) -> list[Block]:
-    """For each seed that was trained and merged, one block a target; the last scored step counts.
-
-    `merges`: where the merged scores lie, if not beside the records.
-    """
+def read_blocks(folder: Path, learned: Sequence[str]) -> list[Block]:
+    """For each seed that was trained and merged, one block a target; the last scored step counts."""
     blocks = []
-    for merged_path in sorted((merges or folder).glob("merged*.csv")):
+    for merged_path in sorted(folder.glob("merged*.csv")):
         path = folder / merged_path.name.replace("merged", "records")
         records, merged = last_step(trained(read_records(path))), read_records(merged_path)
         seed = int(merged.frame["seed"].iloc[0])
@@ -602,13 +584,6 @@ def report(
         raise InputError(f"{names}: nothing is trained, scored and merged there yet: run without --compare")
     table = pd.DataFrame([row for block in console.progress(blocks, "compare") for row in compare(block)])
     others = [block for folder in settings for block in read_blocks(folder, learned)]
-    methods = [
-        {"method": merges.name, **row}
-        for folder in folders
-        for merges in [folder, *sorted(folder.glob("methods/*"))]
-        for block in read_blocks(folder, learned, merges)
-        for row in merging_alone(block)
-    ]
     tables = {
         "comparison": table,
         "alphas": pd.DataFrame([row for block in blocks for row in merging_alone(block)]),
@@ -616,7 +591,6 @@ def report(
         "settings_comparison": pd.DataFrame([row for block in others for row in compare(block)]),
         "between_seeds": between_seeds(blocks),
         "costs": costs([*folders, *settings]),
-        "methods": pd.DataFrame(methods).replace({"method": {f.name: "linear" for f in folders}}),
         "chosen": pd.DataFrame([row for folder in folders for row in chosen(folder, learned, first)]),
     }
     for name, frame in tables.items():
@@ -660,16 +634,6 @@ def read_worlds(
     return worlds, others
 
 
-def read_method(pair: str) -> tuple[str, float]:
-    """(method, density) of METHOD=DENSITY. Raises InputError for what is none."""
-    method, _, density = pair.partition("=")
-    try:
-        parse({"method": method, "density": float(density)}, MergeMethod, f"--methods {pair}")
-    except ValueError:
-        raise InputError(f"--methods {pair}: expected METHOD=DENSITY, e.g. ties=0.2") from None
-    return method, float(density)
-
-
 def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument(
@@ -680,9 +644,6 @@ def main() -> None:
         "--seeds", type=int, nargs="+", default=[42, 43, 44], help="training seeds (42 43 44)"
     )
     parser.add_argument("--settings", nargs="*", default=[], help="NAME=JSON: other training settings to try")
-    parser.add_argument(
-        "--methods", nargs="*", default=[], help="METHOD=DENSITY: merge the unseen mixtures by these too"
-    )
     parser.add_argument(
         "--screen", type=int, default=0, metavar="COUNT", help="screen so many, and train the chosen ones"
     )
@@ -699,8 +660,7 @@ def main() -> None:
         return
     worlds, settings = read_worlds(read_study(arguments.study), arguments.worlds, arguments.settings)
     if not arguments.compare:
-        methods = [read_method(pair) for pair in arguments.methods]
-        train_and_merge(worlds, arguments.seeds, settings, arguments.workers, methods, arguments.screen)
+        train_and_merge(worlds, arguments.seeds, settings, arguments.workers, arguments.screen)
     folders = [world.folder for world in worlds]
     others = [world.folder for world in settings]
     report(arguments.output, folders, others, arguments.learned, arguments.seeds[0])

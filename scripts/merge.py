@@ -14,8 +14,6 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.command_line import add_arguments, from_arguments
-from modomodo.config.loading import parse
-from modomodo.config.schema import MergeMethod
 from modomodo.errors import InputError
 from modomodo.mixtures.mixture import read_mixture
 
@@ -25,20 +23,15 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--mixture", type=Path, required=True, help="the mixture's JSON")
     parser.add_argument("--alpha", type=float, default=1.0, help="how far the movements are carried (1)")
-    parser.add_argument("--method", default="linear", help="linear, ties or dare (linear)")
-    parser.add_argument("--density", type=float, help="with ties and dare: share of the changes that is kept")
-    parser.add_argument("--seed", type=int, default=0, help="with dare: which changes are dropped (0)")
     parser.add_argument("--output", type=Path, required=True, help="directory of the merged model")
     arguments = parser.parse_args()
     if arguments.alpha <= 0:
         raise InputError(f"--alpha {arguments.alpha:g}: must be above 0")
-    options = {key: getattr(arguments, key) for key in MergeMethod.model_fields}
-    method = parse(options, MergeMethod, "--method")
     experts = from_arguments(arguments)
     coefficients = experts.coefficients(read_mixture(arguments.mixture).weights, arguments.alpha)
     from modomodo.merging.weights import write_merged  # imports torch
 
-    write_merged(arguments.output, experts, coefficients, method)
+    write_merged(arguments.output, experts, coefficients)
     shares = ", ".join(f"{domain} {value:.3g}" for domain, value in coefficients.items())
     print(f"{arguments.output}: {shares}")
 

@@ -480,18 +480,11 @@ def test_merging_screens_candidates_and_trains_the_best(done: Path, tmp_path: Pa
     model, base = load_model(tmp_path / "model"), load_model(copy / RESULTS / "base")
     moved = {name for name, tensor in model.state_dict().items() if not tensor.equal(base.state_dict()[name])}
     assert moved and not any("visual" in name for name in moved)
-    # Again: everything is at hand. By another method candidates are merged anew, and nothing is trained but those.
+    # Again: everything is cached. With another alpha candidates are merged again, and nothing is trained but those.
     assert planned(copy, study) == set()
-    other = {**study, "merging": {"alphas": [1.0, 1.5], "method": "ties", "density": 0.2}}
+    other = {**study, "merging": {"alphas": [1.0, 2.0]}}
     screened_again = {"merged/screened.csv", "mixtures/screened-001.json", *of_mixture("screened-001")}
     assert planned(copy, other) == screened_again | AFTER_SCORES
-    by_ties = ("--method", "ties", "--density", 0.2)
-    refused = script(copy, "merge", *arguments, *mixture, *by_ties, "--seed", 3)
-    assert refused.returncode == 2 and "seed: ties draws nothing" in refused.stderr
-    assert script(copy, "merge", *arguments, *mixture, *by_ties).returncode == 0
-    trimmed = load_model(tmp_path / "model").state_dict()
-    assert {name for name, tensor in trimmed.items() if not tensor.equal(base.state_dict()[name])} == moved
-    assert any(not tensor.equal(model.state_dict()[name]) for name, tensor in trimmed.items())
 
 
 def test_weights_are_let_go_once_they_have_answered_and_a_new_question_is_told(

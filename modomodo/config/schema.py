@@ -383,41 +383,7 @@ def held_out_name(domain: str) -> str:
     return f"{domain}_held_out"
 
 
-class MergeMethod(Settings):
-    """How the changes that experts made to the base are put together (modomodo/merging/methods.py)."""
-
-    method: Literal["linear", "ties", "dare"] = Field(
-        "linear",
-        description="linear adds the experts' changes up; ties (arXiv 2306.01708) trims each and adds up those that "
-        "agree in sign; dare (arXiv 2311.03099) drops a random part of each and scales up the rest.",
-    )
-    density: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="With ties and dare, which need it: the share of each expert's changes that is kept.",
-    )
-    seed: int = Field(0, ge=0, description="With dare: which changes are dropped.")
-
-    @model_validator(mode="after")
-    def _options_of_the_method(self) -> Self:
-        if self.method == "linear" and self.density is not None:
-            raise ValueError(
-                "density: linear keeps every change: remove the key, or set method to ties or dare"
-            )
-        if self.method != "linear" and self.density is None:
-            raise ValueError(f"density: missing: the share of the changes that {self.method} keeps, e.g. 0.2")
-        if self.method != "dare" and self.seed:
-            raise ValueError(f"seed: {self.method} draws nothing: remove the key, or set method to dare")
-        return self
-
-    @property
-    def kept(self) -> float:
-        """The share of an expert's changes that is kept."""
-        return 1.0 if self.density is None else self.density
-
-
-class Merging(MergeMethod):
+class Merging(Settings):
     """How experts, the runs of one domain each, are merged to guess at mixtures (docs/merging.md)."""
 
     alphas: list[Annotated[float, Field(gt=0)]] = Field(
@@ -426,6 +392,16 @@ class Merging(MergeMethod):
         description="How far the experts' movements are carried; the one that predicts trained mixtures best is "
         "chosen among these.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_linear(cls, data: Any) -> Any:
+        if removed := {"method", "density", "seed"} & set(data if isinstance(data, dict) else ()):
+            raise ValueError(
+                f"{min(removed)}: experts are only added up linearly; TIES and DARE predicted worse and are gone "
+                "(docs/merging.md): remove the key"
+            )
+        return data
 
 
 class Study(Settings):

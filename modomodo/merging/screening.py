@@ -123,7 +123,6 @@ class MergeScorer:
                 name: [step.metrics[name], metrics[step.metrics[name]].version] for name in benchmarks
             },
             "shares": self.shares,
-            **({"method": step.method.changed()} if step.method.changed() else {}),
         }
         self._ready: tuple[Engine, dict[str, list[LazyBatches]]] | None = None
 
@@ -170,12 +169,12 @@ class MergeScorer:
 
         if isinstance(engine, TransformersEngine):
             assert engine.model is not None
-            if load_merged(engine.model, self.experts, coefficients, self.step.method):
+            if load_merged(engine.model, self.experts, coefficients):
                 engine.look_again()
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            write_merged(Path(folder) / "merged", self.experts, coefficients, self.step.method)
+            write_merged(Path(folder) / "merged", self.experts, coefficients)
             engine.load(Path(folder) / "merged")
 
     def _prepared(self) -> "tuple[Engine, dict[str, list[LazyBatches]]]":

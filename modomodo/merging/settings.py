@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field
 
-from modomodo.config.schema import Evaluation, MergeMethod, Settings, Strategy, Study, Templates
+from modomodo.config.schema import Evaluation, Settings, Strategy, Study, Templates
 from modomodo.evaluation.settings import PredictSettings, ScoreSettings
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 
@@ -21,7 +21,6 @@ class MergeSettings(Settings):
     benchmarks: list[tuple[str, str]]
     domains: list[str]
     alphas: list[float]
-    method: MergeMethod = Field(default_factory=MergeMethod)
 
     @classmethod
     def of(cls, study: Study) -> Self:
@@ -32,7 +31,6 @@ class MergeSettings(Settings):
             benchmarks=records.benchmarks,
             domains=records.domains,
             alphas=study.merging.alphas,
-            method=MergeMethod(**{key: getattr(study.merging, key) for key in MergeMethod.model_fields}),
         )
 
     def answering(self) -> PredictSettings:

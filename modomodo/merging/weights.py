@@ -1,13 +1,13 @@
 """The weights of merged experts, written as a checkpoint or loaded into a model.
 
-    merged = base + Σ cᵢ (expertᵢ - base),   cᵢ as in experts.py; other sums in methods.py
+    merged = base + Σ cᵢ (expertᵢ - base),   cᵢ as in experts.py
 
 Tensors are read one at a time from memory-mapped safetensors: merging a model of 2B parameters holds a few tensors,
 not models. Nothing needs a GPU.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -18,16 +18,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from modomodo.config.schema import MergeMethod
 from modomodo.errors import InputError
 from modomodo.files import atomic_directory, write_json
 from modomodo.merging.experts import Experts
-from modomodo.merging.methods import METHODS, Changes
 
 SHARD_BYTES = 1_000_000_000
 WEIGHTS = "*.safetensors"
 INDEX = "model.safetensors.index.json"
-LINEAR = MergeMethod()
 
 
 class Tensors:
@@ -50,9 +47,27 @@ class Tensors:
         return self.home[name].get_tensor(name)
 
 
-def merged_tensors(
-    experts: Experts, coefficients: Mapping[str, float], method: MergeMethod = LINEAR
-) -> Iterator[tuple[str, torch.Tensor]]:
+def linear(
+    start: torch.Tensor, expert: Callable[[str], torch.Tensor], coefficients: Mapping[str, float]
+) -> torch.Tensor:
+    """θ₀ + Σ cᵢ (θᵢ - θ₀) of one tensor: task arithmetic (Ilharco et al. 2023, arXiv 2212.04089).
+
+    `start` is the base's θ₀ in float32, `expert` reads θᵢ of a domain in float32. Returns `start` itself where no
+    expert changed anything, so that frozen tensors come out to the last bit; so does one expert with coefficient 1.
+    """
+    if list(coefficients.values()) == [1.0]:
+        tensor = expert(*coefficients)
+        return start if torch.equal(tensor, start) else tensor
+    total = start
+    for domain, coefficient in coefficients.items():
+        tensor = expert(domain)
+        if not torch.equal(tensor, start):
+            total = total.clone() if total is start else total
+            total.add_(tensor - start, alpha=coefficient)
+    return total
+
+
+def merged_tensors(experts: Experts, coefficients: Mapping[str, float]) -> Iterator[tuple[str, torch.Tensor]]:
     """(name in the file, merged tensor) in the base's precision, one at a time.
 
     The sum is taken in float32. What no expert changed, a frozen vision tower, comes out as the base has it.
@@ -67,18 +82,17 @@ def merged_tensors(
             _check_shapes(shapes, part.shapes(), experts.base, part.directory)
         for name in sorted(shapes):
             original = base[name]
-            changes = Changes(name, original.float(), partial(_read, parts, name))
-            total = METHODS[method.method](changes, coefficients, method)
+            start = original.float()
+            total = linear(start, partial(_read, parts, name), coefficients)
             if not torch.isfinite(total).all():
                 raise InputError(_where_not_finite(name, experts.base, parts, original))
-            yield name, original if total is changes.start else total.to(original.dtype)
+            yield name, original if total is start else total.to(original.dtype)
 
 
 def write_merged(
     output: Path,
     experts: Experts,
     coefficients: Mapping[str, float],
-    method: MergeMethod = LINEAR,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """A Hugging Face directory with the merged weights, whole or not at all, in shards of about `shard_bytes`.
@@ -103,7 +117,7 @@ def write_merged(
             shards.append(list(held))
             held.clear()
 
-        for name, tensor in merged_tensors(experts, coefficients, method):
+        for name, tensor in merged_tensors(experts, coefficients):
             if held and size + tensor.nbytes > shard_bytes:
                 flush()
                 size = 0
@@ -121,9 +135,7 @@ def write_merged(
             write_json(beside / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
-def load_merged(
-    model: nn.Module, experts: Experts, coefficients: Mapping[str, float], method: MergeMethod = LINEAR
-) -> bool:
+def load_merged(model: nn.Module, experts: Experts, coefficients: Mapping[str, float]) -> bool:
     """Give a loaded Qwen2-VL the merged weights, in place: nothing is written. Whether its vision tower changed.
 
     Raises InputError when the files hold other parameters than the model.
@@ -132,7 +144,7 @@ def load_merged(
     filled = set()
     other_tower = False
     with torch.no_grad():
-        for name, tensor in merged_tensors(experts, coefficients, method):
+        for name, tensor in merged_tensors(experts, coefficients):
             target = live_name(name)
             if target not in live or live[target].shape != tensor.shape:
                 raise InputError(f"{experts.base}: tensor '{name}' has no place in the model")

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from modomodo.errors import InputError
 from modomodo.mixtures.records import from_rows, write_records
 from modomodo.mixtures.surrogates.base import MergedScores, Observations
 
@@ -122,15 +121,6 @@ def test_chosen_mixtures_are_told_beside_the_random_ones(tmp_path):
     assert others["mean"] == pytest.approx(0.7) and others["spread"] == pytest.approx(0.2)
 
 
-def test_a_method_is_asked_for_with_its_density():
-    assert study["read_method"]("ties=0.2") == ("ties", 0.2)
-    for pair in ("ties", "ties=", "ties=some"):
-        with pytest.raises(InputError, match=f"--methods {pair}: expected METHOD=DENSITY"):
-            study["read_method"](pair)
-    with pytest.raises(InputError, match="--methods tie=0.2: method: .*'tie'"):
-        study["read_method"]("tie=0.2")
-
-
 @pytest.mark.slow
 def test_a_small_study_is_trained_merged_and_compared(tmp_path):
     small = yaml.safe_load((ROOT / "config/test.yaml").read_text())
@@ -145,7 +135,7 @@ def test_a_small_study_is_trained_merged_and_compared(tmp_path):
     small.pop("held_out", None)
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(small))
     words = ["--study", "small.yaml", "--worlds", "0", "--seeds", "42", "--workers", "2", "--output", "out"]
-    words += ["--methods", "ties=0.5", "--screen", "6"]
+    words += ["--screen", "6"]
     command = [sys.executable, str(ROOT / "benchmarks/merge_study.py"), *words]
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
@@ -157,7 +147,6 @@ def test_a_small_study_is_trained_merged_and_compared(tmp_path):
         and costs.loc["merge", "cpu_seconds"] < costs.loc["train", "cpu_seconds"]
     )
     assert costs.loc["screen", "jobs"] == 2 and costs.loc["screen", "wall_seconds"] > 0
-    assert set(pd.read_csv(tmp_path / "out/methods.csv")["method"]) == {"linear", "ties-0.5"}
     chosen = pd.read_csv(tmp_path / "out/chosen.csv")
     assert chosen.groupby("strategy").size().to_dict() == {
         f"{name}-{first}": 3 for name in ("merge_screen", "gp_lead") for first in ("few", "all")

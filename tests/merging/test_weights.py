@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ from torch import nn
 
 from modomodo.errors import InputError
 from modomodo.merging.experts import read_experts
-from modomodo.merging.weights import live_name, load_merged, merged_tensors, write_merged
+from modomodo.merging.weights import linear, live_name, load_merged, merged_tensors, write_merged
+from modomodo.study.checks import study_from
+
+ROOT = Path(__file__).parents[2]
 
 BASE = {
     "model.layers.0.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
@@ -111,6 +116,11 @@ def test_one_expert_with_alpha_one_is_itself_to_the_last_bit(tmp_path):
     assert torch.equal(merged["model.norm.weight"], moved["model.norm.weight"])
 
 
+def test_a_tensor_that_no_expert_changed_is_the_bases_own():
+    start = torch.ones(4)
+    assert linear(start, lambda domain: start.clone(), {"left": 0.5, "right": 0.5}) is start
+
+
 def test_a_checkpoint_is_written_in_shards_with_its_index(base, runs, tmp_path):
     experts = read_experts(base, "digest of the base", runs)
     write_merged(tmp_path / "merged", experts, {"left": 0.5}, shard_bytes=20)
@@ -190,6 +200,59 @@ def test_a_tied_parameter_needs_no_tensor_of_its_own(base, runs):
     model.values["lm_head.weight"] = model.values["model.language_model.norm.weight"]
     load_merged(model, read_experts(base, "digest of the base", runs), {"right": 1.0})
     assert model.values["lm_head.weight"].tolist() == [1.0, 5.0]
+
+
+# --- memory -----------------------------------------------------------------------------------------------------
+
+# Merges twelve experts within a bound of memory beside the files, which are mapped.
+WITHIN = """
+import resource, sys
+from pathlib import Path
+import torch
+from modomodo.merging.experts import Expert, Experts
+from modomodo.merging.weights import merged_tensors
+
+base, moved, room = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+domains = [f"d{i:02}" for i in range(12)]
+experts = Experts(base, "", {name: Expert(name, moved, 1, False, "") for name in domains}, 1, 0)
+merged = merged_tensors(experts, dict.fromkeys(domains, 1 / 12))
+next(merged)  # files are open
+used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + room, used + room))
+for name, tensor in merged:
+    assert torch.isfinite(tensor).all()
+    del tensor
+"""
+
+
+def test_a_few_tensors_are_in_memory_however_many_experts(tmp_path):
+    tensors, count = 4, 2_000_000
+    for name, seed in (("base", 0), ("moved", 1)):
+        random = torch.Generator().manual_seed(seed)
+        (tmp_path / name).mkdir()
+        parts = {f"part{i}": torch.randn(count, generator=random) for i in range(3)}
+        save_file(parts, tmp_path / name / "model.safetensors")
+
+    def run(room):
+        words = [str(tmp_path / "base"), str(tmp_path / "moved"), str(room)]
+        environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+        return subprocess.run(
+            [sys.executable, "-c", WITHIN, *words], env=environment, capture_output=True, text=True
+        )
+
+    enough = run((tensors + 1) * 4 * count)
+    assert enough.returncode == 0, enough.stderr
+    assert run(2 * 4 * count).returncode != 0  # the bound bites
+
+
+# --- the study --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["method", "density", "seed"])
+def test_the_keys_of_removed_methods_are_refused_with_what_to_do(study_data, key):
+    merging = {"method": "ties", "density": 0.2, "seed": 1}
+    with pytest.raises(InputError, match=rf"merging: {key}: .*TIES and DARE .*: remove the key"):
+        study_from({**study_data, "merging": {key: merging[key]}}, "study.yaml")
 
 
 # --- bad input --------------------------------------------------------------------------------------------------
