@@ -86,9 +86,9 @@ format: env ## rewrite Python, Snakefiles and rules in the house's style
 	$(RUN) ruff format
 	$(RUN) snakefmt Snakefile rules
 
-reference: env ## docs/config.md, the schema for editors and README's graph, from models and rules
+reference: env ## docs/config.md, the schema for editors and the rule graph, from models and rules
 	$(RUN) snakemake --rulegraph mermaid-js --configfile config/test.yaml 2>/dev/null | $(RUN) python \
-		scripts/reference.py --output docs/config.md --schema config/study.schema.json --graph README.md
+		scripts/reference.py --output docs/config.md --schema config/study.schema.json --graph docs/architecture.md
 
 lock: env ## envs/requirements.in -> locks and conda files (UPGRADE=1: the newest that fit)
 	$(RUN) python envs/lock.py $(if $(UPGRADE),--upgrade)

@@ -1,7 +1,6 @@
 # experts + mixtures → records of fidelity `merged`; nothing here runs unless a strategy or a target asks for it
 
-from modomodo.merging.screening import RECIPE as MERGE_RECIPE
-from modomodo.merging.settings import MergeSettings, ScreenSettings
+from modomodo.merging.settings import MergeSettings, RECIPE as MERGE_RECIPE, ScreenSettings
 from modomodo.mixtures.plan import usable_domains
 
 

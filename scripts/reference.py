@@ -3,7 +3,7 @@
 Example:
     python scripts/reference.py --output docs/config.md --schema config/study.schema.json
 
-With `--graph README.md` also the picture of the rules there, from Snakemake's own on the standard input.
+With `--graph docs/architecture.md` also the graph of the rules there, from `snakemake --rulegraph` on standard input.
 """
 
 import sys

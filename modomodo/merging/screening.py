@@ -24,7 +24,7 @@ from modomodo.evaluation.predictions import Prediction
 from modomodo.files import digest, file_digest, read_json, write_json
 from modomodo.merging.experts import Experts
 from modomodo.merging.forgetting import Loss, listed, losses
-from modomodo.merging.settings import MergeSettings, ScreenSettings
+from modomodo.merging.settings import RECIPE, MergeSettings, ScreenSettings
 from modomodo.mixtures.acquisition import candidates
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import Mixture, Weights, round_weights
@@ -48,7 +48,6 @@ def report_regressions(scorer: "MergeScorer") -> list[Loss]:
     return found
 
 
-RECIPE = 1  # raise when the same merge would score otherwise: all are then scored anew
 FIDELITY = "merged"
 
 

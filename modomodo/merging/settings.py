@@ -8,6 +8,10 @@ from modomodo.config.schema import Evaluation, Settings, Strategy, Study, Templa
 from modomodo.evaluation.settings import PredictSettings, ScoreSettings
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 
+# Raise when the same merge would score otherwise: all are then scored again. Here and not beside what scores them,
+# since the rules read it, and Snakemake need not load torch.
+RECIPE = 1
+
 
 class MergeSettings(Settings):
     """experts + mixtures + benchmarks → records of fidelity `merged`. `benchmarks`: (name, in or out)."""
