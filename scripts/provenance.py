@@ -3,7 +3,7 @@
 Example:
     python scripts/provenance.py --study config/tiny.yaml --mixture all --benchmark chart
 
-Each file of the chain is held against the digest recorded when the next one was made from it. Exit status 1 when
+Each file of the chain is compared with the digest recorded when the next one was made from it. Exit status 1 when
 one has changed since.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from modomodo import command_line, console
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import read_study
-from modomodo.study.trace import render, trace
+from modomodo.study.trace import Number, render, trace
 
 
 def main() -> None:
@@ -26,8 +26,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write it to this file instead of the terminal")
     arguments = parser.parse_args()
     study = read_study(arguments.study)
-    known = plan(study, str(arguments.study))
-    found = trace(study, known, arguments.mixture, arguments.benchmark, arguments.seed, arguments.step)
+    number = Number(arguments.mixture, arguments.benchmark, arguments.seed, arguments.step)
+    found = trace(study, plan(study, str(arguments.study)), number)
     console.tell(render(found), arguments.output)
     if not found.intact:
         sys.exit(1)

@@ -1,29 +1,53 @@
-"""The chain behind one number of Table 2: score, predictions, checkpoint, stream, mixture, base, examples.
+"""The chain behind one number of Table 2: scores, predictions, checkpoint, stream, mixture, base model, examples.
 
-Each link names its file and what made it, and is held against the digests that were recorded when the next one was
-made: a link that has changed since is told.
+Each link names its file and the job that made it, and compares what it was made from with the digests recorded
+then: a link that has changed since is reported. A description's `inputs` say this of most files. Training and
+predictions, which are kept while their inputs are rewritten with equal content, recorded digests of the content.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from modomodo.config.schema import Study
 from modomodo.data.examples import read_examples
 from modomodo.errors import InputError, nearest
-from modomodo.evaluation.predictions import RECIPE
-from modomodo.evaluation.scores import RunScores, read_run_scores
+from modomodo.evaluation.predictions import prediction_key
+from modomodo.evaluation.scores import BenchmarkScore, read_run_scores
 from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import canonical, digest, file_digest, read_json, read_jsonl
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import AGGREGATES, BASE, score_column
+from modomodo.study.outputs import (
+    BASE_MODEL,
+    EXAMPLES,
+    MIXTURES,
+    PREDICTIONS,
+    RUNS,
+    SCORES,
+    STREAMS,
+    outputs_of,
+)
 from modomodo.study.provenance import described_at
 from modomodo.training.run_folder import weights_digest, weights_removed
 
 VERSIONS = "with "
+
+
+class Number(NamedTuple):
+    """A number of Table 2. `target`: a benchmark, in_score or out_score.
+
+    Without seed and step those of the table: the study's seed, the last step.
+    """
+
+    mixture: str
+    target: str
+    seed: int | None = None
+    step: int | None = None
 
 
 @dataclass
@@ -49,60 +73,55 @@ class Trace:
         return all(held for link in self.links for _, held in link.checks)
 
 
-def trace(
-    study: Study,
-    plan: Plan,
-    mixture: str,
-    target: str,
-    seed: int | None = None,
-    step: int | None = None,
-    root: Path = Path("results"),
-) -> Trace:
-    """The chain behind a mixture's score. `target`: a benchmark, in_score or out_score.
+def trace(study: Study, plan: Plan, number: Number, root: Path = Path("results")) -> Trace:
+    """The chain behind a number.
 
-    Without seed and step those of Table 2: the study's seed, the last step. Raises InputError for a mixture,
-    benchmark, seed or step that the study has not scored.
+    Raises InputError for a mixture, benchmark, seed or step that the study has not scored.
     """
-    folder = root / study.name
+    mixture, target, seed, step = number
     _check(mixture, [BASE, *plan.mixtures], "MIXTURE", "mixture")
     _check(target, [*study.benchmarks, *AGGREGATES], "BENCHMARK", "benchmark or aggregate")
     seed = _seed(study, plan, mixture, seed)
-    scores_path = folder / f"scores/{mixture}/{seed}.json"
-    if not scores_path.exists():
-        raise InputError(f"{scores_path}: not scored yet: make status tells how far the study is")
-    scores = read_run_scores(scores_path)
-    step = max(scores.steps) if step is None else step
-    if step not in scores.steps:
-        raise InputError(
-            f"--step {step}: '{mixture}' was scored at {', '.join(map(str, sorted(scores.steps)))}"
-        )
-    of = (
-        [target]
-        if target in study.benchmarks
-        else [b for b, e in study.benchmarks.items() if f"{e.group}_score" == target]
-    )
-    value, error = _value(folder, mixture, seed, step, target)
+    run = f"{mixture}/{seed}"
+    paths = {(output.stage, output.name): output.path for output in outputs_of(study, plan, root)}
+    if not paths[SCORES, run].exists():
+        raise InputError(f"{paths[SCORES, run]}: not scored yet: make status shows how far the study is")
+    steps = read_run_scores(paths[SCORES, run]).steps
+    step = max(steps) if step is None else step
+    if step not in steps:
+        raise InputError(f"--step {step}: '{mixture}' was scored at {', '.join(map(str, sorted(steps)))}")
+    sides = {name: f"{benchmark.group}_score" for name, benchmark in study.benchmarks.items()}
+    scores = {name: steps[step][name] for name in sides if target in (name, sides[name])}
+    records = root / study.name / "records.csv"
+    row = _row(records, mixture=mixture, seed=seed, step=step)
+    base = read_json(paths[BASE_MODEL, "base"], "weights")
+    trained = None if mixture == BASE else read_json(paths[RUNS, run], "checkpoints", "seed", "base", "rows")
+    weights = trained["checkpoints"][str(step)]["weights"] if trained else base["weights"]
+    examples = {name: paths[EXAMPLES, name] for name in (*plan.support.get(mixture, ()), *scores)}
     links = [
-        _table(folder, mixture, seed, step, target, scores, of),
-        _score(scores_path, folder, scores, step, of),
-        *(_prediction(folder, mixture, seed, step, benchmark, scores) for benchmark in of),
+        _record(records, row[score_column(target)], target, scores),
+        _scores(paths[SCORES, run], scores),
+        *_predictions(paths[PREDICTIONS, run], str(step), weights, {name: examples[name] for name in scores}),
     ]
-    if mixture != BASE:
+    if trained:
+        home, stream = paths[RUNS, run], paths[STREAMS, run]
         links += [
-            _checkpoint(folder, mixture, seed, step),
-            _training(folder, mixture, seed),
-            _stream(folder, mixture, seed),
-            _mixture(folder, mixture),
-            *(_examples(folder, domain) for domain in plan.support[mixture]),
+            _checkpoint(home.parent, trained["checkpoints"][str(step)]),
+            _training(home, trained, base["weights"], _rows(stream, examples)),
+            _stream(stream),
+            _mixture(paths[MIXTURES, mixture]),
+            *(_examples(examples[domain]) for domain in plan.support[mixture]),
         ]
-    links.append(_base(folder, mixture, seed))
-    links += [_examples(folder, benchmark) for benchmark in of]
-    title = f"{target} of mixture '{mixture}', seed {seed}, step {step}: {value:.4f} ± {error:.4f}"
-    return Trace(title, links)
+    links.append(_base(paths[BASE_MODEL, "base"], base))
+    links += [_examples(examples[name]) for name in scores]
+    value, error = float(row[score_column(target)]), float(row[f"se_{target}"])
+    return Trace(
+        f"{target} of mixture '{mixture}', seed {seed}, step {step}: {value:.4f} ± {error:.4f}", links
+    )
 
 
 def render(trace: Trace) -> str:
-    """The chain as text. Versions that all links share are told once."""
+    """The chain as text. Versions that all links share are printed once."""
     versions = {fact for link in trace.links for fact in link.facts if fact.startswith(VERSIONS)}
     lines = [trace.title, ""]
     for link in trace.links:
@@ -129,14 +148,10 @@ def _seed(study: Study, plan: Plan, mixture: str, seed: int | None) -> int:
     return seed
 
 
-def _value(folder: Path, mixture: str, seed: int, step: int, target: str) -> tuple[float, float]:
-    records = _row(folder / "records.csv", mixture=mixture, seed=seed, step=step)
-    return float(records[score_column(target)]), float(records[f"se_{target}"])
-
-
 def _row(path: Path, **keys: Any) -> pd.Series:
+    """The row of a table that has these values."""
     if not path.exists():
-        raise InputError(f"{path}: not made yet: make status tells how far the study is")
+        raise InputError(f"{path}: does not exist yet: make status shows how far the study is")
     frame = pd.read_csv(path, dtype={"mixture": str})
     for column, value in keys.items():
         frame = frame[frame[column] == value]
@@ -146,196 +161,132 @@ def _row(path: Path, **keys: Any) -> pd.Series:
     return frame.iloc[0]
 
 
-def _table(
-    folder: Path, mixture: str, seed: int, step: int, target: str, scores: RunScores, of: list[str]
-) -> Link:
-    path = folder / "records.csv"
-    link = Link("record", path, [f"column {score_column(target)}", *_made(described_at(path))])
-    found = _row(path, mixture=mixture, seed=seed, step=step)[score_column(target)]
-    parts = [scores.steps[step][benchmark] for benchmark in of]
-    total = sum(part.n for part in parts)
-    mean = sum(part.n * part.score for part in parts) / total
-    link.checks.append(("the score file's number", abs(found - mean) < 1e-12))
-    if len(of) > 1:
-        shares = " + ".join(
-            f"{part.n}/{total} × {b} {part.score:.4f}" for b, part in zip(of, parts, strict=True)
-        )
-        link.facts.append(f"= {shares}")
-    return link
+def _made(what: str, path: Path, facts: Iterable[str] = ()) -> Link:
+    """A link by its description: what made it, and whether its inputs are still those it was made from."""
+    about = read_json(described_at(path), "inputs")
+    inputs: dict[str, str] = about["inputs"]
+    changed = [name for name, recorded in inputs.items() if _digest(Path(name)) != recorded]
+    text = f"inputs changed: {', '.join(changed)}" if changed else f"made from these {len(inputs)} files"
+    return Link(what, path, [*facts, *_made_by(about)], [(text, not changed)] if inputs else [])
 
 
-def _score(path: Path, folder: Path, scores: RunScores, step: int, of: list[str]) -> Link:
-    link = Link("scores", path)
-    for benchmark in of:
-        part = scores.steps[step][benchmark]
-        link.facts.append(
-            f"{benchmark}: {part.metric} version {part.version}, {part.n} questions, {part.unparsed} without an answer"
-        )
-    link.facts += _made(described_at(path))
-    link.checks += _inputs(described_at(path))
-    return link
-
-
-def _prediction(folder: Path, mixture: str, seed: int, step: int, benchmark: str, scores: RunScores) -> Link:
-    home = folder / f"predictions/{mixture}/{seed}"
-    listed = read_json(home / "predictions.json", "settings", "predictions")
-    entry = listed["predictions"][str(step)][benchmark]
-    path = home / entry["path"]
-    link = Link("predictions", path, [f"settings {canonical(listed['settings'])}"])
-    about = home / "run.json"
-    if about.exists():
-        for part in read_json(about)["parts"]:
-            if f"{step}/{benchmark}" in part["answered"]:
-                link.facts += _made_by(part)
-    link.checks.append((f"as listed, sha256 {entry['sha256'][:12]}", _digest(path) == entry["sha256"]))
-    questions = folder / f"examples/{benchmark}.jsonl"
-    key = [
-        RECIPE,
-        _step_text(listed["settings"], benchmark),
-        _weights(folder, mixture, seed, step),
-        _digest(questions),
+def _made_by(about: Mapping[str, Any]) -> list[str]:
+    """Commit, versions, machine and time, as far as they were recorded."""
+    hardware, seconds = about.get("hardware", {}), about.get("seconds")
+    if isinstance(seconds, dict):
+        seconds = sum(seconds.values())
+    parts = [
+        f"by commit {about.get('commit') or 'unknown'}",
+        f"code {about['code']}" if "code" in about else "",
+        f"on {hardware.get('host', hardware.get('machine', 'unknown'))}",
+        ", ".join(hardware.get("gpus") or []),
+        "" if seconds is None else f"in {seconds:.1f} s",
+        about.get("finished", ""),
     ]
-    link.checks.append(
-        ("answers of these weights to these questions by these settings", digest(key) == entry["key"])
-    )
+    versions = [f"{name} {version}" for name, version in about.get("versions", {}).items() if version]
+    return [", ".join(filter(None, parts)), VERSIONS + ", ".join(versions)]
+
+
+def _record(path: Path, found: float, target: str, scores: Mapping[str, BenchmarkScore]) -> Link:
+    total = sum(score.n for score in scores.values())
+    link = _made("record", path, [f"column {score_column(target)}"])
+    if len(scores) > 1:
+        parts = (f"{score.n}/{total} × {name} {score.score:.4f}" for name, score in scores.items())
+        link.facts.append(f"= {' + '.join(parts)}")
+    mean = sum(score.n * score.score for score in scores.values()) / total
+    link.checks.append(("the score file's number", abs(found - mean) < 1e-12))
     return link
 
 
-def _step_text(settings: dict[str, Any], benchmark: str) -> str:
-    """The settings that decided the answers to one benchmark."""
-    return PredictSettings.model_validate(settings).for_benchmark(benchmark).text()
+def _scores(path: Path, scores: Mapping[str, BenchmarkScore]) -> Link:
+    facts = [
+        f"{name}: {score.metric} version {score.version}, {score.n} questions, {score.unparsed} without an answer"
+        for name, score in scores.items()
+    ]
+    return _made("scores", path, facts)
 
 
-def _weights(folder: Path, mixture: str, seed: int, step: int) -> str:
-    if mixture == BASE:
-        return read_json(folder / "base.json")["weights"]
-    return read_json(folder / f"runs/{mixture}/{seed}/run.json")["checkpoints"][str(step)]["weights"]
+def _predictions(path: Path, step: str, weights: str, questions: Mapping[str, Path]) -> list[Link]:
+    """A link for each benchmark, whose questions lie at `questions`."""
+    found = read_json(path, "settings", "predictions")
+    settings = PredictSettings.model_validate(found["settings"])
+    jobs = read_json(path.with_name("run.json"), "parts")["parts"]
+    links = []
+    for name, asked in questions.items():
+        entry = found["predictions"][step][name]
+        answers = path.with_name(entry["path"])
+        link = Link("predictions", answers, [f"settings {canonical(found['settings'])}"])
+        for job in jobs:
+            if f"{step}/{name}" in job["answered"]:
+                link.facts += _made_by(job)
+        same = entry["key"] == prediction_key(settings, name, weights, _digest(asked) or "")
+        link.checks += [
+            (f"as listed, sha256 {entry['sha256'][:12]}", _digest(answers) == entry["sha256"]),
+            ("answers of these weights to these questions by these settings", same),
+        ]
+        links.append(link)
+    return links
 
 
-def _checkpoint(folder: Path, mixture: str, seed: int, step: int) -> Link:
-    home = folder / f"runs/{mixture}/{seed}"
-    kept = read_json(home / "run.json")["checkpoints"][str(step)]
-    link = Link("checkpoint", home / kept["path"], [f"step {kept['step']}"])
+def _checkpoint(folder: Path, kept: Mapping[str, Any]) -> Link:
+    link, known = Link("checkpoint", folder / kept["path"], [f"step {kept['step']}"]), kept["weights"]
     if link.path.exists() and not weights_removed(link.path):
-        held = weights_digest(link.path) == kept["weights"]
-        link.checks.append((f"weights as recorded, sha256 {kept['weights'][:12]}", held))
+        link.checks.append((f"weights as recorded, sha256 {known[:12]}", weights_digest(link.path) == known))
     else:
         link.facts.append(
-            f"its weights were let go once scored (training.keep_weights): they had sha256 {kept['weights'][:12]}"
+            f"its weights were removed once scored (training.keep_weights): they had sha256 {known[:12]}"
         )
     return link
 
 
-def _training(folder: Path, mixture: str, seed: int) -> Link:
-    path = folder / f"runs/{mixture}/{seed}/run.json"
-    run = read_json(path, "seed", "settings", "base", "rows")
+def _training(path: Path, run: Mapping[str, Any], base: str, rows: str | None) -> Link:
     facts = [f"seed {run['seed']}, settings {canonical(run['settings'])}", *_made_by(run)]
-    link = Link("training", path, facts)
-    base = read_json(folder / "base.json")["weights"]
-    link.checks.append((f"from this base, sha256 {base[:12]}", run["base"] == base))
-    link.checks.append(
-        ("on the rows of this stream and these examples", run["rows"] == _rows(folder, mixture, seed))
-    )
-    return link
+    checks = [
+        (f"from this base, sha256 {base[:12]}", run["base"] == base),
+        ("on the rows of this stream and these examples", run["rows"] == rows),
+    ]
+    return Link("training", path, facts, checks)
 
 
-def _rows(folder: Path, mixture: str, seed: int) -> str | None:
-    """The digest that a training records of its rows, made anew from stream and examples."""
+def _rows(stream: Path, examples: Mapping[str, Path]) -> str | None:
+    """The digest that a training records of its rows, from stream and examples; None for a row that is gone."""
     known: dict[str, dict[str, Any]] = {}
     rows = []
-    for _, draw in read_jsonl(folder / f"streams/{mixture}/{seed}.jsonl"):
+    for _, draw in read_jsonl(stream):
         domain = draw["domain"]
         if domain not in known:
-            path = folder / f"examples/{domain}.jsonl"
-            known[domain] = {row.id: row.model_dump(mode="json") for row in read_examples(path)}
+            known[domain] = {row.id: row.model_dump(mode="json") for row in read_examples(examples[domain])}
         if draw["id"] not in known[domain]:
             return None
         rows.append(known[domain][draw["id"]])
     return digest(rows)
 
 
-def _stream(folder: Path, mixture: str, seed: int) -> Link:
-    path = folder / f"streams/{mixture}/{seed}.jsonl"
+def _stream(path: Path) -> Link:
     drawn = read_json(path.with_suffix(".summary.json"))
     shares = ", ".join(f"{domain} {share:.3f}" for domain, share in drawn["realised"].items() if share)
-    link = Link(
-        "stream",
-        path,
-        [f"{drawn['prompts']} prompts, {drawn['steps']} steps: {shares}", *_made(described_at(path))],
-    )
-    weights = read_mixture(folder / f"mixtures/{mixture}.json").weights
-    link.checks.append(("drawn by this mixture", drawn["requested"] == weights))
-    return link
+    return _made("stream", path, [f"{drawn['prompts']} prompts, {drawn['steps']} steps: {shares}"])
 
 
-def _mixture(folder: Path, name: str) -> Link:
-    path = folder / f"mixtures/{name}.json"
+def _mixture(path: Path) -> Link:
     mixture = read_mixture(path)
     weights = ", ".join(f"{domain} {weight:g}" for domain, weight in mixture.weights.items() if weight)
     facts = [f"strategy {mixture.strategy}, round {mixture.round}: {weights}"]
     if mixture.observed is not None:
         facts.append(f"proposed from the records with digest {mixture.observed}")
-    return Link("mixture", path, [*facts, *_made(described_at(path))], _inputs(described_at(path)))
+    return _made("mixture", path, facts)
 
 
-def _base(folder: Path, mixture: str, seed: int) -> Link:
-    path = folder / "base.json"
-    base = read_json(path)
-    link = Link("base model", folder / "base", _made_by(base))
+def _base(path: Path, base: Mapping[str, Any]) -> Link:
+    link = Link("base model", path.with_suffix(""), _made_by(base))
     held = weights_digest(link.path) == base["weights"]
     link.checks.append((f"weights as recorded, sha256 {base['weights'][:12]}", held))
     return link
 
 
-def _examples(folder: Path, dataset: str) -> Link:
-    path = folder / f"examples/{dataset}.jsonl"
+def _examples(path: Path) -> Link:
     count = sum(1 for _ in read_jsonl(path))
-    facts = [f"{count} rows, sha256 {file_digest(path)[:12]}", *_made(described_at(path))]
-    return Link("examples", path, facts, _inputs(described_at(path)))
-
-
-def _made(path: Path) -> list[str]:
-    return (
-        _made_by(read_json(path))
-        if path.exists()
-        else ["by an earlier version, which kept no run.json beside it"]
-    )
-
-
-def _made_by(about: dict[str, Any]) -> list[str]:
-    """Commit, versions, machine and time, as far as they were recorded."""
-    hardware = about.get("hardware", {})
-    seconds = about.get("seconds")
-    if isinstance(seconds, dict):
-        seconds = sum(seconds.values())
-    parts = [
-        f"by commit {about.get('commit') or 'unknown'}",
-        f"code {about['code']}" if "code" in about else "",
-    ]
-    parts.append(f"on {hardware.get('host', hardware.get('machine', 'unknown'))}")
-    parts += [", ".join(hardware["gpus"])] if hardware.get("gpus") else []
-    parts += [f"in {seconds:.1f} s"] if seconds is not None else []
-    parts += [about["finished"]] if "finished" in about else []
-    versions = ", ".join(
-        f"{name} {version}" for name, version in about.get("versions", {}).items() if version
-    )
-    return [", ".join(filter(None, parts)), VERSIONS + versions]
-
-
-def _inputs(path: Path) -> list[tuple[str, bool]]:
-    """Whether the inputs of a result are those it was made from."""
-    if not path.exists():
-        return []
-    inputs = read_json(path)["inputs"]
-    changed = [name for name, recorded in inputs.items() if _digest(Path(name)) != recorded]
-    if not inputs:
-        return []
-    return [
-        (
-            f"inputs changed: {', '.join(changed)}" if changed else f"made from these {len(inputs)} files",
-            not changed,
-        )
-    ]
+    return _made("examples", path, [f"{count} rows, sha256 {file_digest(path)[:12]}"])
 
 
 def _digest(path: Path) -> str | None:
