@@ -11,6 +11,7 @@ from typing import TypeVar
 from modomodo.files import atomic_write
 
 T = TypeVar("T")
+HOUR = 3600.0  # seconds
 
 
 @contextmanager
@@ -56,8 +57,36 @@ def progress(items: Iterable[T], label: str, total: int | None = None, every: fl
 
 
 def progress_line(label: str, count: int, total: int | None, seconds: float) -> str:
-    """`label: 120/400, 30 %, 41 s left`."""
+    """`label: 120/400, 30%, 41 s left`."""
     if not total:
         return f"{label}: {count}"
     left = seconds / count * (total - count)
-    return f"{label}: {count}/{total}, {count / total:.0%}, {left:.0f} s left"
+    return f"{label}: {count}/{total}, {count / total:.0%}, {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`, `4 d 2 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / HOUR)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def unit_of_time(seconds: float) -> tuple[float, str]:
+    """The unit in which durations up to this one are read on an axis: its seconds, its name."""
+    if seconds < 2 * HOUR:
+        return 60.0, "minutes"
+    return (HOUR, "hours") if seconds < 48 * HOUR else (24 * HOUR, "days")
+
+
+def size(count: float) -> str:
+    """A number of bytes: `45 MB`, `4.4 GB`, `1.2 TB`."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 1e6:.0f} MB"

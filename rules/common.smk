@@ -15,6 +15,7 @@ from modomodo.mixtures.settings import RecordsSettings
 from modomodo.mixtures.strategies.base import declaration
 from modomodo.study.checks import study_from
 from modomodo.study.costs import costs_of, summary
+from modomodo.study.outputs import kept_weights
 from modomodo.study.snakemake_log import hints_of
 
 # Jobs call `python` and import the package: those of the environment that runs Snakemake.
@@ -53,13 +54,10 @@ def growing(amount):
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
-def kept_weights(wildcards):
-    """Which weights stay once they have answered; those of an expert's last mark in any case."""
-    keep = STUDY.training.keep_weights
-    if keep is None:
-        return "all"
-    last = [STUDY.training.scored_steps[-1]] if wildcards.mixture in PLAN.experts.values() else []
-    return ",".join(map(str, sorted({*keep, *last}))) or "none"
+def keep_option(wildcards):
+    """Checkpoint steps whose weights stay once they have answered, as predict.py takes them."""
+    keep = kept_weights(STUDY, PLAN, wildcards.mixture)
+    return "all" if keep is None else ",".join(map(str, keep)) or "none"
 
 
 def learned(strategy, pattern):

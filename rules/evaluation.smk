@@ -45,7 +45,7 @@ rule predict:
         mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
         runtime=growing(8 * 60),
         # As with save_steps of a training: what is kept changes no result.
-        keep=kept_weights,
+        keep=keep_option,
     params:
         recipe=PREDICTION_RECIPE,
         settings=PREDICT.text(),

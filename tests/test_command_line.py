@@ -192,7 +192,7 @@ def test_progress_is_silent_about_what_is_quick(capsys):
 
 def test_a_line_of_progress_by_hand():
     # 120 in 60 s are 0.5 s each; 280 more take 140 s.
-    assert console.progress_line("train", 120, 400, 60.0) == "train: 120/400, 30%, 140 s left"
+    assert console.progress_line("train", 120, 400, 60.0) == "train: 120/400, 30%, 2 min left"
     assert console.progress_line("train", 120, None, 60.0) == "train: 120"
 
 
@@ -220,3 +220,16 @@ def test_imports_pause_the_collector_and_only_them():
         raise ImportError
     assert gc.isenabled()
     gc.unfreeze()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (5460, "1 h 31 min"), (200_000, "2 d 8 h")],
+)
+def test_durations(seconds, text):
+    assert console.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(4.4e9, "4.4 GB"), (1.25e12, "1.2 TB"), (3e6, "3 MB")])
+def test_sizes(count, text):
+    assert console.size(count) == text

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from modomodo.config.schema import Training
+from modomodo.console import duration
 from modomodo.mixtures.records import AGGREGATES, score_column
 from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import OverviewSettings
@@ -149,8 +150,8 @@ def _cost(runs: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     hardware = sorted({_machine(run.get("hardware", {})) for run in runs})
     versions = runs[0].get("versions", {})
     yield (
-        f"{len(runs)} runs took {_duration(sum(seconds))} of training, one after another; the longest "
-        f"{_duration(max(seconds))}. Machine: {'; '.join(hardware)}. Predicting and scoring come on top: the page "
+        f"{len(runs)} runs took {duration(sum(seconds))} of training, one after another; the longest "
+        f"{duration(max(seconds))}. Machine: {'; '.join(hardware)}. Predicting and scoring come on top: the page "
         "*Statistics* shows every rule's times."
     )
     names = ("python", "torch", "transformers", "trl", "vllm")
@@ -215,11 +216,3 @@ def _ratio(value: float | int | None) -> str:
 def _machine(hardware: Mapping[str, Any]) -> str:
     gpus = hardware.get("gpus") or []
     return ", ".join(map(str, gpus)) if gpus else f"{hardware.get('cores', '?')} CPU cores, no GPU"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"

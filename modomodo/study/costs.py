@@ -6,26 +6,34 @@ that exist are taken as done: whether one is out of date only Snakemake knows (`
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from modomodo.config.schema import Study
+from modomodo.console import HOUR, duration, size
 from modomodo.files import read_json
 from modomodo.mixtures.mixture import Weights, read_mixture
 from modomodo.mixtures.plan import Plan, seed_weights
 from modomodo.mixtures.records import BASE
 from modomodo.mixtures.stream import marks
-from modomodo.study.outputs import BASE_MODEL, PREDICTIONS, RUNS, STAGES, Output, outputs_of
-
-HOUR = 3600.0
+from modomodo.study.outputs import (
+    BASE_MODEL,
+    PREDICTIONS,
+    RUNS,
+    STAGES,
+    Output,
+    Run,
+    kept_weights,
+    outputs_of,
+)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds that one unit of work takes, and on how many measurements that stands (0: the study's `costs`)."""
+    """Seconds that one unit of work takes, and the number of measurements behind it (0: the study's `costs`)."""
 
     seconds: float
     measured: int
@@ -69,63 +77,83 @@ class Costs:
         return None if self.checkpoint_bytes is None else self.checkpoints * self.checkpoint_bytes
 
 
+@dataclass(frozen=True)
+class RunTimes:
+    """What each run takes. `steps`: until its stream ends; `checkpoints`: different ones that are scored."""
+
+    steps: Mapping[Run, int]
+    checkpoints: Mapping[Run, int]
+    training: Rate | None  # of an optimiser step
+    prediction: Rate | None  # of a checkpoint on all benchmarks
+
+    def train(self, run: Run) -> float | None:
+        """Seconds of its training; None where unknown."""
+        return None if self.training is None else self.training.seconds * self.steps[run]
+
+    def predict(self, run: Run) -> float | None:
+        """Seconds of its predictions, those of the base model included; None where unknown."""
+        return None if self.prediction is None else self.prediction.seconds * self.checkpoints.get(run, 1)
+
+
 def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
     """Price a study by what lies under `root` and by its own `costs`."""
     results = outputs_of(study, plan, root)
     folder = root / study.name
-    missing = [result for result in results if not result.path.exists()]
+    training = study.training
     steps = steps_of_runs(study, plan, folder)
-    scored = study.training.scored_steps
-    kept = {run: len(set(marks(scored, last).values())) for run, last in steps.items()}
-    training = training_rate(study, results)
-    prediction = prediction_rate(study, results)
+    times = RunTimes(
+        steps,
+        {run: len(set(marks(training.scored_steps, last).values())) for run, last in steps.items()},
+        training_rate(study, results),
+        prediction_rate(study, results),
+    )
+    missing = [result for result in results if not result.path.exists()]
+    untrained = {result.run for result in missing if result.stage == RUNS and result.run}
+    unpredicted = {result.run for result in missing if result.stage == PREDICTIONS and result.run}
     base = _base_rate(folder)
-    left = {stage: [result for result in missing if result.stage == stage] for stage in STAGES}
-
-    def run_seconds(run: tuple[str, int]) -> float | None:
-        return None if training is None else training.seconds * steps[run]
-
-    def predict_seconds(run: tuple[str, int]) -> float | None:
-        return None if prediction is None else prediction.seconds * (1 if run[0] == BASE else kept[run])
-
-    longest = study.training.steps
-    stages = []
-    for stage in STAGES:
-        total = sum(result.stage == stage for result in results)
-        cost = StageCost(stage, total, total - len(left[stage]))
-        runs = [_run(result) for result in left[stage]] if stage in (RUNS, PREDICTIONS) else []
-        if stage == RUNS:
-            each = training and Rate(training.seconds * longest, training.measured)
-            cost = StageCost(stage, total, cost.done, each, _sum(map(run_seconds, runs)), study.training.gpus)
-        elif stage == PREDICTIONS:
-            each = prediction and Rate(prediction.seconds * len(scored), prediction.measured)
-            seconds = _sum(map(predict_seconds, runs))
-            cost = StageCost(stage, total, cost.done, each, seconds, study.evaluation.gpus)
-        elif stage == BASE_MODEL:
-            cost = StageCost(stage, total, cost.done, base, base.seconds * len(left[stage]) if base else None)
-        stages.append(cost)
-    untrained = {_run(result) for result in left[RUNS]}
+    each = {
+        RUNS: times.training and Rate(times.training.seconds * training.steps, times.training.measured),
+        PREDICTIONS: times.prediction
+        and Rate(times.prediction.seconds * len(training.scored_steps), times.prediction.measured),
+        BASE_MODEL: base,
+    }
+    left = {
+        RUNS: _sum(map(times.train, untrained)),
+        PREDICTIONS: _sum(map(times.predict, unpredicted)),
+        BASE_MODEL: None
+        if base is None
+        else base.seconds * sum(result.stage == BASE_MODEL for result in missing),
+    }
+    gpus = {RUNS: training.gpus, PREDICTIONS: study.evaluation.gpus}
+    total = Counter(result.stage for result in results)
+    undone = Counter(result.stage for result in missing)
     return Costs(
-        stages=stages,
+        stages=[
+            StageCost(
+                name,
+                total[name],
+                total[name] - undone[name],
+                each.get(name),
+                left.get(name),
+                gpus.get(name, 0),
+            )
+            for name in STAGES
+        ],
         rounds=rounds_of(study, plan),
-        checkpoints=sum(_stay(study, plan, run[0], steps[run]) for run in untrained),
+        checkpoints=sum(_checkpoints_kept(study, plan, run, steps[run]) for run in untrained),
         checkpoint_bytes=_checkpoint_bytes(study, plan, folder),
-        chain=_chain(
-            plan, {_run(r) for r in left[PREDICTIONS]} | untrained, untrained, run_seconds, predict_seconds
-        ),
+        chain=_chain(plan, times, untrained, unpredicted),
         free_bytes=shutil.disk_usage(
             next(p for p in (folder, *folder.absolute().parents) if p.exists())
         ).free,
     )
 
 
-def _stay(study: Study, plan: Plan, mixture: str, last: int) -> int:
+def _checkpoints_kept(study: Study, plan: Plan, run: Run, last: int) -> int:
     """How many checkpoints of a run stay on disk once they have answered every benchmark."""
-    training = study.training
-    stay = set(training.scored_steps if training.keep_weights is None else training.keep_weights)
-    if len(plan.support[mixture]) == 1:
-        stay.add(training.scored_steps[-1])
-    return len({step for mark, step in marks(training.scored_steps, last).items() if mark in stay})
+    kept = kept_weights(study, plan, run[0])
+    scored = study.training.scored_steps
+    return len({real for step, real in marks(scored, last).items() if kept is None or step in kept})
 
 
 def rounds_of(study: Study, plan: Plan) -> list[Counter[str]]:
@@ -136,7 +164,7 @@ def rounds_of(study: Study, plan: Plan) -> list[Counter[str]]:
     return rounds
 
 
-def steps_of_runs(study: Study, plan: Plan, folder: Path) -> dict[tuple[str, int], int]:
+def steps_of_runs(study: Study, plan: Plan, folder: Path) -> dict[Run, int]:
     """Run → optimiser steps until its stream ends: as drawn, else as expected, else all of the study's.
 
     A domain of n examples and weight w is exhausted after about n / w prompts (section 3.1 of the paper).
@@ -159,7 +187,7 @@ def steps_of_runs(study: Study, plan: Plan, folder: Path) -> dict[tuple[str, int
 
 
 def expected_steps(study: Study, weights: Weights, sizes: Mapping[str, int | None]) -> int:
-    """Steps after which the first domain is expected to run dry, at most the study's."""
+    """Steps after which the first domain is expected to be exhausted, at most the study's."""
     training = study.training
     lasts = [training.steps]
     for domain, weight in weights.items():
@@ -179,10 +207,10 @@ def training_rate(study: Study, results: Sequence[Output]) -> Rate | None:
 
 def prediction_rate(study: Study, results: Sequence[Output]) -> Rate | None:
     """Seconds a checkpoint and all benchmarks: the median of the finished predictions."""
-    whole = len(study.benchmarks)
+    count = len(study.benchmarks)
     parts = [part for about in _described(results, PREDICTIONS) for part in about["parts"]]
     measured = [
-        part["seconds"] * whole / len(part["answered"]) for part in parts if len(part["answered"]) >= whole
+        part["seconds"] * count / len(part["answered"]) for part in parts if len(part["answered"]) >= count
     ]
     return _rate(measured, study.costs.prediction_hours, len(study.training.scored_steps))
 
@@ -235,40 +263,37 @@ def _checkpoint_bytes(study: Study, plan: Plan, folder: Path) -> float | None:
     return None if study.costs.checkpoint_gb is None else study.costs.checkpoint_gb * 1e9
 
 
-def _chain(
-    plan: Plan, left: set[tuple[str, int]], untrained: set[tuple[str, int]], train: Any, predict: Any
-) -> float | None:
-    """Seconds of the longest run of each round, one round after another."""
+def _chain(plan: Plan, times: RunTimes, untrained: set[Run], unpredicted: set[Run]) -> float | None:
+    """Seconds of the longest run of each round, one round after another; None where unknown."""
     strategy_of = {mixture: name for name, mixtures in plan.by_strategy.items() for mixture in mixtures}
     longest: dict[int, float] = {}
-    for run in left - {(BASE, 0)}:
-        parts = [train(run) if run in untrained else 0.0, predict(run)]
-        if any(part is None for part in parts):
+    for run in (untrained | unpredicted) - {(BASE, 0)}:
+        seconds = _sum([times.train(run) if run in untrained else 0.0, times.predict(run)])
+        if seconds is None:
             return None
         place = plan.rounds[strategy_of[run[0]]]
-        longest[place] = max(longest.get(place, 0.0), sum(parts))
+        longest[place] = max(longest.get(place, 0.0), seconds)
     return sum(longest.values())
 
 
-def _run(result: Output) -> tuple[str, int]:
-    mixture, _, seed = result.name.rpartition("/")
-    return mixture, int(seed)
-
-
-def _sum(values: Any) -> float | None:
+def _sum(values: Iterable[float | None]) -> float | None:
     """The sum; None when a part is unknown."""
-    parts = list(values)
-    return None if any(part is None for part in parts) else float(sum(parts))
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
 
 
 def render(study: Study, costs: Costs) -> str:
     """The plan as a screen of text."""
     runs = costs.stage(RUNS)
-    marks_text = ", ".join(map(str, study.training.scored_steps))
+    steps_text = ", ".join(map(str, study.training.scored_steps))
     mixtures = sum(sum(groups.values()) for groups in costs.rounds)
     lines = [
         f"study {study.name}: {mixtures} mixtures of {len(study.domains)} domains, {runs.total} runs, scored at step "
-        f"{marks_text} on {len(study.benchmarks)} benchmarks",
+        f"{steps_text} on {len(study.benchmarks)} benchmarks",
         "",
         f"{'':<12}{'all':>6}{'done':>6}{'missing':>9}  {'each':<26}left",
     ]
@@ -342,24 +367,3 @@ def _effort(cost: StageCost) -> str:
 
 def _basis(rate: Rate) -> str:
     return f"measured on {rate.measured}" if rate.measured else "from costs"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`, `4 d 2 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    hours = round(seconds / HOUR)
-    return f"{hours // 24} d {hours % 24} h"
-
-
-def size(count: float) -> str:
-    """`45 MB`, `4.4 GB`, `1.2 TB`."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count / 1e6:.0f} MB"

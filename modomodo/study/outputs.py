@@ -11,32 +11,49 @@ EXAMPLES, BASE_MODEL, MIXTURES, STREAMS = "examples", "base model", "mixtures", 
 RUNS, PREDICTIONS, SCORES, TABLE = "runs", "predictions", "scores", "table"
 STAGES = (EXAMPLES, BASE_MODEL, MIXTURES, STREAMS, RUNS, PREDICTIONS, SCORES, TABLE)
 
+Run = tuple[str, int]  # mixture, seed
+
 
 class Output(NamedTuple):
-    """One result: its stage, what it is called there, and the file that stands for it once it is whole."""
+    """One result: its stage, its name there, the file that exists once it is complete, and the run it is of."""
 
     stage: str
     name: str
     path: Path
+    run: Run | None = None
 
 
 def outputs_of(study: Study, plan: Plan, root: Path = Path("results")) -> list[Output]:
     """All results of a study, in the order of its stages. Paths as the rules write them, under `root`."""
-    return [Output(stage, name, root / study.name / path) for stage, name, path in _results(study, plan)]
+    return list(_outputs(study, plan, root / study.name))
 
 
-def _results(study: Study, plan: Plan) -> Iterator[tuple[str, str, str]]:
+def _outputs(study: Study, plan: Plan, folder: Path) -> Iterator[Output]:
     for dataset in study.datasets:
-        yield EXAMPLES, dataset, f"examples/{dataset}.jsonl"
-    yield BASE_MODEL, "base", "base.json"
+        yield Output(EXAMPLES, dataset, folder / f"examples/{dataset}.jsonl")
+    yield Output(BASE_MODEL, "base", folder / "base.json")
     for mixture in plan.mixtures:
-        yield MIXTURES, mixture, f"mixtures/{mixture}.json"
-    for mixture, seed in plan.runs:
-        yield STREAMS, f"{mixture}/{seed}", f"streams/{mixture}/{seed}.jsonl"
-    for mixture, seed in plan.runs:
-        yield RUNS, f"{mixture}/{seed}", f"runs/{mixture}/{seed}/run.json"
-    for mixture, seed in plan.scored:
-        yield PREDICTIONS, f"{mixture}/{seed}", f"predictions/{mixture}/{seed}/predictions.json"
-    for mixture, seed in plan.scored:
-        yield SCORES, f"{mixture}/{seed}", f"scores/{mixture}/{seed}.json"
-    yield TABLE, "table2", "table2.csv"
+        yield Output(MIXTURES, mixture, folder / f"mixtures/{mixture}.json")
+    files = [
+        (STREAMS, plan.runs, "streams/{}.jsonl"),
+        (RUNS, plan.runs, "runs/{}/run.json"),
+        (PREDICTIONS, plan.scored, "predictions/{}/predictions.json"),
+        (SCORES, plan.scored, "scores/{}.json"),
+    ]
+    for stage, runs, pattern in files:
+        for mixture, seed in runs:
+            name = f"{mixture}/{seed}"
+            yield Output(stage, name, folder / pattern.format(name), (mixture, seed))
+    yield Output(TABLE, "table2", folder / "table2.csv")
+
+
+def kept_weights(study: Study, plan: Plan, mixture: str) -> list[int] | None:
+    """Checkpoint steps whose weights stay on disk once they have answered every benchmark; None: all.
+
+    An expert's last stays in any case, since merging and the in-domain gains read it later.
+    """
+    keep = study.training.keep_weights
+    if keep is None:
+        return None
+    last = study.training.scored_steps[-1:] if mixture in plan.experts.values() else []
+    return sorted({*keep, *last})

@@ -58,7 +58,7 @@ def test_it_says_what_won_and_how_sure(page: str) -> None:
 
 
 def test_it_says_what_it_cost(page: str) -> None:
-    assert "2 runs took 3.0 hours of training, one after another; the longest 2.0 hours." in page
+    assert "2 runs took 3 h 0 min of training, one after another; the longest 2 h 0 min." in page
     assert "Machine: 2 CPU cores, no GPU; H100." in page
     assert "Versions: trl 1.16.0." in page and "Code: commit abc." in page
 

@@ -9,6 +9,7 @@ from modomodo.mixtures.plan import plan
 from modomodo.mixtures.settings import StreamSettings
 from modomodo.study import costs
 from modomodo.study.checks import read_study, study_from
+from modomodo.study.outputs import kept_weights
 from modomodo.training.settings import BaseModelSettings, TrainSettings
 
 HOURS = {"training_hours": 2.0, "prediction_hours": 0.5, "checkpoint_gb": 4.0}
@@ -37,17 +38,17 @@ def test_configured_costs_by_hand(study_data, tmp_path):
     assert "84.0 GB for 21 checkpoints" in text
 
 
-def test_a_domain_that_runs_dry_shortens_its_runs(study_data, tmp_path):
+def test_an_exhausted_domain_shortens_its_runs(study_data, tmp_path):
     study_data["domains"]["science"]["expected"] = 10  # two prompts a step: 5 steps alone, 15 at a third
     study_data["costs"] = HOURS
     study = study_from(study_data, "study.yaml")
     steps = costs.steps_of_runs(study, plan(study), tmp_path)
     assert steps["single-science", 42] == 5 and steps["single-boxes", 42] == 9 and steps["all", 42] == 9
-    # Marks 7 and 9 are one checkpoint there.
+    # Steps 7 and 9 are one checkpoint there.
     assert priced(study, tmp_path).checkpoints == 6 * 3 + 2
 
 
-def test_weights_that_are_let_go_take_no_disk(study_data, tmp_path):
+def test_weights_that_are_removed_take_no_disk(study_data, tmp_path):
     # 7 runs keep the last of three checkpoints; what they answer is not less.
     study_data["costs"] = HOURS
     study_data["training"]["keep_weights"] = [9]
@@ -59,7 +60,21 @@ def test_weights_that_are_let_go_take_no_disk(study_data, tmp_path):
     assert priced(study_from(study_data, "study.yaml"), tmp_path).checkpoints == 3 * 2 + 4
 
 
-def test_a_drawn_stream_tells_its_steps(small_study, tmp_path):
+def test_of_two_mixtures_of_one_domain_the_expert_alone_keeps_its_last_weights(study_data, tmp_path):
+    study_data["strategies"]["again"] = {
+        "propose": "explicit",
+        "group": "seed",
+        "options": {"weights": {"science": 1.0}},
+    }
+    study_data["training"]["keep_weights"] = [2]
+    study = study_from(study_data, "study.yaml")
+    known = plan(study)
+    assert kept_weights(study, known, "single-science") == [2, 9]
+    assert kept_weights(study, known, next(iter(known.by_strategy["again"]))) == [2]
+    assert costs.costs_of(study, known, tmp_path).checkpoints == 3 * 2 + 5
+
+
+def test_a_drawn_stream_gives_its_steps(small_study, tmp_path):
     summary = tmp_path / "streams/all/42.summary.json"
     summary.parent.mkdir(parents=True)
     summary.write_text('{"steps": 4}')
@@ -92,14 +107,14 @@ def test_measured_durations_win_over_configured_ones(study_data, tmp_path):
     )
 
 
-def test_what_is_not_known_is_said(small_study, tmp_path):
+def test_what_is_not_known_is_reported(small_study, tmp_path):
     text = costs.render(small_study, priced(small_study, tmp_path))
     assert "time left: not known of runs and predictions: set costs.training_hours" in text
     assert "disk left: not known: set costs.checkpoint_gb" in text
     assert "time not known yet" in costs.summary(priced(small_study, tmp_path))
 
 
-def test_too_little_disk_is_told(study_data, tmp_path, monkeypatch):
+def test_too_little_disk_is_reported(study_data, tmp_path, monkeypatch):
     study_data["costs"] = {**HOURS, "checkpoint_gb": 1e6}
     study = study_from(study_data, "study.yaml")
     assert "are free: TOO LITTLE" in costs.render(study, priced(study, tmp_path))
@@ -116,7 +131,7 @@ def test_the_papers_study(tmp_path):
     assert "GPU-hours" in text and "(4 GPUs a job)" in text
 
 
-def test_costs_change_no_step(study_data):
+def test_costs_change_no_settings(study_data):
     """A guess of hours must not re-run anything."""
     from modomodo.reporting import settings as steps
 
@@ -130,16 +145,3 @@ def test_costs_change_no_step(study_data):
         steps.TableSettings,
     ):
         assert step.of(plain).text() == step.of(dear).text()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (5460, "1 h 31 min"), (200_000, "2 d 8 h")],
-)
-def test_durations(seconds, text):
-    assert costs.duration(seconds) == text
-
-
-@pytest.mark.parametrize(("count", "text"), [(4.4e9, "4.4 GB"), (1.25e12, "1.2 TB"), (3e6, "3 MB")])
-def test_sizes(count, text):
-    assert costs.size(count) == text

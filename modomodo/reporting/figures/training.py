@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.config.schema import Training
+from modomodo.console import unit_of_time
 from modomodo.files import read_json, read_jsonl
 from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
 from modomodo.reporting.results import Results, seed_kind, title
@@ -208,7 +209,7 @@ def cost(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, p
     repeat = numbers["seed"] != numbers["mixture"].map(first)
     numbers["spent"] = numbers["seconds"].cumsum()
     numbers["best"] = numbers[target].where(~repeat).cummax().ffill()
-    scale, unit = _unit(float(numbers["spent"].iloc[-1]))
+    scale, unit = unit_of_time(float(numbers["spent"].iloc[-1]))
     figure, axes = plt.subplots(figsize=(page.width, 0.74 * page.width), layout="constrained")
     axes.grid()
     axes.step(
@@ -238,10 +239,3 @@ def cost(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, p
     axes.set_ylabel(f"{title(target)} (± standard error)")
     figure.legend(loc="outside upper left", ncols=3)
     return figure, numbers[[*names[:4], "spent", target, "standard_error", "best"]]
-
-
-def _unit(seconds: float) -> tuple[float, str]:
-    """Seconds of the unit in which a duration is read, and its name."""
-    if seconds < 7200:
-        return 60.0, "minutes"
-    return (3600.0, "hours") if seconds < 48 * 3600 else (86400.0, "days")
