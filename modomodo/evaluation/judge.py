@@ -1,52 +1,50 @@
 """Prompts → the replies of a judging model behind an OpenAI-compatible endpoint, each asked for once and kept.
 
-A judge's words may change from day to day, so scores stay what they were only because its replies are kept:
-a prompt that was answered is never sent again, and needs neither key nor network. A file of replies has one
-line a prompt, `{"key", "reply"}`; the key is a digest of the prompt, the model and the request's other fields
-(not of the endpoint: the same model may move).
+The same prompt may get another reply tomorrow, so scores are only reproducible because replies are kept: a prompt that
+was answered is never sent again, and needs neither key nor network. A file of replies has one line a prompt,
+`{"key", "reply"}`; the key is a digest of the prompt, the model and the request's other fields (not of the endpoint:
+the same model may move).
 """
 
 import json
 import os
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modomodo.config.schema import Judge
-from modomodo.console import progress
+from modomodo.console import imports, progress
 from modomodo.errors import InputError
 from modomodo.files import digest, write_jsonl
 
-ATTEMPTS, FIRST_PAUSE = 5, 2.0  # tries of a request, seconds before the second one; each pause doubles
-_LONGEST_PAUSE = 60.0  # that a server may ask for
-_CLIENT_ERRORS = {
+if TYPE_CHECKING:
+    from openai import APIStatusError, OpenAI, RequestOptions
+
+# Tries of a request. The client waits 0.5 to 8 seconds between them, half a minute in all, or what Retry-After asks.
+ATTEMPTS = 8
+_REFUSALS = {
     401: "refuses the key: set {key} to a valid one",
     403: "refuses the key: set {key} to a valid one",
     404: "has no such model or path: correct judge.model or judge.endpoint",
 }
+_RETRIED = (408, 409, 429)  # and all from 500 on
 
 
-def replies(
-    prompts: Iterable[str], judge: Judge, kept: Path, label: str = "judge", pause: float = FIRST_PAUSE
-) -> dict[str, str]:
+def replies(prompts: Iterable[str], judge: Judge, kept: Path, label: str = "judge") -> dict[str, str]:
     """A reply to each prompt, from the file `kept` or else from the judge, whose replies are added to it.
 
     What was answered before an interruption is kept. Raises InputError, in one line, when the key is missing,
     the endpoint cannot be reached, refuses, or answers something else than a chat completion.
     """
-    keys = {prompt: key_of(prompt, judge) for prompt in prompts}
+    keys = {prompt: reply_key(prompt, judge) for prompt in prompts}
     known = read_replies(kept)
     missing = sorted((prompt for prompt, key in keys.items() if key not in known), key=keys.__getitem__)
     if missing:
-        headers = _headers(judge)
+        client = _client(judge)
         kept.parent.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(judge.parallel) as pool, kept.open("a", encoding="utf-8") as file:
-            asked = {pool.submit(_ask, prompt, judge, headers, pause): keys[prompt] for prompt in missing}
+            asked = {pool.submit(_ask, prompt, judge, client): keys[prompt] for prompt in missing}
             try:
                 for answered in progress(as_completed(asked), label, len(asked)):
                     known[asked[answered]] = reply = answered.result()
@@ -59,8 +57,8 @@ def replies(
     return {prompt: known[key] for prompt, key in keys.items()}
 
 
-def key_of(prompt: str, judge: Judge) -> str:
-    """What names a reply: all that decides it."""
+def reply_key(prompt: str, judge: Judge) -> str:
+    """Names a reply: a digest of all that it depends on."""
     return digest([judge.model, judge.request, prompt])
 
 
@@ -78,42 +76,42 @@ def read_replies(kept: Path) -> dict[str, str]:
     return known
 
 
-def _headers(judge: Judge) -> dict[str, str]:
-    headers = {"Content-Type": "application/json"}
-    if judge.key is not None:
-        key = os.environ.get(judge.key, "").strip()
-        if not key:
-            raise InputError(
-                f"judge: {judge.key} is not set: export the key of {judge.endpoint}, or set judge.key: null "
-                "for an endpoint that wants none"
-            )
-        headers["Authorization"] = f"Bearer {key}"
-    return headers
-
-
-def _ask(prompt: str, judge: Judge, headers: Mapping[str, str], pause: float) -> str:
-    """The reply to one prompt, tried again while the endpoint is busy or cannot be reached."""
-    body = {"model": judge.model, "messages": [{"role": "user", "content": prompt}], **judge.request}
-    request = urllib.request.Request(
-        f"{judge.endpoint.rstrip('/')}/chat/completions", json.dumps(body).encode(), dict(headers)
+def _client(judge: Judge) -> "OpenAI":
+    """A client of the endpoint. Raises InputError when the environment lacks the key that it wants."""
+    key = "" if judge.key is None else os.environ.get(judge.key, "").strip()
+    if judge.key is not None and not key:
+        raise InputError(
+            f"judge: {judge.key} is not set: export the key of {judge.endpoint}, or set judge.key: null "
+            "for an endpoint that wants none"
+        )
+    with imports():  # here: most studies ask no judge
+        from openai import OpenAI
+    return OpenAI(
+        base_url=judge.endpoint,
+        api_key=key or "none",  # of which nothing is sent where judge.key is null
+        timeout=judge.timeout,
+        max_retries=ATTEMPTS - 1,
     )
-    for attempt in range(1, ATTEMPTS + 1):
-        wait = pause * 2 ** (attempt - 1)
-        try:
-            with urllib.request.urlopen(request, timeout=judge.timeout) as response:
-                return _text(response.read(), judge)
-        except urllib.error.HTTPError as error:
-            if error.code != 429 and error.code < 500:
-                raise InputError(f"judge: {judge.endpoint} {_refusal(error, judge)}") from None
-            reason = f"HTTP {error.code} {error.reason}"
-            wait = min(max(wait, _seconds(error.headers.get("Retry-After"))), max(wait, _LONGEST_PAUSE))
-        except (
-            OSError,
-            HTTPException,
-        ) as error:  # URLError, a time-out and a broken connection are among them
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
-        if attempt < ATTEMPTS:
-            time.sleep(wait)
+
+
+def _ask(prompt: str, judge: Judge, client: "OpenAI") -> str:
+    """The reply to one prompt; the client asks again while the endpoint is busy or cannot be reached."""
+    from httpx2 import Response
+    from openai import APIConnectionError, APIStatusError, Omit
+
+    options: RequestOptions = {} if judge.key else {"headers": {"Authorization": Omit()}}
+    body = {"model": judge.model, "messages": [{"role": "user", "content": prompt}], **judge.request}
+    try:
+        # The response as it is: the client's own models let through what is no chat completion.
+        return _text(
+            client.post("/chat/completions", cast_to=Response, body=body, options=options).content, judge
+        )
+    except APIStatusError as error:
+        if error.status_code not in _RETRIED and error.status_code < 500:
+            raise InputError(f"judge: {judge.endpoint} {_refusal(error, judge)}") from None
+        reason = f"HTTP {error.status_code} {error.response.reason_phrase}"
+    except APIConnectionError as error:  # a time-out is one
+        reason = str(error.__cause__ or error) or type(error).__name__
     raise InputError(
         f"judge: {judge.endpoint} did not answer in {ATTEMPTS} tries ({reason}): check the network and "
         "judge.endpoint, or name a metric that asks no judge; what was answered is kept"
@@ -123,7 +121,7 @@ def _ask(prompt: str, judge: Judge, headers: Mapping[str, str], pause: float) ->
 def _text(data: bytes, judge: Judge) -> str:
     try:
         content = json.loads(data)["choices"][0]["message"]["content"]
-        if content is None:  # what some servers give for no words
+        if content is None:  # what some servers send for an empty reply
             return ""
         if isinstance(content, str):
             return content
@@ -135,18 +133,10 @@ def _text(data: bytes, judge: Judge) -> str:
     )
 
 
-def _refusal(error: urllib.error.HTTPError, judge: Judge) -> str:
-    if error.code in _CLIENT_ERRORS:
-        return f"({error.code}) " + _CLIENT_ERRORS[error.code].format(key=judge.key or "judge.key")
-    try:
-        said: Any = json.loads(error.read())["error"]["message"]
-    except (ValueError, KeyError, TypeError, OSError):
-        said = error.reason
-    return f"refuses the request ({error.code}: {' '.join(str(said).split())[:200]}): correct judge.request"
-
-
-def _seconds(text: str | None) -> float:
-    try:
-        return float(text or 0)
-    except ValueError:  # a date
-        return 0.0
+def _refusal(error: "APIStatusError", judge: Judge) -> str:
+    if error.status_code in _REFUSALS:
+        return f"({error.status_code}) " + _REFUSALS[error.status_code].format(key=judge.key or "judge.key")
+    # The client hands over what an OpenAI endpoint puts under "error", or else the whole body.
+    message = error.body.get("message") if isinstance(error.body, dict) else None
+    text = " ".join(str(message or error.response.reason_phrase).split())
+    return f"refuses the request ({error.status_code}: {text[:200]}): correct judge.request"

@@ -1,7 +1,11 @@
-"""A judge behind an OpenAI-compatible endpoint on this machine: asked once, its replies kept, its errors told."""
+"""A judge behind an OpenAI-compatible endpoint on this machine: asked once, its replies kept, its errors reported."""
 
 import json
+import socket
+import subprocess
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -28,6 +32,7 @@ class Endpoint(ThreadingHTTPServer):
         self.asked: list[dict] = []
         self.failures: list[tuple[int, str]] = []
         self.body: bytes | None = None
+        self.headers: dict[str, str] = {}
         self.address = f"http://127.0.0.1:{self.server_port}/v1"
 
     def prompts(self):
@@ -50,6 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         data = self.server.body or data
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 
@@ -96,7 +103,7 @@ def test_kept_replies_need_neither_key_nor_network(endpoint, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("changes", [{"model": "another"}, {"request": {"temperature": 1}}])
-def test_another_judge_is_asked_anew(endpoint, tmp_path, changes):
+def test_another_judge_is_asked_again(endpoint, tmp_path, changes):
     replies(["a"], judge_at(endpoint), tmp_path / "x.jsonl")
     replies(["a"], judge_at(endpoint, **changes), tmp_path / "x.jsonl")
     assert endpoint.prompts() == ["a", "a"]
@@ -129,10 +136,39 @@ def test_a_refusal_in_the_middle_loses_nothing_that_was_answered(endpoint, tmp_p
     assert len(read_replies(tmp_path / "x.jsonl")) == 1
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """The client's pauses take no time."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_busy_endpoint_is_asked_again(endpoint, tmp_path):
     endpoint.failures = [(429, "slowly"), (503, "later")]
-    assert replies(["a"], judge_at(endpoint), tmp_path / "x", pause=0.001) == {"a": "reply to a"}
+    assert replies(["a"], judge_at(endpoint), tmp_path / "x") == {"a": "reply to a"}
     assert len(endpoint.asked) == 3
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_endpoint_says_how_long_to_wait(endpoint, tmp_path):
+    endpoint.failures, endpoint.headers = [(429, "slowly")], {"Retry-After": "1"}
+    started = time.monotonic()
+    assert replies(["a"], judge_at(endpoint), tmp_path / "x") == {"a": "reply to a"}
+    assert time.monotonic() - started >= 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_endpoint_that_is_slower_than_the_timeout_is_given_up(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        judge = Judge(model="m", endpoint=address, key=None, timeout=0.05)
+        with pytest.raises(InputError, match=rf"did not answer in {ATTEMPTS} tries \(timed out\)"):
+            replies(["a"], judge, tmp_path / "x")
+
+
+def test_scores_without_a_judge_import_no_client():
+    code = "import sys, modomodo.evaluation.judge; assert 'openai' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(
@@ -150,25 +186,27 @@ def test_refusals_say_what_to_do(endpoint, tmp_path, failure, message):
     assert len(endpoint.asked) == 1
 
 
-def test_an_endpoint_that_stays_broken_is_told(endpoint, tmp_path):
+@pytest.mark.usefixtures("impatient")
+def test_an_endpoint_that_stays_broken_is_reported(endpoint, tmp_path):
     endpoint.failures = [(500, "no")] * ATTEMPTS
     with pytest.raises(
-        InputError, match=r"did not answer in 5 tries \(HTTP 500 .*name a metric that asks no"
+        InputError, match=rf"did not answer in {ATTEMPTS} tries \(HTTP 500 .*name a metric that asks no"
     ):
-        replies(["a"], judge_at(endpoint), tmp_path / "x", pause=0.001)
+        replies(["a"], judge_at(endpoint), tmp_path / "x")
+    assert len(endpoint.asked) == ATTEMPTS
     nobody = judge_at(endpoint, endpoint="http://127.0.0.1:9/v1")
-    with pytest.raises(InputError, match=r"127\.0\.0\.1:9/v1 did not answer in 5 tries \(.*refused"):
-        replies(["a"], nobody, tmp_path / "x", pause=0.001)
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:9/v1 did not answer in \d+ tries \(.*refused"):
+        replies(["a"], nobody, tmp_path / "x")
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b'{"choices": []}', b'{"choices": [{"text": "x"}]}'])
-def test_what_is_no_chat_completion_is_told(endpoint, tmp_path, body):
+def test_what_is_no_chat_completion_is_reported(endpoint, tmp_path, body):
     endpoint.body = body
     with pytest.raises(InputError, match=r"answered no chat completion .*correct judge\.endpoint"):
         replies(["a"], judge_at(endpoint), tmp_path / "x")
 
 
-def test_a_missing_key_is_told_before_anything_is_sent(endpoint, tmp_path, monkeypatch):
+def test_a_missing_key_is_reported_before_anything_is_sent(endpoint, tmp_path, monkeypatch):
     monkeypatch.delenv("JUDGE_KEY")
     with pytest.raises(InputError, match=r"JUDGE_KEY is not set: export the key .*judge\.key: null"):
         replies(["a"], judge_at(endpoint), tmp_path / "x")
@@ -267,7 +305,7 @@ def test_a_metric_that_asks_needs_a_judge_and_no_other_does(study_data):
         ({"model": "m", "modle": 1}, "unknown key: did you mean 'model'"),
     ],
 )
-def test_settings_that_make_no_sense_are_told(settings, message):
+def test_settings_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         parse(settings, Judge, "judge")
 
