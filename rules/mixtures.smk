@@ -1,9 +1,9 @@
 # records → mixtures, mixture + examples → stream
 
-from modomodo.mixtures.plan import RECIPE as PROPOSAL_RECIPE
+from modomodo.mixtures.plan import CACHE_VERSION as PROPOSAL_VERSION
 from modomodo.mixtures.plan import searches
 from modomodo.mixtures.settings import ProposeSettings, StreamSettings
-from modomodo.mixtures.stream import RECIPE as STREAM_RECIPE
+from modomodo.mixtures.stream import CACHE_VERSION as STREAM_VERSION
 
 # One rule a strategy, since each writes another number of mixtures.
 for name in STUDY.strategies:
@@ -28,7 +28,7 @@ for name in STUDY.strategies:
             runtime=growing(60),
         params:
             strategy=name,
-            recipe=PROPOSAL_RECIPE,
+            version=PROPOSAL_VERSION,
             round=PLAN.rounds[name],
             settings=ProposeSettings.of(STUDY, name).text(),
             records=records_option(name),
@@ -55,7 +55,7 @@ rule draw_stream:
         mem_mb=growing(4_000),
         runtime=growing(30),
     params:
-        recipe=STREAM_RECIPE,
+        version=STREAM_VERSION,
         settings=StreamSettings.of(STUDY).text(),
     shell:
         "python scripts/draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"

@@ -30,7 +30,7 @@ rule table2_files:
         "../envs/cpu.yaml"
     params:
         code=code_digest("reporting/tables", "mixtures/records"),
-        settings=TableSettings.of(STUDY).text(),
+        settings=TableSettings.of(STUDY, PLAN).text(),
     shell:
         "python scripts/table.py --settings {params.settings:q} --records {input} --output {output.csv}"
         " 2>&1 | tee {log}"
@@ -51,7 +51,7 @@ rule copy_table2:
 
 
 # Which figures there are is known from the study: those of records, and of runs where it has any.
-FIGURES = figures_of(STUDY)
+FIGURES = figures_of(PLAN)
 LOOKED_AT = {
     "reporting/results",
     "mixtures/records",
@@ -89,7 +89,7 @@ rule figures_files:
         figures=FIGURES,
         folder=lambda wildcards, output: Path(output[0]).parent,
         code=code_digest(*LOOKED_AT, *(f"reporting/figures/{name}" for name in DRAWN_BY)),
-        settings=FiguresSettings.of(STUDY).text(),
+        settings=FiguresSettings.of(STUDY, PLAN).text(),
     shell:
         "python scripts/figures.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
         " --only {params.figures} --output {params.folder} 2>&1 | tee {log}"
@@ -113,7 +113,7 @@ rule explorer:
             "reporting/explorer/page.js",
             *LOOKED_AT,
         ),
-        settings=ExplorerSettings.of(STUDY).text(),
+        settings=ExplorerSettings.of(STUDY, PLAN).text(),
     shell:
         "python scripts/explorer.py --settings {params.settings:q} --records {input.records} --table1 {input.table1}"
         " --output {output} 2>&1 | tee {log}"
@@ -132,7 +132,7 @@ rule overview:
         "../envs/cpu.yaml"
     params:
         code=code_digest("reporting/overview", *LOOKED_AT),
-        settings=OverviewSettings.of(STUDY).text(),
+        settings=OverviewSettings.of(STUDY, PLAN).text(),
     shell:
         "python scripts/overview.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
         " --table1 {input.table1} --output {output} 2>&1 | tee {log}"

@@ -16,6 +16,7 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.config.schema import Reporting
 from modomodo.files import atomic_write
+from modomodo.mixtures.plan import plan
 from modomodo.replay.run import replay_results
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import ExplorerSettings
@@ -36,7 +37,11 @@ def main() -> None:
 
     step = None
     if arguments.settings:
-        step = command_line.settings(arguments.settings, ExplorerSettings, ExplorerSettings.of)
+        step = command_line.settings(
+            arguments.settings,
+            ExplorerSettings,
+            lambda study: ExplorerSettings.of(study, plan(study, arguments.settings)),
+        )
         load_plugins(step.plugins)
     if arguments.config:
         name, found = replay_results(arguments.config)

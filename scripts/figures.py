@@ -16,6 +16,7 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.config.schema import Reporting
 from modomodo.errors import InputError
+from modomodo.mixtures.plan import plan
 from modomodo.replay.run import replay_results
 from modomodo.reporting.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings
 from modomodo.reporting.results import read_results
@@ -39,7 +40,11 @@ def main() -> None:
 
     step = None
     if arguments.settings:
-        step = command_line.settings(arguments.settings, FiguresSettings, FiguresSettings.of)
+        step = command_line.settings(
+            arguments.settings,
+            FiguresSettings,
+            lambda study: FiguresSettings.of(study, plan(study, arguments.settings)),
+        )
         load_plugins(step.plugins)
     where = arguments.records or "the study"
     found = (

@@ -14,6 +14,7 @@ import pandas as pd
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.files import atomic_write, read_json
+from modomodo.mixtures.plan import plan
 from modomodo.reporting.overview import overview
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import OverviewSettings
@@ -27,7 +28,11 @@ def main() -> None:
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each dataset")
     parser.add_argument("--output", type=Path, required=True, help="OVERVIEW.rst")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, OverviewSettings, OverviewSettings.of)
+    step = command_line.settings(
+        arguments.settings,
+        OverviewSettings,
+        lambda study: OverviewSettings.of(study, plan(study, arguments.settings)),
+    )
     load_plugins(step.plugins)
     found = read_results(arguments.records, step)
     sizes = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.files import atomic_write, write_csv, write_json
+from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records_csv import read_records
 from modomodo.reporting.settings import TableSettings
 from modomodo.reporting.tables import Heading, noise_report, render, table2
@@ -26,7 +27,11 @@ def main() -> None:
         "--output", type=Path, required=True, help="table2.csv; .md and noise.json lie beside it"
     )
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, TableSettings, TableSettings.of)
+    step = command_line.settings(
+        arguments.settings,
+        TableSettings,
+        lambda study: TableSettings.of(study, plan(study, arguments.settings)),
+    )
     records = read_records(arguments.records)
     table = table2(records, [Heading(row.group, row.label, row.mixtures) for row in step.headings], step.seed)
     write_csv(arguments.output, table)

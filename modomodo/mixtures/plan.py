@@ -1,4 +1,4 @@
-"""The whole of a study known before its first run: which mixtures, runs and rounds."""
+"""What a study will run, known before its first run: its mixtures, rounds and runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from modomodo.mixtures.records import BASE, empty
 from modomodo.mixtures.strategies.base import Request, declaration, propose, read_options, suffixes
 from modomodo.mixtures.strategies.search import SearchOptions
 
-RECIPE = 3  # raise when the same records would give other proposals: all are then made anew
+CACHE_VERSION = 1  # raise when the same records would give other proposals: all are then proposed again
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Plan:
     """What will be run. A run is (mixture, seed)."""
 
     by_strategy: Mapping[str, Sequence[str]]  # strategy → its mixtures
+    weights: Mapping[str, Weights]  # mixture → weights, where no score decides them
     rounds: Mapping[str, int]  # strategy → round: 0 learns from nothing, later ones from those before
     learns_from: Mapping[str, Sequence[tuple[str, int]]]  # strategy → the runs whose scores it sees
     support: Mapping[str, Sequence[str]]  # mixture → domains that it can have weight on
@@ -40,7 +41,7 @@ class Plan:
 
 
 def plan(study: Study, where: str = "") -> Plan:
-    """The plan of the study that was read from `where`.
+    """The plan of the study that was read from `where`. Runs the strategies that need no scores, once each.
 
     Raises InputError for a strategy's bad option, a name taken twice and a repeat of no mixture.
     """
@@ -51,15 +52,45 @@ def plan(study: Study, where: str = "") -> Plan:
 
 
 def _plan(study: Study) -> Plan:
+    """The plan, as `plan`; its errors do not name the study's file."""
+    by_strategy = name_mixtures(study)
+    weights: dict[str, Weights] = {}
+    support: dict[str, Sequence[str]] = {}
+    for name, mixtures in by_strategy.items():
+        seeds = seed_weights(study, name)
+        if seeds is None:
+            support |= dict.fromkeys(mixtures, usable_domains(study, name))
+            continue
+        for mixture, row in zip(mixtures, seeds, strict=True):
+            weights[mixture] = row
+            support[mixture] = [domain for domain, weight in row.items() if weight > 0]
+    experts = find_experts(study, by_strategy, support)
+    seed = study.training.seed
+    return Plan(
+        by_strategy=by_strategy,
+        weights=weights,
+        rounds=count_rounds(study),
+        learns_from={
+            name: [(mixture, seed) for other in study.teachers(name) for mixture in by_strategy[other]]
+            for name in study.strategies
+        },
+        support=support,
+        runs=list_runs(study, list(support)),
+        singles={domain: experts[domain] for domain in study.held_out},
+        experts=experts,
+    )
+
+
+def name_mixtures(study: Study) -> dict[str, list[str]]:
+    """Strategy → the names of its mixtures, `<strategy>` or `<strategy>-<suffix>`, in table order.
+
+    Raises InputError for a name that two strategies give, or that is the base model's.
+    """
     by_strategy: dict[str, list[str]] = {}
-    rounds: dict[str, int] = {}
-    support: dict[str, list[str]] = {}
-    owner: dict[str, str] = {BASE: "the base model"}
+    owner = {BASE: "the base model"}
     for name, strategy in study.strategies.items():
-        domains = usable_domains(study, name)
-        weights = seed_weights(study, name)
         by_strategy[name] = []
-        for suffix in suffixes(strategy.propose, domains, strategy.count):
+        for suffix in suffixes(strategy.propose, usable_domains(study, name), strategy.count):
             mixture = name if suffix is None else f"{name}-{suffix}"
             if mixture in owner:
                 raise InputError(
@@ -67,59 +98,63 @@ def _plan(study: Study) -> Plan:
                 )
             owner[mixture] = f"a mixture of strategy '{name}'"
             by_strategy[name].append(mixture)
-        for position, mixture in enumerate(by_strategy[name]):
-            support[mixture] = (
-                domains if weights is None else [d for d, w in weights[position].items() if w > 0]
-            )
+    return by_strategy
+
+
+def count_rounds(study: Study) -> dict[str, int]:
+    """Strategy → its round: 0 for one that learns from nothing, else one more than the last it learns from."""
+    rounds: dict[str, int] = {}
+    for name in study.strategies:
         rounds[name] = 1 + max((rounds[other] for other in study.teachers(name)), default=-1)
+    return rounds
+
+
+def find_experts(
+    study: Study, by_strategy: Mapping[str, Sequence[str]], support: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Domain → its expert: the first mixture that has all weight on it.
+
+    Raises InputError for a domain without one that has held-out questions, or that a strategy which screens by
+    merging may use without learning from one.
+    """
     experts: dict[str, str] = {}
     for mixture, domains in support.items():
         if len(domains) == 1:
             experts.setdefault(domains[0], mixture)
     for name, strategy in study.strategies.items():
-        if declaration(strategy.propose).screens:
-            check_experts(
-                study, name, [m for other in study.teachers(name) for m in by_strategy[other]], experts
-            )
-    seed = study.training.seed
-    runs = [(mixture, seed) for mixture in support]
-    for mixture, seeds in study.repeats.items():
-        if mixture not in support:
-            raise InputError(f"repeats: unknown mixture '{mixture}': {nearest(mixture, support)}")
-        if seed in seeds or len(set(seeds)) < len(seeds):
-            raise InputError(
-                f"repeats.{mixture}: {seeds}: seeds must differ, and from training.seed ({seed})"
-            )
-        runs += [(mixture, other) for other in seeds]
-    singles = {}
+        if not declaration(strategy.propose).screens:
+            continue
+        seen = {mixture for other in study.teachers(name) for mixture in by_strategy[other]}
+        for domain in usable_domains(study, name):
+            if experts.get(domain) not in seen:
+                raise InputError(
+                    f"strategies.{name}.learns_from: no mixture that has all weight on '{domain}': merging needs "
+                    "the expert of every domain, name a strategy of `single` mixtures, or the domain in `without`"
+                )
     for domain in study.held_out:
         if domain not in experts:
             raise InputError(
                 f"held_out.{domain}: no mixture is {domain} alone: add a strategy with `propose: single`"
             )
-        singles[domain] = experts[domain]
-    return Plan(
-        by_strategy=by_strategy,
-        rounds=rounds,
-        learns_from={
-            name: [(mixture, seed) for other in study.teachers(name) for mixture in by_strategy[other]]
-            for name in study.strategies
-        },
-        support=support,
-        runs=runs,
-        singles=singles,
-        experts=experts,
-    )
+    return experts
 
 
-def check_experts(study: Study, name: str, teachers: Sequence[str], experts: Mapping[str, str]) -> None:
-    """Raises InputError when a strategy that screens by merging lacks the expert of a domain it may use."""
-    for domain in usable_domains(study, name):
-        if experts.get(domain) not in teachers:
+def list_runs(study: Study, mixtures: Sequence[str]) -> list[tuple[str, int]]:
+    """Every (mixture, seed) that is trained: each mixture under the study's seed, then the repeats.
+
+    Raises InputError for a repeat of an unknown mixture, and for a seed given twice.
+    """
+    seed = study.training.seed
+    runs = [(mixture, seed) for mixture in mixtures]
+    for mixture, seeds in study.repeats.items():
+        if mixture not in mixtures:
+            raise InputError(f"repeats: unknown mixture '{mixture}': {nearest(mixture, mixtures)}")
+        if seed in seeds or len(set(seeds)) < len(seeds):
             raise InputError(
-                f"strategies.{name}.learns_from: no mixture that has all weight on '{domain}': merging needs the "
-                "expert of every domain, name a strategy of `single` mixtures, or the domain in `without`"
+                f"repeats.{mixture}: {seeds}: seeds must differ, and from training.seed ({seed})"
             )
+        runs += [(mixture, other) for other in seeds]
+    return runs
 
 
 def searches(study: Study, name: str) -> bool:
@@ -155,18 +190,8 @@ def seed_weights(study: Study, name: str) -> list[Weights] | None:
         raise InputError(f"strategies.{name}: {error}") from None
 
 
-def planned_weights(study: Study) -> list[Weights | None]:
-    """The weights of every mixture in table order; None for one that is only proposed once others are scored."""
-    found: list[Weights | None] = []
-    for name, strategy in study.strategies.items():
-        weights = seed_weights(study, name)
-        count = len(suffixes(strategy.propose, usable_domains(study, name), strategy.count))
-        found += [None] * count if weights is None else list(weights)
-    return found
-
-
 def check_search(options: BaseModel, usable: Sequence[str], known: Sequence[str], where: str) -> None:
-    """What a search on a surrogate would find wrong with its options only once every seed was trained.
+    """What a search on a surrogate would otherwise refuse only once every seed mixture was trained.
 
     Raises InputError for an unknown surrogate or domain and for constraints that no mixture meets.
     """

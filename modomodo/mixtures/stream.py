@@ -15,7 +15,7 @@ import numpy as np
 
 from modomodo.errors import InputError
 
-RECIPE = 1  # raise when the same settings would draw another stream: every run is then trained anew
+CACHE_VERSION = 1  # raise when the same settings would draw another stream: every run is then trained again
 
 
 class Draw(NamedTuple):

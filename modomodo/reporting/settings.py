@@ -10,7 +10,7 @@ from pydantic import Field
 
 from modomodo.config.schema import Reporting, Settings, Study, Training
 from modomodo.mixtures.constraints import Constraints
-from modomodo.mixtures.plan import plan
+from modomodo.mixtures.plan import Plan
 
 
 class HeadingSettings(Settings):
@@ -28,10 +28,11 @@ class TableSettings(Settings):
     headings: list[HeadingSettings]
 
     @classmethod
-    def of(cls, study: Study) -> Self:
-        mixtures = plan(study).by_strategy
+    def of(cls, study: Study, plan: Plan) -> Self:
         headings = [
-            HeadingSettings(group=strategy.group, label=strategy.label or name, mixtures=list(mixtures[name]))
+            HeadingSettings(
+                group=strategy.group, label=strategy.label or name, mixtures=list(plan.by_strategy[name])
+            )
             for name, strategy in study.strategies.items()
         ]
         return cls(seed=study.training.seed, headings=headings)
@@ -47,10 +48,10 @@ class FiguresSettings(TableSettings):
     surrogate: str = Reporting.model_fields["surrogate"].default
 
     @classmethod
-    def of(cls, study: Study) -> Self:
+    def of(cls, study: Study, plan: Plan) -> Self:
         shown = study.reporting
         return cls(
-            **_shown_as(study),
+            **_shown_as(study, plan),
             column_width=shown.column_width,
             dpi=shown.dpi,
             surrogate=shown.surrogate,
@@ -68,10 +69,10 @@ class ExplorerSettings(TableSettings):
     constraints: Constraints = Field(default_factory=Constraints)
 
     @classmethod
-    def of(cls, study: Study) -> Self:
+    def of(cls, study: Study, plan: Plan) -> Self:
         searches = (strategy.options.get("constraints") for strategy in study.strategies.values())
         return cls(
-            **_shown_as(study),
+            **_shown_as(study, plan),
             study=study.name,
             surrogate=study.reporting.surrogate,
             prompts=study.training.steps * study.training.prompts_per_step,
@@ -97,30 +98,29 @@ class OverviewSettings(TableSettings):
     runs: int
 
     @classmethod
-    def of(cls, study: Study) -> Self:
+    def of(cls, study: Study, plan: Plan) -> Self:
         # What the page does not tell is no reason to write it anew.
         untold = {
             name: Training.model_fields[name].default for name in ("save_steps", "keep_weights", "threads")
         }
-        planned = plan(study)
         return cls(
-            **_shown_as(study),
+            **_shown_as(study, plan),
             study=study.name,
             notes=study.reporting.notes,
             model=str(study.model.options.get("repo", study.model.builder)),
             domains=list(study.domains),
             training=study.training.model_copy(update=untold),
             strategies=[
-                (row.group, row.label or name, row.propose, len(planned.by_strategy[name]), row.learns_from)
+                (row.group, row.label or name, row.propose, len(plan.by_strategy[name]), row.learns_from)
                 for name, row in study.strategies.items()
             ],
-            runs=len(planned.runs),
+            runs=len(plan.runs),
         )
 
 
-def _shown_as(study: Study) -> dict[str, Any]:
+def _shown_as(study: Study, plan: Plan) -> dict[str, Any]:
     """What pages and figures need to call things by the study's names."""
-    table = TableSettings.of(study)
+    table = TableSettings.of(study, plan)
     return {
         "plugins": study.plugins,
         "seed": table.seed,

@@ -16,7 +16,7 @@ from modomodo.config.schema import Study
 from modomodo.console import HOUR, duration, size
 from modomodo.files import read_json
 from modomodo.mixtures.mixture import Weights, read_mixture
-from modomodo.mixtures.plan import Plan, seed_weights
+from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import BASE
 from modomodo.mixtures.stream import marks
 from modomodo.study.outputs import (
@@ -169,9 +169,7 @@ def steps_of_runs(study: Study, plan: Plan, folder: Path) -> dict[Run, int]:
 
     A domain of n examples and weight w is exhausted after about n / w prompts (section 3.1 of the paper).
     """
-    weights = {
-        name: w for strategy in study.strategies for name, w in _known_weights(study, plan, strategy, folder)
-    }
+    weights = {**plan.weights, **_proposed_weights(plan, folder)}
     sizes = {
         name: _size(folder / f"examples/{name}.jsonl", entry.expected)
         for name, entry in study.domains.items()
@@ -237,14 +235,10 @@ def _base_rate(folder: Path) -> Rate | None:
     return None if seconds is None else Rate(seconds, 1)
 
 
-def _known_weights(study: Study, plan: Plan, strategy: str, folder: Path) -> list[tuple[str, Weights]]:
-    """The mixtures of a strategy whose weights are known: proposed already, or of the study alone."""
-    names = plan.by_strategy[strategy]
-    seeds = seed_weights(study, strategy)
-    if seeds is not None:
-        return list(zip(names, seeds, strict=True))
-    paths = [(name, folder / f"mixtures/{name}.json") for name in names]
-    return [(name, read_mixture(path).weights) for name, path in paths if path.exists()]
+def _proposed_weights(plan: Plan, folder: Path) -> dict[str, Weights]:
+    """The mixtures that were proposed from scores already."""
+    paths = {name: folder / f"mixtures/{name}.json" for name in plan.mixtures if name not in plan.weights}
+    return {name: read_mixture(path).weights for name, path in paths.items() if path.exists()}
 
 
 def _size(examples: Path, expected: int | None) -> int | None:

@@ -1,6 +1,8 @@
 """The static plan: names, rounds, support and runs, known before anything runs."""
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,9 +10,11 @@ import pytest
 from modomodo.errors import InputError
 from modomodo.evaluation.settings import metric_versions
 from modomodo.files import read_json
-from modomodo.mixtures.plan import plan, seed_weights, usable_domains
+from modomodo.mixtures.plan import plan, usable_domains
 from modomodo.mixtures.settings import ProposeSettings
 from modomodo.study.checks import study_from
+
+ROOT = Path(__file__).parents[2]
 
 
 def planned(data):
@@ -101,14 +105,14 @@ def test_a_seed_strategy_without_a_domain(study_data):
     study = study_from(study_data, "study.yaml")
     assert usable_domains(study, "single") == ["science", "relation"]
     assert plan(study).by_strategy["single"] == ["single-science", "single-relation"]
-    assert seed_weights(study, "all") == [{"science": 0.5, "relation": 0.5}]
+    assert plan(study).weights["all"] == {"science": 0.5, "relation": 0.5}
     assert plan(study).support["all"] == ["science", "relation"]
 
 
 def test_only_what_learns_has_no_weights_yet(study_data):
-    study = study_from(study_data, "study.yaml")
-    assert seed_weights(study, "alpha") is None
-    assert seed_weights(study, "single")[1] == {"boxes": 0.0, "science": 1.0, "relation": 0.0}
+    weights = planned(study_data).weights
+    assert list(weights) == ["single-boxes", "single-science", "single-relation", "all"]
+    assert weights["single-science"] == {"boxes": 0.0, "science": 1.0, "relation": 0.0}
 
 
 def test_repeats_are_further_runs_that_nobody_learns_from(study_data):
@@ -233,7 +237,7 @@ def test_a_mixtures_file_holds_the_weights_that_its_name_says(study_data, tmp_pa
     settings = ProposeSettings.of(study, "single").text()
     arguments = ["--settings", settings, "--strategy", "single", "--output", *map(str, paths)]
     monkeypatch.setattr("sys.argv", ["propose.py", *arguments])
-    runpy.run_path(str(Path(__file__).parents[2] / "scripts/propose.py"))["main"]()
+    runpy.run_path(str(ROOT / "scripts/propose.py"))["main"]()
     for mixture, path in zip(mixtures, paths, strict=True):
         weights = read_json(path)["weights"]
         assert {domain for domain, weight in weights.items() if weight} == set(plan(study).support[mixture])
@@ -258,3 +262,35 @@ def test_a_new_strategy_leaves_the_others_settings_alone(study_data, place):
         assert plan(after).by_strategy[name] == plan(before).by_strategy[name]
     for mixture in plan(before).mixtures:
         assert plan(after).support[mixture] == plan(before).support[mixture]
+
+
+COUNTED = """
+from pathlib import Path
+
+from modomodo.mixtures.strategies.base import Proposal, declare
+
+
+@declare("counted", learns=False)
+def counted(request):
+    with open(Path(__file__).with_name("calls.txt"), "a") as file:
+        print("called", file=file)
+    return [Proposal({domain: 1 / len(request.domains) for domain in request.domains})]
+"""
+
+
+def snakemake(folder, study, *arguments):
+    """What `snakemake -n` does and prints for a study, in a folder of its own."""
+    command = [sys.executable, *arguments, "-m", "snakemake", "--dry-run", "--quiet", "rules", "all"]
+    options = ["--snakefile", ROOT / "Snakefile", "--directory", folder, f"--configfile={study}"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_snakemake_runs_each_seed_strategy_once(study_data, write_study, tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(COUNTED)
+    study_data |= {"plugins": [str(plugin)]}
+    study_data["strategies"]["all"]["propose"] = "counted"
+    snakemake(tmp_path, write_study(study_data))
+    assert (tmp_path / "calls.txt").read_text() == "called\n"

@@ -11,6 +11,7 @@ from study_records import DOMAINS, bare, findings, records, without_base
 
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
+from modomodo.mixtures.plan import plan
 from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
 from modomodo.reporting.figures.comparison import comparison
 from modomodo.reporting.figures.strategies import score_by_group
@@ -148,7 +149,7 @@ def test_a_study_has_the_figures_that_its_mixtures_give() -> None:
 
 def test_the_figures_of_a_study_are_known_before_its_first_run(small_study) -> None:
     # Three singles, All, one heuristic, two of the surface: seven mixtures, no exclude-one.
-    found = figures_of(small_study)
+    found = figures_of(plan(small_study))
     assert "all_against_single" in found and "all_against_exclude_one" not in found
     assert {"mixture_model", "cost"} <= set(found)
 

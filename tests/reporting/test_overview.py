@@ -5,6 +5,7 @@ import pytest
 from study_records import BENCHMARKS, DOMAINS, SIDES, findings, records
 
 from modomodo.config.schema import Reporting, Training
+from modomodo.mixtures.plan import plan
 from modomodo.reporting.overview import overview
 from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import OverviewSettings
@@ -103,10 +104,9 @@ def test_noise_is_unknown_without_repeats() -> None:
 
 
 def test_only_what_the_page_tells_is_a_reason_to_write_it_anew(small_study) -> None:
-    told = OverviewSettings.of(small_study).text()
+    planned = plan(small_study)
+    shown = OverviewSettings.of(small_study, planned).text()
     quiet = small_study.model_copy(update={"reporting": Reporting(dpi=72)})
-    assert OverviewSettings.of(quiet).text() == told
-    assert (
-        OverviewSettings.of(small_study.model_copy(update={"reporting": Reporting(notes="new")})).text()
-        != told
-    )
+    assert OverviewSettings.of(quiet, planned).text() == shown
+    noted = small_study.model_copy(update={"reporting": Reporting(notes="new")})
+    assert OverviewSettings.of(noted, planned).text() != shown

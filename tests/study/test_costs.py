@@ -133,7 +133,7 @@ def test_the_papers_study(tmp_path):
 
 def test_costs_change_no_settings(study_data):
     """A guess of hours must not re-run anything."""
-    from modomodo.reporting import settings as steps
+    from modomodo.reporting.settings import TableSettings
 
     plain = study_from(study_data, "study.yaml")
     dear = study_from({**study_data, "costs": HOURS}, "study.yaml")
@@ -142,6 +142,7 @@ def test_costs_change_no_settings(study_data):
         PredictSettings,
         StreamSettings,
         BaseModelSettings,
-        steps.TableSettings,
     ):
         assert step.of(plain).text() == step.of(dear).text()
+    tables = [TableSettings.of(study, plan(study)).text() for study in (plain, dear)]
+    assert tables[0] == tables[1]

@@ -9,6 +9,7 @@ import pytest
 from modomodo.config.loading import parse
 from modomodo.data.settings import ExamplesSettings, Table1Settings
 from modomodo.evaluation.settings import PredictSettings, ScoreSettings
+from modomodo.mixtures.plan import plan
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamSettings
 from modomodo.reporting.settings import TableSettings
 from modomodo.study.checks import study_from
@@ -31,7 +32,7 @@ def texts(data) -> dict[str, str]:
         "predict": PredictSettings.of(study),
         "score": ScoreSettings.of(study),
         "records": RecordsSettings.of(study),
-        "table": TableSettings.of(study),
+        "table": TableSettings.of(study, plan(study)),
     }
     return {name: step.text() for name, step in found.items()}
 
@@ -182,7 +183,7 @@ def test_what_each_step_holds(small_study):
         *(("boxes", "training"), ("science", "training"), ("relation", "training")),
         *(("science_test", "in"), ("chart", "out")),
     ]
-    headings = TableSettings.of(small_study).headings
+    headings = TableSettings.of(small_study, plan(small_study)).headings
     assert [(heading.group, heading.label) for heading in headings] == [
         *(("seed", "Single"), ("seed", "all"), ("heuristic", "alpha"), ("model", "surface"))
     ]
@@ -201,7 +202,7 @@ def test_what_each_step_holds(small_study):
         ScoreSettings.of,
         RecordsSettings.of,
         lambda study: ProposeSettings.of(study, "surface"),
-        TableSettings.of,
+        lambda study: TableSettings.of(study, plan(study)),
     ],
 )
 def test_a_script_reads_the_text_back(small_study, step):

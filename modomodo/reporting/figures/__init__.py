@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modomodo.mixtures.plan import planned_weights
 from modomodo.reporting.results import Results, seed_kind
 
 if TYPE_CHECKING:
     import matplotlib.pyplot as plt
     import pandas as pd
 
-    from modomodo.config.schema import Study
+    from modomodo.mixtures.plan import Plan
     from modomodo.reporting.figures.style import Page
     from modomodo.reporting.figures.training import Run
 
@@ -80,10 +79,10 @@ def drawable(
     return [name for name in FROM_RECORDS if wants[name]] + (list(FROM_RUNS) if runs and rows else [])
 
 
-def figures_of(study: "Study") -> list[str]:
+def figures_of(plan: "Plan") -> list[str]:
     """Names of the figures of a study, known before its first run."""
-    weights = [None if row is None else list(row.values()) for row in planned_weights(study)]
-    return drawable(weights)
+    rows = [plan.weights.get(mixture) for mixture in plan.mixtures]
+    return drawable([None if row is None else list(row.values()) for row in rows])
 
 
 def drawings(
