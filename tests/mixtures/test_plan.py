@@ -290,7 +290,7 @@ def snakemake(folder, study, *arguments):
 def test_snakemake_runs_each_seed_strategy_once(study_data, write_study, tmp_path):
     plugin = tmp_path / "plugin.py"
     plugin.write_text(COUNTED)
-    study_data |= {"plugins": [str(plugin)]}
+    study_data["plugins"] = ["modomodo.tiny", str(plugin)]
     study_data["strategies"]["all"]["propose"] = "counted"
     snakemake(tmp_path, write_study(study_data))
     assert (tmp_path / "calls.txt").read_text() == "called\n"
