@@ -35,8 +35,9 @@ import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from modomodo.config.schema import Dataset
 from modomodo.data.examples import Example, read_examples, write_examples
-from modomodo.data.images import Picture, encode
+from modomodo.data.images import Image, encode
 from modomodo.data.readers.registry import datasets
 from modomodo.files import write_jsonl
 
@@ -91,7 +92,7 @@ def plain_loop(raw: Path, output: Path) -> None:
     for row in datasets["coco"](raw):
         assert isinstance(row, tuple)
         fields, image = row
-        assert isinstance(image, Picture)
+        assert isinstance(image, Image)
         data, suffix = encode(image)
         name = f"{hashlib.sha256(data).hexdigest()[:24]}{suffix}"
         (images / name).write_bytes(data)
@@ -129,7 +130,13 @@ def speed(rows: int, workers: list[int], repeats: int, place: Path) -> None:
     for number in workers:
 
         def make(folder: Path, number: int = number) -> None:
-            write_examples("coco", datasets["coco"](raw), folder / "coco.jsonl", workers=number)
+            write_examples(
+                "coco",
+                datasets["coco"](raw),
+                folder / "coco.jsonl",
+                dataset=Dataset(loader="coco"),
+                workers=number,
+            )
 
         took = timed(make, place / "workers", repeats)
         same = digest_of(place / "workers") == truth
@@ -198,7 +205,9 @@ def memory(folder: Path, workers: int, place: Path) -> None:
     options = {"first": None} if name == "sat" else {}
     peak, started = PeakMemory(), time.perf_counter()
     rows = datasets[name](folder, **options)
-    counts = write_examples(name, rows, place / f"{name}.jsonl", workers=workers)
+    counts = write_examples(
+        name, rows, place / f"{name}.jsonl", dataset=Dataset(loader=name), workers=workers
+    )
     took = time.perf_counter() - started
     print(
         f"{counts['kept']} rows, file of {path.stat().st_size / 1e9:.2f} GB in {groups} row group, "
@@ -214,7 +223,13 @@ def batches(folder: Path, model: Path, place: Path) -> None:
     from modomodo.training.models import load_processor
 
     (path,) = folder.glob("*.parquet")
-    write_examples(path.stem, datasets[path.stem](folder), place / "all.jsonl", workers=2)
+    write_examples(
+        path.stem,
+        datasets[path.stem](folder),
+        place / "all.jsonl",
+        dataset=Dataset(loader=path.stem),
+        workers=2,
+    )
     rows = [(example, place) for example in read_examples(place / "all.jsonl")]
     processor = load_processor(model)
     images = processor.image_processor

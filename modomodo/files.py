@@ -1,9 +1,8 @@
-"""Reading and writing the files between the rooms: whole or not at all, same data same bytes."""
+"""Reading and writing the files between stages: complete or not there, and the same bytes for the same data."""
 
 import ast
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -18,40 +17,48 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def atomic_directory(output: Path) -> Iterator[Path]:
-    """A directory that appears under its name only once it is complete (written beside, renamed)."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A free path for a new file or directory, which is moved to `path` once the block has succeeded.
+
+    So `path` is complete or as it was before. It lies on the same file system, since only there is a move atomic.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = folder / path.name
     try:
-        yield beside
-        beside.chmod(0o755)
-        for file in beside.rglob("*"):
-            file.chmod(0o755 if file.is_dir() else 0o644)
-        if output.exists():
-            shutil.rmtree(output)
-        beside.rename(output)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+        yield temporary
+        for written in [temporary, *temporary.rglob("*")]:
+            written.chmod(0o755 if written.is_dir() else 0o644)
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-FIX_LINE = "mend the line, or delete the file to make it anew"  # what to do about a damaged line
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """A directory that appears under its name once it is complete, in place of an older one."""
+    with atomic_path(path) as temporary:
+        temporary.mkdir()
+        yield temporary
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[TextIO]:
-    """A text file that appears under its name only once it is complete (written beside, renamed)."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    """A text file that appears under its name once it is complete."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """A file of these bytes, complete or not there."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+FIX_LINE = "fix the line, or delete the file to rebuild it"  # what to do about a damaged line
 
 
 def canonical(value: Any) -> str:
@@ -92,11 +99,14 @@ def read_json(path: str | Path, *keys: str) -> Any:
     return value
 
 
-def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
-    """One JSON object a line."""
+def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:
+    """One JSON object a line. Returns how many."""
+    count = 0
     with atomic_write(path) as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict]]:

@@ -1,6 +1,7 @@
 """Functions that the config calls by name: datasets, rewards, metrics, strategies, surrogates."""
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from modomodo.errors import InputError, nearest
@@ -11,27 +12,28 @@ F = TypeVar("F", bound=Callable)
 class Registry(Generic[F]):
     """Name → function. `kind` is the word the user knows it by, e.g. "metric".
 
+    `members`: module → the names that it registers when it is imported. They are known from the start; the module,
+    with the libraries that it needs, is imported when one of its functions is first asked for.
+
     >>> metrics = Registry("metric")
     >>> @metrics.register("exact_match")
     ... def exact_match(answer, example): ...
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, members: Mapping[str, Iterable[str]] | None = None) -> None:
         self.kind = kind
         self._functions: dict[str, F] = {}
+        self._modules = {name: module for module, names in (members or {}).items() for name in names}
 
     def register(self, name: str) -> Callable[[F], F]:
         """Decorator. Raises InputError when another function already has the name."""
 
         def decorate(function: F) -> F:
-            known = self._functions.get(name)
-            if known is not None and (known.__module__, known.__qualname__) != (
-                function.__module__,
-                function.__qualname__,
-            ):
+            known = self._functions.get(name, function)
+            owner = self._modules.get(name, known.__module__)
+            if known is not function or owner != function.__module__:
                 raise InputError(
-                    f"{self.kind} '{name}' is registered twice, by {known.__module__} and "
-                    f"{function.__module__}: rename one"
+                    f"{self.kind} '{name}' is registered twice, by {owner} and {function.__module__}: rename one"
                 )
             self._functions[name] = function
             return function
@@ -40,12 +42,14 @@ class Registry(Generic[F]):
 
     def __getitem__(self, name: str) -> F:
         """Raises InputError with the nearest known name."""
+        if name not in self:
+            raise InputError(f"unknown {self.kind} '{name}': {nearest(name, self)}")
         if name not in self._functions:
-            raise InputError(f"unknown {self.kind} '{name}': {nearest(name, self._functions)}")
+            importlib.import_module(self._modules[name])
         return self._functions[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._functions
+        return name in self._functions or name in self._modules
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._functions))
+        return iter(sorted({*self._functions, *self._modules}))

@@ -11,7 +11,6 @@ reason). Stops when more rows fail than `max_rejected` allows. What is written d
 of threads.
 """
 
-from itertools import islice
 from pathlib import Path
 
 from modomodo import command_line, console
@@ -44,21 +43,15 @@ def main() -> None:
         rows = datasets[dataset.loader](arguments.raw, **dataset.options)
     except TypeError as error:
         raise InputError(f"{arguments.name}.options: {error}") from None
-    rows = islice(rows, dataset.limit)
+    rows = console.progress(rows, arguments.name)
     counts = write_examples(
-        arguments.name,
-        console.progress(rows, arguments.name),
-        arguments.output,
-        dataset.max_rejected,
-        dataset.max_question,
-        dataset.max_pixels,
-        arguments.threads,
+        arguments.name, rows, arguments.output, dataset=dataset, workers=arguments.threads
     )
     raw = sorted(arguments.raw.glob(MANIFEST)) if arguments.raw else []
     describe(arguments.output, step, raw)
     print(f"{arguments.output}: {counts.pop('kept')} examples, {counts.pop('rejected')} rejected")
     for reason, count in counts.items():
-        print(f"{arguments.output}: {count} rows left out: {reason}")
+        print(f"{arguments.output}: {count} rows filtered: {reason}")
 
 
 if __name__ == "__main__":

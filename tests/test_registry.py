@@ -1,5 +1,7 @@
 """Functions that a study calls by name."""
 
+import sys
+
 import pytest
 
 from modomodo.errors import InputError
@@ -52,14 +54,43 @@ def test_two_functions_of_one_name_are_refused_and_the_first_stays():
     assert registry["answer"] is answer
 
 
-def test_a_module_that_is_loaded_again_replaces_its_own_function():
+def test_one_function_may_be_registered_twice_but_no_second_one_of_the_same_module_and_name():
     registry = Registry("metric")
-    code = "def own():\n    return {}\n"
-    for value in (1, 2):
-        namespace = {"__name__": "plugin"}
-        exec(code.format(value), namespace)
-        registry.register("own")(namespace["own"])
-    assert registry["own"]() == 2
+    first, second = {"__name__": "plugin"}, {"__name__": "plugin"}
+    for namespace in (first, second):
+        exec("def own(): ...", namespace)
+    registry.register("own")(first["own"])
+    registry.register("own")(first["own"])
+    with pytest.raises(InputError, match="metric 'own' is registered twice, by plugin and plugin"):
+        registry.register("own")(second["own"])
+    assert registry["own"] is first["own"]
+
+
+@pytest.fixture
+def members(tmp_path, monkeypatch):
+    """A registry that knows the names of a module which nobody has imported yet."""
+    registry = Registry("metric", {"lazy_metrics": ["lazy"]})
+    (tmp_path / "lazy_metrics.py").write_text(
+        "from builtins import registry\n\n@registry.register('lazy')\ndef lazy(): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("builtins.registry", registry, raising=False)
+    yield registry
+    sys.modules.pop("lazy_metrics", None)
+
+
+def test_a_members_module_is_imported_when_it_is_asked_for(members):
+    assert list(members) == ["lazy"] and "lazy" in members
+    with pytest.raises(InputError, match="did you mean 'lazy'"):
+        members["lazzy"]
+    assert "lazy_metrics" not in sys.modules
+    assert members["lazy"].__module__ == "lazy_metrics"
+
+
+def test_a_members_name_is_taken_before_its_module_is_imported(members):
+    with pytest.raises(InputError, match="'lazy' is registered twice, by lazy_metrics and test_registry"):
+        members.register("lazy")(answer)
+    assert members["lazy"].__module__ == "lazy_metrics"
 
 
 def test_registries_do_not_share_names():

@@ -3,16 +3,19 @@
 import importlib
 import importlib.util
 import re
+import sys
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from modomodo.config.schema import Evaluation, Settings, Training
+from modomodo.config.schema import Evaluation, Training
 from modomodo.errors import InputError, nearest
+from modomodo.files import digest
 
 # Keys that have had another name, by the model they belong to: old → new.
 RENAMED: dict[type[BaseModel], dict[str, str]] = {
@@ -51,62 +54,55 @@ def _unknown_key_hint(key: str, model: type[BaseModel] | None) -> str:
     return f"unknown key: {nearest(key, model.model_fields)}"
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first finding of a pydantic error, as `field: what is wrong`."""
-    finding = error.errors()[0]
-    where = ".".join(str(part) for part in finding["loc"])
-    message = finding["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+# A module's dotted name; "own.py" is a file.
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+(?<!\.py)")
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def validated(model: type[Model], values: object, where: str) -> Model:
-    """`values` as a pydantic model; its first complaint as one line.
-
-    Raises InputError `where: key: what is wrong`, for an unknown key with the nearest right one.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        finding = error.errors()[0]
-        key = ".".join(str(part) for part in finding["loc"])
-        message = finding["msg"].removeprefix("Value error, ")
-        if finding["type"] == "extra_forbidden":
-            known = [name for name in model.model_fields if name not in finding["loc"]]
-            message = f"unknown key; {nearest(str(finding['loc'][-1]), known)}"
-        raise InputError(f"{where}: {key}: {message}" if key else f"{where}: {message}") from None
-
-
-def load_plugins(plugins: list[str]) -> None:
+def load_plugins(plugins: Iterable[str]) -> None:
     """Import what registers further functions: Python files, or modules by their dotted name.
+
+    One that this process has loaded already is not executed again.
 
     Raises InputError when one is missing or fails to import.
     """
-    for path in plugins:
-        if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", path) and not path.endswith(".py"):
-            try:
-                importlib.import_module(path)
-            except ModuleNotFoundError as error:
-                raise InputError(
-                    f"plugins: {path}: no such module ({error}): name one, or a .py file"
-                ) from None
-            continue
-        if not Path(path).is_file():
-            raise InputError(f"plugins: {path}: no such file (paths are relative to where you run)")
-        name = "modomodo_plugin_" + re.sub(r"\W", "_", str(Path(path).resolve()))
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise InputError(f"plugins: {path}: not a Python file: its name must end in .py")
-        module = importlib.util.module_from_spec(spec)
+    for plugin in plugins:
         try:
-            spec.loader.exec_module(module)
+            if _MODULE.fullmatch(plugin):
+                importlib.import_module(plugin)
+            else:
+                _import_file(Path(plugin))
         except InputError:
             raise
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{plugin}.".startswith(f"{error.name}."):
+                raise InputError(f"plugins: {plugin}: {_first_line(error)}") from error
+            raise InputError(
+                f"plugins: {plugin}: no such module: give its dotted name, or a .py file"
+            ) from None
         except Exception as error:
-            first = (str(error).splitlines() or [""])[0]
-            raise InputError(f"plugins: {path}: {type(error).__name__}: {first}") from error
+            raise InputError(f"plugins: {plugin}: {_first_line(error)}") from error
+
+
+def _import_file(path: Path) -> None:
+    """A file as a module, kept in `sys.modules` under a name that its path gives."""
+    if not path.is_file():
+        raise InputError(f"plugins: {path}: no such file (paths are relative to where you run)")
+    name = f"modomodo_plugin_{path.stem}_{digest(str(path.resolve()))}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"plugins: {path}: not a Python file: its name must end in .py")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
@@ -128,36 +124,47 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first finding of a pydantic error as `key: what is wrong: the mend`."""
+    """The first finding of a pydantic error as `key: what is wrong: hint`, on one line."""
     findings = error.errors()
-    # Of a misspelt key the reader wants to hear before the key it should have been.
+    # A misspelt key explains why the right one is missing, so it is reported first.
     finding = next((f for f in findings if f["type"] == "extra_forbidden"), findings[0])
     location = finding["loc"]
     key = ".".join(str(part) for part in location if part != "[key]")
     if finding["type"] == "extra_forbidden":
-        return f"{key}: {_unknown_key_hint(str(location[-1]), _model_at(model, location[:-1]))}"
-    if finding["type"] == "missing":
-        return f"{key}: missing: this key is required"
-    if finding["type"] == "string_pattern_mismatch":
-        return f"{key}: '{finding['input']}' is not a name: letters, digits and _ . + - only"
-    message = finding["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    if finding["type"] != "value_error":
-        message += f", found {finding['input']!r}"
+        message = _unknown_key_hint(str(location[-1]), _model_at(model, location[:-1]))
+    elif finding["type"] == "missing":
+        message = "missing: this key is required"
+    elif finding["type"] == "string_pattern_mismatch":
+        message = f"'{finding['input']}' is not a name: letters, digits and _ . + - only"
+    else:
+        message = finding["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        if finding["type"] != "value_error":
+            message += f", found {_shortened(repr(finding['input']))}"
     return f"{key}: {message}" if key else message
 
 
-S = TypeVar("S", bound=Settings)
+def _shortened(text: str, longest: int = 200) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} …"
 
 
-def parse(data: Any, model: type[S], where: str) -> S:
-    """Validated settings. Raises InputError naming `where`, the key, what is wrong and the mend."""
-    if not isinstance(data, dict):
-        raise InputError(f"{where}: expected keys and values, found {type(data).__name__}")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise InputError(f"{where}: {explain(error, model)}") from None
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(data: object, model: type[Model], where: str, hint: str = "") -> Model:
+    """Keys and values as a pydantic model: a study, settings, a strategy's options, a row of a file.
+
+    Raises InputError `where: key: what is wrong`, followed by the hint, if any; `where` is a file, with its line
+    where there is one.
+    """
+    if isinstance(data, dict):
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            problem = explain(error, model)
+    else:
+        problem = f"expected keys and values, found {type(data).__name__}"
+    raise InputError(f"{where}: {problem}{f': {hint}' if hint else ''}")
 
 
 def read_yaml(path: str | Path) -> Any:

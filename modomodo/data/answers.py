@@ -1,8 +1,8 @@
 """Completion → extracted answer: the reasoning format, and boxes written as text.
 
-The format is `<think> … </think> <answer> … </answer>`, the whole completion, white space aside (paper,
+The format is `<think> … </think> <answer> … </answer>`, the whole completion, but for white space around it (paper,
 section 3.1 and Fig. 2: the answer is extracted "via a regular-expression parse"; the pattern is that of the
-paper's kin, Visual-RFT and VisualThinker: a full match in which `.` also matches line breaks).
+related projects Visual-RFT and VisualThinker: a full match in which `.` also matches line breaks).
 Nothing a model writes is ever evaluated, and every function takes time linear in the text's length.
 """
 
@@ -14,7 +14,7 @@ _OPENING, _CLOSING = "<think>", "</answer>"
 _TURN = re.compile(r"</think>\s*<answer>")
 
 
-def extract(completion: str) -> str | None:
+def extract_answer(completion: str) -> str | None:
     """The final answer, surrounding white space removed; None when the completion breaks the format.
 
     The text must begin with `<think>`, end with `</answer>` and turn from one to the other by `</think>`
@@ -34,15 +34,10 @@ def extract(completion: str) -> str | None:
     return answer[: answer.index(_CLOSING)].strip()
 
 
-def has_format(completion: str) -> bool:
-    """Whether `extract` finds an answer: the paper's format reward and its condition for all others."""
-    return extract(completion) is not None
-
-
-def exactly(answer: str, reference: str) -> bool:
+def is_exact_match(answer: str, reference: str) -> bool:
     """Exact match, the paper's accuracy: equal once surrounding white space is removed.
 
-    Case and punctuation count, as in the accuracy rewards of the paper's kin (docs/fidelity.md).
+    Case and punctuation count, as in the accuracy rewards of related projects (docs/fidelity.md).
     """
     return answer.strip() == reference.strip()
 

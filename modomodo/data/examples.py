@@ -4,17 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Self
 
 import PIL.Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from modomodo.config.loading import first_problem
-from modomodo.config.schema import MAX_PIXELS
-from modomodo.data.images import Image, InvalidImage, Picture, limited, write_images
+from modomodo.config.loading import explain, parse
+from modomodo.config.schema import Dataset
+from modomodo.data.images import Image, ImageLike, InvalidRow, limited, write_images
 from modomodo.errors import InputError
-from modomodo.files import FIX_LINE, canonical, read_jsonl, write_jsonl
+from modomodo.files import FIX_LINE, read_jsonl, write_jsonl
 
 AnswerType = Literal["box", "choice", "text", "number"]
 Box = tuple[float, float, float, float]
@@ -29,13 +30,13 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """In place of a row: the dataset's own filter, as the paper describes it, leaves it out."""
+class Filtered:
+    """In place of a row: the dataset's own filter, as the paper describes it, drops it."""
 
     reason: str
 
 
-RawExample = tuple[dict[str, Any], Image | Sequence[Image]] | Rejected | LeftOut
+RawExample = tuple[dict[str, Any], ImageLike | Sequence[ImageLike]] | Rejected | Filtered
 
 
 class Example(BaseModel):
@@ -118,13 +119,10 @@ def read_examples(path: str | Path) -> Iterator[Example]:
     """
     seen: dict[str, int] = {}
     for number, row in read_jsonl(path):
-        try:
-            example = Example.model_validate(row)
-        except ValidationError as error:
-            raise InputError(f"{path}:{number}: {first_problem(error)}: {FIX_LINE}") from None
+        example = parse(row, Example, f"{path}:{number}", FIX_LINE)
         if example.id in seen:
             raise InputError(
-                f"{path}:{number}: id: '{example.id}' already stands in line {seen[example.id]}: {FIX_LINE}"
+                f"{path}:{number}: id: '{example.id}' is already in line {seen[example.id]}: {FIX_LINE}"
             )
         seen[example.id] = number
         yield example
@@ -143,7 +141,7 @@ def open_image(example: Example, name: str, folder: Path) -> Iterator[PIL.Image.
         path = folder / f"{example.dataset}.jsonl"
         raise InputError(
             f"{path}: id '{example.id}': image: {folder / name} cannot be read ({error}): delete {path} to "
-            "make it anew"
+            "rebuild it"
         ) from None
 
 
@@ -155,110 +153,123 @@ def check_image(example: Example, folder: Path) -> None:
 
 
 def write_examples(
-    dataset: str,
-    rows: Iterable[RawExample],
-    output: str | Path,
-    max_rejected: float = 0.01,
-    max_question: int | None = None,
-    max_pixels: int = MAX_PIXELS,
-    workers: int = 1,
-    longest: int | None = None,
+    name: str, rows: Iterable[RawExample], output: str | Path, *, dataset: Dataset, workers: int = 1
 ) -> dict[str, int]:
-    """Write `<dataset>.jsonl`, its images beside it and the rows that fail in `<dataset>.rejected.jsonl`.
+    """Write `<name>.jsonl`, its images next to it and the rows that fail in `<name>.rejected.jsonl`.
 
-    `rows` gives the fields of Example without `image`, and the image or images: the first becomes `image`,
-    further ones `images` in its `meta`. Images are named by the SHA-256 of their file, so equal ones are kept
-    once. A row fails when its fields break Example's rules, its id stood before, its question has more than
-    `max_question` characters, or an image cannot be decoded or has more than `max_pixels`. Images with a side of
-    more than `longest` pixels are resized to it.
+    `rows` gives the fields of Example without `image`, and the image or images: the first becomes `image`, further
+    ones `images` in its `meta`. Images are named by the SHA-256 of their file, so equal ones are kept once.
+
+    Of `dataset`, `limit` rows are read. A row fails when its fields break Example's rules, an earlier row has its
+    id, its question has more than `max_question` characters, or an image cannot be decoded or has more than
+    `max_pixels`. Images with a side of more than `longest` pixels are resized to it.
 
     The files do not depend on `workers`, the processes that decode images. Returns the counts
-    {"kept", "rejected"} and one for each reason that a dataset's own filter left rows out for.
+    {"kept", "rejected"} and one for each reason for which a dataset's own filter dropped rows.
 
     Raises InputError when no row is left, or a larger share than `max_rejected` fails.
     """
     output = Path(output)
-    images = output.parent / "images" / dataset
-    images.mkdir(parents=True, exist_ok=True)
+    folder = output.parent / "images" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    filtered: Counter[str] = Counter()
     rejected: list[dict] = []
-    left_out: Counter[str] = Counter()
-    kept_count = 0
-
-    def checked() -> Iterator[tuple[Checked, Sequence[Image]]]:
-        """Rows in order, their text checked, so that no picture is written for a row that fails."""
-        seen: set[str] = set()
-        for number, row in enumerate(rows, 1):
-            if isinstance(row, LeftOut):
-                left_out[row.reason] += 1
-                continue
-            if isinstance(row, Rejected):
-                yield Checked(number, row.id, None, row.reason), ()
-                continue
-            fields = {**row[0], "dataset": dataset}
-            pictures = [row[1]] if isinstance(row[1], PIL.Image.Image | Picture) else row[1]
-            pictures = [limited(one, longest) for one in pictures]
-            id_ = str(fields.get("id"))
-            reason = _fault(fields, pictures, max_question)
-            if (
-                reason is None
-                and longest is not None
-                and fields.get("meta", {}).get("boxes", "0-1000") != "0-1000"
-            ):
-                reason = "meta: boxes that are not in 0-1000 do not fit a resized image: leave longest out"
-            if reason is None and id_ in seen:
-                reason = f"id: '{id_}' stands twice"
-            seen.add(id_)
-            yield Checked(number, id_, fields, reason), pictures if reason is None else ()
-
-    def kept() -> Iterator[dict]:
-        nonlocal kept_count
-        for row, written in write_images(checked(), images, max_pixels, workers):
-            reason = str(written) if isinstance(written, InvalidImage) else row.reason
-            if row.fields is None or reason is not None or isinstance(written, InvalidImage):
-                rejected.append({"line": row.number, "reason": _shortened(str(reason)), "id": row.id})
-                continue
-            paths = [f"images/{dataset}/{name}" for name in written]
-            fields = {**row.fields, "image": paths[0]}
-            if len(paths) > 1:
-                fields["meta"] = {**fields.get("meta", {}), "images": paths[1:]}
-            kept_count += 1
-            yield Example.model_validate(fields).model_dump(mode="json")
-
-    write_jsonl(output, kept())
-    aside = rejected_path(output)
-    write_jsonl(aside, rejected)
-    total = kept_count + len(rejected)
-    if not kept_count:
-        why = "".join(f"; {count} left out: {reason}" for reason, count in sorted(left_out.items()))
-        raise InputError(
-            f"{output}: dataset '{dataset}' has no valid row ({total} rejected, see {aside}{why})"
-        )
-    if len(rejected) > max_rejected * total:
-        raise InputError(
-            f"{aside}: {len(rejected)} of {total} rows of '{dataset}' failed ({rejected[0]['reason']}), more "
-            f"than max_rejected allows ({max_rejected:.1%}): mend the raw data or raise max_rejected"
-        )
-    return {"kept": kept_count, "rejected": len(rejected), **dict(sorted(left_out.items()))}
+    checked = _checked(islice(rows, dataset.limit), name, dataset, filtered)
+    written = write_images(checked, folder, dataset.max_pixels, workers)
+    kept = write_jsonl(output, _accepted(written, f"images/{name}", rejected))
+    write_jsonl(rejected_path(output), rejected)
+    _check_share(output, kept, rejected, filtered, dataset.max_rejected)
+    return {"kept": kept, "rejected": len(rejected), **dict(sorted(filtered.items()))}
 
 
-class Checked(NamedTuple):
-    """A row whose text has been looked at: `reason` says why it fails, None when it does not."""
+class _Checked(NamedTuple):
+    """A row whose fields have been checked: `reason` says why it fails, None when it does not."""
 
     number: int  # from 1, in the order that the dataset's function gives its rows
     id: str
-    fields: dict[str, Any] | None
+    example: dict[str, Any] | None  # as it is written, but for the images' paths
     reason: str | None
 
 
-def _fault(fields: dict[str, Any], pictures: Sequence[Image], max_question: int | None) -> str | None:
+def _checked(
+    rows: Iterable[RawExample], name: str, dataset: Dataset, filtered: Counter[str]
+) -> Iterator[tuple[_Checked, Sequence[ImageLike]]]:
+    """Rows in order, with the images to be written: none for a row that fails. Counts what is filtered."""
+    seen: set[str] = set()
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Filtered):
+            filtered[row.reason] += 1
+            continue
+        if isinstance(row, Rejected):
+            yield _Checked(number, row.id, None, row.reason), ()
+            continue
+        fields, given = row
+        images = [given] if isinstance(given, PIL.Image.Image | Image) else given
+        id_ = str(fields.get("id"))
+        example: dict[str, Any] | None = None
+        reason: str | None = None
+        try:
+            example = _example({**fields, "dataset": name}, dataset)
+            if not images:
+                raise InvalidRow("image: there is none")
+            if id_ in seen:
+                raise InvalidRow(f"id: '{id_}' is used by an earlier row")
+        except InvalidRow as error:
+            reason = str(error)
+        seen.add(id_)
+        wanted = () if reason else [limited(image, dataset.longest) for image in images]
+        yield _Checked(number, id_, example, reason), wanted
+
+
+def _example(fields: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """The row as it is written, but for its images' paths. Raises InvalidRow for one that breaks a rule."""
     try:
-        row = Example.model_validate({**fields, "image": "unwritten"})
-        canonical(row.model_dump(mode="json"))  # fails for a meta that JSON cannot hold
+        example = Example.model_validate({**fields, "image": "unwritten"})
+        row = example.model_dump(mode="json")  # fails for a meta that JSON cannot hold
+    except ValidationError as error:
+        raise InvalidRow(explain(error, Example)) from None
     except ValueError as error:
-        return first_problem(error) if isinstance(error, ValidationError) else str(error)
-    if max_question is not None and len(fields["question"]) > max_question:
-        return f"question: {len(fields['question'])} characters, more than max_question ({max_question})"
-    return None if pictures else "image: there is none"
+        raise InvalidRow(str(error)) from None
+    length = len(example.question)
+    if length > dataset.max_question:
+        raise InvalidRow(f"question: {length} characters, more than max_question ({dataset.max_question})")
+    if dataset.longest is not None and example.meta.get("boxes", "0-1000") != "0-1000":
+        raise InvalidRow("meta: boxes that are not in 0-1000 do not fit a resized image: leave longest out")
+    return row
+
+
+def _accepted(
+    rows: Iterable[tuple[_Checked, list[str] | InvalidRow]], folder: str, rejected: list[dict]
+) -> Iterator[dict]:
+    """The rows that passed, with the paths of their images; the others are added to `rejected`."""
+    for row, written in rows:
+        if row.example is None or row.reason is not None or isinstance(written, InvalidRow):
+            reason = str(written) if isinstance(written, InvalidRow) else str(row.reason)
+            rejected.append({"line": row.number, "reason": _shortened(reason), "id": row.id})
+            continue
+        first, *further = [f"{folder}/{name}" for name in written]
+        example = row.example | {"image": first}
+        if further:
+            example["meta"]["images"] = further
+        yield example
+
+
+def _check_share(
+    output: Path, kept: int, rejected: list[dict], filtered: Counter[str], max_rejected: float
+) -> None:
+    """Raises InputError when no row is left, or too many failed."""
+    name, path = output.stem, rejected_path(output)
+    if not kept:
+        why = "".join(f"; {count} filtered: {reason}" for reason, count in sorted(filtered.items()))
+        raise InputError(
+            f"{output}: dataset '{name}' has no valid row ({len(rejected)} rejected, see {path}{why})"
+        )
+    total = kept + len(rejected)
+    if len(rejected) > max_rejected * total:
+        raise InputError(
+            f"{path}: {len(rejected)} of {total} rows of '{name}' failed ({rejected[0]['reason']}), more "
+            f"than max_rejected allows ({max_rejected:.1%}): fix the raw data or raise max_rejected"
+        )
 
 
 def _shortened(reason: str, longest: int = 300) -> str:

@@ -6,7 +6,6 @@ be resized or brought to RGB is written as PNG, whose pixels do not depend on an
 
 import hashlib
 import io
-import os
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +29,7 @@ from PIL import (
 
 from modomodo.config.schema import MAX_PIXELS
 from modomodo.errors import InputError
+from modomodo.files import write_bytes
 
 Background = Literal["white", "black"]
 # Qwen2-VL's image processor refuses what is longer and thinner.
@@ -40,16 +40,20 @@ _DECODED = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _KEPT = {"JPEG": ".jpg", "PNG": ".png"}
 
 
-class InvalidImage(ValueError):  # noqa: N818  (said of a row)
+class InvalidRow(ValueError):  # noqa: N818  (a row is invalid, the program is not)
     """Why a row cannot become an example, in the words that `<dataset>.rejected.jsonl` gets."""
 
 
+class InvalidImage(InvalidRow):
+    """Why an image of a row cannot be used."""
+
+
 @dataclass(frozen=True)
-class Picture:
-    """An image as published (its encoded bytes, or its file) and what is to be done to it."""
+class Image:
+    """An image as published (its encoded bytes, or its file) and how it is changed."""
 
     source: bytes | Path
-    longest: int | None = None  # resized to this longer side when it is longer, in pixels
+    max_side: int | None = None  # in pixels; resized when its longer side is longer
     background: Background = "white"  # under transparent pixels
 
     @property
@@ -58,7 +62,7 @@ class Picture:
         return len(self.source) if isinstance(self.source, bytes) else 0
 
 
-Image = PIL.Image.Image | Picture
+ImageLike = PIL.Image.Image | Image
 
 
 def displayed_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -73,10 +77,10 @@ def displayed_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def encode(image: Image, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
+def encode(image: ImageLike, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
     """The bytes of an image file and its suffix. Raises InvalidImage for what cannot be decoded to its last row.
 
-    A published image is changed where it is larger than `longest`, not RGB, turned by EXIF orientation (the
+    A published image is changed where it is longer than its `max_side`, not RGB, turned by EXIF orientation (the
     libraries that read it later disagree on obeying that) or one of several frames; else its bytes stay.
     """
     with _decoder(max_pixels):
@@ -100,7 +104,7 @@ def encode(image: Image, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
             raise InvalidImage(_unreadable(error)) from None
 
 
-def _changed(opened: PIL.Image.Image, wanted: Picture) -> PIL.Image.Image:
+def _changed(opened: PIL.Image.Image, wanted: Image) -> PIL.Image.Image:
     """The image upright, in RGB and not longer than wanted; the very same object when it already is."""
     image: PIL.Image.Image = opened
     if opened.getexif().get(PIL.ExifTags.Base.Orientation, 1) != 1:
@@ -110,23 +114,23 @@ def _changed(opened: PIL.Image.Image, wanted: Picture) -> PIL.Image.Image:
         raise InvalidImage(
             f"image: {width} x {height} pixels: sides differ by more than {MAX_ASPECT_RATIO} times"
         )
-    return _resized(_rgb(image, wanted.background), wanted.longest)
+    return _resized(_rgb(image, wanted.background), wanted.max_side)
 
 
-def limited(image: Image, longest: int | None) -> Image:
-    """The image with its longer side at most `longest` pixels; the smaller of two limits counts."""
+def limited(image: ImageLike, max_side: int | None) -> ImageLike:
+    """The image with its longer side at most `max_side` pixels; the smaller of two limits counts."""
     if isinstance(image, PIL.Image.Image):
-        return _resized(image, longest)
-    if longest is None:
+        return _resized(image, max_side)
+    if max_side is None:
         return image
-    return replace(image, longest=min(longest, image.longest or longest))
+    return replace(image, max_side=min(max_side, image.max_side or max_side))
 
 
-def _resized(image: PIL.Image.Image, longest: int | None) -> PIL.Image.Image:
+def _resized(image: PIL.Image.Image, max_side: int | None) -> PIL.Image.Image:
     width, height = image.size
-    if longest is None or max(width, height) <= longest:
+    if max_side is None or max(width, height) <= max_side:
         return image
-    scale = longest / max(width, height)
+    scale = max_side / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return image.resize(size, PIL.Image.Resampling.LANCZOS)
 
@@ -142,7 +146,7 @@ def _rgb(image: PIL.Image.Image, background: Background) -> PIL.Image.Image:
     if image.mode.startswith("I;16"):  # 16 bits: Pillow would cut off instead of scaling
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.mode in ("I", "F"):  # which value is white is written nowhere
-        raise InvalidImage(f"image: pixels of 32 bits (mode {image.mode}) are no picture of known brightness")
+        raise InvalidImage(f"image: pixels of 32 bits (mode {image.mode}) have no known brightness")
     return image.convert("RGB")
 
 
@@ -176,7 +180,7 @@ def _decoder(max_pixels: int) -> Iterator[None]:
         PIL.Image.MAX_IMAGE_PIXELS = before
 
 
-def write_picture(image: Image, folder: Path, max_pixels: int = MAX_PIXELS) -> str:
+def write_image(image: ImageLike, folder: Path, max_pixels: int = MAX_PIXELS) -> str:
     """Write an image under the digest of its file, so that equal ones are kept once; returns the file's name.
 
     Raises InvalidImage for an image that cannot be decoded, InputError when the disk is full.
@@ -185,12 +189,9 @@ def write_picture(image: Image, folder: Path, max_pixels: int = MAX_PIXELS) -> s
     name = f"{hashlib.sha256(data).hexdigest()[:24]}{suffix}"
     path = folder / name
     if not path.exists():
-        beside = folder / f".{name}.{os.getpid()}"
         try:
-            beside.write_bytes(data)
-            os.replace(beside, path)
+            write_bytes(path, data)
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise InputError(
                 f"{path}: cannot be written ({error.strerror}): make room, then run again"
             ) from None
@@ -199,13 +200,13 @@ def write_picture(image: Image, folder: Path, max_pixels: int = MAX_PIXELS) -> s
 
 # --- many at once -------------------------------------------------------------------------------------------
 
-CHUNK_ROWS, CHUNK_BYTES = 32, 8 << 20  # of one errand to a worker: whichever is reached first
+CHUNK_ROWS, CHUNK_BYTES = 32, 8 << 20  # of one task of a worker, whichever is reached first
 T = TypeVar("T")
 Written = list[str] | InvalidImage
 
 
 def write_images(
-    rows: Iterable[tuple[T, Sequence[Image]]], folder: Path, max_pixels: int, workers: int
+    rows: Iterable[tuple[T, Sequence[ImageLike]]], folder: Path, max_pixels: int, workers: int
 ) -> Iterator[tuple[T, Written]]:
     """Write each row's images; yields (what came with the row, names or why not) in the order of the rows.
 
@@ -248,9 +249,11 @@ def write_images(
                 written.cancel()
 
 
-def _chunks(rows: Iterable[tuple[T, Sequence[Image]]]) -> Iterator[tuple[list[T], list[Sequence[Image]]]]:
+def _chunks(
+    rows: Iterable[tuple[T, Sequence[ImageLike]]],
+) -> Iterator[tuple[list[T], list[Sequence[ImageLike]]]]:
     carried_rows: list[T] = []
-    images_of_rows: list[Sequence[Image]] = []
+    images_of_rows: list[Sequence[ImageLike]] = []
     cost = 0
     for carried, images in rows:
         carried_rows.append(carried)
@@ -264,15 +267,15 @@ def _chunks(rows: Iterable[tuple[T, Sequence[Image]]]) -> Iterator[tuple[list[T]
 
 
 def _cost(image: Any) -> int:
-    return image.cost if isinstance(image, Picture) else image.width * image.height * len(image.getbands())
+    return image.cost if isinstance(image, Image) else image.width * image.height * len(image.getbands())
 
 
-def _write_rows(images_of_rows: list[Sequence[Image]], folder: Path, max_pixels: int) -> list[Written]:
+def _write_rows(images_of_rows: list[Sequence[ImageLike]], folder: Path, max_pixels: int) -> list[Written]:
     return [_write_row(images, folder, max_pixels) for images in images_of_rows]
 
 
-def _write_row(images: Sequence[Image], folder: Path, max_pixels: int) -> Written:
+def _write_row(images: Sequence[ImageLike], folder: Path, max_pixels: int) -> Written:
     try:
-        return [write_picture(image, folder, max_pixels) for image in images]
-    except InvalidImage as unfit:
-        return unfit
+        return [write_image(image, folder, max_pixels) for image in images]
+    except InvalidImage as error:
+        return error

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from modomodo.config.loading import first_problem
-from modomodo.errors import InputError
+from modomodo.config.loading import parse
 from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import FIX_LINE, digest, file_digest, read_json, read_jsonl
 from modomodo.training.run_folder import FINISHED, weights_removed
@@ -29,10 +28,7 @@ class Prediction(BaseModel):
 def read_predictions(path: str | Path) -> Iterator[Prediction]:
     """Predictions in file order. Raises InputError naming file, line and field."""
     for number, row in read_jsonl(path):
-        try:
-            yield Prediction.model_validate(row)
-        except ValidationError as error:
-            raise InputError(f"{path}:{number}: {first_problem(error)}: {FIX_LINE}") from None
+        yield parse(row, Prediction, f"{path}:{number}", FIX_LINE)
 
 
 def prediction_key(step: PredictSettings, benchmark: str, weights: str, questions: str) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from modomodo.config.loading import first_problem
+from modomodo.config.loading import parse
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
 from modomodo.evaluation.metrics.metric import Metric, Summary, summarise
@@ -72,10 +72,7 @@ def score_benchmark(
 
 def read_run_scores(path: str | Path) -> RunScores:
     """Raises InputError naming file and field."""
-    try:
-        return RunScores.model_validate(read_json(path))
-    except ValidationError as error:
-        raise InputError(f"{path}: {first_problem(error)}") from None
+    return parse(read_json(path), RunScores, str(path))
 
 
 def collect(

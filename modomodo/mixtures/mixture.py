@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from modomodo.config.loading import validated
+from modomodo.config.loading import parse
 from modomodo.errors import InputError, nearest
 from modomodo.files import read_json, write_json
 
@@ -115,7 +115,7 @@ def read_mixture(path: str | Path, domains: Sequence[str] | None = None) -> Mixt
 
     Raises InputError with file and field for anything unknown, missing or off the simplex.
     """
-    mixture = validated(Mixture, read_json(path), str(path))
+    mixture = parse(read_json(path), Mixture, str(path))
     weights = validate_weights(mixture.weights, domains or list(mixture.weights), f"{path}: weights")
     return mixture.model_copy(update={"weights": weights})
 

@@ -1,13 +1,22 @@
 """A study read and checked: every name in it is known, and every option that can be judged without a run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from modomodo.config.loading import load_plugins, parse, read_yaml
-from modomodo.config.schema import Dataset, Study
+from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study
+from modomodo.data.readers.published import catalogue
+from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
+from modomodo.evaluation.metrics.metric import metrics
+from modomodo.mixtures.strategies.base import strategies
 from modomodo.registry import Registry
+from modomodo.training.builders import model_builders
+from modomodo.training.rewards import rewards
+
+# What the project's own plugins register, for the hint to a study that does not name them.
+FIRST_PARTY_PLUGINS = {"boards": "modomodo.tiny", "tiny_qwen2vl": "modomodo.tiny"}
 
 
 def read_study(path: str | Path) -> Study:
@@ -28,73 +37,95 @@ def study_from(data: Any, where: str) -> Study:
 
 
 def check_functions(study: Study, where: str) -> None:
-    """Raises InputError when the study names a function that is not registered."""
-    # Here, since these import this module or what a user's plugin adds to.
-    from modomodo.data.readers.published import catalogue
-    from modomodo.data.readers.registry import datasets
-    from modomodo.evaluation.metrics.metric import metrics
-    from modomodo.mixtures.strategies.base import strategies
-    from modomodo.training.builders import model_builders
-    from modomodo.training.rewards import rewards
-
+    """Raises InputError when the study names a function that is not registered, or what it names does not fit."""
     try:
         load_plugins(study.plugins)
+        for key, registry, name in _named_functions(study):
+            _check_registered(key, registry, name)
+        _check_judges(study)
+        _check_reward_weights(study)
+        for key, entry in _datasets(study):
+            _check_source(key, entry)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    named: list[tuple[str, Registry, str]] = [("model.builder", model_builders, study.model.builder)]
+
+
+def _datasets(study: Study) -> Iterator[tuple[str, Dataset]]:
+    """Every dataset of the study with its key."""
     for name, domain in study.domains.items():
-        named.append((f"domains.{name}.loader", datasets, domain.loader))
-        named += [(f"domains.{name}.rewards", rewards, reward) for reward in domain.rewards]
+        yield f"domains.{name}", domain
+    yield from _scored(study)
+
+
+def _scored(study: Study) -> Iterator[tuple[str, Benchmark | HeldOut]]:
+    """Every dataset that is scored, with its key."""
     for name, benchmark in study.benchmarks.items():
-        named.append((f"benchmarks.{name}.loader", datasets, benchmark.loader))
-        named.append((f"benchmarks.{name}.metric", metrics, benchmark.metric))
+        yield f"benchmarks.{name}", benchmark
     for name, held_out in study.held_out.items():
-        named.append((f"held_out.{name}.loader", datasets, held_out.loader))
-        named.append((f"held_out.{name}.metric", metrics, held_out.metric))
+        yield f"held_out.{name}", held_out
+
+
+def _named_functions(study: Study) -> Iterator[tuple[str, Registry, str]]:
+    """(key, registry, name) of every function that the study calls by name."""
+    yield "model.builder", model_builders, study.model.builder
+    for key, entry in _datasets(study):
+        yield f"{key}.loader", datasets, entry.loader
+    for name, domain in study.domains.items():
+        for reward in domain.rewards:
+            yield f"domains.{name}.rewards", rewards, reward
+    for key, scored in _scored(study):
+        yield f"{key}.metric", metrics, scored.metric
     for name, strategy in study.strategies.items():
-        named.append((f"strategies.{name}.propose", strategies, strategy.propose))
-    for key, registry, value in named:
-        try:
-            registry[value]
-        except InputError as error:
-            raise InputError(f"{where}: {key}: {error}") from None
-    for name, benchmark in study.benchmarks.items():
-        if metrics[benchmark.metric].prompt is not None and study.judge is None:
+        yield f"strategies.{name}.propose", strategies, strategy.propose
+
+
+def _check_registered(key: str, registry: Registry, name: str) -> None:
+    if name in registry:
+        return
+    if name in FIRST_PARTY_PLUGINS:
+        plugin = FIRST_PARTY_PLUGINS[name]
+        raise InputError(
+            f"{key}: {registry.kind} '{name}' comes with the plugin {plugin}: add it: plugins: [{plugin}]"
+        )
+    raise InputError(f"{key}: unknown {registry.kind} '{name}': {nearest(name, registry)}")
+
+
+def _check_judges(study: Study) -> None:
+    """A metric that asks a judge needs one, and held-out questions have none."""
+    for key, scored in _scored(study):
+        if metrics[scored.metric].prompt is None:
+            continue
+        if isinstance(scored, HeldOut):
             raise InputError(
-                f"{where}: benchmarks.{name}.metric: '{benchmark.metric}' asks a judge: name its model under "
-                "judge.model"
+                f"{key}.metric: '{scored.metric}' asks a judge, held-out questions have none: use another metric"
             )
-    for name, held_out in study.held_out.items():
-        if metrics[held_out.metric].prompt is not None:
+        if study.judge is None:
             raise InputError(
-                f"{where}: held_out.{name}.metric: '{held_out.metric}' asks a judge, held-out questions have none: "
-                "use another metric"
+                f"{key}.metric: '{scored.metric}' asks a judge: name its model under judge.model"
             )
+
+
+def _check_reward_weights(study: Study) -> None:
     for name, domain in study.domains.items():
         for reward in domain.rewards:
             if reward not in study.training.reward_weights:
                 raise InputError(
-                    f"{where}: training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
+                    f"training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
                 )
-    parts: dict[str, Mapping[str, Dataset]]
-    parts = {"domains": study.domains, "benchmarks": study.benchmarks, "held_out": study.held_out}
-    for part, entries in parts.items():
-        for name, entry in entries.items():
-            about = catalogue.get(entry.loader)
-            if about is None:
-                if entry.source is not None:
-                    raise InputError(
-                        f"{where}: {part}.{name}.source: loader '{entry.loader}' reads no raw files: remove "
-                        "it"
-                    )
-                continue
-            if about.split(entry.options) not in about.files:
-                split = about.split(entry.options)
-                raise InputError(
-                    f"{where}: {part}.{name}.options.split: unknown '{split}': {nearest(split, about.files)}"
-                )
-            if about.repo and entry.source is None:
-                raise InputError(
-                    f"{where}: {part}.{name}.source: missing: loader '{entry.loader}' reads {about.repo}: "
-                    "name a revision, e.g. source: {revision: main}"
-                )
+
+
+def _check_source(key: str, entry: Dataset) -> None:
+    """A published dataset needs a known split and, where it lies on the hub, a revision; no other has a source."""
+    about = catalogue.get(entry.loader)
+    if about is None:
+        if entry.source is not None:
+            raise InputError(f"{key}.source: loader '{entry.loader}' reads no raw files: remove it")
+        return
+    split = about.split(entry.options)
+    if split not in about.files:
+        raise InputError(f"{key}.options.split: unknown '{split}': {nearest(split, about.files)}")
+    if about.repo and entry.source is None:
+        raise InputError(
+            f"{key}.source: missing: loader '{entry.loader}' reads {about.repo}: name a revision, e.g. "
+            "source: {revision: main}"
+        )

@@ -6,12 +6,13 @@ the reasoning format, every reward that applies to it is 0 (paper: "otherwise, {
 to zero"). The weights that sum them up belong to the training (paper: 2 for accuracy and IoU, 1 for format).
 """
 
+import functools
 import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modomodo.data.answers import exactly, extract, parse_boxes
+from modomodo.data.answers import extract_answer, is_exact_match, parse_boxes
 from modomodo.data.boxes import matched_iou, without_duplicates
 from modomodo.data.examples import Box, Example
 from modomodo.errors import InputError
@@ -53,6 +54,7 @@ def reward(name: str) -> Callable[[Callable[[str, Truth, str], float | None]], R
     def decorate(score: Callable[[str, Truth, str], float | None]) -> Reward:
         needed = ("id", "dataset", "answer", "answer_type")
 
+        @functools.wraps(score)
         def score_batch(prompts: Sequence, completions: Sequence, **data: Any) -> list[float | None]:
             for column in needed:
                 if column not in data:
@@ -73,8 +75,6 @@ def reward(name: str) -> Callable[[Callable[[str, Truth, str], float | None]], R
             return values
 
         score_batch.__name__ = name  # TRL logs a reward under its function's name
-        score_batch.__doc__, score_batch.__module__ = score.__doc__, score.__module__
-        score_batch.__qualname__ = score.__qualname__
         return rewards.register(name)(score_batch)
 
     return decorate
@@ -83,7 +83,7 @@ def reward(name: str) -> Callable[[Callable[[str, Truth, str], float | None]], R
 @reward("format")
 def format_reward(completion: str, truth: Truth, answer_type: str) -> float:
     """1 when the completion keeps the reasoning format, else 0; for every answer type."""
-    return float(extract(completion) is not None)
+    return float(extract_answer(completion) is not None)
 
 
 @reward("accuracy")
@@ -91,8 +91,8 @@ def accuracy(completion: str, truth: Truth, answer_type: str) -> float | None:
     """1 when the answer is exactly the true one, surrounding white space aside, else 0; None for boxes."""
     if answer_type == "box":
         return None
-    answer = extract(completion)
-    return float(answer is not None and exactly(answer, _text(truth)))
+    answer = extract_answer(completion)
+    return float(answer is not None and is_exact_match(answer, _text(truth)))
 
 
 @reward("iou")
@@ -105,7 +105,7 @@ def iou(completion: str, truth: Truth, answer_type: str) -> float | None:
     """
     if answer_type != "box":
         return None
-    predicted = parse_boxes(extract(completion) or "")
+    predicted = parse_boxes(extract_answer(completion) or "")
     return 0.0 if predicted is None else matched_iou(_boxes(truth), predicted)
 
 
@@ -118,7 +118,7 @@ def iou_visual_rft(completion: str, truth: Truth, answer_type: str) -> float | N
     """
     if answer_type != "box":
         return None
-    predicted = parse_boxes(extract(completion) or "")
+    predicted = parse_boxes(extract_answer(completion) or "")
     return (
         0.0 if predicted is None else matched_iou(_boxes(truth), without_duplicates(predicted), threshold=0.5)
     )

@@ -15,7 +15,8 @@ from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.settings import metric_versions
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.strategies.base import strategies
-from modomodo.study.checks import read_study, study_from
+from modomodo.study.checks import FIRST_PARTY_PLUGINS, read_study, study_from
+from modomodo.training.builders import model_builders
 from modomodo.training.rewards import rewards
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -143,7 +144,8 @@ def test_reordered_keys_give_the_same_text(study_data, seed):
 
 
 def test_values_equal_to_the_defaults_vanish(study_data):
-    text = study_from(study_data, "study.yaml").text()
+    del study_data["plugins"]
+    text = parse(study_data, Study, "study.yaml").text()
     written = copy.deepcopy(study_data)
     written["training"] |= {"learning_rate": 1e-6, "beta": 0.04, "num_generations": 6, "seed": 42}
     written["training"]["reward_weights"] = dict(Training().reward_weights)
@@ -155,7 +157,7 @@ def test_values_equal_to_the_defaults_vanish(study_data):
     }
     written["domains"]["science"]["rewards"] = ["accuracy", "format"]
     written["strategies"]["all"] |= {"count": 1, "label": None, "options": {}}
-    assert study_from(written, "study.yaml").text() == text
+    assert parse(written, Study, "study.yaml").text() == text
     assert Training().text() == "{}"
     assert "learning_rate" not in text
 
@@ -576,12 +578,9 @@ def test_teachers_are_in_table_order_with_groups_spelt_out(small_study):
 PLUGIN = '''
 import PIL.Image
 
-from modomodo.datasets import datasets
-from modomodo.metrics import Score, metric
-from modomodo.rewards import reward
-from modomodo.strategies import Proposal, declare
+from modomodo.plugins import Proposal, Score, dataset, metric, reward, strategy
 
-@datasets.register("plugin_dots")
+@dataset("plugin_dots")
 def dots(raw, size=3):
     for i in range(size):
         fields = {"id": str(i), "question": "How many?", "answer": str(i), "answer_type": "number"}
@@ -597,7 +596,7 @@ def near(answer, example):
     """1 within one of the number."""
     return Score(float(abs(float(answer) - float(example.answer)) <= 1))
 
-@declare("plugin_first", learns=False)
+@strategy("plugin_first", learns=False)
 def first(request):
     """All weight on the first domain."""
     return [Proposal({request.domains[0]: 1.0})]
@@ -646,6 +645,60 @@ def test_a_plugin_adds_one_of_each_from_outside_the_package(plugged, example_fie
 def test_a_plugin_may_be_loaded_twice(plugged):
     study_from(plugged, "study.yaml")
     study_from(plugged, "study.yaml")
+
+
+def test_a_plugin_is_executed_once_in_a_process(tmp_path):
+    """Files of one name, or whose paths differ in a sign alone, are plugins of their own."""
+    paths = [tmp_path / name for name in ("a/b.py", "a_b.py", "c/b.py")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            "from pathlib import Path\nopen(Path(__file__).with_suffix('.txt'), 'a').write('x')\n"
+        )
+    for _ in range(2):
+        load_plugins([*map(str, paths), str(tmp_path / "a/../a/b.py")])
+    assert [path.with_suffix(".txt").read_text() for path in paths] == ["x", "x", "x"]
+
+
+def test_a_plugin_that_failed_is_executed_again(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text("1 / 0")
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        load_plugins([str(path)])
+    path.write_text("")
+    load_plugins([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        ("modomodo.tinny", "plugins: modomodo.tinny: no such module: give its dotted name, or a .py file"),
+        ("no_such_package.plugin", "plugins: no_such_package.plugin: no such module"),
+    ],
+)
+def test_a_module_that_is_not_there_is_told(plugin, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        load_plugins([plugin])
+
+
+@pytest.mark.parametrize(
+    ("key", "registry", "name"),
+    [("domains.boxes.loader", datasets, "boards"), ("model.builder", model_builders, "tiny_qwen2vl")],
+)
+def test_what_a_plugin_of_the_project_registers_is_known_with_the_plugin(
+    study_data, monkeypatch, key, registry, name
+):
+    monkeypatch.delitem(registry._functions, name)
+    change(study_data, "model.builder", "hub" if name == "boards" else name)
+    if name != "boards":
+        for part in ("domains", "benchmarks"):
+            for entry in study_data[part].values():
+                entry |= {"loader": "chartqa", "source": {"revision": "main"}, "options": {}}
+    del study_data["plugins"]
+    assert complaint(study_data) == (
+        f"{key}: {registry.kind} '{name}' comes with the plugin modomodo.tiny: add it: plugins: [modomodo.tiny]"
+    )
+    assert FIRST_PARTY_PLUGINS[name] == "modomodo.tiny"
 
 
 def test_without_its_plugin_the_function_is_unknown(plugged):

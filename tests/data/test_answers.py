@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modomodo.data.answers import exactly, extract, has_format, parse_boxes
+from modomodo.data.answers import extract_answer, is_exact_match, parse_boxes
 from modomodo.data.boxes import ScoredBox, by_confidence, iou, matched_iou, without_duplicates
 
 
@@ -32,8 +32,7 @@ from modomodo.data.boxes import ScoredBox, by_confidence, iou, matched_iou, with
     ],
 )
 def test_answers_are_extracted(completion, answer):
-    assert extract(completion) == answer
-    assert has_format(completion)
+    assert extract_answer(completion) == answer
 
 
 @pytest.mark.parametrize(
@@ -57,8 +56,7 @@ def test_answers_are_extracted(completion, answer):
     ],
 )
 def test_broken_formats_have_no_answer(completion):
-    assert extract(completion) is None
-    assert not has_format(completion)
+    assert extract_answer(completion) is None
 
 
 PIECES = st.lists(
@@ -72,14 +70,14 @@ PIECES = st.lists(
 def test_the_format_is_the_regular_expression_of_the_papers_kin(text):
     # Theirs can take quadratic time; on short texts it says what ours must.
     kin = re.fullmatch(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", text, re.DOTALL)
-    assert has_format(text) == (kin is not None)
+    assert (extract_answer(text) is not None) == (kin is not None)
 
 
 def test_exact_match_minds_all_but_the_white_space_around():
-    assert exactly(" B\n", "B")
-    assert not exactly("b", "B")
-    assert not exactly("B.", "B")
-    assert not exactly("to the  left", "to the left")
+    assert is_exact_match(" B\n", "B")
+    assert not is_exact_match("b", "B")
+    assert not is_exact_match("B.", "B")
+    assert not is_exact_match("to the  left", "to the left")
 
 
 BOX = (1.0, 366.0, 344.0, 657.0)
@@ -173,7 +171,7 @@ def test_a_hundred_thousand_texts_break_nothing(seed):
 
 
 def survives(text):
-    answer = extract(text)
+    answer = extract_answer(text)
     assert answer is None or (answer == answer.strip() and answer in text)
     boxes = parse_boxes(text)
     assert boxes is None or all(len(box) == 4 and all(map(is_number, (*box, sure))) for box, sure in boxes)
@@ -201,7 +199,7 @@ def is_number(value):
 def test_long_texts_take_linear_time(text):
     # A quadratic parser takes minutes for these; the linear one a fraction of a second.
     start = time.process_time()
-    extract(text)
+    extract_answer(text)
     parse_boxes(text)
     assert time.process_time() - start < 5
 

@@ -10,12 +10,18 @@ import PIL.Image
 import pytest
 from pydantic import ValidationError
 
-from modomodo.config.loading import first_problem
+from modomodo.config.loading import explain
+from modomodo.config.schema import Dataset
 from modomodo.data.examples import Example, check_image, read_examples, rejected_path, write_examples
 from modomodo.errors import InputError
 from modomodo.files import read_jsonl, write_jsonl
 
 BOX = {"answer_type": "box", "answer": [[0, 0, 500, 1000]], "meta": {"boxes": "0-1000"}}
+
+
+def settings(**keys) -> Dataset:
+    """A dataset's settings as a study gives them; its rows are handed over here."""
+    return Dataset(loader="handed_over", **keys)
 
 
 def rejected_rows(path):
@@ -84,7 +90,7 @@ def test_valid_rows(example_fields, changes):
 def test_invalid_rows_name_the_field(example_fields, changes, problem):
     with pytest.raises(ValidationError) as error:
         Example.model_validate({**example_fields(image="a.png"), **changes})
-    assert problem in first_problem(error.value)
+    assert problem in explain(error.value, Example)
 
 
 @pytest.mark.parametrize("field", ["id", "dataset", "image", "question", "answer", "answer_type"])
@@ -93,7 +99,7 @@ def test_missing_fields(example_fields, field):
     del fields[field]
     with pytest.raises(ValidationError) as error:
         Example.model_validate(fields)
-    assert first_problem(error.value).startswith(f"{field}: ")
+    assert explain(error.value, Example).startswith(f"{field}: ")
 
 
 # --- writing ------------------------------------------------------------------------------------------------
@@ -105,7 +111,7 @@ def test_examples_are_written_and_read_back(tmp_path, example_fields, picture):
         (example_fields(id="1", meta={"level": 2}), picture(1)),
         (example_fields(id="2", **BOX), picture(2)),
     ]
-    assert write_examples("science", rows, path) == {"kept": 2, "rejected": 0}
+    assert write_examples("science", rows, path, dataset=settings()) == {"kept": 2, "rejected": 0}
     one, two = read_examples(path)
     assert (one.id, one.dataset, one.answer, one.meta) == ("1", "science", "3", {"level": 2})
     assert two.answer == [(0, 0, 500, 1000)]
@@ -116,14 +122,16 @@ def test_examples_are_written_and_read_back(tmp_path, example_fields, picture):
 
 def test_the_dataset_is_named_by_the_study(tmp_path, example_fields, picture):
     path = tmp_path / "science_test.jsonl"
-    write_examples("science_test", [(example_fields(dataset="elsewhere"), picture())], path)
+    write_examples(
+        "science_test", [(example_fields(dataset="elsewhere"), picture())], path, dataset=settings()
+    )
     assert next(read_examples(path)).dataset == "science_test"
 
 
 def test_equal_pictures_are_kept_once_under_their_digest(tmp_path, example_fields, picture):
     path = tmp_path / "science.jsonl"
     rows = [(example_fields(id=str(i)), picture(shade)) for i, shade in enumerate([1, 2, 1, 1])]
-    write_examples("science", rows, path)
+    write_examples("science", rows, path, dataset=settings())
     images = [example.image for example in read_examples(path)]
     assert images[0] == images[2] == images[3] != images[1]
     assert sorted(os.listdir(tmp_path / "images" / "science")) == sorted(
@@ -136,7 +144,7 @@ def test_the_same_rows_twice_give_the_same_bytes(tmp_path, example_fields, pictu
     def bytes_of(folder):
         rows = [(example_fields(id=str(i), answer=str(i % 4)), picture(i)) for i in range(5)]
         rows.append((example_fields(id="0"), picture()))
-        write_examples("science", rows, folder / "science.jsonl", max_rejected=1)
+        write_examples("science", rows, folder / "science.jsonl", dataset=settings(max_rejected=1))
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -154,7 +162,10 @@ def test_rows_that_fail_are_set_aside_with_line_and_reason(tmp_path, example_fie
         (example_fields(id="3", **{**BOX, "answer": [[5, 0, 5, 1]]}), picture(3)),
         (example_fields(id="4"), picture(4)),
     ]
-    assert write_examples("science", rows, path, max_rejected=0.5) == {"kept": 2, "rejected": 2}
+    assert write_examples("science", rows, path, dataset=settings(max_rejected=0.5)) == {
+        "kept": 2,
+        "rejected": 2,
+    }
     assert [example.id for example in read_examples(path)] == ["1", "4"]
     assert rejected_rows(path) == [
         {"line": 2, "reason": "answer: a number answer is a non-empty text", "id": "2"},
@@ -166,11 +177,11 @@ def test_rows_that_fail_are_set_aside_with_line_and_reason(tmp_path, example_fie
 def test_a_second_row_of_one_id_is_set_aside(tmp_path, example_fields, picture):
     path = tmp_path / "science.jsonl"
     rows = [(example_fields(id="1", answer=answer), picture()) for answer in "123"]
-    write_examples("science", rows, path, max_rejected=1)
+    write_examples("science", rows, path, dataset=settings(max_rejected=1))
     assert [example.answer for example in read_examples(path)] == ["1"]
     assert [(row["line"], row["reason"]) for row in rejected_rows(path)] == [
-        (2, "id: '1' stands twice"),
-        (3, "id: '1' stands twice"),
+        (2, "id: '1' is used by an earlier row"),
+        (3, "id: '1' is used by an earlier row"),
     ]
 
 
@@ -178,7 +189,12 @@ def test_a_row_without_an_id_is_set_aside(tmp_path, example_fields, picture):
     path = tmp_path / "science.jsonl"
     nameless = example_fields()
     del nameless["id"]
-    write_examples("science", [(example_fields(), picture()), (nameless, picture())], path, max_rejected=1)
+    write_examples(
+        "science",
+        [(example_fields(), picture()), (nameless, picture())],
+        path,
+        dataset=settings(max_rejected=1),
+    )
     assert rejected_rows(path)[0]["reason"].startswith("id: ")
 
 
@@ -212,14 +228,20 @@ def test_a_picture_that_cannot_be_decoded_is_set_aside(tmp_path, example_fields,
     # Opened but not yet decoded, as a dataset's module hands it out.
     broken = PIL.Image.open(io.BytesIO(damage(picture)))
     rows = [(example_fields(id="1"), picture()), (example_fields(id="2"), broken)]
-    assert write_examples("science", rows, path, max_rejected=1) == {"kept": 1, "rejected": 1}
+    assert write_examples("science", rows, path, dataset=settings(max_rejected=1)) == {
+        "kept": 1,
+        "rejected": 1,
+    }
     assert rejected_rows(path)[0]["id"] == "2"
 
 
 def test_a_picture_that_png_cannot_hold_is_set_aside(tmp_path, example_fields, picture):
     path = tmp_path / "science.jsonl"
     rows = [(example_fields(id="1"), picture()), (example_fields(id="2"), picture().convert("CMYK"))]
-    assert write_examples("science", rows, path, max_rejected=1) == {"kept": 1, "rejected": 1}
+    assert write_examples("science", rows, path, dataset=settings(max_rejected=1)) == {
+        "kept": 1,
+        "rejected": 1,
+    }
     assert "CMYK" in rejected_rows(path)[0]["reason"]
 
 
@@ -228,13 +250,18 @@ def test_a_row_that_json_cannot_hold_is_set_aside(tmp_path, example_fields, pict
     # Tables read with pandas hold such values.
     path = tmp_path / "science.jsonl"
     rows = [(example_fields(id="1"), picture()), (example_fields(id="2", meta={"hint": value}), picture())]
-    assert write_examples("science", rows, path, max_rejected=1) == {"kept": 1, "rejected": 1}
+    assert write_examples("science", rows, path, dataset=settings(max_rejected=1)) == {
+        "kept": 1,
+        "rejected": 1,
+    }
     assert rejected_rows(path)[0]["line"] == 2
 
 
 def test_an_unknown_number_of_a_table_is_null(tmp_path, example_fields, picture):
     path = tmp_path / "science.jsonl"
-    write_examples("science", [(example_fields(meta={"hint": math.nan}), picture())], path)
+    write_examples(
+        "science", [(example_fields(meta={"hint": math.nan}), picture())], path, dataset=settings()
+    )
     assert next(read_examples(path)).meta == {"hint": None}
 
 
@@ -243,9 +270,12 @@ def test_the_share_that_may_fail_is_kept_to(tmp_path, example_fields, picture):
         return [(example_fields(id=str(i), answer=" " if i < bad else "3"), picture()) for i in range(10)]
 
     path = tmp_path / "science.jsonl"
-    assert write_examples("science", rows(2), path, max_rejected=0.2) == {"kept": 8, "rejected": 2}
+    assert write_examples("science", rows(2), path, dataset=settings(max_rejected=0.2)) == {
+        "kept": 8,
+        "rejected": 2,
+    }
     with pytest.raises(InputError) as error:
-        write_examples("science", rows(3), path, max_rejected=0.2)
+        write_examples("science", rows(3), path, dataset=settings(max_rejected=0.2))
     text = str(error.value)
     assert "3 of 10 rows of 'science' failed (answer: a number answer is a non-empty text)" in text
     assert "max_rejected allows (20.0%)" in text
@@ -257,12 +287,12 @@ def test_the_share_that_may_fail_is_kept_to(tmp_path, example_fields, picture):
 def test_a_dataset_without_a_valid_row_is_told(tmp_path, example_fields, picture, bad):
     rows = [(example_fields(id=str(i), answer=" "), picture()) for i in range(bad)]
     with pytest.raises(InputError, match=rf"'science' has no valid row \({bad} rejected"):
-        write_examples("science", rows, tmp_path / "science.jsonl", max_rejected=1)
+        write_examples("science", rows, tmp_path / "science.jsonl", dataset=settings(max_rejected=1))
 
 
 def test_a_reader_that_fails_leaves_the_old_examples(tmp_path, example_fields, picture):
     path = tmp_path / "science.jsonl"
-    write_examples("science", [(example_fields(), picture())], path)
+    write_examples("science", [(example_fields(), picture())], path, dataset=settings())
     before = path.read_bytes()
 
     def rows():
@@ -270,7 +300,7 @@ def test_a_reader_that_fails_leaves_the_old_examples(tmp_path, example_fields, p
         raise InputError("raw.zip: damaged")
 
     with pytest.raises(InputError, match="damaged"):
-        write_examples("science", rows(), path)
+        write_examples("science", rows(), path, dataset=settings())
     assert path.read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["images", "science.jsonl", "science.rejected.jsonl"]
 
@@ -287,7 +317,7 @@ def test_rejected_rows_of_a_name_with_dots(tmp_path):
     [
         ({"answer": " "}, ":2: answer: a number answer is a non-empty text"),
         ({"answer_type": "words"}, ":2: answer_type: "),
-        ({"id": "1"}, ":2: id: '1' already stands in line 1"),
+        ({"id": "1"}, ":2: id: '1' is already in line 1"),
         ({"colour": "red"}, ":2: colour: "),
     ],
 )
@@ -316,7 +346,7 @@ def test_a_cut_line_is_told(tmp_path, example_fields):
 def written(tmp_path, example_fields, picture):
     """A file of one example, and the example."""
     path = tmp_path / "science.jsonl"
-    write_examples("science", [(example_fields(id="seven"), picture(7, size=64))], path)
+    write_examples("science", [(example_fields(id="seven"), picture(7, size=64))], path, dataset=settings())
     return path, next(read_examples(path))
 
 
@@ -335,7 +365,7 @@ def test_a_truncated_image_is_told(written, kept):
         check_image(example, path.parent)
     text = str(error.value)
     assert text.startswith(f"{path}: id 'seven': image: {image} cannot be read")
-    assert f"delete {path} to make it anew" in text
+    assert f"delete {path} to rebuild it" in text
 
 
 @pytest.mark.parametrize("damage", [damaged_png, lambda picture: b"no image at all"], ids=["chunk", "text"])

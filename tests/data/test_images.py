@@ -10,10 +10,10 @@ import PIL.Image
 import pytest
 from raw_fixtures import bomb, encoded, picture, truncated
 
-from modomodo.config.schema import MAX_PIXELS
+from modomodo.config.schema import MAX_PIXELS, Dataset
 from modomodo.data.examples import (
     Example,
-    LeftOut,
+    Filtered,
     Rejected,
     image_paths,
     leaves_its_folder,
@@ -21,12 +21,17 @@ from modomodo.data.examples import (
     rejected_path,
     write_examples,
 )
-from modomodo.data.images import InvalidImage, Picture, displayed_size, encode
+from modomodo.data.images import Image, InvalidImage, displayed_size, encode
 from modomodo.errors import InputError
 
 
 def fields(number: int, **changed) -> dict:
     return {"id": str(number), "question": "What?", "answer": "it", "answer_type": "text", **changed}
+
+
+def settings(**keys) -> Dataset:
+    """A dataset's settings as a study gives them; its rows are handed over here."""
+    return Dataset(loader="handed_over", **keys)
 
 
 def opened(data: bytes) -> PIL.Image.Image:
@@ -36,24 +41,24 @@ def opened(data: bytes) -> PIL.Image.Image:
 @pytest.mark.parametrize(("form", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png")])
 def test_published_bytes_are_kept(form, suffix):
     data = encoded(picture(), form)
-    assert encode(Picture(data, longest=40)) == (data, suffix)
+    assert encode(Image(data, max_side=40)) == (data, suffix)
 
 
 def test_what_has_to_change_becomes_png():
-    resized, suffix = encode(Picture(encoded(picture(0, (1281, 30)), "JPEG"), longest=640))
+    resized, suffix = encode(Image(encoded(picture(0, (1281, 30)), "JPEG"), max_side=640))
     assert suffix == ".png" and opened(resized).size == (640, 15)
     for mode in ("L", "LA", "P", "1", "CMYK", "RGBA"):
         form = "JPEG" if mode == "CMYK" else "PNG"
         image = picture(0, mode="RGBA" if mode == "RGBA" else "RGB")
         data = encoded(image if mode == "RGBA" else image.convert(mode), form)
-        assert opened(encode(Picture(data))[0]).mode == "RGB"
-    webp = encode(Picture(encoded(picture(), "WEBP")))
+        assert opened(encode(Image(data))[0]).mode == "RGB"
+    webp = encode(Image(encoded(picture(), "WEBP")))
     assert webp[1] == ".png"
 
 
 def test_sixteen_bits_are_scaled_not_cut_off():
     image = PIL.Image.new("I;16", (4, 4), 0x8000)
-    assert opened(encode(Picture(encoded(image)))[0]).getpixel((0, 0)) == (128, 128, 128)
+    assert opened(encode(Image(encoded(image)))[0]).getpixel((0, 0)) == (128, 128, 128)
 
 
 def test_a_turned_photograph_is_turned_for_good(tmp_path):
@@ -62,7 +67,7 @@ def test_a_turned_photograph_is_turned_for_good(tmp_path):
     data = encoded(picture(0, (40, 30)), "JPEG", exif=exif)
     (tmp_path / "a.jpg").write_bytes(data)
     assert displayed_size(tmp_path / "a.jpg") == (30, 40)
-    upright = opened(encode(Picture(tmp_path / "a.jpg"))[0])
+    upright = opened(encode(Image(tmp_path / "a.jpg"))[0])
     assert upright.size == (30, 40) and 0x0112 not in upright.getexif()
 
 
@@ -81,7 +86,7 @@ def test_a_turned_photograph_is_turned_for_good(tmp_path):
 )
 def test_images_that_are_refused(data, reason):
     with pytest.raises(InvalidImage, match=reason):
-        encode(Picture(data))
+        encode(Image(data))
 
 
 def test_of_an_animation_the_first_frame_is_shown():
@@ -89,7 +94,7 @@ def test_of_an_animation_the_first_frame_is_shown():
     for form in ("GIF", "PNG", "WEBP", "TIFF"):
         options = {} if form == "GIF" else {"lossless": True} if form == "WEBP" else {}
         data = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
-        still, suffix = encode(Picture(data))
+        still, suffix = encode(Image(data))
         image = opened(still)
         assert (suffix, image.mode, image.size) == (".png", "RGB", (8, 6)), form
         assert getattr(image, "n_frames", 1) == 1 and image.getpixel((3, 3)) == (255, 0, 0), form
@@ -99,8 +104,8 @@ def test_the_largest_image_is_a_setting():
     data = encoded(picture(0, (40, 30)))
     assert MAX_PIXELS > 6250 * 9375  # InfoVQA's largest page
     with pytest.raises(InvalidImage, match="1200 pixels"):
-        encode(Picture(data), max_pixels=1199)
-    assert encode(Picture(data), max_pixels=1200)[0] == data
+        encode(Image(data), max_pixels=1199)
+    assert encode(Image(data), max_pixels=1200)[0] == data
     assert PIL.Image.MAX_IMAGE_PIXELS == MAX_PIXELS  # what others of the process see stays
 
 
@@ -109,15 +114,15 @@ def many_rows(count: int = 90) -> list:
     rows: list = []
     for number in range(count):
         image = picture(number % 7, (60, 50), "RGBA" if number % 3 else "RGB")
-        rows.append((fields(number), Picture(encoded(image, "PNG"), longest=50)))
+        rows.append((fields(number), Image(encoded(image, "PNG"), max_side=50)))
     rows[5] = Rejected("5", "answer: ambiguous")
-    rows[11] = LeftOut("two images")
-    rows[20] = (fields(20), Picture(truncated()))
-    rows[33] = (fields(20), Picture(encoded(picture(33))))  # a duplicate, of an id that failed
-    rows[40] = (fields(40), [Picture(encoded(picture(i))) for i in (1, 2, 3)])
-    rows[41] = (fields(41), [Picture(encoded(picture(1))), Picture(bomb())])
-    rows[50] = (fields(50, answer=" "), Picture(encoded(picture(50))))
-    rows[51] = (fields(51, question="x" * 200), Picture(encoded(picture(51))))
+    rows[11] = Filtered("two images")
+    rows[20] = (fields(20), Image(truncated()))
+    rows[33] = (fields(20), Image(encoded(picture(33))))  # a duplicate, of an id that failed
+    rows[40] = (fields(40), [Image(encoded(picture(i))) for i in (1, 2, 3)])
+    rows[41] = (fields(41), [Image(encoded(picture(1))), Image(bomb())])
+    rows[50] = (fields(50, answer=" "), Image(encoded(picture(50))))
+    rows[51] = (fields(51, question="x" * 200), Image(encoded(picture(51))))
     rows[60] = (fields(60), [])
     rows[70] = (fields(70), picture(70))  # drawn, not published
     return rows
@@ -133,7 +138,13 @@ def written(folder: Path) -> dict[str, bytes]:
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path):
     counts = [
-        write_examples("d", many_rows(), tmp_path / str(workers) / "d.jsonl", 1, 100, workers=workers)
+        write_examples(
+            "d",
+            many_rows(),
+            tmp_path / str(workers) / "d.jsonl",
+            dataset=settings(max_rejected=1, max_question=100),
+            workers=workers,
+        )
         for workers in (1, 3)
     ]
     assert counts[0] == counts[1] == {"kept": 82, "rejected": 7, "two images": 1}
@@ -146,13 +157,13 @@ def test_a_limit_of_the_study_holds_for_all_images(tmp_path):
     wide = picture(0, (200, 50))
     box = {"answer": [[1, 1, 9, 9]], "answer_type": "box"}
     rows = [
-        (fields(0), Picture(encoded(wide))),
-        (fields(1), [wide, Picture(encoded(picture(1, (30, 20))))]),
-        (fields(2), Picture(encoded(wide), longest=50)),
-        (fields(3, **box, meta={"boxes": "0-1000"}), Picture(encoded(wide))),
-        (fields(4, **box, meta={"boxes": "pixels"}), Picture(encoded(wide))),
+        (fields(0), Image(encoded(wide))),
+        (fields(1), [wide, Image(encoded(picture(1, (30, 20))))]),
+        (fields(2), Image(encoded(wide), max_side=50)),
+        (fields(3, **box, meta={"boxes": "0-1000"}), Image(encoded(wide))),
+        (fields(4, **box, meta={"boxes": "pixels"}), Image(encoded(wide))),
     ]
-    write_examples("d", rows, tmp_path / "d.jsonl", 1, longest=100)
+    write_examples("d", rows, tmp_path / "d.jsonl", dataset=settings(max_rejected=1, longest=100))
     sizes = [
         [PIL.Image.open(tmp_path / path).size for path in image_paths(example)]
         for example in read_examples(tmp_path / "d.jsonl")
@@ -162,7 +173,7 @@ def test_a_limit_of_the_study_holds_for_all_images(tmp_path):
 
 
 def test_rejected_rows_say_line_reason_and_key(tmp_path):
-    write_examples("d", many_rows(), tmp_path / "d.jsonl", 1, 100)
+    write_examples("d", many_rows(), tmp_path / "d.jsonl", dataset=settings(max_rejected=1, max_question=100))
     rows = [json.loads(line) for line in rejected_path(tmp_path / "d.jsonl").read_text().splitlines()]
     assert [(row["line"], row["id"]) for row in rows] == [
         (6, "5"),
@@ -176,7 +187,7 @@ def test_rejected_rows_say_line_reason_and_key(tmp_path):
     words = [
         "ambiguous",
         "truncated",
-        "stands twice",
+        "is used by an earlier row",
         "max_pixels",
         "non-empty",
         "max_question",
@@ -190,9 +201,11 @@ def test_rejected_rows_say_line_reason_and_key(tmp_path):
 
 def test_too_many_rejects_stop_the_run(tmp_path):
     with pytest.raises(InputError, match=r"7 of 89 rows of 'd' failed .*ambiguous.*max_rejected"):
-        write_examples("d", many_rows(), tmp_path / "d.jsonl", 0.05, 100)
-    with pytest.raises(InputError, match="no valid row .*1 left out: filtered"):
-        write_examples("d", [LeftOut("filtered")], tmp_path / "e.jsonl")
+        write_examples(
+            "d", many_rows(), tmp_path / "d.jsonl", dataset=settings(max_rejected=0.05, max_question=100)
+        )
+    with pytest.raises(InputError, match="no valid row .*1 filtered: filtered"):
+        write_examples("d", [Filtered("filtered")], tmp_path / "e.jsonl", dataset=settings())
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import pytest
 import raw_fixtures
 from raw_fixtures import cell, parquet, picture
 
-from modomodo.data.examples import Example, LeftOut, Rejected, read_examples, rejected_path, write_examples
-from modomodo.data.images import InvalidImage
+from modomodo.config.schema import Dataset
+from modomodo.data.examples import Example, Filtered, Rejected, read_examples, rejected_path, write_examples
+from modomodo.data.images import InvalidRow
 from modomodo.data.readers.coco import without_template
 from modomodo.data.readers.geoqav import PATTERNS, answer_letter, compiled, options_in
 from modomodo.data.readers.lisa import normalised_box
@@ -21,6 +22,11 @@ from modomodo.data.readers.mmmu import literal_list
 from modomodo.data.readers.published import catalogue, examples_of
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
+
+
+def settings(**keys) -> Dataset:
+    """A dataset's settings as a study gives them; its rows are handed over here."""
+    return Dataset(loader="handed_over", **keys)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,9 @@ def read(raw: Path, place: Path, loader: str, **options) -> tuple[list[Example],
     split = catalogue[loader].split(options)
     folder = split_of(raw, loader, split, place / "raw")
     output = place / f"{loader}.jsonl"
-    counts = write_examples(loader, datasets[loader](folder, **options), output, max_rejected=1)
+    counts = write_examples(
+        loader, datasets[loader](folder, **options), output, dataset=settings(max_rejected=1)
+    )
     aside = [json.loads(line) for line in rejected_path(output).read_text().splitlines()]
     return list(read_examples(output)), aside, counts
 
@@ -83,7 +91,7 @@ def test_coco_on_black(raw, tmp_path):
 def test_coco_template_of_another_wording_is_refused():
     assert without_template("Detect cats." + raw_fixtures.TEMPLATE) == "Detect cats."
     assert without_template("Detect cats.") == "Detect cats."
-    with pytest.raises(InvalidImage, match="unknown wording"):
+    with pytest.raises(InvalidRow, match="unknown wording"):
         without_template("Detect cats. Think in <think> </think>.")
 
 
@@ -100,7 +108,9 @@ def test_coco_solutions_that_are_refused(tmp_path, solution, reason):
     columns = [("image", raw_fixtures.IMAGE), ("problem", pa.string()), ("solution", pa.string())]
     good = {"image": cell(picture()), "problem": "Detect.", "solution": "<answer>[[1, 2, 3, 4]]</answer>"}
     parquet(tmp_path / "train.parquet", columns, [good, good | {"solution": solution}])
-    write_examples("coco", datasets["coco"](tmp_path), tmp_path / "out.jsonl", max_rejected=1)
+    write_examples(
+        "coco", datasets["coco"](tmp_path), tmp_path / "out.jsonl", dataset=settings(max_rejected=1)
+    )
     (row,) = rejected_path(tmp_path / "out.jsonl").read_text().splitlines()
     assert reason in json.loads(row)["reason"]
 
@@ -153,7 +163,7 @@ def test_lisa_test_rejects_files_without_a_polygon(raw, tmp_path):
 
 def test_boxes_are_cut_off_to_integers():
     assert normalised_box([(6.4, 4.8), (32, 24)], (64, 48)) == [100, 99, 500, 500]
-    with pytest.raises(InvalidImage):
+    with pytest.raises(InvalidRow):
         normalised_box([(float("nan"), 0), (1, 1)], (10, 10))
 
 
@@ -264,7 +274,7 @@ def test_mmmu(raw, tmp_path):
     assert (examples[3].answer, examples[3].meta) == ("Transformation", {})  # one image of its two
     assert "<image 2>" in aside[0]["reason"]
     for text in ("__import__('os')", "{'a': 1}", "[" * 5000, "['a'"):
-        with pytest.raises(InvalidImage):
+        with pytest.raises(InvalidRow):
             literal_list(text)
 
 
@@ -306,7 +316,12 @@ def test_a_row_with_a_bad_cell_is_set_aside_and_no_other(raw, tmp_path, loader, 
         tmp_path / "changed" / path.name, list(zip(table.schema.names, table.schema.types, strict=True)), made
     )
     output = tmp_path / "out.jsonl"
-    write_examples(loader, datasets[loader](tmp_path / "changed"), output, 1, max_question=20_000)
+    write_examples(
+        loader,
+        datasets[loader](tmp_path / "changed"),
+        output,
+        dataset=settings(max_rejected=1, max_question=20_000),
+    )
     aside = [json.loads(line) for line in rejected_path(output).read_text().splitlines()]
     assert [one["line"] for one in aside] == [1] and len(list(read_examples(output))) == 1
     assert re.search(reason, aside[0]["reason"])
@@ -314,11 +329,11 @@ def test_a_row_with_a_bad_cell_is_set_aside_and_no_other(raw, tmp_path, loader, 
 
 def test_a_row_of_another_form_than_published_is_set_aside():
     def convert(row, id_):
-        return ({"id": id_}, picture()) if row["n"] > 1 else LeftOut("small")
+        return ({"id": id_}, picture()) if row["n"] > 1 else Filtered("small")
 
     rows = [{"n": 2}, {"n": "two"}, {}, {"n": 1}]
     found = list(examples_of(iter(rows), lambda row, number: str(number), convert))
-    assert [type(one) for one in found] == [tuple, Rejected, Rejected, LeftOut]
+    assert [type(one) for one in found] == [tuple, Rejected, Rejected, Filtered]
     assert found[1].id == "1" and found[1].reason.startswith("not of the published form (TypeError: ")
 
 
@@ -376,4 +391,4 @@ def test_an_image_path_that_leaves_its_folder_is_refused(tmp_path):
     found = list(datasets["chartqa"](tmp_path / "raw"))
     refused = [row for row in found if isinstance(row, Rejected)]
     assert ["leads out" in row.reason for row in refused] == [True] * 4 + [False]
-    assert not any(isinstance(row, LeftOut) for row in found) and len(found) == 6
+    assert not any(isinstance(row, Filtered) for row in found) and len(found) == 6

@@ -210,7 +210,7 @@ def test_a_missing_expert_is_told_before_anything_runs(screening):
     [
         ({"questions": [0.5, 0.2, 1.0]}, "must grow from above 0 to 1"),
         ({"questions": [0.5]}, "must grow from above 0 to 1"),
-        ({"candidate": 3}, "unknown key; did you mean 'candidates'"),
+        ({"candidate": 3}, "unknown key: did you mean 'candidates'"),
         ({"surrogate": "mergd"}, "unknown surrogate 'mergd': did you mean 'merged'"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modomodo.config.loading import parse
 from modomodo.errors import InputError
 from modomodo.mixtures import mixture as mixtures
 from modomodo.mixtures.constraints import (
@@ -102,7 +103,7 @@ def test_a_mixture_file_survives_rewriting(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"wieghts": {}}, "wieghts: unknown key; did you mean 'weights'?"),
+        ({"wieghts": {}}, "wieghts: unknown key: did you mean 'weights'?"),
         ({"round": -1}, "round: "),
         ({"weights": {"COCO": 0.5, "LISA": 0.6}}, "weights: weights sum to 1.1"),
         ({"weights": {"COKO": 1.0}}, "weights: unknown domain 'COKO': did you mean 'COCO'?"),
@@ -150,9 +151,9 @@ def test_infeasible_constraints_name_the_culprits(constraints, message):
 
 def test_constraints_refuse_what_is_no_weight():
     with pytest.raises(InputError, match="minimum: 'COCO' has 1.5"):
-        mixtures.validated(Constraints, {"minimum": {"COCO": 1.5}}, "constraints")
+        parse({"minimum": {"COCO": 1.5}}, Constraints, "constraints")
     with pytest.raises(InputError, match="prior"):
-        mixtures.validated(Constraints, {"prior_distance": 0.1}, "constraints")
+        parse({"prior_distance": 0.1}, Constraints, "constraints")
 
 
 def test_a_domain_that_is_not_used_may_be_capped_but_not_required():

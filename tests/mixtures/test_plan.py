@@ -178,7 +178,7 @@ def test_the_strategy_base_may_have_several_mixtures(study_data):
         ),
         (
             {"propose": "alpha", "group": "x", "learns_from": ["seed"], "options": {"alhpa": 0.5}},
-            "strategies.new.options: alhpa: unknown key; did you mean 'alpha'?",
+            "strategies.new.options: alhpa: unknown key: did you mean 'alpha'?",
         ),
         ({"propose": "all", "group": "x", "options": {"size": 1}}, "strategies.new.options: size: "),
         ({"propose": "explicit", "group": "x"}, "strategies.new.options: weights: "),

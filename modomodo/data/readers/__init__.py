@@ -3,15 +3,15 @@
 A dataset is `reader(raw, **options)`, where `raw` is the folder of its raw files. It yields, row by row and
 always in the same order:
 
-- the fields of an `Example` but `image`, and the image: as published (`images.Picture`) or drawn
+- the fields of an `Example` but `image`, and the image: as published (`images.Image`) or drawn
   (Pillow's), or a list of several, of which the first becomes `image` and the others `meta.images`;
 - `Rejected`, in place of a row that fails a check;
-- `LeftOut`, in place of a row that the dataset's own filter leaves out.
+- `Filtered`, in place of a row that the dataset's own filter leaves out.
 
 It reads text only. Images are decoded by whoever writes the examples, on all cores (see `pictures`).
 """
 
-from modomodo.data.examples import LeftOut, RawExample, Rejected
+from modomodo.data.examples import Filtered, RawExample, Rejected
 from modomodo.data.readers import (  # they register themselves
     chartqa,
     coco,
@@ -26,7 +26,7 @@ from modomodo.data.readers import (  # they register themselves
 from modomodo.data.readers.registry import datasets
 
 __all__ = [
-    "LeftOut",
+    "Filtered",
     "RawExample",
     "Rejected",
     "chartqa",

@@ -14,8 +14,8 @@ from modomodo.data.readers.published import (
     Row,
     check_option,
     examples_of,
+    image_of,
     parquet_rows,
-    picture,
     published,
     text_of,
 )
@@ -46,6 +46,6 @@ def chartqa(raw: Path | None = None, *, split: str = "test") -> Iterator[RawExam
             "answer_type": "text",
             "meta": {"type": row["type"]} if row.get("type") else {},
         }
-        return fields, picture(row["image"], folder)
+        return fields, image_of(row["image"], folder)
 
     return examples_of(rows, lambda row, number: f"{split}-{number:05d}", example)

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from modomodo.data.answers import parse_boxes
 from modomodo.data.examples import RawExample
-from modomodo.data.images import Background, InvalidImage
+from modomodo.data.images import Background, InvalidRow
 from modomodo.data.readers.published import (
     Published,
     Row,
     check_option,
     examples_of,
+    image_of,
     parquet_rows,
-    picture,
     published,
     text_of,
 )
@@ -66,10 +66,10 @@ def _example(row: Row, id_: str, raw: Path, background: Background) -> RawExampl
     solution = text_of(row, "solution")
     answers = _ANSWER.findall(solution)
     if len(answers) > 1:
-        raise InvalidImage(f"solution: {len(answers)} answers: ambiguous")
+        raise InvalidRow(f"solution: {len(answers)} answers: ambiguous")
     boxes = parse_boxes(answers[0] if answers else solution)
     if boxes is None:
-        raise InvalidImage(f"solution: no list of boxes: {solution[:80]}")
+        raise InvalidRow(f"solution: no list of boxes: {solution[:80]}")
     category = _CATEGORY.search(question)
     fields = {
         "id": id_,
@@ -78,12 +78,12 @@ def _example(row: Row, id_: str, raw: Path, background: Background) -> RawExampl
         "answer_type": "box",
         "meta": {"boxes": "0-1000", **({"category": category.group(1)} if category else {})},
     }
-    return fields, picture(row["image"], raw, background=background)
+    return fields, image_of(row["image"], raw, background=background)
 
 
 def without_template(problem: str) -> str:
-    """The question alone. Raises InvalidImage when a template of another wording is left in it."""
+    """The question alone. Raises InvalidRow when a template of another wording is left in it."""
     question = "\n".join(part.strip() for part in _TEMPLATE.split(problem)).strip()
     if "<think>" in question or "<answer>" in question:
-        raise InvalidImage("problem: holds a reasoning template of an unknown wording")
+        raise InvalidRow("problem: holds a reasoning template of an unknown wording")
     return question

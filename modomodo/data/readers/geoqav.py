@@ -18,16 +18,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from modomodo.data.examples import LeftOut, RawExample
-from modomodo.data.images import InvalidImage
+from modomodo.data.examples import Filtered, RawExample
+from modomodo.data.images import InvalidRow
 from modomodo.data.readers.published import (
     Published,
     Row,
     check_option,
     examples_of,
+    image_of,
     letter,
     parquet_rows,
-    picture,
     published,
     text_of,
 )
@@ -74,7 +74,7 @@ def geoqav(
     def example(row: Row, id_: str) -> RawExample:
         found = answer_letter(row, pattern, expression)
         if found is None:
-            return LeftOut(f"answer is no option's letter by pattern '{pattern}'")
+            return Filtered(f"answer is no option's letter by pattern '{pattern}'")
         return _example(row, id_, found, question, folder, longest)
 
     return examples_of(rows, lambda row, number: f"{split}-{number:05d}", example)
@@ -110,9 +110,9 @@ def _example(row: Row, id_: str, answer: str, question: str, raw: Path, longest:
     if not choices:  # a layout unknown here: the letters stand for themselves
         choices = [letter(i) for i in range(max(4, ord(answer) - ord("A") + 1))]
     elif ord(answer) - ord("A") >= len(choices):
-        raise InvalidImage(f"answer: '{answer}' is not among the {len(choices)} options")
+        raise InvalidRow(f"answer: '{answer}' is not among the {len(choices)} options")
     fields = {"id": id_, "question": text, "answer": answer, "answer_type": "choice", "choices": choices}
-    return fields, picture(row["image"], raw, longest)
+    return fields, image_of(row["image"], raw, longest)
 
 
 def options_in(question: str) -> list[str]:

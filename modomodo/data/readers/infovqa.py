@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modomodo.data.examples import RawExample
-from modomodo.data.images import InvalidImage
+from modomodo.data.images import InvalidRow
 from modomodo.data.readers.published import (
     Published,
     Row,
     check_option,
     examples_of,
+    image_of,
     parquet_rows,
-    picture,
     published,
     text_of,
 )
@@ -43,7 +43,7 @@ def infovqa(raw: Path | None = None, *, split: str = "validation") -> Iterator[R
     def example(row: Row, id_: str) -> RawExample:
         answers = [text.strip() for text in row["answers"] or [] if isinstance(text, str) and text.strip()]
         if not answers:
-            raise InvalidImage("answers: empty")
+            raise InvalidRow("answers: empty")
         fields = {
             "id": id_,
             "question": text_of(row, "question"),
@@ -51,6 +51,6 @@ def infovqa(raw: Path | None = None, *, split: str = "validation") -> Iterator[R
             "answer_type": "text",
             "meta": {"answers": answers} if len(answers) > 1 else {},
         }
-        return fields, picture(row["image"], folder)
+        return fields, image_of(row["image"], folder)
 
     return examples_of(rows, lambda row, number: str(row["questionId"]), example)

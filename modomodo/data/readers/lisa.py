@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.data.examples import RawExample, Rejected
-from modomodo.data.images import InvalidImage, Picture, displayed_size
+from modomodo.data.images import Image, InvalidRow, displayed_size
 from modomodo.data.readers.published import Published, check_option, published
 from modomodo.errors import InputError
 
@@ -69,8 +69,8 @@ def lisa(
     for path in annotations:
         try:
             examples += _examples(path, split, box, longest)
-        except InvalidImage as unfit:
-            yield Rejected(f"{split}/{path.name}", str(unfit))
+        except InvalidRow as error:
+            yield Rejected(f"{split}/{path.name}", str(error))
     random.Random(seed).shuffle(examples)
     yield from examples
 
@@ -84,7 +84,7 @@ def _examples(path: Path, split: str, box: str, longest: int) -> list[RawExample
     if isinstance(texts, str):
         texts = [texts]
     if not isinstance(texts, list) or not texts:
-        raise InvalidImage("text: no instruction")
+        raise InvalidRow("text: no instruction")
     examples: list[RawExample] = []
     for number, text in enumerate(texts):
         id_ = f"{split}-{path.stem}-{number}"
@@ -98,12 +98,12 @@ def _examples(path: Path, split: str, box: str, longest: int) -> list[RawExample
             "answer_type": "box",
             "meta": {"boxes": "0-1000", "is_sentence": bool(annotation.get("is_sentence"))},
         }
-        examples.append((fields, Picture(image, longest)))
+        examples.append((fields, Image(image, longest)))
     return examples
 
 
 def read_annotation(path: Path) -> dict[str, Any]:
-    """A JSON object in UTF-8 or, as some are, cp1252. Raises InvalidImage for anything else."""
+    """A JSON object in UTF-8 or, as some are, cp1252. Raises InvalidRow for anything else."""
     data = path.read_bytes()
     for encoding in ("utf-8-sig", "cp1252"):
         try:
@@ -111,18 +111,18 @@ def read_annotation(path: Path) -> dict[str, Any]:
         except UnicodeDecodeError:
             continue
         except json.JSONDecodeError as error:
-            raise InvalidImage(f"not valid JSON: {error.msg} in line {error.lineno}") from None
+            raise InvalidRow(f"not valid JSON: {error.msg} in line {error.lineno}") from None
         if not isinstance(value, dict):
-            raise InvalidImage("not a JSON object")
+            raise InvalidRow("not a JSON object")
         return value
-    raise InvalidImage("neither UTF-8 nor cp1252")
+    raise InvalidRow("neither UTF-8 nor cp1252")
 
 
 def _image_beside(path: Path) -> Path:
     for suffix in _SUFFIXES:
         if path.with_suffix(suffix).is_file():
             return path.with_suffix(suffix)
-    raise InvalidImage(f"image: no {path.stem}.jpg beside it")
+    raise InvalidRow(f"image: no {path.stem}.jpg beside it")
 
 
 def _points(annotation: dict[str, Any], box: str) -> list[tuple[float, float]]:
@@ -135,9 +135,9 @@ def _points(annotation: dict[str, Any], box: str) -> list[tuple[float, float]]:
     try:
         points = [(float(x), float(y)) for shape in shapes for x, y in shape["points"]]
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise InvalidImage("shapes: points that are no pairs of numbers") from None
+        raise InvalidRow("shapes: points that are no pairs of numbers") from None
     if not points:
-        raise InvalidImage("shapes: no polygon of the target")
+        raise InvalidRow("shapes: no polygon of the target")
     return points
 
 
@@ -152,6 +152,6 @@ def normalised_box(points: list[tuple[float, float]], size: tuple[int, int]) -> 
         for axis in (0, 1):
             value = choose(point[axis] for point in points)
             if value != value or abs(value) == float("inf"):
-                raise InvalidImage("shapes: points that are no numbers")
+                raise InvalidRow("shapes: points that are no numbers")
             corners.append(int(min(max(value, 0), size[axis]) / size[axis] * 1000))
     return corners

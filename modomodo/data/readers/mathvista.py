@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.data.examples import RawExample
-from modomodo.data.images import InvalidImage
+from modomodo.data.images import InvalidRow
 from modomodo.data.readers.published import (
     Published,
     Row,
     check_option,
     examples_of,
+    image_of,
     letter,
     lettered,
     parquet_rows,
-    picture,
     published,
     text_of,
 )
@@ -49,7 +49,7 @@ def mathvista(
     def example(row: Row, id_: str) -> RawExample:
         question = text_of(row, "query") if text == "query" else plain_question(row)
         fields = {"id": id_, "question": question, **_answer(row)}
-        return fields, picture(row["decoded_image"], folder)
+        return fields, image_of(row["decoded_image"], folder)
 
     return examples_of(rows, lambda row, number: str(row["pid"]), example)
 
@@ -65,21 +65,21 @@ def plain_question(row: Row) -> str:
 
 
 def _answer(row: Row) -> dict[str, Any]:
-    """The fields of the answer. Raises InvalidImage when it is not among the options or of no known type."""
+    """The fields of the answer. Raises InvalidRow when it is not among the options or of no known type."""
     answer = text_of(row, "answer")
     if row["question_type"] == "multi_choice":
         choices = row["choices"] or []
         if answer not in choices:
-            raise InvalidImage(f"answer: '{answer}' is not among the {len(choices)} options")
+            raise InvalidRow(f"answer: '{answer}' is not among the {len(choices)} options")
         # Where two options read the same, either is right: the metric compares their texts.
         return {"answer": letter(choices.index(answer)), "answer_type": "choice", "choices": choices}
     kind = row["answer_type"]
     if kind not in ("integer", "float", "list"):
-        raise InvalidImage(f"answer_type: '{kind}': expected integer, float or list")
+        raise InvalidRow(f"answer_type: '{kind}': expected integer, float or list")
     meta: dict[str, Any] = {"answer_type": kind}
     if kind == "float":
         precision = row["precision"]
         if not isinstance(precision, int | float) or not 0 <= precision <= 15:  # NaN neither
-            raise InvalidImage(f"precision: {precision}: expected a float's number of decimals")
+            raise InvalidRow(f"precision: {precision}: expected a float's number of decimals")
         meta["precision"] = int(precision)
     return {"answer": answer, "answer_type": "text" if kind == "list" else "number", "meta": meta}

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.data.examples import RawExample
-from modomodo.data.images import InvalidImage
+from modomodo.data.images import InvalidRow
 from modomodo.data.readers.published import (
     Published,
     Row,
     check_option,
     examples_of,
+    image_of,
     letter,
     lettered,
     parquet_rows,
-    picture,
     published,
     text_of,
 )
@@ -60,32 +60,32 @@ def mmmu(raw: Path | None = None, *, split: str = "validation") -> Iterator[RawE
         named = {f"image_{number}" for number in _MARK.findall(question)}
         for column in sorted(named):
             if column not in present:
-                raise InvalidImage(f"question: refers to <{column.replace('_', ' ')}>, which it has not")
+                raise InvalidRow(f"question: refers to <{column.replace('_', ' ')}>, which it has not")
         shown = [column for column in present if column in named or not named]
         return {"id": id_, "question": question, **_answer(row, choices)}, [
-            picture(row[column], folder) for column in shown
+            image_of(row[column], folder) for column in shown
         ]
 
     return examples_of(rows, lambda row, number: str(row["id"]), example)
 
 
 def _answer(row: Row, choices: list[str]) -> dict[str, Any]:
-    """The fields of the answer. Raises InvalidImage when it is not among the options."""
+    """The fields of the answer. Raises InvalidRow when it is not among the options."""
     answer = text_of(row, "answer")
     if row["question_type"] == "multiple-choice":
         letters = [letter(position) for position in range(len(choices))]
         if answer not in letters:
-            raise InvalidImage(f"answer: '{answer}' is not among the {len(choices)} options")
+            raise InvalidRow(f"answer: '{answer}' is not among the {len(choices)} options")
         return {"answer": answer, "answer_type": "choice", "choices": choices}
     accepted = literal_list(answer) if answer.startswith("[") else [answer]
     if not accepted:
-        raise InvalidImage("answer: empty")
+        raise InvalidRow("answer: empty")
     meta = {"answers": accepted} if len(accepted) > 1 else {}
     return {"answer": accepted[0], "answer_type": "text", "meta": meta}
 
 
 def literal_list(text: str) -> list[str]:
-    """The texts of a list written as a Python literal; read, never evaluated. Raises InvalidImage for anything else.
+    """The texts of a list written as a Python literal; read, never evaluated. Raises InvalidRow for anything else.
 
     >>> literal_list("['$6', \\"<image 2>\\"]")
     ['$6', '<image 2>']
@@ -95,5 +95,5 @@ def literal_list(text: str) -> list[str]:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = None
     if not isinstance(value, list):
-        raise InvalidImage(f"not a list of texts: {text[:80]}")
+        raise InvalidRow(f"not a list of texts: {text[:80]}")
     return [str(one) for one in value]

@@ -5,23 +5,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from modomodo.data.examples import LeftOut, RawExample, Rejected, leaves_its_folder
-from modomodo.data.images import Background, InvalidImage, Picture
+from modomodo.data.examples import Filtered, RawExample, Rejected, leaves_its_folder
+from modomodo.data.images import Background, Image, InvalidRow
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
 
 __all__ = [
-    "InvalidImage",
-    "LeftOut",
+    "Filtered",
+    "InvalidRow",
     "Published",
     "Rejected",
     "catalogue",
     "check_option",
     "examples_of",
+    "image_of",
     "letter",
     "lettered",
     "parquet_rows",
-    "picture",
     "published",
     "text_of",
 ]
@@ -108,7 +108,7 @@ def parquet_rows(raw: Path | None, columns: Sequence[str], optional: Sequence[st
 def examples_of(
     rows: Iterator[Row], name: Callable[[Row, int], str], convert: Callable[[Row, str], RawExample]
 ) -> Iterator[RawExample]:
-    """Each row by `convert(row, id)`; what that finds InvalidImage becomes Rejected under its id.
+    """Each row by `convert(row, id)`; what that finds InvalidRow becomes Rejected under its id.
 
     So does a row whose cells are not of the published types. `name(row, number)` gives the id; the number
     counts from 0 over all files.
@@ -118,35 +118,33 @@ def examples_of(
         example: RawExample
         try:
             example = convert(row, id_)
-        except InvalidImage as unfit:
-            example = Rejected(id_, str(unfit))
+        except InvalidRow as error:
+            example = Rejected(id_, str(error))
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
             example = Rejected(id_, f"not of the published form ({type(error).__name__}: {error})")
         yield example
 
 
-def picture(
-    value: object, raw: Path, longest: int | None = None, background: Background = "white"
-) -> Picture:
+def image_of(value: object, raw: Path, longest: int | None = None, background: Background = "white") -> Image:
     """An image cell: bytes, or the hub's {bytes, path} where the path leads to a file in the raw folder.
 
-    Raises InvalidImage when there is no image and when the path leaves the folder.
+    Raises InvalidRow when there is no image and when the path leaves the folder.
     """
     data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
     if isinstance(data, bytes):
-        return Picture(data, longest, background)
+        return Image(data, longest, background)
     if isinstance(path, str) and path:
         if leaves_its_folder(path) or not (raw / path).resolve().is_relative_to(raw.resolve()):
-            raise InvalidImage(f"image: '{path}' leads out of the raw folder")
-        return Picture(raw / path, longest, background)
-    raise InvalidImage("image: there is none")
+            raise InvalidRow(f"image: '{path}' leads out of the raw folder")
+        return Image(raw / path, longest, background)
+    raise InvalidRow("image: there is none")
 
 
 def text_of(row: Row, column: str) -> str:
-    """A cell's text without surrounding white space. Raises InvalidImage when it is empty or no text."""
+    """A cell's text without surrounding white space. Raises InvalidRow when it is empty or no text."""
     value = row[column]
     if not isinstance(value, str) or not value.strip():
-        raise InvalidImage(f"{column}: empty")
+        raise InvalidRow(f"{column}: empty")
     return value.strip()
 
 

@@ -24,15 +24,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modomodo.data.examples import LeftOut, RawExample
-from modomodo.data.images import InvalidImage
+from modomodo.data.examples import Filtered, RawExample
+from modomodo.data.images import InvalidRow
 from modomodo.data.readers.published import (
     Published,
     Row,
     check_option,
     examples_of,
+    image_of,
     parquet_rows,
-    picture,
     published,
     text_of,
 )
@@ -81,10 +81,10 @@ def sat(
         images = row["image_bytes"]
         images = images if isinstance(images, list) else [images]
         if single_image and len(images) > 1:
-            return LeftOut("more than one image")
+            return Filtered("more than one image")
         options, answer = _options(row), text_of(row, "correct_answer")
         if options.count(answer) != 1:
-            raise InvalidImage(
+            raise InvalidRow(
                 f"correct_answer: '{answer}' stands {options.count(answer)} times among the options"
             )
         if order == "shuffled":
@@ -96,7 +96,7 @@ def sat(
             "answer_type": "text",
             "choices": options,
         }
-        return fields, [picture(image, folder) for image in images]
+        return fields, [image_of(image, folder) for image in images]
 
     return _taken(examples_of(rows, lambda row, number: f"{split}-{number:06d}", example), first)
 
@@ -106,7 +106,7 @@ def _taken(rows: Iterator[RawExample], first: int | None) -> Iterator[RawExample
     taken = 0
     for row in rows:
         yield row
-        taken += not isinstance(row, LeftOut)
+        taken += not isinstance(row, Filtered)
         if taken == first:
             return
 
@@ -114,10 +114,10 @@ def _taken(rows: Iterator[RawExample], first: int | None) -> Iterator[RawExample
 def _options(row: Row) -> list[str]:
     options = row["answers"]
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-        raise InvalidImage("answers: no list of texts")
+        raise InvalidRow("answers: no list of texts")
     options = [option.strip() for option in options]
     if len(options) < 2 or not all(options):
-        raise InvalidImage(f"answers: {len(options)} options, or an empty one")
+        raise InvalidRow(f"answers: {len(options)} options, or an empty one")
     return options
 
 

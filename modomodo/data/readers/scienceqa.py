@@ -13,17 +13,17 @@ not mention.
 from collections.abc import Iterator
 from pathlib import Path
 
-from modomodo.data.examples import LeftOut, RawExample
-from modomodo.data.images import InvalidImage
+from modomodo.data.examples import Filtered, RawExample
+from modomodo.data.images import InvalidRow
 from modomodo.data.readers.published import (
     Published,
     Row,
     check_option,
     examples_of,
+    image_of,
     letter,
     lettered,
     parquet_rows,
-    picture,
     published,
     text_of,
 )
@@ -57,13 +57,13 @@ def scienceqa(
 
     def example(row: Row, id_: str) -> RawExample:
         if row["image"] is None:
-            return LeftOut("no image")
+            return Filtered("no image")
         choices = row["choices"]
         if not isinstance(choices, list) or not all(isinstance(c, str) and c.strip() for c in choices):
-            raise InvalidImage("choices: no list of texts")
+            raise InvalidRow("choices: no list of texts")
         answer = row["answer"]
         if not isinstance(answer, int) or not 0 <= answer < len(choices):
-            raise InvalidImage(f"answer: {answer} is not among the {len(choices)} options")
+            raise InvalidRow(f"answer: {answer} is not among the {len(choices)} options")
         question = f"{text_of(row, 'question')}\n{lettered(choices, layout)}"
         context = (row.get("hint") or "").strip()
         if hint and context:
@@ -75,6 +75,6 @@ def scienceqa(
             "answer_type": "choice",
             "choices": choices,
         }
-        return fields, picture(row["image"], folder)
+        return fields, image_of(row["image"], folder)
 
     return examples_of(rows, lambda row, number: f"{split}-{number:05d}", example)

@@ -14,7 +14,7 @@ import PIL.Image
 from transformers import GenerationConfig, ProcessorMixin
 
 from modomodo.config.schema import Templates
-from modomodo.data.answers import extract
+from modomodo.data.answers import extract_answer
 from modomodo.data.examples import Example, image_paths, open_image
 from modomodo.data.prompts import messages
 from modomodo.evaluation.predictions import Prediction
@@ -142,7 +142,7 @@ def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: P
     return Prediction(
         id=id_,
         completion=completion,
-        answer=extract(completion),
+        answer=extract_answer(completion),
         finish_reason="length" if end is None else "stop",
         tokens=len(kept),
     )

@@ -1,6 +1,6 @@
 """Exact match: the paper's metric for every benchmark but LISA-test (section 3.1)."""
 
-from modomodo.data.answers import exactly
+from modomodo.data.answers import is_exact_match
 from modomodo.data.examples import Example
 from modomodo.evaluation.metrics.metric import Score, metric, references
 
@@ -8,7 +8,7 @@ from modomodo.evaluation.metrics.metric import Score, metric, references
 @metric("exact_match", version=1)
 def exact_match(answer: str, example: Example) -> Score:
     """1 when the answer equals an accepted one, surrounding white space aside; case and signs count."""
-    return Score(float(any(exactly(answer, reference) for reference in references(example))))
+    return Score(float(any(is_exact_match(answer, reference) for reference in references(example))))
 
 
 @metric("exact_match_normalised", version=1)

@@ -1,5 +1,6 @@
 """What a metric is, and what a benchmark's scores amount to."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,9 +38,7 @@ class Metric:
     prompt: Callable[[str, Example], str | None] | None = None
 
     def __post_init__(self) -> None:
-        # The registry tells two functions of one name apart by where they were defined.
-        self.__module__, self.__qualname__ = self.judge.__module__, self.judge.__qualname__
-        self.__doc__ = self.judge.__doc__
+        functools.update_wrapper(self, self.judge)
 
     def question(self, completion: str, answer: str | None, example: Example) -> str | None:
         """What a judging model is to be asked about a row; None for nothing.

@@ -1,6 +1,6 @@
 """ScienceQA: the letter of the right option."""
 
-from modomodo.data.answers import exactly
+from modomodo.data.answers import is_exact_match
 from modomodo.data.examples import Example
 from modomodo.evaluation.metrics.metric import Score, metric, references
 
@@ -8,7 +8,7 @@ from modomodo.evaluation.metrics.metric import Score, metric, references
 @metric("scienceqa", version=1)
 def scienceqa(answer: str, example: Example) -> Score:
     """1 when the answer is exactly the right letter (paper, section 3.1)."""
-    return Score(float(any(exactly(answer, letter) for letter in references(example))))
+    return Score(float(any(is_exact_match(answer, letter) for letter in references(example))))
 
 
 @metric("scienceqa_lmms_eval", version=1)

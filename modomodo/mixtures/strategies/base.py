@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from modomodo.config.loading import validated
+from modomodo.config.loading import parse
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.constraints import Constraints, check_names
 from modomodo.mixtures.mixture import Predicted, Weights, validate_weights
@@ -128,7 +128,7 @@ def count(name: str, domains: Sequence[str], requested: int = 1) -> int:
 
 def read_options(name: str, values: Mapping[str, Any], where: str = "options") -> BaseModel:
     """The options of a strategy, checked. Raises InputError naming the key and the mend."""
-    return validated(declaration(name).options, dict(values), where)
+    return parse(dict(values), declaration(name).options, where)
 
 
 def propose(name: str, request: Request) -> list[Proposal]:
