@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Builds .venv from the hashed locks beside this file, and nothing when it is built already. Run by `make env`.
-#   PYTHON=/path/to/python    the interpreter, where the one that is found will not do
-#   envs/build.sh --key       prints what a finished environment is marked with
+# Builds .venv from the hashed locks in this folder; does nothing if it is built already. Run by `make env`.
+#   PYTHON=/path/to/python    the interpreter, if the one that is found does not fit
+#   envs/build.sh --dev       also installs dev.lock (tests, linters, benchmarks) into it: `make env-dev`
+#   envs/build.sh --key       prints the key that a finished environment holds in .venv/finished
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset PYTHONHOME PYTHONPATH PIP_PREFIX PIP_TARGET PIP_USER # each would put packages elsewhere
 
 venv=.venv
 python=$venv/bin/python
-finished=$venv/finished # holds the key of what was built
-building=$venv/building # holds the process that builds, or was killed at it
+finished=$venv/finished # the key of what was built
+building=$venv/building # the process that builds it, or was killed while building
 errors=$venv/errors     # pip's last complaints
+dev=$venv/dev.lock      # a copy of the dev.lock that was installed
+adding=$venv/adding     # the process that installs it, or was killed while installing
 gigabyte=1048576        # in df's units
 
 say() { printf 'env: %s\n' "$*"; }
@@ -20,7 +23,7 @@ die() {
 }
 
 # Other locks, another place (a virtual environment cannot be moved) or another recipe (raise its number when
-# the steps below change) make another environment.
+# the steps of `build` change) make another environment.
 key() {
     { echo "recipe 1" && pwd && cat envs/bootstrap.lock envs/torch.lock envs/cuda.lock envs/main.lock; } | cksum
 }
@@ -44,7 +47,7 @@ find_python() {
     die "no Python 3.11, 3.12 or 3.13 on the PATH: install one, or name it (make PYTHON=/path/to/python3.11)"
 }
 
-# The wheels are unpacked and cached besides: what is asked for is a little more than what stays.
+# The wheels are cached and unpacked as well, so this asks for a little more than what remains.
 need_disk() {
     local free
     free=$(df -Pk . | awk 'NR == 2 { print $4 }')
@@ -66,14 +69,105 @@ install() {
     *"No space left"* | *"Disk quota"*)
         die "the disk or quota is full: free some, or set TMPDIR and PIP_CACHE_DIR to a larger disk ($errors)" ;;
     *"DO NOT MATCH THE HASHES"*)
-        die "a package is not the one that was locked: clear pip's cache, or ask your index's keeper ($errors)" ;;
+        die "a package is not the one that was locked: clear pip's cache, or ask whoever runs your index ($errors)" ;;
     *"after connection broken"* | *ConnectionError* | *ProxyError* | *"timed out"*)
-        die "the package index was not reached: mend the network or proxy, or set PIP_INDEX_URL ($errors)" ;;
+        die "the package index was not reached: fix the network or proxy, or set PIP_INDEX_URL ($errors)" ;;
     *"No matching distribution"*)
-        die "the index has no build of a package for this system: mend PIP_INDEX_URL, or use Python 3.11 ($errors)" ;;
+        die "the index has no build of a package for this system: fix PIP_INDEX_URL, or use Python 3.11 ($errors)" ;;
     esac
     cat "$errors" >&2
-    die "pip failed as told above: mend that, then make env"
+    die "pip failed (see above): fix that, then make env"
+}
+
+# Whether process $1 (may be empty) still runs.
+alive() { [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }
+
+up_to_date() {
+    [ "$(cat $finished 2>/dev/null)" = "$key" ] && version=$("$python" -V 2>/dev/null) &&
+        { [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>&1)" = "$version" ]; }
+}
+
+build() {
+    local why="from" builder base
+    if [ -e $building ]; then
+        builder=$(cat $building)
+        if alive "$builder"; then
+            die "process $builder is building $venv: wait for it (or remove $building if it is something else)"
+        fi
+        why="was left half built: starting again with"
+    elif [ -e $finished ]; then
+        why="was built from other locks, with another Python or elsewhere: rebuilding it with"
+    elif [ -n "$(ls -A $venv 2>/dev/null)" ]; then
+        die "$venv was not made by make env: move it away, or remove it (make clean-env)"
+    fi
+
+    base=$(find_python)
+    "$base" -c 'import ensurepip, venv' 2>/dev/null ||
+        die "$base cannot make virtual environments: install its venv package (Debian: apt install python3-venv)"
+    need_disk 3 "the environment"
+
+    mkdir -p $venv
+    echo $$ >$building
+    rm -f $finished
+    find $venv/ -mindepth 1 ! -path "$building" -delete # not the directory: it may be a link to a larger disk
+
+    say "1/4 $venv $why $("$base" -V) ($base)"
+    "$base" -m venv $venv
+    install --require-hashes -r envs/bootstrap.lock
+
+    if pip install -q --dry-run --no-deps --no-index --require-hashes -r envs/torch.lock >/dev/null 2>&1; then
+        say "2/4 torch: the CPU build on this machine"
+        install --require-hashes --no-index -r envs/torch.lock
+    else
+        if [ "$(uname -s)" = Linux ]; then need_disk 10 "torch with CUDA"; fi
+        say "2/4 torch: the package index's build (with CUDA on Linux: about 3 GB to download)"
+        install --require-hashes -r envs/torch.lock
+        install --require-hashes -r envs/cuda.lock
+    fi
+
+    say "3/4 everything else"
+    install --require-hashes -r envs/main.lock
+    install -e .
+
+    say "4/4 checks"
+    check_versions
+    "$python" -c 'import lightgbm, modomodo, torch' 2>"$errors" ||
+        die "$(tail -n 1 "$errors") (libgomp is your system's OpenMP library; Debian: apt install libgomp1)"
+
+    rm "$errors"
+    printf '%s\n' "$key" >$finished
+    rm $building
+    say "$venv is ready: $(du -sh $venv/ | cut -f 1) in $SECONDS s"
+}
+
+check_versions() {
+    pip check >"$errors" 2>&1 ||
+        die "packages do not fit together: $(head -n 1 "$errors"): fix envs/requirements.in or dev.in, then make lock"
+}
+
+# Only what dev.lock names is installed or removed, so jobs that run meanwhile are not disturbed. What is there
+# already is kept, unless an installation that was killed may have left it incomplete.
+add_dev() {
+    local adder force=
+    if [ -e $adding ]; then
+        adder=$(cat $adding)
+        if alive "$adder"; then
+            die "process $adder is installing dev.lock: wait for it (or remove $adding if it is something else)"
+        fi
+        force=--force-reinstall
+    fi
+    say "dev.lock: tests, linters, benchmarks"
+    echo $$ >$adding
+    if [ -e $dev ]; then
+        pip uninstall -q -y -r $dev 2>"$errors" || die "pip failed ($errors): make clean-env, then make env-dev"
+        rm $dev
+    fi
+    install $force --require-hashes -r envs/dev.lock
+    check_versions
+    rm "$errors"
+    cp envs/dev.lock $dev
+    rm $adding
+    say "$venv is ready: $(du -sh $venv/ | cut -f 1) in $SECONDS s"
 }
 
 key=$(key)
@@ -82,60 +176,16 @@ if [ "${1:-}" = --key ]; then
     exit
 fi
 
-if [ "$(cat $finished 2>/dev/null)" = "$key" ] && version=$("$python" -V 2>/dev/null) &&
-    { [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>&1)" = "$version" ]; }; then
+if ! up_to_date; then
+    build
+elif [ "${1:-}" != --dev ]; then
     say "$venv is up to date ($version)"
-    exit
 fi
 
-why="from"
-if [ -e $building ]; then
-    builder=$(cat $building)
-    if [ -n "$builder" ] && kill -0 "$builder" 2>/dev/null; then
-        die "process $builder is building $venv: wait for it (or remove $building if it is something else)"
+if [ "${1:-}" = --dev ]; then
+    if cmp -s envs/dev.lock $dev; then
+        say "$venv is up to date, with dev.lock"
+    else
+        add_dev
     fi
-    why="was left half built: starting again with"
-elif [ -e $finished ]; then
-    why="was made from other locks, another Python or elsewhere: building it anew with"
-elif [ -n "$(ls -A $venv 2>/dev/null)" ]; then
-    die "$venv was not made by make env: move it away, or remove it (make clean-env)"
 fi
-
-base=$(find_python)
-"$base" -c 'import ensurepip, venv' 2>/dev/null ||
-    die "$base cannot make virtual environments: install its venv package (Debian: apt install python3-venv)"
-need_disk 3 "the environment"
-
-mkdir -p $venv
-echo $$ >$building
-rm -f $finished
-find $venv/ -mindepth 1 ! -path "$building" -delete # not the directory: it may be a link to a larger disk
-
-say "1/4 $venv $why $("$base" -V) ($base)"
-"$base" -m venv $venv
-install --require-hashes -r envs/bootstrap.lock
-
-if pip install -q --dry-run --no-deps --no-index --require-hashes -r envs/torch.lock >/dev/null 2>&1; then
-    say "2/4 torch: the CPU build on this machine"
-    install --require-hashes --no-index -r envs/torch.lock
-else
-    if [ "$(uname -s)" = Linux ]; then need_disk 10 "torch with CUDA"; fi
-    say "2/4 torch: the package index's build (with CUDA on Linux: about 3 GB to download)"
-    install --require-hashes -r envs/torch.lock
-    install --require-hashes -r envs/cuda.lock
-fi
-
-say "3/4 everything else"
-install --require-hashes -r envs/main.lock
-install -e .
-
-say "4/4 checks"
-pip check >"$errors" 2>&1 ||
-    die "packages do not fit together: $(head -n 1 "$errors"): mend envs/requirements.in, then make lock"
-"$python" -c 'import lightgbm, modomodo, torch' 2>"$errors" ||
-    die "$(tail -n 1 "$errors") (libgomp is your system's OpenMP library; Debian: apt install libgomp1)"
-
-rm "$errors"
-printf '%s\n' "$key" >$finished
-rm $building
-say "$venv is ready: $(du -sh $venv/ | cut -f 1) in $SECONDS s"

@@ -1,15 +1,17 @@
-"""requirements.in → hashed locks and conda files. Run by `make lock`; needs the package index.
+"""requirements.in, dev.in, vllm.in → hashed locks and conda files. Run by `make lock`; needs the package index.
 
-    python envs/lock.py              keeps the last lock's versions where requirements.in still admits them
-    python envs/lock.py --upgrade    takes the newest that it admits
+    python envs/lock.py              keeps the last locks' versions where the lists still admit them
+    python envs/lock.py --upgrade    takes the newest versions that they admit
 
-Only metadata is fetched, never a package. One resolution serves every file, so that they cannot disagree:
+Only metadata is fetched, never a package. One resolution of requirements.in and dev.in serves these files, so that
+they cannot disagree:
 
     bootstrap.lock      pip and the builders, installed first
     torch.lock          torch alone: the index's builds, and the CPU builds of torch-cpu.sha256
     cuda.lock           what the index's torch needs on Linux and a CPU build does not
-    main.lock           everything else
-    cpu.yaml gpu.yaml   the same pins for conda
+    main.lock           everything else that requirements.in needs
+    dev.lock            what dev.in needs besides
+    cpu.yaml gpu.yaml   the pins of requirements.in for conda
 
 vllm-cpu.lock and vllm-cuda.lock are resolved after them, from vllm.in: what envs/vllm.sh lays over the environment.
 """
@@ -53,7 +55,7 @@ def main() -> None:
     upgrade = parser.parse_args().upgrade
 
     with tempfile.TemporaryDirectory() as folder:
-        resolved, files = Path(folder, "all.txt"), Path(folder, "pylock.toml")
+        resolved, base, files = (Path(folder, name) for name in ("all.txt", "base.txt", "pylock.toml"))
         if not upgrade:  # uv prefers the versions that its output file names already
             pins = [
                 line.split(" \\")[0]
@@ -62,22 +64,26 @@ def main() -> None:
                 for line in lock.read_text().splitlines()
             ]
             resolved.write_text("\n".join(pin for pin in pins if re.match(r"\w", pin)))
-        resolve("--generate-hashes", "--output-file", str(resolved))
-        resolve("--constraint", str(resolved), "--format", "pylock.toml", "--output-file", str(files))
+        resolve("requirements.in", "dev.in", "--generate-hashes", "--output-file", str(resolved))
+        same = ("requirements.in", "--constraint", str(resolved))
+        resolve(*same, "--output-file", str(base))
+        resolve(*same, "--format", "pylock.toml", "--output-file", str(files))
         requirements = read_requirements(resolved.read_text())
+        needed = read_requirements(base.read_text()).keys()
         packages = tomllib.loads(files.read_text())["packages"]
 
     requirements["torch"] = [with_cpu_builds(*requirements["torch"])]
-    cuda = {name for name in requirements if CUDA.match(name)}
-    common = requirements.keys() - cuda - {"pip"}
+    cuda = {name for name in needed if CUDA.match(name)}
+    common = needed - cuda - {"pip"}
     write_lock("bootstrap.lock", requirements, BOOTSTRAP)
     write_lock("torch.lock", requirements, {"torch"})
     write_lock("cuda.lock", requirements, cuda)
-    write_lock("main.lock", requirements, common - {"torch", "flit-core"})
+    write_lock("main.lock", requirements, common - BOOTSTRAP - {"torch"})
+    write_lock("dev.lock", requirements, requirements.keys() - needed, source="dev.in")
     write_conda("cpu", requirements, common, packages)
     write_conda("gpu", requirements, common | cuda, packages)
     for kind in ("cpu", "cuda"):
-        write_vllm_lock(kind, requirements, upgrade)
+        write_vllm_lock(kind, {name: requirements[name] for name in needed}, upgrade)
 
 
 def write_vllm_lock(kind: str, main: Requirements, upgrade: bool) -> None:
@@ -102,7 +108,7 @@ def write_vllm_lock(kind: str, main: Requirements, upgrade: bool) -> None:
         command += ["--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28", "--no-annotate"]
         command += ["--generate-hashes", "--quiet", "--output-file", str(resolved)]
         if subprocess.run(command, cwd=HERE, stdout=subprocess.DEVNULL).returncode:
-            sys.exit("lock: mend envs/vllm.in, or the network where the index was not reached")
+            sys.exit("lock: fix envs/vllm.in, or the network where the index was not reached")
         requirements = read_requirements(resolved.read_text())
     pins = {line.split(" ")[0] for lines in main.values() for line in lines}
     names = {
@@ -113,12 +119,12 @@ def write_vllm_lock(kind: str, main: Requirements, upgrade: bool) -> None:
     write_lock(lock.name, requirements, names, source="vllm.in")
 
 
-def resolve(*options: str) -> None:
+def resolve(*arguments: str) -> None:
     """For every supported Python and platform at once."""
-    command = ["uv", "pip", "compile", "requirements.in", "--universal", "--python-version", PYTHON]
-    command += ["--fork-strategy", "fewest", "--no-header", "--quiet", *options]
+    command = ["uv", "pip", "compile", "--universal", "--python-version", PYTHON]
+    command += ["--fork-strategy", "fewest", "--no-header", "--quiet", *arguments]
     if subprocess.run(command, cwd=HERE, stdout=subprocess.DEVNULL).returncode:
-        sys.exit("lock: mend envs/requirements.in, or the network where the index was not reached")
+        sys.exit("lock: fix envs/requirements.in or dev.in, or the network where the index was not reached")
 
 
 def read_requirements(text: str) -> Requirements:

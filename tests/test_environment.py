@@ -1,6 +1,8 @@
 """The locks agree with each other, and `make env` keeps its promises: all offline, with packages made up here."""
 
+import ast
 import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -14,7 +16,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ["bootstrap.lock", "torch.lock", "cuda.lock", "main.lock"]
+LOCKS = ["bootstrap.lock", "torch.lock", "cuda.lock", "main.lock", "dev.lock"]
 PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", re.MULTILINE)
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
@@ -40,16 +42,45 @@ def test_every_locked_package_has_hashes(locked):
     assert [name for name, (_, hashes) in locked.items() if not hashes] == []
 
 
+def asked_for(source: str) -> dict[str, str]:
+    """Package → version (or ""), as listed in a file of envs/."""
+    lines = (ROOT / "envs" / source).read_text().lower().replace("_", "-").splitlines()
+    asked = [line.partition("==") for line in lines if line and not line.startswith("#")]
+    return {name: version for name, _, version in asked}
+
+
 def test_the_locks_have_what_was_asked_for(locked):
-    asked = [
-        line.lower().replace("_", "-")
-        for line in (ROOT / "envs/requirements.in").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
-    for requirement in asked:
-        name, _, version = requirement.partition("==")
+    for name, version in (asked_for("requirements.in") | asked_for("dev.in")).items():
         assert name in locked, f"{name}: make lock"
         assert version in ("", locked[name][0]), f"{name}: make lock"
+
+
+def test_what_only_tests_and_benchmarks_need_is_in_a_lock_of_its_own():
+    dev = requirements((ROOT / "envs/dev.lock").read_text()).keys()
+    base = {name for lock in LOCKS[:-1] for name in requirements((ROOT / "envs" / lock).read_text())}
+    assert not dev & base
+    assert dev >= {"botorch", "gpytorch", "hypothesis", "mypy", "pytest", "ruff", "selenium", "snakefmt"}
+    assert base >= asked_for("requirements.in").keys()
+
+
+def imported(*folders: str) -> set[str]:
+    """Top-level names that the Python files in these folders import, also inside functions."""
+    trees = [ast.parse(path.read_text()) for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split(".")[0] for name in names}
+
+
+def test_what_the_package_and_scripts_import_is_asked_for():
+    places = importlib.metadata.packages_distributions()  # module → packages
+    asked = asked_for("requirements.in").keys()
+    ours = {"modomodo", *(path.stem for path in (ROOT / "scripts").glob("*.py"))}
+    # vLLM and its torchvision are in a layer of their own (envs/vllm.sh); pydantic pins its core.
+    elsewhere = {"vllm", "torchvision", "pydantic_core"}
+    for name in imported("modomodo", "scripts") - set(sys.stdlib_module_names) - ours - elsewhere:
+        packages = {package.lower().replace("_", "-") for package in places.get(name, [name])}
+        assert packages & asked, f"{name} is imported: add it to envs/requirements.in, then make lock"
 
 
 def test_torch_stands_alone():
@@ -73,7 +104,8 @@ def test_conda_files_have_the_same_pins(kind, locked):
         assert version == locked[name][0]
         assert hashes
         assert set(hashes) <= set(locked[name][1])
-    assert pins.keys() >= {"torch", "trl", "snakemake", "pytest"}
+    assert pins.keys() >= {"torch", "trl", "snakemake"} | asked_for("requirements.in").keys() - {"pip"}
+    assert not pins.keys() & requirements((ROOT / "envs/dev.lock").read_text()).keys()
     assert ("nvidia-cublas" in pins) == (kind == "gpu")
 
 
@@ -188,7 +220,7 @@ class Tree:
             "PYTHON": sys.executable,
         }
         self.tool("df", "echo; echo disk 1 1 ${FREE:-99999999} 1% /")
-        for lock, name in zip(LOCKS, ("builder", "torch", "nvidia_fake", "lightgbm"), strict=True):
+        for lock, name in zip(LOCKS, ("builder", "torch", "nvidia_fake", "lightgbm", "linter"), strict=True):
             self.add(lock, make_wheel(root / "simple" / name.replace("_", "-"), name, "2.0"))
 
     def add(self, lock: str, requirement: str) -> None:
@@ -212,8 +244,25 @@ class Tree:
             text=True,
         )
 
+    def add_project(self) -> None:
+        """A package modomodo that `pip install -e .` can build without a network."""
+        (self.root / "backend.py").write_text(
+            "import shutil\n"
+            "def build_editable(folder, config_settings=None, metadata_directory=None):\n"
+            "    return shutil.copy('modomodo-1-py3-none-any.whl', folder).rsplit('/', 1)[1]\n"
+        )
+        make_wheel(self.root, "modomodo", "1")
+        (self.root / "pyproject.toml").write_text(
+            '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        )
+
+    def installed(self) -> dict[str, str]:
+        """Package → version, in .venv."""
+        files = (self.root / ".venv/lib").glob("python*/site-packages/*.dist-info")
+        return dict(path.name.removesuffix(".dist-info").split("-") for path in files)
+
     def refused(self, *arguments: str, **environment: str) -> str:
-        """What was said on stderr, without make's own line about it."""
+        """The message on stderr, without make's own line."""
         result = self.make(*arguments, **environment)
         assert result.returncode != 0
         [message, by_make] = result.stderr.splitlines()
@@ -226,15 +275,15 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "a tree")
 
 
-def test_make_lists_its_steps():
-    def steps(*targets: str) -> str:
+def test_make_runs_its_commands_in_order():
+    def commands(*targets: str) -> str:
         return subprocess.run(
             ["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
 
-    assert re.search(r"envs/build\.sh\n.*snakemake --cores all results/table2\.csv", steps())
+    assert re.search(r"envs/build\.sh\n.*snakemake --cores all results/table2\.csv", commands())
     order = [
-        "envs/build.sh",
+        "envs/build.sh --dev",
         "ruff check",
         "ruff format --check",
         "snakefmt",
@@ -242,9 +291,16 @@ def test_make_lists_its_steps():
         "mypy",
         "pytest",
     ]
-    places = [steps("test").index(step) for step in order]
+    places = [commands("test").index(command) for command in order]
     assert places == sorted(places)
-    assert "make env " in subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+
+
+def test_make_help_lists_every_target_in_one_column():
+    text = (ROOT / "Makefile").read_text()
+    targets = " ".join(re.findall(r"^\.PHONY: (.*)", text, flags=re.MULTILINE)).split()
+    lines = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    assert [line.split()[1] for line in lines] == sorted(targets, key=lambda name: text.index(f"\n{name}:"))
+    assert all(line[16] == " " and line[17] != " " and len(line) <= 110 for line in lines)
 
 
 def test_ci_runs_the_tests_and_fails_with_them(tree: Tree):
@@ -307,25 +363,14 @@ def test_what_others_made_is_not_removed(tree: Tree):
 
 @pytest.mark.slow
 def test_make_env_from_failure_to_success_to_change(tree: Tree):
-    (tree.root / "backend.py").write_text(
-        "import shutil\n"
-        "def build_editable(folder, config_settings=None, metadata_directory=None):\n"
-        "    return shutil.copy('modomodo-1-py3-none-any.whl', folder).rsplit('/', 1)[1]\n"
-    )
-    make_wheel(tree.root, "modomodo", "1")
-    (tree.root / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-    )
+    tree.add_project()
+    installed = tree.installed
 
-    def installed() -> dict[str, str]:
-        files = (tree.root / ".venv/lib").glob("python*/site-packages/*.dist-info")
-        return dict(path.name.removesuffix(".dist-info").split("-") for path in files)
-
-    # No network: told in a line, and the half-built environment is known as such.
+    # No network: one line says so, and the half-built environment is known as such.
     message = tree.refused("env", PIP_INDEX_URL="http://127.0.0.1:9/simple")
-    assert message.startswith("env: the package index was not reached: mend the network")
+    assert message.startswith("env: the package index was not reached: fix the network")
 
-    # No CPU build of torch at hand: the index's, with what belongs to it.
+    # No CPU build of torch on this machine: the index's, with what belongs to it.
     result = tree.make("env")
     assert result.returncode == 0, result.stderr
     assert "left half built: starting again" in result.stdout
@@ -335,13 +380,46 @@ def test_make_env_from_failure_to_success_to_change(tree: Tree):
         >= {"builder": "2.0", "torch": "2.0", "nvidia_fake": "2.0", "modomodo": "1"}.items()
     )
     assert "up to date" in tree.make("env").stdout
+    assert "linter" not in installed()
 
     # Other locks, and now there is a CPU build: it alone, with nothing left of before.
     requirement = make_wheel(tree.root / "wheels", "torch", "2.0+cpu")
     (tree.root / "envs/torch.lock").write_text(requirement)
     result = tree.make("env", PIP_FIND_LINKS=(tree.root / "wheels").as_uri())
     assert result.returncode == 0, result.stderr
-    assert "made from other locks" in result.stdout
+    assert "built from other locks" in result.stdout
     assert "torch: the CPU build" in result.stdout
     assert installed()["torch"] == "2.0+cpu"
     assert "nvidia_fake" not in installed()
+
+
+@pytest.mark.slow
+def test_make_env_dev_adds_to_the_environment_and_takes_away_what_another_lock_lacks(tree: Tree):
+    tree.add_project()
+    result = tree.make("env-dev")
+    assert result.returncode == 0, result.stderr
+    assert tree.installed().items() >= {"torch": "2.0", "modomodo": "1", "linter": "2.0"}.items()
+    before = {path: path.stat().st_mtime_ns for path in (tree.root / ".venv").rglob("*.dist-info")}
+    assert "up to date, with dev.lock" in tree.make("env-dev").stdout
+    assert "up to date" in tree.make("env").stdout
+
+    (tree.root / "envs/dev.lock").write_text(make_wheel(tree.root / "simple/tester", "tester", "3.0"))
+    assert "up to date" in tree.make("env").stdout, "the base environment is the same"
+    message = tree.refused("env-dev", PIP_INDEX_URL="http://127.0.0.1:9/simple")
+    assert message.startswith("env: the package index was not reached")
+    assert "up to date" in tree.make("env").stdout
+    assert "linter" not in tree.installed()
+
+    # A file that a killed installation has left out is there again after the next.
+    result = tree.make("env-dev")
+    assert result.returncode == 0, result.stderr
+    [module] = (tree.root / ".venv/lib").glob("python*/site-packages/tester.py")
+    module.unlink()
+    (tree.root / ".venv/dev.lock").rename(tree.root / ".venv/adding")
+    (tree.root / ".venv/adding").write_text(str(os.getpid()))
+    assert f"process {os.getpid()} is installing dev.lock" in tree.refused("env-dev")
+    (tree.root / ".venv/adding").write_text("")
+    assert tree.make("env-dev").returncode == 0
+    assert module.exists()
+    kept = {path: path.stat().st_mtime_ns for path in before if "linter" not in path.name}
+    assert kept.items() <= before.items(), "nothing else was installed again"
