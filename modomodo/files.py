@@ -140,7 +140,7 @@ def code_digest(*modules: str) -> str:
     """Digest of what modules of this package do, for results that are cheap to make anew.
 
     Of their syntax and not of their text: comments and formatting do nothing. `tables` is tables.py; a name with
-    a suffix is another file, taken as it is, e.g. `explorer/page.js`.
+    a suffix is another file, taken as it is, e.g. `reporting/explorer/page.js`.
     """
     folder = Path(__file__).parent
     sources = {}

@@ -29,7 +29,12 @@ rule table2_files:
     conda:
         "../envs/cpu.yaml"
     params:
-        code=code_digest("reporting/tables", "mixtures/records"),
+        code=code_digest(
+            "reporting/tables",
+            "reporting/templates",
+            "../report/table2.md.jinja",
+            "mixtures/records",
+        ),
         settings=TableSettings.of(STUDY, PLAN).text(),
     shell:
         "python scripts/table.py --settings {params.settings:q} --records {input} --output {output.csv}"
@@ -131,7 +136,12 @@ rule overview:
     conda:
         "../envs/cpu.yaml"
     params:
-        code=code_digest("reporting/overview", *LOOKED_AT),
+        code=code_digest(
+            "reporting/overview",
+            "reporting/templates",
+            "../report/overview.rst.jinja",
+            *LOOKED_AT,
+        ),
         settings=OverviewSettings.of(STUDY, PLAN).text(),
     shell:
         "python scripts/overview.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"

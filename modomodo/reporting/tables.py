@@ -9,6 +9,7 @@ import pandas as pd
 
 from modomodo.errors import InputError
 from modomodo.mixtures.records import AGGREGATES, BASE, Records, last_step, score_column, seed_noise, trained
+from modomodo.reporting.templates import render_template
 
 BEYOND_NOISE = 1.96  # standard deviations of a difference: a two-sided 5 % level
 
@@ -72,7 +73,7 @@ def within_noise(scores: np.ndarray, errors: np.ndarray, seed_deviation: float) 
     """Which scores do not differ from the best one beyond noise.
 
     The variance of a difference is both standard errors squared plus twice the variance between seeds.
-    All answer the same questions, so the errors are correlated and this marks rather too many.
+    All answer the same questions, so the errors are correlated and this marks too many rather than too few.
     """
     best = int(np.nanargmax(scores))
     spread = np.sqrt(errors**2 + errors[best] ** 2 + 2 * seed_deviation**2)
@@ -85,18 +86,16 @@ def render(records: Records, table: pd.DataFrame) -> str:
     targets = [*records.benchmarks, *AGGREGATES]
     cells = {target: _cells(table, target, noise[target]["between_seeds"] or 0.0) for target in targets}
     head = ["strategy", *records.domains, *targets]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" + " ---: |" * (len(head) - 1)]
+    rows = []
     group = BASE
-    for position, row in table.iterrows():
+    for position, (_, row) in enumerate(table.iterrows()):
         if row["group"] != group:
             group = row["group"]
-            lines.append(f"| **{group}** |" + " |" * (len(head) - 1))
-        shares = [row[f"w_{domain}"] for domain in records.domains]
-        texts = ["" if math.isnan(share) else f"{share:.2f}" for share in shares]
-        lines.append(
-            "| " + " | ".join([row["strategy"], *texts, *(cells[t][position] for t in targets)]) + " |"
-        )
-    return "\n".join([*lines, "", *_footer(noise["out_score"])]) + "\n"
+            rows.append([f"**{group}**", *[""] * (len(head) - 1)])
+        weights = [row[f"w_{domain}"] for domain in records.domains]
+        shares = ["" if math.isnan(weight) else f"{weight:.2f}" for weight in weights]
+        rows.append([row["strategy"], *shares, *(cells[target][position] for target in targets)])
+    return render_template("table2.md", head=head, rows=rows, noise=noise["out_score"])
 
 
 def _cells(table: pd.DataFrame, target: str, seed_deviation: float) -> list[str]:
@@ -109,21 +108,6 @@ def _cells(table: pd.DataFrame, target: str, seed_deviation: float) -> list[str]
         text = "" if math.isnan(score) else f"{score:.4f}"
         texts.append(f"**{text}**" if score == best else f"{text} ≈" if near else text)
     return texts
-
-
-def _footer(noise: dict[str, float | int | None]) -> list[str]:
-    lines = [
-        "Bold: best of its column. ≈: not told apart from it by the questions and, where known, seeds.",
-        "",
-    ]
-    if noise["ratio"] is None:
-        return [*lines, "No mixture was repeated with another seed: the noise between seeds is unknown."]
-    return [
-        *lines,
-        f"Out-Score: standard deviation {noise['between_mixtures']:.4f} between mixtures, "
-        f"{noise['between_seeds']:.4f} between seeds of one mixture ({noise['degrees']} degrees of freedom): "
-        f"ratio {noise['ratio']:.1f}.",
-    ]
 
 
 def _label(records: Records, heading: Heading, mixture: str) -> str:
