@@ -18,7 +18,7 @@ from modomodo.training.gpus import BOOT
 HOLDER = """
 import json, signal, sys, time
 from pathlib import Path
-from modomodo.devices import hold
+from modomodo.training.gpus import hold
 signal.alarm(60)  # a device that is never given back is told by an end without words
 devices, count, locks = json.loads(sys.argv[1])
 print(json.dumps(hold(devices, count, Path(locks), poll=0.05)), flush=True)
@@ -93,8 +93,8 @@ def test_only_the_devices_named_are_held(start: Start) -> None:
 LAUNCHER = """
 import sys
 from pathlib import Path
-from modomodo.devices import hold
-from modomodo.launching import Part, supervise
+from modomodo.training.gpus import hold
+from modomodo.training.launch import Part, supervise
 hold(["0"], 1, Path(sys.argv[1]))
 supervise([Part("trainer 0", [sys.executable, "-c", sys.argv[2]])])
 """

@@ -305,7 +305,9 @@ def test_a_signal_while_the_server_starts_ends_it(world, tmp_path):
     launcher = subprocess.Popen(
         world.program("launcher", LAUNCHER.replace("SAVE,", "5,"))[:-1], cwd=Path(__file__).parents[2]
     )
+    until = time.monotonic() + 30
     while not (tmp_path / "server.log").exists():
+        assert launcher.poll() is None and time.monotonic() < until
         time.sleep(0.02)
     launcher.send_signal(signal.SIGINT)
     assert launcher.wait(30) == 143
@@ -349,7 +351,7 @@ def test_the_gpus_that_are_not_wanted_are_hidden(four_gpus, monkeypatch):
 
 def test_without_a_scheduler_gpus_that_nobody_holds_are_taken(four_gpus, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID")
-    monkeypatch.setattr(launching, "hold", lambda devices, count: devices[-count:])
+    monkeypatch.setattr(gpus, "hold", lambda devices, count: devices[-count:])
     assert gpus.acquire_gpus(2, "training.gpus") == ["2", "3"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
 
@@ -362,7 +364,7 @@ def test_a_missing_vllm_is_told_with_the_mend(monkeypatch):
 
 def test_a_program_goes_over_to_where_vllm_is_once(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(launching, "VLLM_ENVIRONMENT", tmp_path)
+    monkeypatch.setattr(vllm_environment, "VLLM_ENVIRONMENT", tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("os.execv", lambda path, words: calls.append((path, words)))
     monkeypatch.setattr("sys.argv", ["scripts/train.py", "--seed", "1"])

@@ -30,10 +30,10 @@ import json, os, sys
 from pathlib import Path
 import torch
 import modomodo.command_line
-from modomodo.examples import Example
-from modomodo.prompts import Templates
-from modomodo.rewards import rewards
-from modomodo.study import Training
+from modomodo.config.schema import Templates, Training
+from modomodo.data.examples import Example
+from modomodo.training import trainer
+from modomodo.training.rewards import rewards
 
 folder, accumulation, stop_after = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 rank = os.environ["RANK"]
@@ -48,29 +48,27 @@ def letters(prompts, completions, id, **columns):
     return [len(text) / 10 for text in texts]
 
 
-from modomodo import training
-
 settings = Training(
     steps=6, scored_steps=[3, 6], train_batch_size=12, num_generations=6, gradient_accumulation_steps=accumulation, gpus=2,
     learning_rate=1e-3, max_completion_length=6, save_steps=2, bf16=False, gradient_checkpointing=False,
     reward_weights={"letters": 1.0},
 )
 if stop_after:
-    class Crash(training.TrainerCallback):
+    class Crash(trainer.TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
             if state.global_step == stop_after:
                 os._exit(9)
-    class Crashing(training.StreamTrainer):
+    class Crashing(trainer.StreamTrainer):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
             self.add_callback(Crash())
-    training.StreamTrainer = Crashing
+    trainer.StreamTrainer = Crashing
 examples = [Example.model_validate(row) for row in json.loads((folder.parent / "examples.json").read_text())]
 
 
 def main():
     try:
-        training.train(
+        trainer.train(
             base=folder.parent / "base",
             rows=[(example, folder.parent) for example in examples],
             folder=folder,
