@@ -62,7 +62,7 @@ test: env-dev browser lint types ## lint, types and all tests but those of test-
 lint: env-dev ## style of Python files, Snakefiles and rules
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) snakefmt --check Snakefile rules
+	$(RUN) snakefmt --check Snakefile workflow/Snakefile rules
 	$(RUN) snakemake --lint
 
 types: env-dev ## mypy
@@ -74,7 +74,7 @@ unit: env-dev ## the tests that take seconds
 format: env-dev ## rewrite Python files, Snakefiles and rules in the style that lint checks
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
-	$(RUN) snakefmt Snakefile rules
+	$(RUN) snakefmt Snakefile workflow/Snakefile rules
 
 test-slurm: env-dev ## faults of jobs on a real Slurm, which is installed if missing (as root)
 	@tests/slurm/install.sh

@@ -3,10 +3,10 @@
     snakemake                                     the study of config/tiny.yaml, on a laptop
     snakemake --configfile config/paper.yaml -n   what the paper's study would run
     snakemake --configfile config/replay.yaml     what to train next, from recorded runs; trains nothing
-    snakemake results/table2.csv                  the configured study's table
+    snakemake results/table2.csv                  the table of the configured study
 
-Stage targets: examples, mixtures, runs, scores, merged, table2, figures, all. What each kind of file holds:
-docs/architecture.md.
+Targets by stage: examples, mixtures, runs, scores, merged, table2, figures, all. docs/architecture.md describes the files
+and the rules.
 """
 
 from snakemake.utils import min_version
@@ -23,6 +23,9 @@ if not workflow.overwrite_configfiles:
 if "records" in config:
 
     include: "rules/replay.smk"
+
+    # An included file does not set the default target.
+    workflow.default_target = "all"
 
 else:
 
@@ -46,8 +49,8 @@ else:
         print(plan_line(), file=sys.stderr, flush=True)
 
     onerror:
-        for mend in hints_of(log):
-            print(f"mend: {mend}", file=sys.stderr, flush=True)
+        for hint in hints_of(log):
+            print(f"hint: {hint}", file=sys.stderr, flush=True)
 
     localrules:
         all,

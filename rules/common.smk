@@ -19,7 +19,7 @@ from modomodo.study.outputs import kept_weights
 from modomodo.study.snakemake_log import hints_of
 
 # Jobs call `python` and import the package: those of the environment that runs Snakemake.
-job_environment(workflow.basedir)
+job_environment()
 
 WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:

@@ -10,7 +10,7 @@ from modomodo.files import code_digest
 from modomodo.replay.config import recorded_from, tables_of
 from modomodo.reporting.figures import DRAWN_BY
 
-job_environment(workflow.basedir)
+job_environment()
 
 WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:
@@ -33,7 +33,6 @@ localrules:
 
 
 rule all:
-    default_target: True
     input:
         "results/table2.csv",
         "<results>/report.md",

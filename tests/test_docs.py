@@ -21,11 +21,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import test_workflow
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")])
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "config/README.md", *ROOT.glob("docs/**/*.md")]
+)
 SCRIPTS = sorted([*ROOT.glob("scripts/*.py"), *ROOT.glob("benchmarks/*.py")])
 PROGRAMS = (
     "make",
@@ -77,7 +80,7 @@ def example(path: Path) -> list[str]:
 
 SHOWN = {
     **{
-        (page.name, command): command
+        (str(page.relative_to(ROOT)), command): command
         for page in PAGES
         for command in commands(page.read_text(encoding="utf-8"))
     },
@@ -167,7 +170,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_snakemake_command(copy: Path, page: str, command: str) -> None:
     words = shlex.split(command)[1:]
     if any(word.startswith("../own/") for word in words):
-        assert page == "extending.md" or command in commands((ROOT / "docs/extending.md").read_text())
+        assert page == "docs/extending.md" or command in commands((ROOT / "docs/extending.md").read_text())
         return
     if PLACEHOLDER.search(command):
         pytest.fail(f"{page}: `{command}` cannot be tried: write it out")
@@ -184,7 +187,7 @@ def test_a_snakemake_command(copy: Path, page: str, command: str) -> None:
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -212,3 +215,42 @@ def test_make_help_lists_every_target() -> None:
     listed = re.findall(r"^make (\S+)", run.stdout, flags=re.MULTILINE)
     phony = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert sorted(listed) == sorted(" ".join(phony).split())
+
+
+def test_the_readmes_runs_give_the_mixtures_that_it_shows(tmp_path: Path) -> None:
+    """Its CSV and its study in, and out comes what it prints, word for word."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Bring your own runs")[2]
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)[:4]
+    assert [language for language, _ in fenced] == ["csv", "yaml", "", "text"]
+    (_, table), (_, study), (_, shown), (_, printed) = fenced
+    (tmp_path / "runs.csv").write_text(table, encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(study, encoding="utf-8")
+    script, *arguments = shlex.split(shown.removeprefix("python "))
+    run = subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == printed
+    assert (tmp_path / "next/report.md").is_file()
+
+
+def test_the_readmes_table_of_results_is_what_was_measured() -> None:
+    """Scores are those of the figure above it, minutes those of the stages that were timed."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## ")[0]
+    rows = re.findall(
+        r"^\| [^|]+ \| (0\.\d{3} ± 0\.\d{3}) \| (\d+) \| ([\d.]+) \|$", section, flags=re.MULTILINE
+    )
+    assert len(rows) == 4
+    points = pd.read_csv(ROOT / "docs/tiny_out_score.csv")
+    measured = {f"{point.out_score:.3f} ± {point.se_out_score:.3f}" for point in points.itertuples()}
+    assert {score for score, _, _ in rows} <= measured
+    seconds = pd.read_csv(ROOT / "benchmarks/tiny_stages.csv").set_index("stage")["median_seconds"]
+    run = seconds["training"] + seconds["prediction"]
+    base = seconds["base model"] + seconds["prediction"]
+    for _, runs, minutes in rows:
+        assert minutes == f"{(int(runs) * run or base) / 60:.1f}"

@@ -247,12 +247,12 @@ def test_a_result_that_was_cut_off(tmp_path: Path) -> None:
 
 
 def test_scripts_without_the_environment() -> None:
-    """Python's own words; the README says what they mean."""
+    """Python's own words; docs/troubleshooting.md says what they mean."""
     run = subprocess.run(
         [sys.executable, "-I", "-S", str(ROOT / "scripts/plan.py")], capture_output=True, text=True, cwd="/"
     )
     assert run.stderr.strip().splitlines()[-1] == "ModuleNotFoundError: No module named 'modomodo'"
-    assert "ModuleNotFoundError: No module named 'modomodo'" in (ROOT / "README.md").read_text()
+    assert "ModuleNotFoundError: No module named 'modomodo'" in (ROOT / "docs/troubleshooting.md").read_text()
 
 
 def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +354,7 @@ def test_a_wrong_partition_ends_the_run_with_its_mend(tmp_path: Path) -> None:
         words, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120
     )
     assert run.returncode != 0
-    assert f"mend: {mends.HINTS['[Ii]nvalid partition']}" in run.stderr.splitlines()
+    assert f"hint: {mends.HINTS['[Ii]nvalid partition']}" in run.stderr.splitlines()
 
 
 # --- hints ------------------------------------------------------------------------------------------------------
