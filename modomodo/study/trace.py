@@ -214,7 +214,7 @@ def _predictions(path: Path, step: str, weights: str, questions: Mapping[str, Pa
     links = []
     for name, asked in questions.items():
         entry = found["predictions"][step][name]
-        answers = path.with_name(entry["path"])
+        answers = path.parent / entry["path"]
         link = Link("predictions", answers, [f"settings {canonical(found['settings'])}"])
         for job in jobs:
             if f"{step}/{name}" in job["answered"]:
