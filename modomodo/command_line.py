@@ -6,29 +6,17 @@ import json
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from modomodo.config.loading import (
-    parse,
-    read_yaml,
-)
-from modomodo.config.schema import (
-    Settings,
-    Study,
-)
-from modomodo.errors import (
-    InputError,
-    Interrupted,
-    nearest,
-)
-from modomodo.files import (
-    read_json,
-)
+from modomodo import console
+from modomodo.config.loading import parse, read_yaml
+from modomodo.config.schema import Settings, Study
+from modomodo.error_hints import hint_of
+from modomodo.errors import InputError, Interrupted, nearest
+from modomodo.files import read_json
 from modomodo.merging.experts import Experts, read_experts
-from modomodo.study.checks import read_study
 from modomodo.study.provenance import start
 
 
@@ -50,23 +38,16 @@ def from_arguments(arguments: argparse.Namespace) -> Experts:
     return read_experts(arguments.base, weights, arguments.experts, arguments.step)
 
 
-# OpenMP threads that spin while waiting make two processes on two cores ten times slower.
-# Read when torch is first imported, so set before anything else.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-if not sys.stderr.isatty():
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar in a log is one endless line
-warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
 S = TypeVar("S", bound=Settings)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script's main and exit; bad input becomes one line on stderr and status 2, without a trace.
 
-    Work that was told to stop and was saved exits with 143.
+    Work that was asked to stop and was saved exits with 143. Scripts import torch inside their main, since its
+    libraries read their environment, which is prepared here, when they are loaded.
     """
+    console.prepare()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a rule's shell may ignore it, to let its program finish
     try:
         start()
@@ -80,12 +61,10 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        from modomodo.error_hints import hint_of
-
-        mend = hint_of(f"{type(error).__module__}.{type(error).__name__}: {error}")
-        if mend is None:
+        hint = hint_of(f"{type(error).__module__}.{type(error).__name__}: {error}")
+        if hint is None:
             raise
-        print(f"error: {' '.join(str(error).split())}: {mend}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}: {hint}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
 
@@ -100,7 +79,7 @@ def job_environment(root: str | Path = Path(__file__).parents[1]) -> None:
 
 
 def check_snakemake(arguments: Sequence[str]) -> None:
-    """Tell in one line what Snakemake would tell in a trace: a --configfile that cannot be read, or is a target.
+    """Report in one line what Snakemake would report in a trace: a --configfile that cannot be read, or is a target.
 
     Snakemake takes every word after --configfile for a file. Exits with status 2.
     """
@@ -158,6 +137,8 @@ def settings(text: str, model: type[S], take: Callable[[Study], S]) -> S:
         except json.JSONDecodeError as error:
             raise InputError(f"--settings: not valid JSON: {error.msg} at character {error.pos}") from None
         return parse(data, model, "--settings")
+    from modomodo.study.checks import read_study  # here: a job is given JSON, and needs no registry checked
+
     return take(read_study(text))
 
 
