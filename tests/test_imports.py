@@ -1,5 +1,6 @@
 """Importing the package, or any module of it, changes nothing; scripts load torch in their main alone."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,11 @@ assert not loaded("torch")
 
 def test_the_door_for_plugins_loads_what_is_asked_for() -> None:
     python(DOOR)
+
+
+def test_the_page_on_extending_uses_the_door_alone() -> None:
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/extending.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    modules = set(re.findall(r"(?:from|import) (modomodo[\w.]*)", "".join(blocks)))
+    assert modules == {"modomodo.plugins"}
