@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -137,17 +138,19 @@ def write_csv(path: str | Path, frame: "pd.DataFrame") -> None:
 
 
 def code_digest(*modules: str) -> str:
-    """Digest of what modules of this package do, for results that are cheap to make anew.
+    """Digest of what modules of this package do, for results that are cheap to make again.
 
     Of their syntax and not of their text: comments and formatting do nothing. `tables` is tables.py; a name with
     a suffix is another file, taken as it is, e.g. `reporting/explorer/page.js`.
     """
+    return digest({module: _source_digest(module) for module in modules})
+
+
+@cache
+def _source_digest(module: str) -> str:
+    """Digest of one module, or of another file of the package."""
     folder = Path(__file__).parent
-    sources = {}
-    for module in modules:
-        if "." in module:
-            sources[module] = file_digest(folder / module)
-        else:
-            source = (folder / f"{module}.py").read_text(encoding="utf-8")
-            sources[module] = ast.dump(ast.parse(source))
-    return digest(sources)
+    if "." in module:
+        return file_digest(folder / module)
+    source = (folder / f"{module}.py").read_text(encoding="utf-8")
+    return digest(ast.dump(ast.parse(source)))
