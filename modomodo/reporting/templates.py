@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parents[2] / "report"
 
 def render_template(name: str, **values: Any) -> str:
     """A page from the template `report/<name>.jinja`."""
-    return _environment().get_template(f"{name}.jinja").render(**values)
+    return _environment().get_template(f"{name}.jinja").render(**values).rstrip("\n") + "\n"
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: bool = False) -> str:

@@ -7,7 +7,7 @@ import sys
 import types
 import typing
 from collections.abc import Iterator
-from enum import Enum
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,25 +22,24 @@ from modomodo.mixtures.strategies.base import Options, declaration, strategies
 from modomodo.mixtures.surrogates.base import surrogates
 from modomodo.registry import Registry
 from modomodo.replay.config import Recorded
+from modomodo.reporting.templates import render_template
 from modomodo.training.builders import model_builders
 from modomodo.training.rewards import rewards
 
-INTRODUCTION = """# Every key of a study
+Row = tuple[str, ...]
 
-Made by `make reference` from the models in `modomodo/config/schema.py`, the one home of defaults and bounds. An
-editor with a YAML language server completes and checks these keys by `config/study.schema.json`.
-"""
 
-NAMES = """## Names that a study can use
+@dataclass(frozen=True)
+class Section:
+    """A table of the page: of the keys of a model, or of the functions that a key can name.
 
-Each is a function registered by this name; [extending](extending.md) adds your own.
-"""
+    `key`: where it lies in a study, or the function's name; `text`: what it is; `rows`: key, type, default and
+    what of each key, or name and what of each function.
+    """
 
-RECORDED = """## A study of recorded runs
-
-A file with the key `records`, such as `config/replay.yaml`, trains nothing: its strategies propose from a table of
-runs ([strategies](strategies.md)). An editor completes its keys by `config/recorded.schema.json`.
-"""
+    key: str
+    text: str
+    rows: list[Row]
 
 
 def schema(model: type[BaseModel] = Study) -> str:
@@ -49,41 +48,55 @@ def schema(model: type[BaseModel] = Study) -> str:
 
 
 def page() -> str:
-    """The reference as Markdown."""
-    parts = [INTRODUCTION, *_section("", Study), NAMES]
-    registries: list[tuple[str, str, Registry]] = [
+    """The reference as Markdown, from the template `report/config.md.jinja`."""
+    proposers = []
+    shared: dict[str, type[BaseModel]] = {}  # models in the options, of which several strategies may have one
+    for name in strategies:
+        options = declaration(name).options
+        shown = options is not Options and bool(options.model_fields)
+        proposers.append(Section(name, _first_line(strategies[name]), _rows(options) if shown else []))
+        if shown:
+            shared.update(_inner("", options))
+    return render_template(
+        "config.md",
+        study=list(keys_of("", Study)),
+        names=[_names(*named) for named in _registries()],
+        strategies=proposers,
+        replay=_rows(Recorded),
+        # `constraints` is among those that options share.
+        replay_parts=[_keys(key, model) for key, model in _inner("", Recorded) if key != "constraints"],
+        shared=[_keys(key, model) for key, model in shared.items()],
+    )
+
+
+def keys_of(key: str, model: type[BaseModel]) -> Iterator[Section]:
+    """A model's keys and, after them, those of the models in it."""
+    yield _keys(key, model)
+    for inner_key, inner in _inner(key, model):
+        yield from keys_of(inner_key, inner)
+
+
+def _keys(key: str, model: type[BaseModel]) -> Section:
+    return Section(key, _first_line(model), _rows(model))
+
+
+def _registries() -> list[tuple[str, str, Registry]]:
+    return [
         ("Model builders", "model.builder", model_builders),
         ("Datasets", "domains.<name>.loader, benchmarks.<name>.loader", datasets),
         ("Rewards", "domains.<name>.rewards", rewards),
         ("Metrics", "benchmarks.<name>.metric", metrics),
         ("Surrogates", "strategies.<name>.options.surrogate", surrogates),
     ]
-    for title, key, registry in registries:
-        parts.append(f"### {title}: `{key}`\n")
-        # A published dataset is told by its module, which has one reader.
-        told = (
-            sys.modules[registry[n].__module__] if registry is datasets else registry[n] for n in registry
-        )
-        named: list[tuple[str, ...]] = [
-            (f"`{name}`", _text(_first_line(thing))) for name, thing in zip(registry, told, strict=True)
-        ]
-        parts.append(_table(("name", "what"), named))
-    parts.append("### Strategies: `strategies.<name>.propose`, and their `options`\n")
-    shared: dict[str, type[BaseModel]] = {}
-    for name in strategies:
-        parts.append(f"**`{name}`**: {_first_line(strategies[name])}\n")
-        options = declaration(name).options
-        if options is not Options and options.model_fields:
-            parts.append(_fields(options))
-            shared.update(_inner("", options))
-    parts.append(RECORDED)
-    parts.append(_fields(Recorded))
-    for key, model in _inner("", Recorded):
-        if key != "constraints":
-            parts += [f"### `{key}` of recorded runs\n", f"{_first_line(model)}\n", _fields(model)]
-    for key, model in shared.items():
-        parts += [f"### `strategies.<name>.options.{key}`\n", f"{_first_line(model)}\n", _fields(model)]
-    return "\n".join(parts)
+
+
+def _names(title: str, key: str, registry: Registry) -> Section:
+    """A published dataset is described by its module, which has one reader."""
+    things = {
+        name: sys.modules[registry[name].__module__] if registry is datasets else registry[name]
+        for name in registry
+    }
+    return Section(key, title, [(f"`{name}`", _text(_first_line(thing))) for name, thing in things.items()])
 
 
 GRAPH = ("```mermaid\n", "```\n")  # around the one graph of a page
@@ -106,15 +119,6 @@ def with_graph(page: str, graph: str) -> str:
     return before + start + "\n".join(["flowchart TB", *lines]) + "\n" + end + after
 
 
-def _section(prefix: str, model: type[BaseModel]) -> list[str]:
-    """A model's table and, below, those of the models in it."""
-    title = f"## `{prefix}`" if prefix else "## The study"
-    parts = [f"{title}\n", f"{_first_line(model)}\n", _fields(model)]
-    for key, inner in _inner(prefix, model):
-        parts += _section(key, inner)
-    return parts
-
-
 def _inner(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in model.model_fields.items():
         inner, many = _model_in(field.annotation)
@@ -135,18 +139,16 @@ def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
     return None, False
 
 
-def _fields(model: type[BaseModel]) -> str:
-    rows: list[tuple[str, ...]] = []
-    for name, field in model.model_fields.items():
-        rows.append(
-            (
-                f"`{name}`",
-                _kind(field.annotation) + _bounds(field),
-                _default(field),
-                _text(field.description or _about(field)),
-            )
+def _rows(model: type[BaseModel]) -> list[Row]:
+    return [
+        (
+            f"`{name}`",
+            _kind(field.annotation) + _bounds(field),
+            _default(field),
+            _text(field.description or _about(field)),
         )
-    return _table(("key", "type", "default", "what"), rows)
+        for name, field in model.model_fields.items()
+    ]
 
 
 def _about(field: FieldInfo) -> str:
@@ -172,8 +174,6 @@ def _kind(annotation: Any) -> str:
         return f"list of {_kind(arguments[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "keys"
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return ", ".join(f"`{value.value}`" for value in annotation)
     return str(annotation)
 
 
@@ -197,12 +197,6 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, BaseModel):
         return ""
     return f"`{json.dumps(value, ensure_ascii=False)}`"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    text = ("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return "\n".join(text) + "\n"
 
 
 def _text(text: str) -> str:
