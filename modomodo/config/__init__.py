@@ -1,0 +1,1 @@
+"""A study as settings: every key with its default and bounds (`schema`), and reading it from YAML (`loading`)."""

@@ -1,0 +1,1 @@
+"""Stage 4: checkpoints and benchmarks → predictions → scores → records, which close the loop to `mixtures`."""

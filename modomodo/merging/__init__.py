@@ -1,0 +1,1 @@
+"""Scores of mixtures that were never trained, from merged checkpoints of single domains."""

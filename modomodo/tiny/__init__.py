@@ -1,6 +1,6 @@
-"""The laptop world, as a plugin: boards to look at, and a tiny Qwen2-VL that learns to.
+"""The laptop study's world, as a plugin: synthetic boards with questions, and a tiny Qwen2-VL.
 
-A study names it under `plugins: [modomodo.tiny]`, as it would a plugin of its own; the core imports nothing of it.
+A study names it under `plugins: [modomodo.tiny]`, like a plugin of its own; no other module imports it.
 """
 
 from pathlib import Path

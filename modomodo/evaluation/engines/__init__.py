@@ -1,0 +1,1 @@
+"""What answers questions: transformers (`hf`) or vLLM behind one interface (`base`), chosen in `start`."""
