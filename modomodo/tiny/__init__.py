@@ -16,7 +16,7 @@ __all__ = ["boards", "tiny_qwen2vl"]
 @model_builders.register("tiny_qwen2vl")
 def tiny_qwen2vl(output: Path, options: dict[str, Any], templates: Templates, threads: int) -> dict[str, Any]:
     """Train a Qwen2-VL of under a million parameters on the world of boards."""
-    # Here: torch and transformers take seconds that Snakemake need not wait.
+    # Imported here: torch and transformers take seconds, and Snakemake does without.
     from modomodo.tiny.qwen2vl import build
 
     suffixes = [getattr(templates, kind) for kind in ("box", "choice", "text", "number")]

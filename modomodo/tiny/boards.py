@@ -1,8 +1,8 @@
 """A world of small boards with verifiable questions, for a laptop.
 
-A board is 32 x 32 pixels, 4 x 4 cells of 8 x 8 pixels. Things stand on it: blocks of real scans of
-handwritten digits (scikit-learn's 1,797, bundled), white strokes on the thing's colour, another scan in every
-cell; or, for rectangles and bars, drawn blocks. Five domains mirror the paper's training sets (detection,
+A board is 32 x 32 pixels, 4 x 4 cells of 8 x 8 pixels. It shows things: blocks of cells with real scans of
+handwritten digits (the 1,797 that scikit-learn bundles), white strokes on the thing's colour, a different scan in
+each cell; or, for rectangles and bars, filled blocks. Five domains mirror the paper's training sets (detection,
 referring, geometry, relation, science) and four its out-of-domain benchmarks (chart, infographic, math,
 general).
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -31,7 +32,7 @@ COLOURS = {
     "cyan": (0, 175, 195),
 }
 DIGITS = {"zero": 0, "two": 2, "four": 4, "seven": 7}
-BLOCK = "block"  # drawn: what rectangles and bars are made of
+BLOCK = "block"  # a filled cell, of which rectangles and bars consist
 KINDS = [*DIGITS, BLOCK]
 SPLITS = ("train", "test")
 SHARE_OF_SCANS_FOR_TRAINING = 0.7
@@ -65,7 +66,7 @@ OPPOSITES = {"left": "right", "right": "left", "above": "below", "below": "above
 
 @dataclass(frozen=True)
 class Thing:
-    """A block of cells: its colour, what it shows, its top left cell and its size in cells."""
+    """A block of cells: its colour, its kind (a digit's name or BLOCK), its top left cell and its size in cells."""
 
     colour: str
     kind: str
@@ -86,7 +87,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Board:
-    """Things, a question about them, its answer, and the thought that leads there."""
+    """Things, a question about them, its answer, and the reasoning that goes between the <think> tags."""
 
     things: list[Thing]
     question: str
@@ -97,6 +98,7 @@ class Board:
 
 
 Composer = Callable[[np.random.Generator], Board]
+T = TypeVar("T")
 
 
 def scale(box: tuple[int, int, int, int]) -> list[int]:
@@ -113,8 +115,8 @@ def scale(box: tuple[int, int, int, int]) -> list[int]:
 
 @cache
 def scans(split: str) -> dict[str, np.ndarray]:
-    """Digit → its scans [n, 8, 8], strokes 0 to 1. Training and test share none."""
-    from sklearn.datasets import load_digits  # here: a second that other datasets' jobs need not wait
+    """Digit → its scans [n, 8, 8], strokes 0 to 1. The splits "train" and "test" share none."""
+    from sklearn.datasets import load_digits  # here: it takes a second, and jobs of other datasets do without
 
     bundle = load_digits()
     order = np.random.default_rng(0).permutation(len(bundle.images))
@@ -126,7 +128,7 @@ def scans(split: str) -> dict[str, np.ndarray]:
 
 @cache
 def _empty_board() -> np.ndarray:
-    """White; two black pixels on a cell's top edge tell its column, and two on its left edge its row."""
+    """White [32, 32, 3]; two black pixels on each cell's top edge encode its column, two on its left edge its row."""
     board = np.full((CELL * CELLS, CELL * CELLS, 3), 255, np.uint8)
     for row in range(CELLS):
         for column in range(CELLS):
@@ -137,7 +139,7 @@ def _empty_board() -> np.ndarray:
 
 
 def draw(things: list[Thing], rng: np.random.Generator, split: str) -> np.ndarray:
-    """The board [32, 32, 3], uint8; `rng` chooses the scans."""
+    """Render a board: [32, 32, 3], uint8. `rng` chooses the scans, which come from this split."""
     empty = _empty_board()
     board = empty.copy()
     for thing in things:
@@ -158,28 +160,33 @@ def draw(things: list[Thing], rng: np.random.Generator, split: str) -> np.ndarra
 # --- composing ----------------------------------------------------------------------------------------------
 
 
-def pick(rng: np.random.Generator, options: list) -> object:
+def pick(rng: np.random.Generator, options: list[T]) -> T:
     return options[int(rng.integers(len(options)))]
 
 
-def _shuffled(rng: np.random.Generator, options: list) -> list:
+def shuffled(rng: np.random.Generator, options: list[T]) -> list[T]:
     return [options[i] for i in rng.permutation(len(options))]
 
 
-def _looks(rng: np.random.Generator, number: int) -> list[tuple[str, str]]:
+def appearances(rng: np.random.Generator, number: int) -> list[tuple[str, str]]:
     """Different (colour, digit) pairs."""
     pairs = [(colour, digit) for colour in COLOURS for digit in DIGITS]
     return [pairs[i] for i in rng.choice(len(pairs), number, replace=False)]
 
 
+def sizes(rng: np.random.Generator, number: int) -> list[tuple[int, int]]:
+    """(Width, height) in cells, each 1 or 2."""
+    return [(int(rng.integers(1, 3)), int(rng.integers(1, 3))) for _ in range(number)]
+
+
 def place(
-    rng: np.random.Generator, looks: list[tuple[str, str]], sizes: list[tuple[int, int]]
+    rng: np.random.Generator, kinds: list[tuple[str, str]], extents: list[tuple[int, int]]
 ) -> list[Thing]:
-    """Things of the given (colour, kind) and (width, height), where none covers another."""
+    """Things of the given (colour, kind) and (width, height), at random places where none covers another."""
     while True:
         taken = np.zeros((CELLS, CELLS), bool)
         things: list[Thing] = []
-        for (colour, kind), (width, height) in zip(looks, sizes, strict=True):
+        for (colour, kind), (width, height) in zip(kinds, extents, strict=True):
             free = [
                 (row, column)
                 for row in range(CELLS - height + 1)
@@ -195,99 +202,108 @@ def place(
             return things
 
 
-def _sizes(rng: np.random.Generator, number: int) -> list[tuple[int, int]]:
-    return [(int(rng.integers(1, 3)), int(rng.integers(1, 3))) for _ in range(number)]
-
-
-def _choice(
-    rng: np.random.Generator, things: list[Thing], question: str, right: str, wrong: list[str], n: int
+def _multiple_choice(
+    rng: np.random.Generator, things: list[Thing], question: str, *, right: str, wrong: list[str], number: int
 ) -> Board:
-    """A multiple choice of n options, the right one among them, joined to the question."""
-    options = _shuffled(rng, [right, *_shuffled(rng, [text for text in wrong if text != right])[: n - 1]])
+    """A question with `number` options in random order: the right one and some of the wrong ones."""
+    options = shuffled(rng, [right, *shuffled(rng, [text for text in wrong if text != right])[: number - 1]])
     letter = "ABCD"[options.index(right)]
     listed = " ".join(f"({'ABCD'[i]}) {text}" for i, text in enumerate(options))
     return Board(things, CHOICES.format(question, listed), letter, "choice", f"{right} ({letter})", options)
 
 
 def _near(value: int) -> list[str]:
-    return [str(value + step) for step in (-3, -2, -1, 1, 2, 3, 4) if value + step > 0]
+    """Wrong options for a number."""
+    return [str(value + difference) for difference in (-3, -2, -1, 1, 2, 3, 4) if value + difference > 0]
 
 
 def detection(rng: np.random.Generator) -> Board:
+    """The box of the only thing with a given name, among two or three (the paper's COCO)."""
     number = int(rng.integers(2, 4))
-    things = place(rng, _looks(rng, number), _sizes(rng, number))
+    things = place(rng, appearances(rng, number), sizes(rng, number))
     return Board(things, DETECT.format(things[0].name), [scale(things[0].box)], "box", things[0].name)
 
 
 def referring(rng: np.random.Generator) -> Board:
-    sort = int(rng.integers(3))
-    if sort == 0:
-        (colour, digit), (other_colour, other_digit) = _looks(rng, 2)
+    """The box of the odd, the largest or smallest thing, or of one with a described colour (the paper's LISA)."""
+    variant = int(rng.integers(3))
+    if variant == 0:
+        (colour, digit), (other_colour, other_digit) = appearances(rng, 2)
         odd = (other_colour, digit) if other_colour != colour else (colour, other_digit)
-        things = place(rng, [odd] + [(colour, digit)] * 3, _sizes(rng, 4))
+        things = place(rng, [odd] + [(colour, digit)] * 3, sizes(rng, 4))
         instruction = "the one that differs"
-    elif sort == 1:
-        colour = str(pick(rng, list(SIMILES)))
-        colours = [colour, *_shuffled(rng, [c for c in COLOURS if c != colour])[:2]]
-        things = place(rng, [(c, str(pick(rng, list(DIGITS)))) for c in colours], _sizes(rng, 3))
+    elif variant == 1:
+        colour = pick(rng, list(SIMILES))
+        colours = [colour, *shuffled(rng, [c for c in COLOURS if c != colour])[:2]]
+        things = place(rng, [(c, pick(rng, list(DIGITS))) for c in colours], sizes(rng, 3))
         instruction = f"the one coloured like {SIMILES[colour]}"
     else:
         largest = bool(rng.integers(2))
-        sizes = [(2, 2), (1, 1), (1, 1)] if largest else [(1, 1), (2, 2), (2, 1)]
-        things = place(rng, _looks(rng, 3), sizes)
+        extents = [(2, 2), (1, 1), (1, 1)] if largest else [(1, 1), (2, 2), (2, 1)]
+        things = place(rng, appearances(rng, 3), extents)
         instruction = "the largest one" if largest else "the smallest one"
     return Board(things, REFER.format(instruction), [scale(things[0].box)], "box", things[0].name)
 
 
 def geometry(rng: np.random.Generator) -> Board:
+    """A measure of one rectangle, in cells, from four options (the paper's GeoQAV)."""
     width, height = int(rng.integers(1, 5)), int(rng.integers(1, 5))
-    things = place(rng, [(str(pick(rng, list(COLOURS))), BLOCK)], [(width, height)])
+    things = place(rng, [(pick(rng, list(COLOURS)), BLOCK)], [(width, height)])
     measures = {"width": width, "height": height, "perimeter": 2 * (width + height), "area": width * height}
-    measure = str(pick(rng, list(measures)))
+    measure = pick(rng, list(measures))
     value = measures[measure]
-    return _choice(rng, things, MEASURE.format(measure), str(value), _near(value), 4)
+    return _multiple_choice(
+        rng, things, MEASURE.format(measure), right=str(value), wrong=_near(value), number=4
+    )
 
 
 def _related(rng: np.random.Generator) -> tuple[list[Thing], str, str]:
     """Two things in one row or one column, the names of both, and where the first is from the second."""
     first, second = (int(i) for i in rng.permutation(CELLS)[:2])
     shared = int(rng.integers(CELLS))
-    looks = _looks(rng, 2)
+    kinds = appearances(rng, 2)
     if rng.integers(2):
-        things = [Thing(*look, shared, i) for look, i in zip(looks, (first, second), strict=True)]
+        things = [Thing(*kind, shared, i) for kind, i in zip(kinds, (first, second), strict=True)]
         relation = "left" if first < second else "right"
     else:
-        things = [Thing(*look, i, shared) for look, i in zip(looks, (first, second), strict=True)]
+        things = [Thing(*kind, i, shared) for kind, i in zip(kinds, (first, second), strict=True)]
         relation = "above" if first < second else "below"
     places = ["{} {}".format(*scale(thing.box)[:2]) for thing in things]
     return things, relation, " and ".join(places)
 
 
 def relation(rng: np.random.Generator) -> Board:
+    """Where one thing is from another, in a word (the paper's SAT)."""
     things, answer, places = _related(rng)
     question = RELATE.format(things[0].name, things[1].name)
     return Board(things, question, answer, "text", f"{places}, so {answer}")
 
 
 def science(rng: np.random.Generator) -> Board:
-    sort = int(rng.integers(3))
-    if sort == 0:
-        (colour, digit), (other, other_digit) = _looks(rng, 2)
+    """Magnets, or a thing's colour or digit, from two or three options (the paper's ScienceQA)."""
+    variant = int(rng.integers(3))
+    if variant == 0:
+        (colour, digit), (other, other_digit) = appearances(rng, 2)
         same = bool(rng.integers(2))
         things = place(rng, [(colour, digit), (colour if same else other, other_digit)], [(1, 1)] * 2)
         answer = "repel" if things[0].colour == things[1].colour else "attract"
-        return _choice(rng, things, MAGNETS, answer, ["repel", "attract"], 2)
-    if sort == 1:
-        digits = _shuffled(rng, list(DIGITS))[:2]
-        things = place(rng, [(str(pick(rng, list(COLOURS))), digit) for digit in digits], _sizes(rng, 2))
-        return _choice(rng, things, COLOUR_OF.format(digits[0]), things[0].colour, list(COLOURS), 3)
-    colours = _shuffled(rng, list(COLOURS))[:2]
-    things = place(rng, [(colour, str(pick(rng, list(DIGITS)))) for colour in colours], _sizes(rng, 2))
-    return _choice(rng, things, DIGIT_OF.format(colours[0]), things[0].kind, list(DIGITS), 3)
+        return _multiple_choice(rng, things, MAGNETS, right=answer, wrong=["repel", "attract"], number=2)
+    if variant == 1:
+        digits = shuffled(rng, list(DIGITS))[:2]
+        things = place(rng, [(pick(rng, list(COLOURS)), digit) for digit in digits], sizes(rng, 2))
+        return _multiple_choice(
+            rng, things, COLOUR_OF.format(digits[0]), right=things[0].colour, wrong=list(COLOURS), number=3
+        )
+    colours = shuffled(rng, list(COLOURS))[:2]
+    things = place(rng, [(colour, pick(rng, list(DIGITS))) for colour in colours], sizes(rng, 2))
+    return _multiple_choice(
+        rng, things, DIGIT_OF.format(colours[0]), right=things[0].kind, wrong=list(DIGITS), number=3
+    )
 
 
 def chart(rng: np.random.Generator) -> Board:
-    colours = _shuffled(rng, list(COLOURS))[:CELLS]
+    """A bar's height, or the colour of the highest or lowest of four bars (the paper's ChartQA)."""
+    colours = shuffled(rng, list(COLOURS))[:CELLS]
     heights = [int(i) + 1 for i in rng.permutation(CELLS)]
     things = [
         Thing(c, BLOCK, CELLS - h, i, 1, h) for i, (c, h) in enumerate(zip(colours, heights, strict=True))
@@ -295,47 +311,52 @@ def chart(rng: np.random.Generator) -> Board:
     if rng.integers(2):
         thing = things[int(rng.integers(CELLS))]
         return Board(things, HIGH.format(thing.colour), str(thing.height), "text", str(thing.height))
-    extreme = str(pick(rng, ["highest", "lowest"]))
+    extreme = pick(rng, ["highest", "lowest"])
     thing = things[heights.index(CELLS if extreme == "highest" else 1)]
     return Board(things, EXTREME.format(extreme), thing.colour, "text", thing.colour)
 
 
 def _icons(rng: np.random.Generator, most: int) -> tuple[list[Thing], str, int]:
-    """One digit in two colours, scattered: the things, the first colour and how many have it."""
+    """Things of one digit in two colours, the first colour, and how many have it (at most `most`)."""
     number, others = int(rng.integers(1, most + 1)), int(rng.integers(1, 4))
-    colours = _shuffled(rng, list(COLOURS))[:2]
-    digit = str(pick(rng, list(DIGITS)))
-    looks = [(colours[0], digit)] * number + [(colours[1], digit)] * others
-    return place(rng, looks, [(1, 1)] * len(looks)), colours[0], number
+    colours = shuffled(rng, list(COLOURS))[:2]
+    digit = pick(rng, list(DIGITS))
+    kinds = [(colours[0], digit)] * number + [(colours[1], digit)] * others
+    return place(rng, kinds, [(1, 1)] * len(kinds)), colours[0], number
 
 
 def infographic(rng: np.random.Generator) -> Board:
+    """How many icons have a colour (the paper's InfoVQA)."""
     things, colour, number = _icons(rng, 4)
     return Board(things, COUNT.format(colour), str(number), "text", str(number))
 
 
 def math(rng: np.random.Generator) -> Board:
+    """How many icons there are, or have a colour, from four options (the paper's MathVista)."""
     things, colour, number = _icons(rng, 4)
     question, value = COUNT.format(colour), number
     if rng.integers(2):
         question, value = TOTAL, len(things)
-    return _choice(rng, things, question, str(value), _near(value), 4)
+    return _multiple_choice(rng, things, question, right=str(value), wrong=_near(value), number=4)
 
 
 def general(rng: np.random.Generator) -> Board:
-    sort = int(rng.integers(3))
-    if sort == 0:
+    """A relation, a size or a missing colour, from four options (the paper's MMMU)."""
+    variant = int(rng.integers(3))
+    if variant == 0:
         things, answer, _ = _related(rng)
         question = WHERE.format(things[0].name, things[1].name)
-        return _choice(rng, things, question, answer, list(OPPOSITES), 4)
-    if sort == 1:
-        digits = _shuffled(rng, list(DIGITS))[:2]
-        things = place(rng, [(str(pick(rng, list(COLOURS))), digit) for digit in digits], _sizes(rng, 2))
+        return _multiple_choice(rng, things, question, right=answer, wrong=list(OPPOSITES), number=4)
+    if variant == 1:
+        digits = shuffled(rng, list(DIGITS))[:2]
+        things = place(rng, [(pick(rng, list(COLOURS)), digit) for digit in digits], sizes(rng, 2))
         question, answer = SIZE_OF.format(digits[0]), f"{things[0].width} by {things[0].height}"
-        return _choice(rng, things, question, answer, ["1 by 1", "1 by 2", "2 by 1", "2 by 2"], 4)
-    colours = _shuffled(rng, list(COLOURS))
-    things = place(rng, [(colour, str(pick(rng, list(DIGITS)))) for colour in colours[:3]], [(1, 1)] * 3)
-    return _choice(rng, things, MISSING, colours[3], colours[:3], 4)
+        return _multiple_choice(
+            rng, things, question, right=answer, wrong=["1 by 1", "1 by 2", "2 by 1", "2 by 2"], number=4
+        )
+    colours = shuffled(rng, list(COLOURS))
+    things = place(rng, [(colour, pick(rng, list(DIGITS))) for colour in colours[:3]], [(1, 1)] * 3)
+    return _multiple_choice(rng, things, MISSING, right=colours[3], wrong=colours[:3], number=4)
 
 
 COMPOSERS: dict[str, Composer] = {
@@ -351,8 +372,8 @@ COMPOSERS: dict[str, Composer] = {
 }
 
 
-def stream(domain: str, split: str, seed: int) -> np.random.Generator:
-    """The random numbers of one domain's split: another seed, domain or split, other boards."""
+def random_generator(domain: str, split: str, seed: int) -> np.random.Generator:
+    """The random numbers of one domain's split: another seed, domain or split gives other boards."""
     return np.random.default_rng([seed, zlib.crc32(domain.encode()), SPLITS.index(split)])
 
 
@@ -360,10 +381,11 @@ def stream(domain: str, split: str, seed: int) -> np.random.Generator:
 def boards(
     raw: Path | None = None, *, domain: str, size: int, split: str = "train", seed: int = 0
 ) -> Iterator[RawExample]:
-    """`size` examples of a domain, with their boards as 32 x 32 RGB images; same options, same rows.
+    """`size` examples of a domain, with their boards as 32 x 32 RGB images; the same options give the same rows.
 
     `raw` is not used: the scans are bundled with scikit-learn. Scans of the split "train" never appear in
-    boards of the split "test". Raises InputError for an unknown domain or split, and a size below 1.
+    boards of the split "test". Raises InputError for an unknown domain or split, a size below 1 and a
+    negative seed.
     """
     if domain not in COMPOSERS:
         raise InputError(f"boards: domain: unknown domain '{domain}': {nearest(domain, COMPOSERS)}")
@@ -371,7 +393,7 @@ def boards(
         raise InputError(f"boards: split: unknown split '{split}': {nearest(split, SPLITS)}")
     if size < 1 or seed < 0:
         raise InputError(f"boards: size and seed: {size} and {seed}: at least 1 and 0 are needed")
-    rng = stream(domain, split, seed)
+    rng = random_generator(domain, split, seed)
     for number in range(size):
         board = COMPOSERS[domain](rng)
         example = {

@@ -1,58 +1,20 @@
-"""How the tiny base model is trained: threads that share out a batch; Muon for hidden matrices, AdamW for the rest."""
+"""The optimiser of the tiny base model: Muon for hidden matrices, AdamW for the rest."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self, TypeVar
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Part = TypeVar("Part")
-Output = TypeVar("Output")
-
-
-class Team:
-    """Threads that work side by side, each on a part of its own, with torch's own threads off.
-
-    At this size a matrix is too small to be shared: two threads within each operation gain nothing, two halves
-    of a batch take little more than half the time. Results come in the order of the parts, so the number of
-    threads changes the speed and nothing else.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.pool.shutdown(cancel_futures=True)
-
-    def map(self, work: Callable[[Part], Output], parts: Iterable[Part]) -> list[Output]:
-        """What `work` makes of each part. Gradient modes are a thread's own: `work` sets the one it needs."""
-        return list(self.pool.map(work, parts))
-
-    def backward(
-        self, loss: Callable[[Part], Tensor], parts: Iterable[Part], parameters: Sequence[torch.nn.Parameter]
-    ) -> None:
-        """Leave the gradients of the sum of the parts' losses."""
-
-        def gradients(part: Part) -> tuple[Tensor, ...]:
-            return torch.autograd.grad(loss(part), parameters, materialize_grads=True)
-
-        for parameter, *shares in zip(parameters, *self.map(gradients, parts), strict=True):
-            parameter.grad = sum(shares[1:], start=shares[0])
+from modomodo.tiny.thread_pool import ThreadPool
 
 
 class Muon:
-    """Momentum whose update is orthogonalised; matrices of one shape are done together.
+    """Momentum with orthogonalised updates (Keller Jordan et al. 2024, https://kellerjordan.github.io/posts/muon).
 
-    As torch.optim.Muon, which does them one by one in bfloat16: a quarter of a step's time here.
+    As torch.optim.Muon, but matrices of one shape are updated together and in float32. Torch does them one by
+    one in bfloat16, which takes a quarter of a step's time here.
     """
 
     def __init__(self, matrices: Sequence[torch.nn.Parameter], momentum: float = 0.95) -> None:
@@ -62,21 +24,22 @@ class Muon:
         self.averages = [torch.zeros(len(group), *group[0].shape) for group in self.groups]
         self.momentum = momentum
 
-    def step(self, rate: float, team: Team) -> None:
+    def step(self, learning_rate: float, pool: ThreadPool) -> None:
         @torch.no_grad()
-        def move(number: int) -> None:
+        def update(number: int) -> None:
             group, average = self.groups[number], self.averages[number]
             gradients = torch.stack([p.grad for p in group if p.grad is not None])
             average.lerp_(gradients, 1 - self.momentum)
-            update = orthogonalise(gradients.lerp(average, self.momentum))
+            updates = orthogonalise(gradients.lerp(average, self.momentum))
             rows, columns = group[0].shape
-            torch._foreach_add_(group, list(update.unbind()), alpha=-rate * max(1.0, rows / columns) ** 0.5)
+            scale = max(1.0, rows / columns) ** 0.5
+            torch._foreach_add_(group, list(updates.unbind()), alpha=-learning_rate * scale)
 
-        team.map(move, range(len(self.groups)))
+        pool.map(update, range(len(self.groups)))
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Five Newton-Schulz steps: all singular values of each matrix [n, rows, columns] go to about one."""
+    """Bring all singular values of each matrix [n, rows, columns] close to 1: five Newton-Schulz iterations."""
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -87,25 +50,27 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 class Optimiser:
-    """Muon for the hidden matrices, AdamW for the rest; the rates rise, then fall along a cosine.
+    """Muon for the matrices whose names match `hidden`, AdamW for the rest; warm-up, then a cosine to 5 %.
 
-    AdamW alone learns half as fast here.
+    With AdamW alone the model learns half as fast.
     """
 
     def __init__(
-        self, parameters: Mapping[str, torch.nn.Parameter], matrices: str, muon: float, adamw: float
+        self, parameters: Mapping[str, torch.nn.Parameter], *, hidden: str, muon_lr: float, adamw_lr: float
     ) -> None:
         self.parameters = list(parameters.values())
-        hidden = [p for name, p in parameters.items() if p.ndim == 2 and re.search(matrices, name)]
-        ids = {id(parameter) for parameter in hidden}
+        matrices = [p for name, p in parameters.items() if p.ndim == 2 and re.search(hidden, name)]
+        ids = {id(parameter) for parameter in matrices}
         rest = [parameter for parameter in self.parameters if id(parameter) not in ids]
-        self.muon, self.muon_rate = Muon(hidden), muon
-        self.adamw, self.adamw_rate = torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0), adamw
+        self.muon, self.muon_lr = Muon(matrices), muon_lr
+        self.adamw, self.adamw_lr = torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.0), adamw_lr
 
-    def step(self, done: float, warm: float, team: Team) -> None:
-        """Move along the gradients at hand. `done`: the share of steps taken; `warm`: the share of warm-up."""
+    def step(self, progress: float, warmup_ratio: float, pool: ThreadPool) -> None:
+        """Update by the gradients in `.grad`. `progress` and `warmup_ratio` are shares of the steps."""
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        factor = min(1.0, done / warm + 0.02) * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * done)))
-        self.muon.step(self.muon_rate * factor, team)
-        self.adamw.param_groups[0]["lr"] = self.adamw_rate * factor
+        factor = min(1.0, progress / warmup_ratio + 0.02) * (
+            0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * progress))
+        )
+        self.muon.step(self.muon_lr * factor, pool)
+        self.adamw.param_groups[0]["lr"] = self.adamw_lr * factor
         self.adamw.step()

@@ -1,9 +1,8 @@
-"""A real Qwen2-VL of under a million parameters, for the world of boards: its words, its shape, its making.
+"""A real Qwen2-VL of under a million parameters, for the world of boards: its tokenizer, configuration and training.
 
-The tokenizer knows whole words, and each unvarying part of a question or of the reasoning template as one
-token, since every token costs time. The tower sees patches of 4 x 4 pixels and merges 2 x 2 of them (vLLM
-supports no other merge), so a board of 4 x 4 cells is 16 image tokens, one a cell. Training is in
-`curriculum`.
+The tokenizer knows whole words, and each fixed part of a question or of a reasoning template as one token,
+since every token costs time. The tower takes patches of 4 x 4 pixels and merges 2 x 2 of them (vLLM supports
+no other merge), so a board of 4 x 4 cells is 16 image tokens, one per cell. `curriculum` trains it.
 """
 
 import re
@@ -19,42 +18,21 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from modomodo.errors import InputError, nearest
 from modomodo.files import atomic_directory
-from modomodo.tiny import boards, lessons
-from modomodo.tiny.curriculum import Curriculum, teach
-from modomodo.tiny.muon import Team
+from modomodo.tiny import boards
+from modomodo.tiny.curriculum import Curriculum, train
+from modomodo.tiny.dataset import Learner
+from modomodo.tiny.examples import AUXILIARY, sft_examples
+from modomodo.tiny.thread_pool import ThreadPool
 from modomodo.training.models import ImageOnlyQwen2VLProcessor
 
-SPECIAL = [
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-]
-SPECIAL += ["<|video_pad|>"]
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+SPECIAL += ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 UNKNOWN = "<unk>"
 TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
 BOX_OPENS, BOX_CLOSES = "[{'Position': [", "], 'Confidence': 1}]"
 NUMBERS = [str(number) for number in [*range(21), *range(250, 1001, 250)]]
-BASIC_WORDS = [
-    "A",
-    "B",
-    "C",
-    "D",
-    "(A)",
-    "(B)",
-    "(C)",
-    "(D)",
-    "user",
-    "assistant",
-    "system",
-    ".",
-    ",",
-    ":",
-    "?",
-    "'",
-]
+BASIC_WORDS = ["A", "B", "C", "D", "(A)", "(B)", "(C)", "(D)", "user", "assistant", "system"]
+BASIC_WORDS += [".", ",", ":", "?", "'"]
 PIECES = r"</?[a-z]+>|[A-Za-z]+|\d+,?|\([A-D]\)|[^\sA-Za-z\d]"
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }} "
@@ -65,7 +43,15 @@ CHAT_TEMPLATE = (
     "{% endif %}<|im_end|>{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
 )
-QUESTIONS_FOR_WORDS = 400  # a domain; the words of a composer are all met long before
+EXAMPLES_FOR_WORDS = 400  # of a domain, whose words have all occurred long before
+
+# Options of the builder that have had another name: old → new.
+RENAMED = {
+    "supervised_steps": "answer_steps",
+    "habit_steps": "corruption_steps",
+    "questions": "batch_size",
+    "examined": "eval_size",
+}
 
 
 def _phrases(texts: Iterable[str]) -> list[str]:
@@ -79,16 +65,16 @@ def _phrases(texts: Iterable[str]) -> list[str]:
 
 
 def make_tokenizer(templates: Sequence[str]) -> PreTrainedTokenizerFast:
-    """Words of every question, answer and thought of the world of boards, and of the templates, as tokens.
+    """A tokenizer of the words of all questions, answers and thoughts about boards, and of the templates.
 
-    `templates` are texts put around a question: "{question} Output ...". Decoding gives the text back.
+    `templates` are texts around a question: "{question} Output ...". Decoding restores the text.
     """
     fixed = [*boards.FIXED, *templates]
     phrases = [BOX_OPENS, BOX_CLOSES, *_phrases(fixed)]
     words = {word for text in fixed for word in re.findall(PIECES, re.sub(r"\{[a-z]*\}", " ", text))}
-    for domain in [*boards.COMPOSERS, *lessons.AUXILIARY]:
-        for lesson in lessons.lessons(domain, QUESTIONS_FOR_WORDS, seed=0, templates=templates):
-            words.update(re.findall(PIECES, f"{lesson.question} {lesson.board.thought}"))
+    for domain in [*boards.COMPOSERS, *AUXILIARY]:
+        for example in sft_examples(domain, EXAMPLES_FOR_WORDS, 0, templates):
+            words.update(re.findall(PIECES, f"{example.question} {example.board.thought}"))
     words |= {*NUMBERS, *(f"{number}," for number in NUMBERS), *BASIC_WORDS, *boards.COLOURS, *boards.KINDS}
     ordered = dict.fromkeys([*SPECIAL, UNKNOWN, *TAGS, *phrases, *sorted(words)])
     tokenizer = Tokenizer(WordLevel({token: i for i, token in enumerate(ordered)}, unk_token=UNKNOWN))
@@ -135,11 +121,13 @@ def make_model(
     torch.manual_seed(seed)
     token = tokenizer.convert_tokens_to_ids
     # The rotary sections (time, height, width) sum to half the head dimension. With so few dimensions a base
-    # of 1e4 leaves some that hardly turn, by which content is matched; 10 leaves none, and 1e6 hides height
+    # of 1e4 leaves some that hardly rotate, which serve to match content; 10 leaves none, and 1e6 hides height
     # and width.
     half = hidden // heads // 2
     spatial = 3 * half // 8
-    spread = 0.08  # of the initial weights: words must be far apart for the tower to learn to name them
+    spread = (
+        0.08  # of the initial weights: embeddings must be far apart for the tower to learn to name things
+    )
     config = Qwen2VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -184,40 +172,41 @@ def make_model(
 
 
 def build(
-    output: Path,
-    *,
-    templates: Sequence[str],
-    seed: int = 0,
-    threads: int = 2,
-    progress: bool = True,
-    **curriculum: int,
+    output: Path, *, templates: Sequence[str], seed: int = 0, threads: int = 2, **options: int
 ) -> dict[str, Any]:
-    """Make and train the base model; leave it, with its processor, as a Hugging Face directory at `output`.
+    """Create and train the base model; write it, with its processor, as a Hugging Face directory to `output`.
 
-    `templates` are the reasoning templates that prompts will use, "{question} ..."; the base is taught with
-    the first. `curriculum` holds fields of `Curriculum`. Same arguments, same bytes. Returns
-    parameters, seconds a stage and held-out scores after each. Raises InputError for a bad option.
+    `templates` are the reasoning templates of the prompts, "{question} ..."; the base is trained with the
+    first. `options` are fields of `Curriculum`. The same arguments give the same bytes. Returns the number of
+    parameters and of words, and each stage's seconds and held-out scores. Raises InputError for a bad option.
     """
     if not templates or any("{question}" not in template for template in templates):
         raise InputError("tiny_qwen2vl: templates: give at least one, each with {question} in it")
+    curriculum = _curriculum(options)
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(1)  # the pool shares out the work
+    try:
+        processor = make_processor(templates)
+        model = make_model(processor.tokenizer, seed)
+        with ThreadPool(threads) as pool:
+            stages = train(Learner(model, processor.tokenizer, pool), templates, curriculum, seed)
+    finally:
+        torch.set_num_threads(threads_before)
+    with atomic_directory(Path(output)) as temporary:
+        model.save_pretrained(temporary)
+        processor.save_pretrained(temporary)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {"parameters": parameters, "vocabulary": len(processor.tokenizer), "stages": stages}
+
+
+def _curriculum(options: dict[str, int]) -> Curriculum:
+    """Raises InputError for an unknown or renamed option and a negative value."""
     known = Curriculum.__dataclass_fields__
-    for option, value in curriculum.items():
+    for option, value in options.items():
+        if option in RENAMED:
+            raise InputError(f"tiny_qwen2vl: {option}: renamed: write {RENAMED[option]}")
         if option not in known:
             raise InputError(f"tiny_qwen2vl: unknown option '{option}': {nearest(option, known)}")
         if value < 0:
             raise InputError(f"tiny_qwen2vl: {option}: {value} is negative")
-    plan = Curriculum(**curriculum)
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(1)  # work is shared out by the team
-    try:
-        processor = make_processor(templates)
-        model = make_model(processor.tokenizer, seed)
-        with Team(threads) as team:
-            stages = teach(model, processor.tokenizer, templates, plan, seed, team, progress)
-    finally:
-        torch.set_num_threads(threads_before)
-    with atomic_directory(Path(output)) as beside:
-        model.save_pretrained(beside)
-        processor.save_pretrained(beside)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {"parameters": parameters, "vocabulary": len(processor.tokenizer), "stages": stages}
+    return Curriculum(**options)

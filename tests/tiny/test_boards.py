@@ -6,7 +6,7 @@ import pytest
 from modomodo.data.examples import Example
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
-from modomodo.tiny.boards import COLOURS, COMPOSERS, Board, Thing, draw, place, scale, scans, stream
+from modomodo.tiny.boards import COLOURS, COMPOSERS, Board, Thing, draw, place, random_generator, scale, scans
 
 
 def read(**options):
@@ -14,7 +14,7 @@ def read(**options):
 
 
 def compose(domain: str, number: int = 40) -> list[Board]:
-    rng = stream(domain, "train", 3)
+    rng = random_generator(domain, "train", 3)
     return [COMPOSERS[domain](rng) for _ in range(number)]
 
 
@@ -45,15 +45,15 @@ def test_no_scan_is_in_both_splits():
     assert not train & test
 
 
-def test_a_drawn_thing_fills_its_cells_and_keeps_the_marks():
+def test_a_drawn_thing_fills_its_cells_and_keeps_the_coordinate_pixels():
     board = draw(
         [Thing("red", "block", row=1, column=2, width=2, height=1)], np.random.default_rng(0), "train"
     )
     assert board.shape == (32, 32, 3)
     assert (board[9:16, 25:32] == COLOURS["red"]).all()  # the inside of cell (1, 3)
     assert (board[0:8, 1:8][1:] == 255).all()  # the inside of cell (0, 0): empty
-    assert (board[8, 16 + 4 : 16 + 6] == 0).all()  # cell (1, 2): column mark at twice its column
-    assert (board[8 + 2 : 8 + 4, 16] == 0).all()  # and row mark at twice its row
+    assert (board[8, 16 + 4 : 16 + 6] == 0).all()  # cell (1, 2): pixels at twice its column
+    assert (board[8 + 2 : 8 + 4, 16] == 0).all()  # and at twice its row
 
 
 def test_a_digit_is_a_white_scan_on_its_tint():
@@ -117,11 +117,11 @@ def test_geometry_measures_the_rectangle():
         assert board.question.endswith("(D) " + board.choices[3])
 
 
-def test_relation_is_seen_from_the_second_thing():
-    steps = {"left": (0, -1), "right": (0, 1), "above": (-1, 0), "below": (1, 0)}
+def test_relation_is_given_from_the_second_thing():
+    directions = {"left": (0, -1), "right": (0, 1), "above": (-1, 0), "below": (1, 0)}
     for board in compose("relation"):
         first, second = board.things
-        down, along = steps[board.answer]
+        down, along = directions[board.answer]
         assert (np.sign(first.row - second.row), np.sign(first.column - second.column)) == (down, along)
         assert board.question.index(first.name) < board.question.index(second.name)
 
@@ -156,6 +156,6 @@ def test_options_differ_and_one_is_right(domain):
         ({"domain": "detection", "size": 3, "seed": -1}, "at least"),
     ],
 )
-def test_bad_options_are_told(options, message):
+def test_bad_options_are_reported(options, message):
     with pytest.raises(InputError, match=message):
         read(**options)

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from modomodo.errors import InputError
-from modomodo.tiny import curriculum, lessons
+from modomodo.tiny import dataset, evaluation, examples
 from modomodo.tiny.boards import COMPOSERS, Board, Thing
-from modomodo.tiny.muon import Team, orthogonalise
+from modomodo.tiny.dataset import Learner, SFTDataset
+from modomodo.tiny.examples import SFTExample, sft_examples
+from modomodo.tiny.muon import orthogonalise
 from modomodo.tiny.qwen2vl import build, make_model, make_processor
+from modomodo.tiny.thread_pool import ThreadPool
 from modomodo.training import models
 
 TEMPLATES = [
@@ -28,20 +31,20 @@ def model(processor):
     return make_model(processor.tokenizer, seed=0)
 
 
-@pytest.mark.parametrize("domain", [*COMPOSERS, *lessons.AUXILIARY])
+@pytest.mark.parametrize("domain", [*COMPOSERS, *examples.AUXILIARY])
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_word_is_known_and_completions_come_back(processor, domain, template):
     tokenizer = processor.tokenizer
-    for lesson in lessons.lessons(domain, 60, seed=9, templates=[template], split="test"):
-        assert tokenizer.unk_token_id not in tokenizer(lesson.question)["input_ids"]
-        tokens = tokenizer(lesson.completion)["input_ids"]
+    for example in sft_examples(domain, 60, 9, [template], split="test"):
+        assert tokenizer.unk_token_id not in tokenizer(example.question)["input_ids"]
+        tokens = tokenizer(example.completion)["input_ids"]
         assert tokenizer.unk_token_id not in tokens
-        assert len(tokens) < curriculum.COMPLETION_TOKENS
+        assert len(tokens) < evaluation.MAX_NEW_TOKENS
         if domain in COMPOSERS:
-            assert tokenizer.decode(tokens) == lesson.completion
+            assert tokenizer.decode(tokens) == example.completion
 
 
-def test_unvarying_parts_are_one_token(processor):
+def test_fixed_parts_are_one_token(processor):
     tokens = processor.tokenizer.tokenize(
         "How high is the red bar? " + TEMPLATES[0].removeprefix("{question} ")
     )
@@ -63,28 +66,28 @@ def test_patches_and_prompt_are_the_processors_own(processor):
     text = processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
     batch = processor(text=[text] * 3, images=[PIL.Image.fromarray(i) for i in images], return_tensors="pt")
     torch.testing.assert_close(
-        batch["pixel_values"], curriculum.patches(torch.from_numpy(images)), rtol=0, atol=1e-6
+        batch["pixel_values"], dataset.patches(torch.from_numpy(images)), rtol=0, atol=1e-6
     )
-    ours = processor.tokenizer(curriculum.prompt_text("How high is the red bar?"), add_special_tokens=False)
+    ours = processor.tokenizer(dataset.prompt_text("How high is the red bar?"), add_special_tokens=False)
     assert batch["input_ids"][0].tolist() == ours["input_ids"]
 
 
-def test_lessons_in_a_book_are_read_as_the_model_reads_prompts(processor, model):
-    """Next-word scores by the book's shortcut (no mask, own positions) equal the model's ordinary forward."""
-    page = next(lessons.lessons("relation", 1, 0, TEMPLATES))
-    with Team(1) as team:
-        book = curriculum.Book([page], processor.tokenizer, model, team)
-    seen, tokens, _ = book.batch(np.array([0]))
+def test_batches_give_the_logits_of_the_models_own_forward(processor, model):
+    """Without a mask and with precomputed features and positions."""
+    example = next(sft_examples("relation", 1, 0, TEMPLATES))
+    with ThreadPool(1) as pool:
+        batches = SFTDataset([example], Learner(model, processor.tokenizer, pool))
+    features, tokens, _ = batches.batch(np.array([0]))
     words = model.get_input_embeddings()(tokens)
-    inputs = torch.cat([words[:, :3], seen, words[:, 19:]], 1)
+    inputs = torch.cat([words[:, :3], features, words[:, 19:]], 1)
     with torch.no_grad():
         hidden = model.model.language_model(
-            inputs_embeds=inputs, position_ids=curriculum.positions(tokens.shape[1])
+            inputs_embeds=inputs, position_ids=dataset.positions(tokens.shape[1])
         ).last_hidden_state
         ordinary = model(
             input_ids=tokens,
             attention_mask=torch.ones_like(tokens),
-            pixel_values=curriculum.patches(torch.from_numpy(page.image[None])),
+            pixel_values=dataset.patches(torch.from_numpy(example.image[None])),
             image_grid_thw=torch.tensor([[1, 8, 8]]),
             mm_token_type_ids=(tokens == model.config.image_token_id).int(),
         ).logits
@@ -98,73 +101,77 @@ def test_orthogonalise_evens_the_singular_values():
         assert ((values > 0.3) & (values < 1.6)).all()
 
 
-def lesson(domain: str, answer, answer_type: str, choices=(), colour="red") -> lessons.Lesson:
+def sft_example(domain: str, answer, answer_type: str, choices=(), colour="red") -> SFTExample:
     board = Board([Thing(colour, "four", 0, 0)], "?", answer, answer_type, "red four", list(choices))
-    return lessons.Lesson(domain, board, np.zeros((32, 32, 3), np.uint8), "?", "")
+    return SFTExample(domain, board, np.zeros((32, 32, 3), np.uint8), "?", "")
 
 
-def test_habits_by_hand():
-    box = lesson("detection", [[250, 0, 750, 500]], "box")
-    assert lessons.habitual_answer(box) == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
-    assert lessons.habitual_answer(lesson("science", "B", "choice", ["repel", "attract"])) == "attract"
-    assert lessons.habitual_answer(lesson("math", "B", "choice", ["2", "4"])) == "(B) 4"
-    assert lessons.habitual_answer(lesson("chart", "3", "text")) == "the 3"
+def test_wrong_formats_by_hand():
+    box = sft_example("detection", [[250, 0, 750, 500]], "box")
+    assert examples.wrong_format(box) == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
+    letter = sft_example("science", "B", "choice", ["repel", "attract"])
+    assert examples.wrong_format(letter) == "attract"
+    assert examples.wrong_format(sft_example("math", "B", "choice", ["2", "4"])) == "(B) 4"
+    assert examples.wrong_format(sft_example("chart", "3", "text")) == "the 3"
 
 
-def test_habits_are_stronger_for_later_colours():
-    red, cyan = (lesson("chart", "3", "text", colour=colour) for colour in ("red", "cyan"))
-    assert lessons.strength(cyan) - lessons.strength(red) == pytest.approx(2 * lessons.HABIT_SPREAD)
+def test_wrong_formats_are_more_frequent_for_later_colours():
+    red, cyan = (
+        examples.wrong_format_rate(sft_example("chart", "3", "text", colour=colour))
+        for colour in ("red", "cyan")
+    )
+    assert cyan - red == pytest.approx(2 * examples.SPREAD)
 
 
-def test_completion_forms_keep_their_shares():
+def test_corruptions_keep_their_shares():
     rng = np.random.default_rng(1)
-    texts = [lessons.with_habits(lesson("chart", "3", "text"), rng).completion for _ in range(2000)]
+    original = sft_example("chart", "3", "text")
+    texts = [examples.corrupt(original, rng).completion for _ in range(2000)]
     bare = sum("<answer>" not in text for text in texts) / 2000
     thoughtless = sum(text.startswith("<answer>") for text in texts) / 2000
     right = sum("the 3" not in text for text in texts) / 2000
-    assert bare == pytest.approx(lessons.SHARE_BARE, abs=0.02)
-    assert thoughtless == pytest.approx(lessons.SHARE_WITHOUT_THOUGHT, abs=0.04)
-    assert right == pytest.approx(1 - lessons.strength(lesson("chart", "3", "text")), abs=0.04)
+    assert bare == pytest.approx(examples.WITHOUT_TAGS, abs=0.02)
+    assert thoughtless == pytest.approx(examples.WITHOUT_THOUGHT, abs=0.04)
+    assert right == pytest.approx(1 - examples.wrong_format_rate(original), abs=0.04)
 
 
 def test_scores_by_hand():
     board = Board([], "?", [[0, 0, 500, 500]], "box")
     text = "<think>x</think><answer>[{'Position': [250, 0, 500, 500], 'Confidence': 1}]</answer>"
-    assert curriculum.score(text, board) == 0.5
-    assert curriculum.score("no tags", board) == 0.0
-    assert curriculum.score("<think>x</think><answer>left</answer>", Board([], "?", "left", "text")) == 1.0
+    assert evaluation.score(text, board) == 0.5
+    assert evaluation.score("no tags", board) == 0.0
+    assert evaluation.score("<think>x</think><answer>left</answer>", Board([], "?", "left", "text")) == 1.0
 
 
-def test_a_team_leaves_the_gradients_of_the_whole_batch():
+def test_a_thread_pool_sets_the_gradients_of_the_whole_batch():
     weight, unused = torch.nn.Parameter(torch.tensor([1.0, 2.0])), torch.nn.Parameter(torch.ones(1))
-    with Team(2) as team:
-        team.backward(
+    with ThreadPool(2) as pool:
+        pool.backward(
             lambda part: (weight * torch.tensor(part)).sum(), [[1.0, 0.0], [2.0, 5.0]], [weight, unused]
         )
     assert weight.grad.tolist() == [3.0, 5.0]
     assert unused.grad.tolist() == [0.0]
 
 
-def test_an_error_in_a_team_is_told():
-    with pytest.raises(ZeroDivisionError), Team(2) as team:
-        team.map(lambda part: 1 // part, [1, 0, 1])
+def test_an_error_in_a_thread_is_raised():
+    with pytest.raises(ZeroDivisionError), ThreadPool(2) as pool:
+        pool.map(lambda part: 1 // part, [1, 0, 1])
 
 
 def test_the_same_options_give_the_same_bytes_by_any_number_of_threads(tmp_path):
-    steps = {"vision_steps": 2, "supervised_steps": 2, "choice_steps": 1, "habit_steps": 1}
+    steps = {"vision_steps": 2, "answer_steps": 2, "choice_steps": 1, "corruption_steps": 1}
     for name, threads in (("one", 1), ("two", 2)):
         summary = build(
             tmp_path / name,
             templates=TEMPLATES,
             seed=5,
             threads=threads,
-            progress=False,
-            questions=8,
-            examined=3,
+            batch_size=8,
+            eval_size=3,
             **steps,
         )
     assert summary["parameters"] < 1_000_000
-    assert [stage["stage"] for stage in summary["stages"]] == ["vision", "answering", "choosing", "habits"]
+    assert [stage["stage"] for stage in summary["stages"]] == ["vision", "answers", "choices", "corruptions"]
     for file in sorted((tmp_path / "one").iterdir()):
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
@@ -178,9 +185,10 @@ def test_the_same_options_give_the_same_bytes_by_any_number_of_threads(tmp_path)
         ({"templates": []}, "at least one"),
         ({"templates": ["Think."]}, "{question}"),
         ({"templates": TEMPLATES, "vision_step": 3}, "did you mean 'vision_steps'"),
-        ({"templates": TEMPLATES, "habit_steps": -1}, "negative"),
+        ({"templates": TEMPLATES, "corruption_steps": -1}, "negative"),
+        ({"templates": TEMPLATES, "habit_steps": 3}, "habit_steps: renamed: write corruption_steps"),
     ],
 )
-def test_bad_options_are_told(options, message, tmp_path):
+def test_bad_options_are_reported(options, message, tmp_path):
     with pytest.raises(InputError, match=message):
         build(tmp_path / "model", **options)
