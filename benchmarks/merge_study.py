@@ -57,7 +57,7 @@ from modomodo.mixtures.records import Records, last_step, target_values, trained
 from modomodo.mixtures.records_csv import read_records
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamSettings
 from modomodo.mixtures.surrogates.base import Observations, objective, observe, surrogates
-from modomodo.mixtures.surrogates.merged import ALPHA, is_expert, reason
+from modomodo.mixtures.surrogates.merged import ALPHA, is_expert
 from modomodo.reporting.figures.style import MARKERS, save
 from modomodo.reporting.results import COLOURS
 from modomodo.study.checks import read_study
@@ -467,7 +467,7 @@ def compare(block: Block) -> Iterator[dict[str, Any]]:
                 answer = predictor.predict(block.unseen.weights)
                 mean, _ = answer.aggregate(block.unseen.shares)
                 inside = np.abs(mean - block.truth) <= LEVEL_80 * answer.run_spread(block.unseen.shares)
-                row = {**key, "runs": runs, "draw": draw, "method": method, "note": reason(predictor)}
+                row = {**key, "runs": runs, "draw": draw, "method": method, "note": predictor.reason}
                 yield row | judge_both(mean, block) | {"coverage_80": float(inside.mean())}
 
 

@@ -131,7 +131,7 @@ def propose_from_recorded(config: str, table: Path | None, folder: Path) -> None
     study = replay_config.load(config)
     outcome = run.run(study, run.read(study, table))
     report.write(outcome, folder)
-    print(f"{outcome.chosen.reason()}")
+    print(f"{outcome.chosen.reason}")
     if not outcome.chosen.informed:
         print("nothing predicts left-out mixtures better than their mean: no optimum is claimed")
     for mixture, (_, proposal) in outcome.proposals.items():

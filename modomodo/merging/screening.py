@@ -275,7 +275,7 @@ def screen(
     aim = objective(records, step.strategy.target)
     observations = observe(records, aim, merged_records(known, scorer.experts, step.domains, groups)).final()
     assert observations.merged is not None
-    alpha, _ = choose_alpha(observations)
+    alpha = choose_alpha(observations).alpha
     predictor = fit_at(observations, Surface.fit(observations, observations.merged, alpha), alpha)
     usable = sorted(domain for domain in step.domains if domain not in step.strategy.without)
     drawn = draw_candidates(

@@ -52,7 +52,7 @@ def quadratic_surface(
     """
     from sklearn.mixture import GaussianMixture
 
-    from modomodo.mixtures.surrogates.parametric import best_split, quadratic_features
+    from modomodo.mixtures.surrogates.baselines import best_split, quadratic_features
 
     surface, quality = best_split(weights, scores, seed, splits)
     observed = weights[:, list(usable)]

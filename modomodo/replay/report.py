@@ -93,10 +93,10 @@ def report(outcome: Outcome) -> str:
     spread = f"{noise:.4g}" if np.isfinite(noise) else "unknown, no mixture was run twice: repeat one or two"
     lines += [f"Standard deviation between runs of one mixture: {spread}.", ""]
     if chosen.informed:
-        lines += [f"Surrogate: {chosen.reason()}.", ""]
+        lines += [f"Surrogate: {chosen.reason}.", ""]
     else:
         lines += [
-            f"**Nothing predicts left-out mixtures better than the mean of the others does** ({chosen.reason()}). "
+            f"**Nothing predicts left-out mixtures better than the mean of the others does** ({chosen.reason}). "
             "No optimum is claimed: where `surrogate: auto` was asked, the mixtures below explore what was not yet "
             "seen. What follows from the fit is shown for completeness.",
             "",

@@ -9,17 +9,15 @@ import pytest
 from modomodo.errors import InputError
 from modomodo.mixtures.records import from_rows
 from modomodo.mixtures.surrogates.base import MergedScores, Observations, objective, observe, surrogates
+from modomodo.mixtures.surrogates.ensemble import Ensemble
 from modomodo.mixtures.surrogates.merged import (
-    Alone,
-    Blend,
+    Fallback,
     MergedPredictor,
     Trend,
     choose_alpha,
-    comparison,
     fit_at,
     is_expert,
     left_out_errors,
-    reason,
 )
 
 ALPHAS = (1.0, 1.5, 2.0)
@@ -109,8 +107,8 @@ def test_the_calibration_is_less_sure_away_from_what_it_has_seen():
 
 @pytest.mark.parametrize("right", ALPHAS)
 def test_alpha_is_the_one_that_predicts_left_out_mixtures(right):
-    chosen, errors = choose_alpha(observed(say=lambda weights, alpha: told(weights, alpha, right)))
-    assert chosen == right and errors[right] == min(errors.values())
+    choice = choose_alpha(observed(say=lambda weights, alpha: told(weights, alpha, right)))
+    assert choice.alpha == right and choice.errors[right] == min(choice.errors.values())
 
 
 def test_alpha_does_not_look_at_mixtures_that_were_not_trained():
@@ -133,7 +131,7 @@ def test_experts_are_never_left_out():
 def test_with_experts_alone_the_default_is_taken_and_said_to_be_untested():
     predictor = surrogates["merged"](observed(count=0), 0)
     assert isinstance(predictor, MergedPredictor) and predictor.alpha == 1.5
-    assert "untested" in reason(predictor)
+    assert "untested" in predictor.reason
 
 
 # --- prediction -------------------------------------------------------------------------------------------------
@@ -143,48 +141,48 @@ def test_it_beats_the_plain_surrogate_where_merging_tells_the_truth():
     runs, points = observed(), mixtures(100, 77)[4:]
     predictor, plain = surrogates["merged"](runs, 0), surrogates["gp_lead"](runs, 0)
     assert rmse(predictor, points) < 0.5 * rmse(plain, points)
-    assert "alpha 1.5" in reason(predictor) and "without merging" in reason(predictor)
+    assert "alpha 1.5" in predictor.reason and "without merging" in predictor.reason
 
 
 def test_it_falls_back_and_says_so_where_merging_tells_nothing():
     runs = observed(say=nonsense, count=12)
     predictor = surrogates["merged"](runs, 0)
-    assert isinstance(predictor, Alone)
-    assert "no signal" in reason(predictor)
+    assert isinstance(predictor, Fallback)
+    assert "no signal" in predictor.reason
     points = mixtures(20, 5)
     assert np.array_equal(predictor.mean(points), surrogates["gp_lead"](runs, 0).mean(points))
 
 
 def test_without_merged_scores_it_is_the_plain_surrogate():
     predictor = surrogates["merged"](replace(observed(), merged=None), 0)
-    assert isinstance(predictor, Alone) and "no scores of merged experts" in reason(predictor)
+    assert isinstance(predictor, Fallback) and "no scores of merged experts" in predictor.reason
 
 
 def test_what_it_was_chosen_by_is_a_table():
-    blend = surrogates["merged"](observed(), 0)
-    table = comparison(blend).set_index("surrogate")
+    both = surrogates["merged"](observed(), 0)
+    table = both.comparison.set_index("surrogate")
     assert table.index.tolist() == ["merged experts", "gp_lead"]
     assert table.loc["merged experts", "alpha"] == 1.5 and set(table["runs"]) == {8}
-    assert table["share"].tolist() == [blend.share, 1 - blend.share]
+    assert table["share"].tolist() == both.shares.tolist()
     # Each weighs by the other's squared error.
     squares = table["rmse"] ** 2
-    assert blend.share == pytest.approx(squares["gp_lead"] / squares.sum())
-    assert f"left-out RMSE {table['rmse'].iloc[0]:.3g}" in reason(blend)
-    alone = comparison(surrogates["merged"](observed(say=nonsense), 0))
+    assert both.shares[0] == pytest.approx(squares["gp_lead"] / squares.sum())
+    assert f"left-out RMSE {table['rmse'].iloc[0]:.3g}" in both.reason
+    alone = surrogates["merged"](observed(say=nonsense), 0).comparison
     assert alone["share"].tolist() == [0, 1] and alone["rmse"].iloc[0] > alone["rmse"].iloc[1]
-    untested = comparison(surrogates["merged"](observed(count=0), 0))
+    untested = surrogates["merged"](observed(count=0), 0).comparison
     assert untested["share"].tolist() == [1, 0] and untested["rmse"].isna().all()
-    assert comparison(surrogates["gp_lead"](observed(), 0)) is None
+    assert surrogates["gp_lead"](observed(), 0).comparison is None
 
 
 def test_it_is_less_sure_where_merging_and_trained_runs_disagree():
     predictor, points = surrogates["merged"](observed(), 0), mixtures(200, 5)[4:]
-    assert isinstance(predictor, Blend) and 0.5 < predictor.share < 1
-    apart = np.abs((predictor.merged.mean(points) - predictor.plain.mean(points)) @ np.array([0.5, 0.5]))
+    assert isinstance(predictor, Ensemble) and 0.5 < predictor.shares[0] < 1
+    both = [member.mean(points) for member in predictor.members]
+    difference = np.abs((both[0] - both[1]) @ np.array([0.5, 0.5]))
     _, deviation = predictor.predict(points).aggregate(np.array([0.5, 0.5]))
-    far, near = apart > np.quantile(apart, 0.8), apart < np.quantile(apart, 0.2)
+    far, near = difference > np.quantile(difference, 0.8), difference < np.quantile(difference, 0.2)
     assert deviation[far].mean() > 1.2 * deviation[near].mean()
-    both = (predictor.merged.mean(points), predictor.plain.mean(points))
     mean = predictor.mean(points)
     assert ((np.minimum(*both) <= mean + 1e-12) & (mean <= np.maximum(*both) + 1e-12)).all()
     assert predictor.predict(points).mean == pytest.approx(mean)

@@ -203,11 +203,11 @@ def merge_screen(request: Request) -> list[Proposal]:
             f"{request.count}: screen anew"
         )
     predictor = surrogates[options.surrogate](observations, request.seed)
-    compared = merged.comparison(predictor)
+    compared = predictor.comparison
     if compared is None:
         compared = choose(observations, request.seed, (options.surrogate,)).comparison
     # Where merging says nothing, its finalists are as good as any.
-    chosen = screened if isinstance(predictor, merged.Alone) else finalists
+    chosen = screened if isinstance(predictor, merged.Fallback) else finalists
     pool = weights_matrix(request.merged, observations.domains)[chosen]
     picks = acquire(
         predictor,
@@ -219,7 +219,7 @@ def merge_screen(request: Request) -> list[Proposal]:
         np.random.default_rng(request.seed),
         options.apart,
     )
-    note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {merged.reason(predictor)}"
+    note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {predictor.reason}"
     if "forgot" in frame and frame["forgot"].fillna("").any():
         note += f"; experts that forgot: {frame['forgot'].iloc[0]}"
     return [replace(_named(pick, predictor.domains, request, note), comparison=compared) for pick in picks]
@@ -246,7 +246,7 @@ def _fit(
     observations = observe(request.records, aim)
     compared = COMPARED if options.surrogate == "auto" else (options.surrogate,)
     chosen = choose(observations, request.seed, compared)
-    note = f"{len(observations.final())} runs, {chosen.reason()}"
+    note = f"{len(observations.final())} runs, {chosen.reason}"
     if not chosen.informed:
         note += "; nothing predicts left-out mixtures better than their mean does: "
         note += "explore" if options.surrogate == "auto" else "do not trust an optimum"

@@ -1,21 +1,13 @@
-"""Surrogates: records → a predictor of scores for any mixture, with its uncertainty.
-
-Importing this limits BLAS to one thread in the whole process: the matrices are small, so that more threads
-spin for each other where the machine has other work, and the last digits would depend on the number of cores.
-"""
-
-import scipy.linalg  # noqa: F401  brings an OpenBLAS beside numpy's, and only what is loaded can be limited
-from threadpoolctl import threadpool_limits
+"""Surrogates: records → a predictor of scores for any mixture, with its uncertainty."""
 
 from modomodo.mixtures.surrogates import (
+    baselines,
     calibration,
+    checkpoints,
     components,
     ensemble,
     gaussian_processes,
     merged,
-    parametric,
-    steps,
-    trees,
 )
 from modomodo.mixtures.surrogates.base import (
     Objective,
@@ -28,23 +20,20 @@ from modomodo.mixtures.surrogates.base import (
     surrogates,
 )
 
-threadpool_limits(limits=1, user_api="blas")
-
 __all__ = [
     "Objective",
     "Observations",
     "Prediction",
     "Predictor",
     "Surrogate",
+    "baselines",
     "calibration",
+    "checkpoints",
     "components",
     "ensemble",
     "gaussian_processes",
     "merged",
     "objective",
     "observe",
-    "parametric",
-    "steps",
     "surrogates",
-    "trees",
 ]

@@ -1,15 +1,21 @@
 """What every surrogate shares: what it learns from, what it answers, and the objective it serves."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import wraps
 from hashlib import sha256
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.records import Records, aggregate_shares, target_values, trained, weights_matrix
+from modomodo.mixtures.surrogates.threads import one_blas_thread
 from modomodo.registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -98,48 +104,91 @@ class Prediction:
         return np.sqrt(deviation**2 + max(float(shares @ self.noise @ shares), 0.0))
 
 
-class Predictor(Protocol):
-    """A fitted surrogate."""
+@dataclass(frozen=True)
+class LeftOutPrediction:
+    """Every run predicted without its mixture, and in words how."""
+
+    prediction: Prediction
+    how: str
+
+    def rows(self, chosen: np.ndarray) -> Prediction:
+        """Of the runs of a mask or an index array."""
+        return self.prediction.rows(chosen)
+
+
+@dataclass(frozen=True)
+class Predictor(ABC):
+    """A fitted surrogate. Every BLAS has one thread while `mean`, `predict` or `draw` of a subclass runs."""
+
+    observations: Observations  # what it was fitted to
+    # Why the surrogate answers as it does, in one line, and the table that this was chosen by; only some have them.
+    reason: str = field(default="", kw_only=True)
+    comparison: "pd.DataFrame | None" = field(default=None, kw_only=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("mean", "predict", "draw"):
+            if name in vars(cls):
+                setattr(cls, name, one_blas_thread()(vars(cls)[name]))
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Names of the columns that `predict` and `draw` take."""
+        """Names of the columns that `mean`, `predict` and `draw` take."""
+        return self.observations.domains
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
         """Names of the scores they give."""
+        return self.observations.benchmarks
 
+    @abstractmethod
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks] of mixtures [n, domains]; much cheaper than `predict`."""
 
+    @abstractmethod
     def predict(self, weights: np.ndarray) -> Prediction:
         """Expected scores of mixtures [n, domains] with their uncertainty."""
 
+    @abstractmethod
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """`count` whole surfaces drawn from what is believed, at mixtures [n, domains]: [count, n, benchmarks]."""
+        """`count` complete surfaces from the posterior at mixtures [n, domains]: [count, n, benchmarks]."""
+
+    def refitting(self) -> "Surrogate | None":
+        """The surrogate with only those kernels that this fit has kept, which is faster; None where it has none."""
+        return None
 
 
 Surrogate = Callable[[Observations, int], Predictor]
 """(observations, seed) → predictor."""
 
-surrogates: Registry[Surrogate] = Registry("surrogate")
+
+class Surrogates(Registry[Surrogate]):
+    """Surrogates by name; every BLAS has one thread while one is fitted."""
+
+    def register(self, name: str) -> Callable[[Surrogate], Surrogate]:
+        """Decorator. Raises InputError when another function already has the name."""
+        register = super().register(name)
+
+        def decorate(surrogate: Surrogate) -> Surrogate:
+            @wraps(surrogate)
+            def fit(observations: Observations, seed: int) -> Predictor:
+                with one_blas_thread():
+                    return surrogate(observations, seed)
+
+            register(fit)
+            return fit
+
+        return decorate
+
+
+surrogates = Surrogates("surrogate")
 
 
 @dataclass(frozen=True)
-class Delegating:
-    """A predictor that another one answers for; what is added says why it is that one."""
+class Delegating(Predictor):
+    """A predictor that another one answers for."""
 
     predictor: Predictor
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the weight columns."""
-        return self.predictor.domains
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Names of the scores."""
-        return self.predictor.benchmarks
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks]."""
@@ -150,7 +199,7 @@ class Delegating:
         return self.predictor.predict(weights)
 
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Whole surfaces [count, n, benchmarks]."""
+        """Complete surfaces [count, n, benchmarks]."""
         return self.predictor.draw(weights, count, random)
 
 
@@ -247,8 +296,11 @@ def _merged_scores(merged: Records, aim: Objective, domains: tuple[str, ...]) ->
 
 
 @dataclass(frozen=True)
-class Standard:
-    """Scores [runs, benchmarks] brought to mean 0 and standard deviation 1, column by column."""
+class StandardScaler:
+    """Scores [runs, benchmarks] brought to mean 0 and standard deviation 1, column by column.
+
+    As scikit-learn's, but of the sample's standard deviation (n - 1), and with the standard errors on that scale.
+    """
 
     center: np.ndarray
     scale: np.ndarray
@@ -256,7 +308,7 @@ class Standard:
     variances: np.ndarray  # squared standard errors on that scale, 0 where unknown
 
     @classmethod
-    def of(cls, observations: Observations) -> "Standard":
+    def of(cls, observations: Observations) -> "StandardScaler":
         """Constant and unscored columns get scale 1 (and center 0 when nothing is known)."""
         known = np.isfinite(observations.scores)
         filled = np.where(known, observations.scores, 0.0)
@@ -266,6 +318,21 @@ class Standard:
         scale = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(center)), spread, 1.0)
         variances = np.nan_to_num((observations.errors / scale) ** 2, nan=0.0)
         return cls(center, scale, (observations.scores - center) / scale, variances)
+
+    def inverse(self, scores: np.ndarray) -> np.ndarray:
+        """Standardised scores [..., benchmarks] as scores."""
+        return scores * self.scale + self.center
+
+    def prediction(
+        self, mean: np.ndarray, variance: np.ndarray, noise: np.ndarray, correlation: np.ndarray
+    ) -> Prediction:
+        """From standardised moments [n, benchmarks], noise variance [benchmarks] and a correlation of benchmarks."""
+        deviation, run = np.sqrt(variance) * self.scale, np.sqrt(noise) * self.scale
+        return Prediction(
+            self.inverse(mean),
+            correlation * deviation[:, :, None] * deviation[:, None, :],
+            correlation * np.outer(run, run),
+        )
 
 
 def mixture_folds(weights: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How far a surrogate can be trusted on the records at hand, and the choice between surrogates.
+"""How far a surrogate can be trusted on the records given, and the choice between surrogates.
 
 Each mixture is left out in turn, with all its repeats, and predicted from the others.
 """
@@ -17,7 +17,8 @@ from modomodo.mixtures.surrogates.base import (
     mixture_folds,
     surrogates,
 )
-from modomodo.mixtures.surrogates.left_out import leave_out, refitting
+from modomodo.mixtures.surrogates.left_out import leave_out
+from modomodo.mixtures.surrogates.threads import one_blas_thread
 
 DEFAULT = "gp_lead"
 CANDIDATES = (DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic")
@@ -26,7 +27,7 @@ OBJECTIVE = "objective"
 MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
 LARGE = 60  # and beyond this one by formula where the surrogate has one: refits would take minutes
 BAR = 2.0  # standard errors by which another must be ahead of the default: with one, `auto` was behind it
-LATEST = 4  # choices that are kept
+LATEST = 4  # choices that are cached
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class LeftOut:
         return len(gain) > 1 and bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
+@one_blas_thread()
 def leave_one_mixture_out(
     observations: Observations, fit: Surrogate, seed: int, most_groups: int | None = MOST_GROUPS
 ) -> LeftOut:
@@ -79,16 +81,16 @@ def leave_one_mixture_out(
     mean, variance, constant = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
     errors = np.nan_to_num(final.errors)
     how = "from all others" if len(groups) == len(every) else f"from others, left out in {len(groups)} groups"
-    whole = None
-    if most_groups and len(every) > LARGE and (found := leave_out(fit(final, seed), folds)):
-        whole, how = found
+    formula = leave_out(fit(final, seed), folds) if most_groups and len(every) > LARGE else None
+    if formula:
+        how = formula.how
         groups = list(np.arange(len(every))[:, None])
     for group in groups:
         out = np.isin(folds, group)
         if out.all():
             continue
         rest = final.rows(~out)
-        prediction = fit(rest, seed).predict(final.weights[out]) if whole is None else whole.rows(out)
+        prediction = formula.rows(out) if formula else fit(rest, seed).predict(final.weights[out])
         mean[out, 1:] = prediction.mean
         mean[out, 0], _ = prediction.aggregate(final.shares)
         spread = np.einsum("nbb->nb", prediction.covariance) + np.diag(prediction.noise)
@@ -131,14 +133,13 @@ def summary(left: LeftOut) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class SelectedSurrogate(Delegating):
-    """A fitted surrogate, its name and the comparison it was chosen by.
+    """A fitted surrogate, its name, and by what it was chosen.
 
     `comparison` has a row a candidate, about the objective: surrogate, runs, spearman, rmse, rmse_constant,
     coverage_50, coverage_80, coverage_95, beats_mean, chosen. `left` is what the chosen one predicted of left-out runs.
     """
 
     name: str
-    comparison: pd.DataFrame
     left: LeftOut
 
     @property
@@ -146,16 +147,17 @@ class SelectedSurrogate(Delegating):
         """Whether it predicts mixtures it has not seen better than their mean does, beyond luck."""
         return self.left.beats_mean
 
-    def reason(self) -> str:
-        """The comparison in one line, best first."""
-        if len(self.comparison) == 1:
-            row = self.comparison.iloc[0]
-            return f"{self.name}: left-out RMSE {row['rmse']:.3g}, constant {row['rmse_constant']:.3g}"
-        ranked = self.comparison.sort_values("rmse", kind="stable")
-        parts = [f"{row.surrogate} {row.rmse:.3g}" for row in ranked.itertuples()]
-        constant = f"constant {self.comparison['rmse_constant'].iloc[0]:.3g}"
-        aside = "" if ranked["surrogate"].iloc[0] == self.name else ", smaller ones being within noise"
-        return f"{self.name} chosen by left-out RMSE{aside} ({', '.join([*parts, constant])})"
+
+def _reason(name: str, comparison: pd.DataFrame) -> str:
+    """A comparison in one line, best first."""
+    if len(comparison) == 1:
+        row = comparison.iloc[0]
+        return f"{name}: left-out RMSE {row['rmse']:.3g}, constant {row['rmse_constant']:.3g}"
+    ranked = comparison.sort_values("rmse", kind="stable")
+    parts = [f"{row.surrogate} {row.rmse:.3g}" for row in ranked.itertuples()]
+    constant = f"constant {comparison['rmse_constant'].iloc[0]:.3g}"
+    within = "" if ranked["surrogate"].iloc[0] == name else ", smaller ones being within noise"
+    return f"{name} chosen by left-out RMSE{within} ({', '.join([*parts, constant])})"
 
 
 def is_large(observations: Observations) -> bool:
@@ -165,7 +167,13 @@ def is_large(observations: Observations) -> bool:
 
 def refit(chosen: SelectedSurrogate, observations: Observations) -> Surrogate:
     """The chosen surrogate for parts of `observations`; of a large table they keep the kernels that all runs chose."""
-    return (refitting(chosen.predictor) if is_large(observations) else None) or surrogates[chosen.name]
+    return (chosen.predictor.refitting() if is_large(observations) else None) or surrogates[chosen.name]
+
+
+Choice = tuple[str, int, tuple[tuple[str, Surrogate], ...]]
+"""Digest of the observations, seed, candidates."""
+
+_latest: dict[Choice, SelectedSurrogate] = {}
 
 
 def choose(
@@ -176,7 +184,7 @@ def choose(
     The first candidate (the default) is kept unless another's error is lower by more than `BAR` standard errors
     of the difference: with few mixtures the smallest of several errors is often the luckiest. One that does
     not beat the mean gives way to the best that does. With fewer than four mixtures nothing can be compared
-    and the default is taken. The latest answers are kept: a study's strategies ask the same of the same runs.
+    and the default is taken. The latest answers are cached: a study's strategies ask the same of the same runs.
     """
     key = (observations.digest(), seed, tuple((name, surrogates[name]) for name in candidates))
     if key not in _latest:
@@ -186,10 +194,8 @@ def choose(
     return _latest[key]
 
 
-_latest: dict[tuple, SelectedSurrogate] = {}
-
-
 def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) -> SelectedSurrogate:
+    """As `choose`, without the cache."""
     rows, lefts = [], {}
     enough = mixture_folds(observations.final().weights).max() + 1 >= 4
     for name in candidates if enough else candidates[:1]:
@@ -206,7 +212,14 @@ def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) ->
     if enough and len(useful) and best not in set(useful["surrogate"]):
         best = str(useful.loc[useful["rmse"].idxmin(), "surrogate"])
     comparison["chosen"] = comparison["surrogate"] == best
-    return SelectedSurrogate(surrogates[best](observations, seed), best, comparison, lefts[best])
+    return SelectedSurrogate(
+        observations,
+        surrogates[best](observations, seed),
+        best,
+        lefts[best],
+        reason=_reason(best, comparison),
+        comparison=comparison,
+    )
 
 
 @surrogates.register("auto")

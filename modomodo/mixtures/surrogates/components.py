@@ -3,42 +3,38 @@
 The standardised scores are turned to their principal components, Z = S V with V orthogonal, and each component
 gets a process of its own (the orthogonal linear model of coregionalisation; Bruinsma et al. 2020). What several
 benchmarks share is one component with little noise, what none shares is noise of its own and shrunk away.
-It helps when benchmarks are many, alike and noisy; a benchmark that follows one domain is told apart less well
-than by a process of its own.
+It helps when benchmarks are many, alike and noisy; a benchmark that follows one domain is predicted less well than by
+a process of its own.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from modomodo.mixtures.surrogates.base import Observations, Prediction, Predictor, Standard, surrogates
+from modomodo.mixtures.surrogates.base import (
+    Observations,
+    Prediction,
+    Predictor,
+    StandardScaler,
+    Surrogate,
+    surrogates,
+)
 from modomodo.mixtures.surrogates.gaussian_processes import ProcessPredictor, fit_processes
-from modomodo.mixtures.surrogates.kernels import LEADING, KernelSpec
+from modomodo.mixtures.surrogates.kernels import DOMINANT, KernelSpec, PriorMean
 
 
 @dataclass(frozen=True)
-class ComponentsPredictor:
+class ComponentsPredictor(Predictor):
     """Processes on principal components, turned back to benchmarks."""
 
-    observations: Observations
-    standard: Standard
+    scaler: StandardScaler
     loadings: np.ndarray  # [benchmarks, components]
     inner: ProcessPredictor
     rest: np.ndarray  # [benchmarks], standardised variance outside of the components
 
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the weight columns."""
-        return self.observations.domains
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Names of the scores."""
-        return self.observations.benchmarks
-
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks]."""
-        return self.inner.mean(weights) @ self.loadings.T * self.standard.scale + self.standard.center
+        return self.scaler.inverse(self.inner.mean(weights) @ self.loadings.T)
 
     def predict(self, weights: np.ndarray) -> Prediction:
         """Covariances between benchmarks come from the components they share."""
@@ -46,18 +42,21 @@ class ComponentsPredictor:
 
     def turned(self, inner: Prediction) -> Prediction:
         """What is expected of the components, as scores."""
-        turn = self.loadings * self.standard.scale[:, None]
-        outside = np.diag(self.rest * self.standard.scale**2)
+        turn = self.loadings * self.scaler.scale[:, None]
+        outside = np.diag(self.rest * self.scaler.scale**2)
         return Prediction(
-            inner.mean @ turn.T + self.standard.center,
+            inner.mean @ turn.T + self.scaler.center,
             turn @ inner.covariance @ turn.T + outside,
             turn @ inner.noise @ turn.T,
         )
 
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Whole surfaces [count, n, benchmarks]."""
-        surfaces = self.inner.draw(weights, count, random) @ self.loadings.T
-        return surfaces * self.standard.scale + self.standard.center
+        """Complete surfaces [count, n, benchmarks]."""
+        return self.scaler.inverse(self.inner.draw(weights, count, random) @ self.loadings.T)
+
+    def refitting(self) -> Surrogate | None:
+        """Only with the kernels that this fit has kept."""
+        return lambda observations, seed: fit_components(observations, self.inner.specs())
 
 
 @surrogates.register("gp_components")
@@ -66,15 +65,13 @@ def gp_components(observations: Observations, seed: int) -> Predictor:
     return fit_components(observations)
 
 
-def fit_components(
-    observations: Observations, structures: list[KernelSpec] | None = None
-) -> ComponentsPredictor:
-    """Averaged over all structures of the default, or only over some."""
+def fit_components(observations: Observations, specs: list[KernelSpec] | None = None) -> ComponentsPredictor:
+    """Averaged over all kernels of the default, or only over some."""
     final = observations.final()
-    standard = Standard.of(final)
-    known = np.isfinite(standard.scores)
-    scores = np.where(known, standard.scores, 0.0)
-    variances = np.where(known, standard.variances, 0.0)
+    scaler = StandardScaler.of(final)
+    known = np.isfinite(scaler.scores)
+    scores = np.where(known, scaler.scores, 0.0)
+    variances = np.where(known, scaler.variances, 0.0)
     count, width = scores.shape
     _, _, right = np.linalg.svd(scores, full_matrices=False)
     loadings = right[: max(1, min(count - 1, width))].T
@@ -94,5 +91,5 @@ def fit_components(
     # A benchmark that was never scored has no loading; it stays as unsure as its standardised spread of 1.
     rest = np.maximum(1 - (loadings**2).sum(axis=1), 0.0) * ~known.any(axis=0)
     # Their signs being arbitrary, nothing is expected of components before the runs; more powers serve them better.
-    family = replace(LEADING, powers=(0.3, 0.5, 1.0), breadth=0.0, rise=0.0)
-    return ComponentsPredictor(final, standard, loadings, fit_processes(turned, family, structures), rest)
+    grid = replace(DOMINANT, powers=(0.3, 0.5, 1.0), prior_mean=PriorMean())
+    return ComponentsPredictor(final, scaler, loadings, fit_processes(turned, grid, specs), rest)

@@ -2,27 +2,30 @@
 
 The covariance of two runs' standardised scores on one benchmark is
 
-    v · (s · k(w, w') + (1 - s) · [same run]),    k = 1 + (1 - r) · base(w, w') + r · lead(w_j, w'_j)
+    v · (s · k(w, w') + (1 - s) · [same run]),    k = 1 + (1 - r) · base(w, w') + r · dominant(w_j, w'_j)
 
     base = exp(-‖wᵖ - w'ᵖ‖² / 2ℓ²)      every domain counts alike; p = 1/2 measures the Hellinger distance
         or mean_i exp(-(w_iᵖ - w'_iᵖ)² / 2ℓ²): each domain adds a curve of its own, whatever else is there
-    lead = exp(-(w_jᵖ - w'_jᵖ)² / 2λ²)  one domain j leads this benchmark; r = 0: none does
+    dominant = exp(-(w_jᵖ - w'_jᵖ)² / 2λ²)  one domain j dominates this benchmark; r = 0: none does
 
-with base and lead each scaled to mean 1 over the runs after centring. The mean before any run is
+with base and dominant each scaled to mean 1 over the runs after centring. The mean before any run is
 
-    μ(w) = (1 - r) · breadth · z(Σ_i w_iᵖ) + r · rise · z(w_jᵖ),    z standardises over the runs
+    μ(w) = (1 - r) · a · z(Σ_i w_iᵖ) + r · b · z(w_jᵖ),    z standardises over the runs
 
-domains help: the leading one its benchmark, and many together more than one alone, as the first examples of each
-teach most. With p = 1 the sum is the same for every mixture, and nothing is expected of breadth; nor is anything of
-a benchmark that was the same in all runs.
+domains help: the dominant one its benchmark, and many together more than one alone, as the first examples of each
+teach most. With p = 1 the sum is the same for every mixture, and nothing is expected of it; nor is anything of a
+benchmark that was the same in all runs.
 
-A dozen runs hardly tell one structure (p, ℓ, j, r, λ) from another, and the maximum of the marginal likelihood is a
+A dozen runs hardly tell one kernel (p, ℓ, j, r, λ) from another, and the maximum of the marginal likelihood is a
 gamble; so all of a grid are fitted, and every prediction is their average weighted by marginal likelihood.
 scikit-learn's and GPyTorch's processes offer the maximum only, which is why this is ours;
-benchmarks/gaussian_processes.py sets BoTorch's beside it. One eigendecomposition a structure gives its marginal
+benchmarks/gaussian_processes.py compares it with BoTorch's. One eigendecomposition a kernel gives its marginal
 likelihood for every signal share s and variance v.
 
 Standard errors of the records set the relative noise of the runs and a floor to its level.
+
+Axes, as einsum writes them: s signal share, v variance, b benchmark, r eigenvector, i run, n mixture asked about.
+[signal, variance, benchmark] stand together in this order, as svb.
 """
 
 import re
@@ -35,42 +38,57 @@ from modomodo.mixtures.surrogates.base import (
     Observations,
     Prediction,
     Predictor,
-    Standard,
+    StandardScaler,
+    Surrogate,
     shrunk_correlation,
     surrogates,
 )
-from modomodo.mixtures.surrogates.kernels import FLAT, LEADING, LEVEL, SQRT, Family, Kernels, KernelSpec
+from modomodo.mixtures.surrogates.kernels import (
+    DOMINANT,
+    FLAT,
+    LEVEL,
+    SQRT,
+    KernelGrid,
+    Kernels,
+    KernelsAt,
+    KernelSpec,
+    KernelTerm,
+    MeanTerm,
+    PriorMean,
+)
 
 SIGNALS = np.array([0.2, 0.5, 0.75, 0.9, 0.97, 0.995])
 VARIANCES = np.array([0.5, 1.0, 2.0, 4.0])
-KEPT = 1e-3  # structures of less weight are dropped
+KEPT = 1e-3  # kernels of less weight are dropped
 USED = 1e-13  # signals and variances of less weight in every benchmark do not count
-SCREENED = 120  # with more runs than this, structures are first screened on so many
+SCREENED = 120  # with more runs than this, kernels are first screened on so many
+
+
+# --- one kernel, conditioned on the runs ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Spectrum:
-    """The eigendecomposition of one structure's kernel, runs divided by the root of their noise."""
+class EigenDecomposition:
+    """Of one kernel between the runs, each divided by the root of its relative noise."""
 
-    values: np.ndarray  # [runs]
-    vectors: np.ndarray  # [runs, runs], rows already divided by the root of the relative noise
-    scores: np.ndarray  # [runs, benchmarks], standardised, less what was expected, in the eigenbasis
+    values: np.ndarray  # [eigenvector]
+    vectors: np.ndarray  # [run, eigenvector], rows divided once more by the root of the noise
+    scores: np.ndarray  # [eigenvector, benchmark], standardised less their prior mean, in the eigenbasis
 
     @classmethod
-    def of(cls, kernel: np.ndarray, scores: np.ndarray, relative_noise: np.ndarray) -> "Spectrum":
+    def of(cls, kernel: np.ndarray, scores: np.ndarray, relative_noise: np.ndarray) -> "EigenDecomposition":
+        """From a kernel [run, run], scores less their prior mean [run, benchmark] and noise [run]."""
         root = 1 / np.sqrt(relative_noise)
         values, vectors = np.linalg.eigh(kernel * root[:, None] * root)
         vectors = vectors * root[:, None]
         return cls(np.maximum(values, 0.0), vectors, vectors.T @ scores)
 
     def spread(self, floor: np.ndarray) -> np.ndarray:
-        """Eigenvalues of the covariance over v, [signals, variances, benchmarks, runs]."""
-        noise = noise_share(floor)
-        return SIGNALS[:, None, None, None] * self.values + noise[..., None]
+        """Eigenvalues of the covariance over v, [signal, variance, benchmark, eigenvector]."""
+        return SIGNALS[:, None, None, None] * self.values + noise_share(floor)[..., None]
 
-    def evidence(self, floor: np.ndarray) -> np.ndarray:
-        """Log marginal likelihood, up to a constant of the noise: [signals, variances, benchmarks]."""
-        spread = self.spread(floor)
+    def log_evidence(self, spread: np.ndarray) -> np.ndarray:
+        """Log marginal likelihood, up to a constant of the noise: [signal, variance, benchmark]."""
         squares = np.einsum("svbr,rb->svb", 1 / spread, self.scores**2)
         count = len(self.values)
         return -0.5 * (
@@ -79,288 +97,360 @@ class Spectrum:
 
 
 def noise_share(floor: np.ndarray) -> np.ndarray:
-    """Noise variance over v, at least what the standard errors say: [signals, variances, benchmarks]."""
+    """Noise variance over v, at least the `floor` [benchmark] of the standard errors: [signal, variance, benchmark]."""
     free = np.broadcast_to((1 - SIGNALS)[:, None, None], (len(SIGNALS), len(VARIANCES), len(floor)))
     return np.maximum(free, floor / VARIANCES[:, None]) + 1e-9
 
 
 @dataclass(frozen=True)
-class Component:
-    """A structure that is kept, conditioned on the runs, for the benchmarks of one group."""
+class Posterior:
+    """Of the expected score by one kernel: sums over signals and variances times their weights, [n, benchmark]."""
 
-    structure: KernelSpec
-    spectrum: Spectrum
-    spread: np.ndarray  # [signals, variances, benchmarks, runs]
-    weights: np.ndarray  # [signals, variances, benchmarks]
-
-    def solved(self) -> np.ndarray:
-        """Coefficients over the runs of each signal and variance, times s: [runs, signals, variances, benchmarks]."""
-        scaled = SIGNALS[:, None, None, None] * self.spectrum.scores.T / self.spread
-        return np.tensordot(self.spectrum.vectors, scaled, (1, 3))
+    mean: np.ndarray
+    square: np.ndarray  # of the means
+    variance: np.ndarray
 
 
 @dataclass(frozen=True)
-class Group:
-    """Benchmarks that were scored on the same runs, with the structures they are averaged over."""
+class LeftOutScores:
+    """Each run predicted by one kernel from the runs outside its fold."""
 
-    columns: np.ndarray  # their places among the benchmarks
-    rows: np.ndarray  # the runs
-    kernels: Kernels
-    floor: np.ndarray  # [benchmarks], least noise variance
-    relative: np.ndarray  # [runs], noise of each run relative to the others
-    components: list[Component]
-    # All structures that were fitted, the places of the components among them, and what `posterior` weighs them by.
-    structures: list[KernelSpec]
-    kept: np.ndarray
-    table: np.ndarray  # [structures, signals, variances, benchmarks]
-
-    def mean(self, points: np.ndarray) -> np.ndarray:
-        """Standardised scores [n, benchmarks]: each kernel is computed once, its coefficients summed."""
-        coefficients: dict[tuple, np.ndarray] = {}
-        slopes: dict[tuple, np.ndarray] = {}
-        level = np.zeros(len(self.columns))
-        for component in self.components:
-            averaged = np.einsum("isvb,svb->ib", component.solved(), component.weights)
-            level += LEVEL * averaged.sum(axis=0)
-            for key, weight in self.kernels.trends(component.structure):
-                slopes[key] = slopes.get(key, 0.0) + weight * component.weights.sum(axis=(0, 1))
-            for key, weight in self.kernels.parts(component.structure):
-                coefficients[key] = coefficients.get(key, 0.0) + weight * averaged
-        mean = np.tile(level, (len(points), 1))
-        for key, slope in slopes.items():
-            mean += self.kernels.trend(key, points)[:, None] * slope
-        for key, value in coefficients.items():
-            mean += self.kernels.cross(key, points) @ value
-        return mean
-
-    def moments(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean and variance of the expected scores [n, benchmarks], and the noise variance [benchmarks]."""
-        mean = np.zeros((len(points), len(self.columns)))
-        square, noise = np.zeros_like(mean), np.zeros(len(self.columns))
-        crosses: dict[tuple, np.ndarray] = {}
-        trends: dict[tuple, np.ndarray] = {}
-        share = noise_share(self.floor)
-        for component in self.components:
-            cross = self._cross(component.structure, points, crosses)
-            # Most signals and variances have next to no weight in a given structure: leave them out.
-            used = component.weights.max(axis=2) > USED
-            weights = component.weights[used]
-            means = np.tensordot(cross, component.solved()[:, used], 1)
-            means += self.kernels.expected(component.structure, points, trends)[:, None, None]
-            weighted = means * weights
-            mean += weighted.sum(axis=1)
-            square += (weighted * means).sum(axis=1)
-            scale = component.weights * SIGNALS[:, None, None] * VARIANCES[:, None]
-            rotated = (cross @ component.spectrum.vectors) ** 2
-            explained = np.einsum("svb,svbr->rb", scale * SIGNALS[:, None, None], 1 / component.spread)
-            prior = self.kernels.peak(component.structure) * scale.sum(axis=(0, 1))
-            square += np.maximum(prior - rotated @ explained, 0.0)
-            noise += (component.weights * VARIANCES[:, None] * share).sum(axis=(0, 1))
-        return mean, np.maximum(square - mean**2, 0.0), noise
-
-    def left_out(self) -> np.ndarray:
-        """Leave-one-run-out residuals [runs, benchmarks].
-
-        Of each structure (C⁻¹y)ᵢ / (C⁻¹)ᵢᵢ (Rasmussen and Williams 2006, equation 5.12), averaged by weight.
-        """
-        residuals = np.zeros((len(self.rows), len(self.columns)))
-        for component in self.components:
-            spectrum = component.spectrum
-            solved = np.tensordot(spectrum.vectors, spectrum.scores.T / component.spread, (1, 3))
-            inverse = np.tensordot(spectrum.vectors**2, 1 / component.spread, (1, 3))
-            residuals += np.einsum("isvb,svb->ib", solved / inverse, component.weights)
-        return residuals
-
-    def draw(self, points: np.ndarray, choices: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """Surfaces [count, n, benchmarks] for uniform `choices` [count] and `normal` [count, n, benchmarks].
-
-        Each surface takes one structure, signal and variance a benchmark, by weight, and is one draw from that
-        process.
-        """
-        surfaces = np.empty(normal.shape)
-        crosses: dict[tuple, np.ndarray] = {}
-        whole: dict[tuple, np.ndarray] = {}
-        trends: dict[tuple, np.ndarray] = {}
-        stacked = np.stack([component.weights for component in self.components])
-        for b in range(len(self.columns)):
-            edges = np.cumsum(stacked[..., b].ravel())
-            chosen = np.searchsorted(edges[:-1] / edges[-1], choices)
-            for flat in np.unique(chosen):
-                c, s, v = np.unravel_index(flat, stacked.shape[:3])
-                component = self.components[c]
-                cross = self._cross(component.structure, points, crosses)
-                rotated = cross @ component.spectrum.vectors
-                spread = component.spread[s, v, b]
-                prior = np.full((len(points), len(points)), LEVEL)
-                for key, weight in self.kernels.parts(component.structure):
-                    if key not in whole:
-                        whole[key] = self.kernels.raw(key, points, points) / self.kernels.scale(key)
-                    prior += weight * whole[key]
-                covariance = VARIANCES[v] * SIGNALS[s] * (prior - SIGNALS[s] * (rotated / spread) @ rotated.T)
-                jitter = 1e-8 * VARIANCES[v] * self.kernels.peak(component.structure)
-                factor = np.linalg.cholesky(covariance + jitter * np.eye(len(points)))
-                mean = rotated @ (SIGNALS[s] * component.spectrum.scores[:, b] / spread)
-                mean += self.kernels.expected(component.structure, points, trends)
-                surfaces[chosen == flat, :, b] = mean + normal[chosen == flat, :, b] @ factor.T
-        return surfaces
-
-    def _cross(self, structure: KernelSpec, points: np.ndarray, kept: dict[tuple, np.ndarray]) -> np.ndarray:
-        total = np.full((len(points), len(self.rows)), LEVEL)
-        for key, weight in self.kernels.parts(structure):
-            if key not in kept:
-                kept[key] = self.kernels.cross(key, points)
-            total += weight * kept[key]
-        return total
+    error: np.ndarray  # [run, signal, variance, benchmark], its score less the prediction
+    variance: np.ndarray  # [run, signal, variance, benchmark] of that error, over v
+    log_density: np.ndarray  # [fold, signal, variance, benchmark] of the fold's scores, up to a constant
 
 
 @dataclass(frozen=True)
-class ProcessPredictor:
-    """Processes for every benchmark; the benchmarks correlate as their left-out errors do."""
+class ConditionedKernel:
+    """A kernel conditioned on the runs, for the benchmarks of one group."""
 
-    observations: Observations
-    standard: Standard
-    groups: list[Group]
-    correlation: np.ndarray  # [benchmarks, benchmarks]
-    evidence: float  # log marginal likelihood of all benchmarks, averaged over the structures
-    family: Family
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the weight columns."""
-        return self.observations.domains
+    spec: KernelSpec
+    peak: float  # prior variance at any mixture, over v · s
+    eigen: EigenDecomposition
+    spread: np.ndarray  # [signal, variance, benchmark, eigenvector]
+    weights: np.ndarray  # [signal, variance, benchmark]; over all kernels they sum to 1
 
     @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Names of the scores."""
-        return self.observations.benchmarks
+    def used(self) -> np.ndarray:
+        """Mask [signal, variance]: most have next to no weight."""
+        return self.weights.max(axis=2) > USED
 
-    def mean(self, weights: np.ndarray) -> np.ndarray:
-        """Expected scores [n, benchmarks]; the average score for a benchmark that was never scored."""
-        values = np.zeros((len(weights), len(self.benchmarks)))
-        for group in self.groups:
-            values[:, group.columns] = group.mean(weights)
-        return values * self.standard.scale + self.standard.center
+    def rotated_coefficients(self) -> np.ndarray:
+        """What the eigenbasis' coordinates count in the mean, [signal, variance, benchmark, eigenvector]."""
+        return SIGNALS[:, None, None, None] * self.eigen.scores.T / self.spread
 
-    def predict(self, weights: np.ndarray) -> Prediction:
-        """Mean and covariance of the average over structures."""
-        mean = np.zeros((len(weights), len(self.benchmarks)))
-        variance = np.ones_like(mean)
-        noise = np.ones(len(self.benchmarks))
-        for group in self.groups:
-            mean[:, group.columns], variance[:, group.columns], noise[group.columns] = group.moments(weights)
-        scale = self.standard.scale
-        deviation, run = np.sqrt(variance) * scale, np.sqrt(noise) * scale
-        return Prediction(
-            mean * scale + self.standard.center,
-            self.correlation * deviation[:, :, None] * deviation[:, None, :],
-            self.correlation * np.outer(run, run),
+    def coefficients(self) -> np.ndarray:
+        """What the kernel with each run counts in the mean, [run, signal, variance, benchmark]."""
+        return np.tensordot(self.eigen.vectors, self.rotated_coefficients(), (1, 3))
+
+    def prior_variance(self) -> np.ndarray:
+        """Before any run, times the weights: [benchmark]."""
+        return self.peak * self._scale().sum(axis=(0, 1))
+
+    def explained(self) -> np.ndarray:
+        """What the squared coordinates take off that variance, [eigenvector, benchmark]."""
+        return np.einsum("svb,svbr->rb", self._scale() * SIGNALS[:, None, None], 1 / self.spread)
+
+    def _scale(self) -> np.ndarray:
+        return self.weights * SIGNALS[:, None, None] * VARIANCES[:, None]
+
+    def posterior(self, at: KernelsAt) -> Posterior:
+        """At some mixtures."""
+        cross, weights = at.cross(self.spec), self.weights[self.used]
+        means = np.tensordot(cross, self.coefficients()[:, self.used], 1)
+        means += at.prior_mean(self.spec)[:, None, None]
+        weighted = means * weights
+        rotated = (cross @ self.eigen.vectors) ** 2
+        return Posterior(
+            weighted.sum(axis=1),
+            (weighted * means).sum(axis=1),
+            np.maximum(self.prior_variance() - rotated @ self.explained(), 0.0),
         )
 
+    def surface(self, at: KernelsAt, s: int, v: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [n] and Cholesky factor [n, n] at one signal share and variance, for one benchmark."""
+        rotated = at.cross(self.spec) @ self.eigen.vectors
+        spread = self.spread[s, v, b]
+        left = at.between(self.spec) - SIGNALS[s] * (rotated / spread) @ rotated.T
+        covariance = VARIANCES[v] * SIGNALS[s] * left
+        jitter = 1e-8 * VARIANCES[v] * self.peak
+        mean = rotated @ (SIGNALS[s] * self.eigen.scores[:, b] / spread)
+        mean += at.prior_mean(self.spec)
+        return mean, np.linalg.cholesky(covariance + jitter * np.eye(len(at.points)))
+
+    def leave_out(self, folds: list[np.ndarray]) -> LeftOutScores:
+        """Each run given all runs but its fold's; `folds` are the rows of each.
+
+        With A the rows and columns of a fold in C⁻¹, its scores y are expected at y - A⁻¹ (C⁻¹ y) with covariance
+        A⁻¹ (Rasmussen and Williams 2006, 5.4.2): one eigendecomposition serves all folds.
+        """
+        vectors, spread = self.eigen.vectors, self.spread
+        scale = VARIANCES[:, None]
+        solved = np.tensordot(vectors, self.eigen.scores.T / spread, (1, 3))
+        error, variance = np.empty_like(solved), np.empty_like(solved)
+        density = np.zeros((len(folds), *solved.shape[1:]))
+        sizes = np.array([len(runs) for runs in folds])
+        alone = np.array([runs[0] for runs in folds if len(runs) == 1], int)
+        inverse = np.tensordot(vectors[alone] ** 2, 1 / spread, (1, 3))
+        error[alone], variance[alone] = solved[alone] / inverse, 1 / inverse
+        density[sizes == 1] = (np.log(inverse / scale) - solved[alone] * error[alone] / scale) / 2
+        for fold in np.flatnonzero(sizes > 1):
+            runs = folds[fold]
+            block = (vectors[runs] / spread[..., None, :]) @ vectors[runs].T
+            covariance = np.linalg.inv(block)
+            right = np.moveaxis(solved[runs], 0, -1)
+            missed = (covariance @ right[..., None])[..., 0]
+            error[runs] = np.moveaxis(missed, -1, 0)
+            variance[runs] = np.moveaxis(np.einsum("svbii->svbi", covariance), -1, 0)
+            misfit = (right * missed).sum(axis=-1) / scale
+            density[fold] = (np.linalg.slogdet(block)[1] - len(runs) * np.log(scale) - misfit) / 2
+        return LeftOutScores(error, variance, density)
+
+
+# --- benchmarks that were scored on the same runs ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A kernel of the grid fitted to the runs of a group, not yet weighed."""
+
+    spec: KernelSpec
+    eigen: EigenDecomposition
+    log: np.ndarray  # [signal, variance, benchmark], log marginal likelihood and prior odds
+
+
+@dataclass(frozen=True)
+class BenchmarkGroup:
+    """Benchmarks that were scored on the same runs, and what of them enters a fit."""
+
+    columns: np.ndarray  # [benchmark], places among all benchmarks
+    rows: np.ndarray  # [run], places among all runs
+    kernels: Kernels
+    scores: np.ndarray  # [run, benchmark], standardised
+    noise: np.ndarray  # [run], of each run relative to the others
+    floor: np.ndarray  # [benchmark], least noise variance
+    log_odds: np.ndarray  # [domain, benchmark], prior odds that the domain dominates
+
+    def usable(self, specs: list[KernelSpec]) -> list[KernelSpec]:
+        """Kernels that vary between the runs, or the first, which knows the noise, where all runs have one mixture."""
+        return [spec for spec in specs if self.kernels.usable(spec)] or specs[:1]
+
+    def evidence(self, specs: list[KernelSpec], rows: np.ndarray | None = None) -> Iterator[Evidence]:
+        """Of each kernel, on all runs of the group or some of them."""
+        rows = np.arange(len(self.rows)) if rows is None else rows
+        at = KernelsAt(self.kernels, self.kernels.runs[rows])
+        scores, noise = self.scores[rows], self.noise[rows]
+        for spec in specs:
+            centred = scores - at.prior_mean(spec)[:, None]
+            eigen = EigenDecomposition.of(self.kernels.between_runs(spec, rows), centred, noise)
+            log = eigen.log_evidence(eigen.spread(self.floor))
+            yield Evidence(spec, eigen, log if spec.dominant is None else log + self.log_odds[spec.dominant])
+
+
+@dataclass(frozen=True)
+class FittedGroup:
+    """A group of benchmarks and the kernels it is averaged over."""
+
+    group: BenchmarkGroup
+    specs: list[KernelSpec]  # all that were fitted
+    log_evidence: np.ndarray  # [spec, signal, variance, benchmark]
+    kept: np.ndarray  # places of the kernels among the specs
+    kernels: list[ConditionedKernel]
+
+    @classmethod
+    def of(cls, group: BenchmarkGroup, evidence: list[Evidence], weights: np.ndarray) -> "FittedGroup":
+        """Keep the kernels of some weight; `weights` [spec, signal, variance, benchmark]."""
+        kept = np.flatnonzero(weights.sum(axis=(1, 2)).max(axis=1) > KEPT)
+        mass = weights[kept].sum(axis=(0, 1, 2))
+        kernels = [
+            ConditionedKernel(
+                evidence[i].spec,
+                group.kernels.peak(evidence[i].spec),
+                evidence[i].eigen,
+                evidence[i].eigen.spread(group.floor),
+                weights[i] / mass,
+            )
+            for i in kept
+        ]
+        return cls(
+            group, [each.spec for each in evidence], np.stack([e.log for e in evidence]), kept, kernels
+        )
+
+    def mean(self, points: np.ndarray) -> np.ndarray:
+        """Standardised scores [n, benchmark]: each term is computed once, its coefficients summed."""
+        kernels = self.group.kernels
+        coefficients: dict[KernelTerm, np.ndarray] = {}
+        slopes: dict[MeanTerm, np.ndarray] = {}
+        level = np.zeros(len(self.group.columns))
+        for kernel in self.kernels:
+            averaged = np.einsum("isvb,svb->ib", kernel.coefficients(), kernel.weights)
+            level += LEVEL * averaged.sum(axis=0)
+            for mean_term, weight in kernels.prior_mean.terms(kernel.spec):
+                slopes[mean_term] = slopes.get(mean_term, 0.0) + weight * kernel.weights.sum(axis=(0, 1))
+            for term, weight in kernels.terms(kernel.spec):
+                coefficients[term] = coefficients.get(term, 0.0) + weight * averaged
+        mean = np.tile(level, (len(points), 1))
+        for mean_term, slope in slopes.items():
+            mean += kernels.standardised(mean_term, points)[:, None] * slope
+        for term, value in coefficients.items():
+            mean += kernels.cross(term, points) @ value
+        return mean
+
+    def moments(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the expected scores, [n, benchmark]."""
+        at = KernelsAt(self.group.kernels, points)
+        mean = np.zeros((len(points), len(self.group.columns)))
+        square = np.zeros_like(mean)
+        for kernel in self.kernels:
+            posterior = kernel.posterior(at)
+            mean += posterior.mean
+            square += posterior.square
+            square += posterior.variance
+        return mean, np.maximum(square - mean**2, 0.0)
+
+    def noise_variance(self) -> np.ndarray:
+        """What one run adds, [benchmark]."""
+        share = noise_share(self.group.floor)
+        noise = np.zeros(len(self.group.columns))
+        for kernel in self.kernels:
+            noise += (kernel.weights * VARIANCES[:, None] * share).sum(axis=(0, 1))
+        return noise
+
+    def left_out_errors(self) -> np.ndarray:
+        """Leave-one-run-out residuals [run, benchmark], averaged over kernels by weight."""
+        runs = len(self.group.rows)
+        errors = np.zeros((runs, len(self.group.columns)))
+        for kernel in self.kernels:
+            left = kernel.leave_out(list(np.arange(runs)[:, None]))
+            errors += np.einsum("isvb,svb->ib", left.error, kernel.weights)
+        return errors
+
+    def draw(self, points: np.ndarray, choices: np.ndarray, normal: np.ndarray) -> np.ndarray:
+        """Surfaces [count, n, benchmark] for uniform `choices` [count] and `normal` [count, n, benchmark].
+
+        Each surface takes one kernel, signal and variance a benchmark, by weight, and is one draw from that process.
+        """
+        surfaces = np.empty(normal.shape)
+        at = KernelsAt(self.group.kernels, points)
+        weights = np.stack([kernel.weights for kernel in self.kernels])
+        for b in range(len(self.group.columns)):
+            edges = np.cumsum(weights[..., b].ravel())
+            chosen = np.searchsorted(edges[:-1] / edges[-1], choices)
+            for place in np.unique(chosen):
+                k, s, v = np.unravel_index(place, weights.shape[:3])
+                mean, factor = self.kernels[k].surface(at, s, v, b)
+                surfaces[chosen == place, :, b] = mean + normal[chosen == place, :, b] @ factor.T
+        return surfaces
+
+
+# --- all benchmarks -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ProcessPredictor(Predictor):
+    """Processes for every benchmark; the benchmarks correlate as their left-out errors do."""
+
+    scaler: StandardScaler
+    groups: list[FittedGroup]
+    correlation: np.ndarray  # [benchmark, benchmark]
+    log_evidence: float  # of all benchmarks, averaged over the kernels
+    grid: KernelGrid
+
+    def mean(self, weights: np.ndarray) -> np.ndarray:
+        """Expected scores [n, benchmark]; the average score for a benchmark that was never scored."""
+        values = np.zeros((len(weights), len(self.benchmarks)))
+        for fitted in self.groups:
+            values[:, fitted.group.columns] = fitted.mean(weights)
+        return self.scaler.inverse(values)
+
+    def predict(self, weights: np.ndarray) -> Prediction:
+        """Mean and covariance of the average over kernels."""
+        mean = np.zeros((len(weights), len(self.benchmarks)))
+        variance = np.ones_like(mean)
+        for fitted in self.groups:
+            columns = fitted.group.columns
+            mean[:, columns], variance[:, columns] = fitted.moments(weights)
+        return self.scaler.prediction(mean, variance, self.noise_variance(), self.correlation)
+
+    def noise_variance(self) -> np.ndarray:
+        """What one run adds to a standardised score, [benchmark]; 1 where none was scored."""
+        noise = np.ones(len(self.benchmarks))
+        for fitted in self.groups:
+            noise[fitted.group.columns] = fitted.noise_variance()
+        return noise
+
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Whole surfaces; between benchmarks they correlate as the left-out errors do."""
+        """Complete surfaces; between benchmarks they correlate as the left-out errors do."""
         mixing = np.linalg.cholesky(self.correlation + 1e-9 * np.eye(len(self.benchmarks)))
         surfaces = random.standard_normal((count, len(weights), len(self.benchmarks))) @ mixing.T
         choices = random.random(count)
-        for group in self.groups:
-            surfaces[:, :, group.columns] = group.draw(weights, choices, surfaces[:, :, group.columns])
-        return surfaces * self.standard.scale + self.standard.center
+        for fitted in self.groups:
+            columns = fitted.group.columns
+            surfaces[:, :, columns] = fitted.draw(weights, choices, surfaces[:, :, columns])
+        return self.scaler.inverse(surfaces)
 
+    def specs(self) -> list[KernelSpec]:
+        """The kernels of the grid that were kept."""
+        return list(dict.fromkeys(kernel.spec for fitted in self.groups for kernel in fitted.kernels))
 
-def same_name(domain: str, benchmark: str) -> bool:
-    """Whether a benchmark's name begins with the domain's, word by word: SAT and sat_test, not SAT and SATURN."""
-    left, right = (re.findall(r"[a-z0-9]+", name.lower()) for name in (domain, benchmark))
-    return bool(left) and right[: len(left)] == left
+    def refitting(self) -> Surrogate | None:
+        """The same grid, only with the kernels that this fit has kept."""
+        return lambda observations, seed: fit_processes(observations.final(), self.grid, self.specs())
 
 
 def fit_processes(
-    observations: Observations, family: Family, structures: list[KernelSpec] | None = None
+    observations: Observations, grid: KernelGrid, specs: list[KernelSpec] | None = None
 ) -> ProcessPredictor:
-    """Average over a family of structures, or only some of its `structures`, benchmark by benchmark."""
-    standard = Standard.of(observations)
-    known = np.isfinite(standard.scores)
-    relative = _relative_noise(standard.variances, known)
-    screens = structures is None
-    structures = structures or family.structures(len(observations.domains))
-    parts = []
-    varies = np.abs(np.where(known, standard.scores, 0.0)).max(axis=0, initial=0.0) > FLAT
-    for columns, rows in _groups(known, varies):
-        means = (family.breadth, family.rise) if varies[columns[0]] else (0.0, 0.0)
-        kernels = Kernels(observations.weights[rows], *means)
-        usable = [structure for structure in structures if kernels.usable(structure)]
-        # Runs that all have one mixture leave no structure: the first then says what noise says.
-        parts.append((columns, rows, kernels, usable or structures[:1]))
-    prior = _prior(family, observations)
-
-    def evidence(
-        part: tuple, rows: np.ndarray, chosen: list[KernelSpec]
-    ) -> Iterator[tuple[Spectrum, np.ndarray]]:
-        columns, every, kernels, _ = part
-        scores = standard.scores[np.ix_(every[rows], columns)]
-        noise = relative[every[rows]]
-        floor = _floor(standard.variances[every], columns)
-        trends: dict[tuple, np.ndarray] = {}
-        for structure in chosen:
-            expected = kernels.expected(structure, kernels.runs[rows], trends)
-            spectrum = Spectrum.of(kernels.between_runs(structure, rows), scores - expected[:, None], noise)
-            odds = np.array([prior(structure, column) for column in columns])
-            yield spectrum, spectrum.evidence(floor) + odds
-
-    groups = []
-    if screens and all(len(part[1]) > SCREENED for part in parts):
-        screened = []
-        for part in parts:
-            rows = np.linspace(0, len(part[1]) - 1, SCREENED).astype(int)
-            tables = [table for _, table in evidence(part, rows, part[3])]
-            screened.append((part, np.stack(tables)))
-        weights = posterior(
-            [table for _, table in screened], [part[3] for part, _ in screened], family.sharing
-        )
-        parts = [
-            (
-                *part[:3],
-                [s for s, w in zip(part[3], table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100],
-            )
-            for (part, _), table in zip(screened, weights, strict=True)
-        ]
-    fitted = [list(evidence(part, np.arange(len(part[1])), part[3])) for part in parts]
-    tables = [np.stack([table for _, table in part]) for part in fitted]
-    weights = posterior(tables, [part[3] for part in parts], family.sharing)
-    for (columns, rows, kernels, chosen), spectra, whole, table in zip(
-        parts, fitted, tables, weights, strict=True
-    ):
-        keep = [i for i in range(len(chosen)) if table[i].sum(axis=(0, 1)).max() > KEPT]
-        mass = table[keep].sum(axis=(0, 1, 2))
-        floor = _floor(standard.variances[rows], columns)
-        components = [
-            Component(chosen[i], spectra[i][0], spectra[i][0].spread(floor), table[i] / mass) for i in keep
-        ]
-        groups.append(
-            Group(columns, rows, kernels, floor, relative[rows], components, chosen, np.array(keep), whole)
-        )
-    total = 0.0
-    for each in tables:
-        top = each.max(axis=(0, 1, 2))
-        total += float((top + np.log(np.exp(each - top).mean(axis=(0, 1, 2)))).sum())
-    residuals = np.zeros(standard.scores.shape)
-    for group in groups:
-        residuals[np.ix_(group.rows, group.columns)] = group.left_out()
-    return ProcessPredictor(observations, standard, groups, shrunk_correlation(residuals), total, family)
+    """Average over a grid of kernels, or only some `specs` of it, benchmark by benchmark."""
+    scaler = StandardScaler.of(observations)
+    groups = _groups(observations, scaler, grid)
+    every = specs or grid.specs(len(observations.domains))
+    choices = [group.usable(every) for group in groups]
+    if specs is None and all(len(group.rows) > SCREENED for group in groups):
+        choices = _screened(groups, choices, grid.sharing)
+    evidence = [list(group.evidence(chosen)) for group, chosen in zip(groups, choices, strict=True)]
+    tables = [np.stack([kernel.log for kernel in found]) for found in evidence]
+    weights = kernel_weights(tables, choices, grid.sharing)
+    fitted = [FittedGroup.of(*each) for each in zip(groups, evidence, weights, strict=True)]
+    errors = np.zeros(scaler.scores.shape)
+    for each in fitted:
+        errors[np.ix_(each.group.rows, each.group.columns)] = each.left_out_errors()
+    return ProcessPredictor(
+        observations, scaler, fitted, shrunk_correlation(errors), _average_evidence(tables), grid
+    )
 
 
-def _groups(known: np.ndarray, varies: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(columns, rows) of the benchmarks that were scored on the same runs; unscored ones are in none.
+def _groups(observations: Observations, scaler: StandardScaler, grid: KernelGrid) -> list[BenchmarkGroup]:
+    """The benchmarks that were scored on the same runs; unscored ones are in none.
 
-    Those that vary between the runs and those that do not stand apart.
+    Those that vary between the runs and those that do not are separate: nothing is expected of the latter.
     """
-    masks: dict[tuple[bytes, bool], list[int]] = {}
-    for column in range(known.shape[1]):
-        if known[:, column].any():
-            masks.setdefault((known[:, column].tobytes(), bool(varies[column])), []).append(column)
-    return [(np.array(columns), np.flatnonzero(known[:, columns[0]])) for columns in masks.values()]
+    known = np.isfinite(scaler.scores)
+    varies = np.abs(np.where(known, scaler.scores, 0.0)).max(axis=0, initial=0.0) > FLAT
+    members: dict[tuple[bytes, bool], list[int]] = {}
+    for column in np.flatnonzero(known.any(axis=0)):
+        members.setdefault((known[:, column].tobytes(), bool(varies[column])), []).append(int(column))
+    relative = _relative_noise(scaler.variances, known)
+    log_odds = _log_odds(grid.namesake, observations)
+    groups = []
+    for columns in map(np.array, members.values()):
+        rows = np.flatnonzero(known[:, columns[0]])
+        groups.append(
+            BenchmarkGroup(
+                columns,
+                rows,
+                Kernels(observations.weights[rows], grid.prior_mean if varies[columns[0]] else PriorMean()),
+                scaler.scores[np.ix_(rows, columns)],
+                relative[rows],
+                scaler.variances[rows][:, columns].mean(axis=0),
+                log_odds[:, columns],
+            )
+        )
+    return groups
 
 
 def _relative_noise(variances: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Noise of each run relative to the others, mean about 1.
+    """Noise of each run relative to the others, mean about 1: [run].
 
     Half of it follows the standard errors, half is the training's own and the same for all.
     """
@@ -372,62 +462,92 @@ def _relative_noise(variances: np.ndarray, known: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * mean
 
 
-def _floor(variances: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    return variances[:, columns].mean(axis=0)
+def _log_odds(namesake: float, observations: Observations) -> np.ndarray:
+    """What a benchmark's name says of the domain that dominates it, [domain, benchmark]."""
+    matches = [
+        [same_name(domain, benchmark) for benchmark in observations.benchmarks]
+        for domain in observations.domains
+    ]
+    return namesake * np.array(matches, float)
 
 
-def _prior(family: Family, observations: Observations):
-    """(structure, column) → log-odds: what a benchmark's name says of the domain that leads it."""
-    matches = {
-        (lead, column)
-        for lead, domain in enumerate(observations.domains)
-        for column, benchmark in enumerate(observations.benchmarks)
-        if family.namesake and same_name(domain, benchmark)
-    }
-
-    def odds(structure: KernelSpec, column: int) -> float:
-        return family.namesake if (structure.lead, column) in matches else 0.0
-
-    return odds
+def same_name(domain: str, benchmark: str) -> bool:
+    """Whether a benchmark's name begins with the domain's, word by word: SAT and sat_test, not SAT and SATURN."""
+    left, right = (re.findall(r"[a-z0-9]+", name.lower()) for name in (domain, benchmark))
+    return bool(left) and right[: len(left)] == left
 
 
-def posterior(
-    tables: list[np.ndarray], structures: list[list[KernelSpec]], sharing: float
+# --- weights of the kernels ----------------------------------------------------------------------------------
+
+
+def _screened(
+    groups: list[BenchmarkGroup], choices: list[list[KernelSpec]], sharing: float
+) -> list[list[KernelSpec]]:
+    """The kernels that have some weight on SCREENED of the runs, evenly chosen."""
+    tables = []
+    for group, specs in zip(groups, choices, strict=True):
+        rows = np.linspace(0, len(group.rows) - 1, SCREENED).astype(int)
+        tables.append(np.stack([kernel.log for kernel in group.evidence(specs, rows)]))
+    weights = kernel_weights(tables, choices, sharing)
+    return [
+        [spec for spec, w in zip(specs, table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100]
+        for specs, table in zip(choices, weights, strict=True)
+    ]
+
+
+def kernel_weights(
+    tables: list[np.ndarray], specs: list[list[KernelSpec]], sharing: float
 ) -> list[np.ndarray]:
-    """Weights [structures, signals, variances, benchmarks] of each group, summing to 1 for each benchmark.
+    """Weights [spec, signal, variance, benchmark] of each group from its log evidence, summing to 1 a benchmark.
 
     With `sharing`, the evidence for a shape of the kernel is raised by that power of the evidence that the
     other benchmarks give it.
     """
     if sharing and sum(table.shape[-1] for table in tables) > 1:
-        shapes = sorted({structure.shape for part in structures for structure in part})
-        place = {shape: i for i, shape in enumerate(shapes)}
-        evidence = []
-        for table, part in zip(tables, structures, strict=True):
-            index = np.array([place[structure.shape] for structure in part])
-            flat = table.reshape(len(part), -1, table.shape[-1])
-            top = flat.max(axis=(0, 1))
-            sums = np.zeros((len(shapes), table.shape[-1]))
-            counts = np.zeros(len(shapes))
-            np.add.at(sums, index, np.exp(flat - top).sum(axis=1))
-            np.add.at(counts, index, 1)
-            # A shape that no run of this group can test (or that screening dropped) is as good as the average.
-            mean = sums.sum(axis=0) / max(counts.sum(), 1)
-            each = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], mean)
-            evidence.append(np.log(np.maximum(each, 1e-300)))
-        everyone = np.concatenate(evidence, axis=1)
-        total = everyone.sum(axis=1, keepdims=True)
-        shared = []
-        for table, part, own in zip(tables, structures, evidence, strict=True):
-            others = sharing * (total - own)
-            index = np.array([place[structure.shape] for structure in part])
-            shared.append(table + (others - others.max(axis=0))[index][:, None, None, :])
-        tables = shared
+        tables = _shared(tables, specs, sharing)
     weights = []
     for table in tables:
         raised = np.exp(table - table.max(axis=(0, 1, 2)))
         weights.append(raised / raised.sum(axis=(0, 1, 2)))
     return weights
+
+
+def _shared(tables: list[np.ndarray], specs: list[list[KernelSpec]], sharing: float) -> list[np.ndarray]:
+    """Log evidence with that of the other benchmarks for each shape."""
+    shapes = sorted({spec.shape for part in specs for spec in part})
+    place = {shape: i for i, shape in enumerate(shapes)}
+    index = [np.array([place[spec.shape] for spec in part]) for part in specs]
+    own = [_shape_evidence(table, where, len(shapes)) for table, where in zip(tables, index, strict=True)]
+    total = np.concatenate(own, axis=1).sum(axis=1, keepdims=True)
+    shared = []
+    for table, where, mine in zip(tables, index, own, strict=True):
+        others = sharing * (total - mine)
+        shared.append(table + (others - others.max(axis=0))[where][:, None, None, :])
+    return shared
+
+
+def _shape_evidence(table: np.ndarray, index: np.ndarray, shapes: int) -> np.ndarray:
+    """Log of the mean evidence for each shape, [shape, benchmark]; `index` [spec] is the shape of each kernel."""
+    flat = table.reshape(len(index), -1, table.shape[-1])
+    sums, counts = np.zeros((shapes, table.shape[-1])), np.zeros(shapes)
+    np.add.at(sums, index, np.exp(flat - flat.max(axis=(0, 1))).sum(axis=1))
+    np.add.at(counts, index, 1)
+    # A shape that no run of this group can test (or that screening dropped) is as good as the average.
+    mean = sums.sum(axis=0) / max(counts.sum(), 1)
+    each = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], mean)
+    return np.log(np.maximum(each, 1e-300))
+
+
+def _average_evidence(tables: list[np.ndarray]) -> float:
+    """Log marginal likelihood of all benchmarks, each averaged over kernels, signals and variances."""
+    total = 0.0
+    for table in tables:
+        top = table.max(axis=(0, 1, 2))
+        total += float((top + np.log(np.exp(table - top).mean(axis=(0, 1, 2)))).sum())
+    return total
+
+
+# --- surrogates ----------------------------------------------------------------------------------------------
 
 
 @surrogates.register("gp_sqrt")
@@ -438,8 +558,8 @@ def gp_sqrt(observations: Observations, seed: int) -> Predictor:
 
 @surrogates.register("gp_lead")
 def gp_lead(observations: Observations, seed: int) -> Predictor:
-    """Gaussian processes on powers of w in which one domain may lead each benchmark: the default.
+    """Gaussian processes on powers of w in which one domain may dominate each benchmark: the default.
 
-    Averaged over which domain leads, and over the kernel's shape with the evidence of all benchmarks.
+    Averaged over which domain dominates, and over the kernel's shape with the evidence of all benchmarks.
     """
-    return fit_processes(observations.final(), LEADING)
+    return fit_processes(observations.final(), DOMINANT)

@@ -24,11 +24,12 @@ from modomodo.mixtures.surrogates.base import (
     Observations,
     Prediction,
     Predictor,
-    Standard,
+    StandardScaler,
     mixture_folds,
     surrogates,
 )
 from modomodo.mixtures.surrogates.calibration import DEFAULT, leave_one_mixture_out
+from modomodo.mixtures.surrogates.ensemble import Ensemble
 from modomodo.mixtures.surrogates.gaussian_processes import ProcessPredictor, fit_processes
 from modomodo.mixtures.surrogates.kernels import SQRT
 
@@ -111,41 +112,29 @@ class Surface:
         answer = self.process.predict(weights)
         mean, variance = answer.mean.copy(), np.einsum("nbb->nb", answer.covariance).copy()
         known = self.process.observations
-        apart = np.abs(weights[:, None, :] - known.weights[None, :, :]).max(axis=2)
-        for row in np.flatnonzero(apart.min(axis=1, initial=np.inf) < 1e-6):
-            scores = known.scores[apart[row].argmin()]
+        gaps = np.abs(weights[:, None, :] - known.weights[None, :, :]).max(axis=2)
+        for row in np.flatnonzero(gaps.min(axis=1, initial=np.inf) < 1e-6):
+            scores = known.scores[gaps[row].argmin()]
             scored = np.isfinite(scores)
             mean[row, scored], variance[row, scored] = scores[scored], 0.0
         return mean, variance
 
 
 @dataclass(frozen=True)
-class MergedPredictor:
+class MergedPredictor(Predictor):
     """Calibrated merged scores and a Gaussian process on what they leave."""
 
     alpha: float
     surface: Surface
     trend: Trend
     residual: ProcessPredictor
-    reason: str = ""
-    comparison: pd.DataFrame | None = None
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the weight columns."""
-        return self.residual.domains
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Names of the scores."""
-        return self.residual.benchmarks
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks]."""
         return self.mean_given(weights, self.surface(weights)[0])
 
     def mean_given(self, weights: np.ndarray, merged: np.ndarray) -> np.ndarray:
-        """Expected scores [n, benchmarks] of mixtures whose merged scores [n, benchmarks] are at hand."""
+        """Expected scores [n, benchmarks] of mixtures whose merged scores [n, benchmarks] are known."""
         return self.trend(merged) + self.residual.mean(weights)
 
     def predict(self, weights: np.ndarray) -> Prediction:
@@ -157,7 +146,7 @@ class MergedPredictor:
         return Prediction(self.trend(merged) + left.mean, covariance, left.noise)
 
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Surfaces of merged scores, of calibration and of residuals, drawn apart and put together."""
+        """Surfaces of merged scores, of calibration and of residuals, drawn separately and added."""
         width = len(self.benchmarks)
         known, unsure = self.surface(weights)
         wobble = self.surface.process.draw(weights, count, random) - self.surface.process.mean(weights)
@@ -169,60 +158,8 @@ class MergedPredictor:
 
 
 @dataclass(frozen=True)
-class Blend:
-    """Calibrated merged scores and the plain surrogate, averaged: `share` of the first, the rest of the second."""
-
-    merged: MergedPredictor
-    plain: Predictor
-    share: float
-    reason: str
-    comparison: pd.DataFrame | None = None
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the weight columns."""
-        return self.merged.domains
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Names of the scores."""
-        return self.merged.benchmarks
-
-    def mean(self, weights: np.ndarray) -> np.ndarray:
-        """Expected scores [n, benchmarks]."""
-        return self.share * self.merged.mean(weights) + (1 - self.share) * self.plain.mean(weights)
-
-    def predict(self, weights: np.ndarray) -> Prediction:
-        """As of a draw from one or the other: what they disagree on adds to the covariance."""
-        ours, theirs = self.merged.predict(weights), self.plain.predict(weights)
-        apart = ours.mean - theirs.mean
-        between = self.share * (1 - self.share) * np.einsum("nb,nc->nbc", apart, apart)
-
-        def average(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-            return self.share * left + (1 - self.share) * right
-
-        return Prediction(
-            average(ours.mean, theirs.mean),
-            average(ours.covariance, theirs.covariance) + between,
-            average(ours.noise, theirs.noise),
-        )
-
-    def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """Each surface comes from one or the other."""
-        chosen = random.random(count) < self.share
-        surfaces = np.empty((count, len(weights), len(self.benchmarks)))
-        for member, mine in ((self.merged, chosen), (self.plain, ~chosen)):
-            if mine.any():
-                surfaces[mine] = member.draw(weights, int(mine.sum()), random)
-        return surfaces
-
-
-@dataclass(frozen=True)
-class Alone(Delegating):
-    """The plain surrogate, and why merged scores are not used."""
-
-    reason: str
-    comparison: pd.DataFrame | None = None
+class Fallback(Delegating):
+    """The plain surrogate, where merged scores are not used; `reason` says why not."""
 
 
 def fit_at(observations: Observations, surface: Surface, alpha: float) -> MergedPredictor:
@@ -230,7 +167,7 @@ def fit_at(observations: Observations, surface: Surface, alpha: float) -> Merged
     merged, _ = surface(observations.weights)
     trend = Trend.fit(merged, observations.scores, observations.errors)
     left = replace(observations, scores=observations.scores - trend(merged), merged=None)
-    return MergedPredictor(alpha, surface, trend, fit_processes(left, SQRT))
+    return MergedPredictor(observations, alpha, surface, trend, fit_processes(left, SQRT))
 
 
 def left_out_errors(observations: Observations, surface: Surface, alpha: float) -> np.ndarray:
@@ -255,8 +192,16 @@ def is_expert(observations: Observations) -> np.ndarray:
     return observations.weights.max(axis=1) > 1 - 1e-6
 
 
-def choose_alpha(observations: Observations) -> tuple[float, dict[float, float]]:
-    """(α, left-out error of each α): the least mean square over mixtures and standardised benchmarks.
+@dataclass(frozen=True)
+class AlphaChoice:
+    """How far experts are moved, and the left-out error of each α compared: the root mean square, standardised."""
+
+    alpha: float
+    errors: dict[float, float]
+
+
+def choose_alpha(observations: Observations) -> AlphaChoice:
+    """The α of least left-out error over mixtures and standardised benchmarks.
 
     With fewer than FEWEST_TESTED mixtures besides the experts nothing can be compared, and the α nearest to
     ALPHA is taken; the errors are then empty. Looks only at mixtures that were trained.
@@ -266,15 +211,15 @@ def choose_alpha(observations: Observations) -> tuple[float, dict[float, float]]
     alphas = sorted(set(observations.merged.alphas.tolist()))
     folds = mixture_folds(observations.weights)
     if len(set(folds[~is_expert(observations)])) < FEWEST_TESTED or len(alphas) == 1:
-        return min(alphas, key=lambda alpha: (abs(alpha - ALPHA), alpha)), {}
-    scale = Standard.of(observations).scale
+        return AlphaChoice(min(alphas, key=lambda alpha: (abs(alpha - ALPHA), alpha)), {})
+    scale = StandardScaler.of(observations).scale
     errors = {}
     for alpha in alphas:
         surface = Surface.fit(observations, observations.merged, alpha)
         errors[alpha] = float(
             np.sqrt(np.nanmean((left_out_errors(observations, surface, alpha)[:, 1:] / scale) ** 2))
         )
-    return min(alphas, key=lambda alpha: (errors[alpha], alpha)), errors
+    return AlphaChoice(min(alphas, key=lambda alpha: (errors[alpha], alpha)), errors)
 
 
 @surrogates.register("merged")
@@ -286,61 +231,79 @@ def merged(observations: Observations, seed: int) -> Predictor:
     """
     final = observations.final()
     if final.merged is None or not len(final.merged.alphas):
-        return Alone(surrogates[PLAIN](final, seed), f"{PLAIN}: there are no scores of merged experts")
-    alpha, errors = choose_alpha(final)
-    surface = Surface.fit(final, final.merged, alpha)
-    fitted = fit_at(final, surface, alpha)
+        reason = f"{PLAIN}: there are no scores of merged experts"
+        return Fallback(final, surrogates[PLAIN](final, seed), reason=reason)
+    choice = choose_alpha(final)
+    surface = Surface.fit(final, final.merged, choice.alpha)
+    fitted = fit_at(final, surface, choice.alpha)
     tested = ~is_expert(final)
     if len(set(mixture_folds(final.weights)[tested])) < FEWEST_TESTED:
         return replace(
             fitted,
-            reason=f"merged experts, alpha {alpha:g}, untested: too few mixtures trained",
-            comparison=_compared(alpha, 0, np.nan, np.nan, np.nan, 1.0),
+            reason=f"merged experts, alpha {choice.alpha:g}, untested: too few mixtures trained",
+            comparison=_compared(choice.alpha, LeftOutSquares.unknown(), 1.0),
         )
     plain = surrogates[PLAIN](final, seed)
-    left = leave_one_mixture_out(final, surrogates[PLAIN], seed, most_groups=None)
-    ours = float(np.nanmean(left_out_errors(final, surface, alpha)[tested, 0] ** 2))
-    theirs = float(np.nanmean((left.mean - left.actual)[tested, 0] ** 2))
-    runs = int(np.isfinite((left.mean - left.actual)[tested, 0]).sum())
-    constant = float(np.nanmean((left.constant - left.actual)[tested, 0] ** 2))
-    verdict = f"left-out RMSE {np.sqrt(ours):.3g}, without merging {np.sqrt(theirs):.3g} ({PLAIN})"
-    if not ours < theirs:
-        alone = _compared(alpha, runs, ours, theirs, constant, 0.0)
-        return Alone(plain, f"{PLAIN} alone: merged scores carry no signal here: {verdict}", alone)
-    share = theirs / (ours + theirs)
-    compared = ", ".join(f"{each:g}: {error:.3g}" for each, error in errors.items())
-    note = f"alpha {alpha:g}" + (f" of left-out errors {compared}" if compared else "")
-    both = _compared(alpha, runs, ours, theirs, constant, share)
-    return Blend(fitted, plain, share, f"{share:.0%} merged experts, {note}: {verdict}", both)
+    squares = LeftOutSquares.of(final, surface, choice.alpha, seed)
+    verdict = (
+        f"left-out RMSE {np.sqrt(squares.merged):.3g}, without merging {np.sqrt(squares.plain):.3g} ({PLAIN})"
+    )
+    if not squares.merged < squares.plain:
+        return Fallback(
+            final,
+            plain,
+            reason=f"{PLAIN} alone: merged scores carry no signal here: {verdict}",
+            comparison=_compared(choice.alpha, squares, 0.0),
+        )
+    share = squares.plain / (squares.merged + squares.plain)
+    compared = ", ".join(f"{each:g}: {error:.3g}" for each, error in choice.errors.items())
+    note = f"alpha {choice.alpha:g}" + (f" of left-out errors {compared}" if compared else "")
+    return Ensemble(
+        final,
+        (fitted, plain),
+        np.array([share, 1 - share]),
+        reason=f"{share:.0%} merged experts, {note}: {verdict}",
+        comparison=_compared(choice.alpha, squares, share),
+    )
 
 
-def _compared(
-    alpha: float, runs: int, merged: float, plain: float, constant: float, share: float
-) -> pd.DataFrame:
-    """A row for merged experts and one for the plain surrogate, from mean squared left-out errors of the objective.
+@dataclass(frozen=True)
+class LeftOutSquares:
+    """Mean squared errors of the objective on mixtures of several domains, each left out in turn."""
 
-    `share` is what each weighs in the answer.
-    """
+    runs: int
+    merged: float
+    plain: float
+    constant: float
+
+    @classmethod
+    def unknown(cls) -> "LeftOutSquares":
+        return cls(0, np.nan, np.nan, np.nan)
+
+    @classmethod
+    def of(cls, final: Observations, surface: Surface, alpha: float, seed: int) -> "LeftOutSquares":
+        tested = ~is_expert(final)
+        left = leave_one_mixture_out(final, surrogates[PLAIN], seed, most_groups=None)
+        plain = (left.mean - left.actual)[tested, 0]
+        constant = (left.constant - left.actual)[tested, 0]
+        merged = left_out_errors(final, surface, alpha)[tested, 0]
+        return cls(
+            int(np.isfinite(plain).sum()),
+            float(np.nanmean(merged**2)),
+            float(np.nanmean(plain**2)),
+            float(np.nanmean(constant**2)),
+        )
+
+
+def _compared(alpha: float, squares: LeftOutSquares, share: float) -> pd.DataFrame:
+    """A row for merged experts and one for the plain surrogate; `share` is what the first weighs in the answer."""
     return pd.DataFrame(
         {
             "surrogate": ["merged experts", PLAIN],
             "alpha": [alpha, np.nan],
-            "runs": runs,
-            "rmse": np.sqrt([merged, plain]),
-            "rmse_constant": np.sqrt(constant),
+            "runs": squares.runs,
+            "rmse": np.sqrt([squares.merged, squares.plain]),
+            "rmse_constant": np.sqrt(squares.constant),
             "share": [share, 1 - share],
         }
     )
-
-
-def comparison(predictor: Predictor) -> pd.DataFrame | None:
-    """What the answer was chosen by: columns surrogate, alpha, runs, rmse, rmse_constant, share. None where untested.
-
-    Errors are of the objective, on trained mixtures of several domains, each left out in turn.
-    """
-    return predictor.comparison if isinstance(predictor, MergedPredictor | Blend | Alone) else None
-
-
-def reason(predictor: Predictor) -> str:
-    """Why a predictor uses merged scores or not, in one line; empty for surrogates that know of none."""
-    return predictor.reason if isinstance(predictor, MergedPredictor | Blend | Alone) else ""

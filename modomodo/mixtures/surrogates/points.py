@@ -14,7 +14,8 @@ import numpy as np
 from modomodo.mixtures.surrogates.base import (
     Observations,
     Prediction,
-    Standard,
+    Predictor,
+    StandardScaler,
     mixture_folds,
     shrunk_correlation,
 )
@@ -29,24 +30,13 @@ GROUPS = 10
 
 
 @dataclass(frozen=True)
-class PointPredictor:
+class PointPredictor(Predictor):
     """One fitted mean a benchmark, with the covariance of left-out errors."""
 
-    observations: Observations
     fit: Fit
     seed: int
-    standard: Standard
+    scaler: StandardScaler
     means: tuple[Mean, ...]
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Names of the weight columns."""
-        return self.observations.domains
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """Names of the scores."""
-        return self.observations.benchmarks
 
     @cached_property
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
@@ -57,40 +47,40 @@ class PointPredictor:
         weights = self.observations.weights
         folds = mixture_folds(weights)
         groups = np.random.default_rng(self.seed).permutation(folds.max() + 1)
-        means, group = np.full(self.standard.scores.shape, np.nan), np.zeros(len(weights), int)
+        means, group = np.full(self.scaler.scores.shape, np.nan), np.zeros(len(weights), int)
         for number, part in enumerate(np.array_split(groups, min(GROUPS, len(groups)))):
             out = np.isin(folds, part)
             group[out] = number
             if out.all():
                 continue
             rest = np.flatnonzero(~out)
-            for b, mean in enumerate(_fit_each(self.fit, weights, self.standard, rest, self.seed)):
+            for b, mean in enumerate(_fit_each(self.fit, weights, self.scaler, rest, self.seed)):
                 means[out, b] = mean(weights[out])
         return means, group
 
     @cached_property
     def covariance(self) -> np.ndarray:
         """Of standardised left-out errors, [benchmarks, benchmarks]; only measured when asked for."""
-        return _covariance(self.standard.scores - self.left_out[0])
+        return _covariance(self.scaler.scores - self.left_out[0])
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks]."""
         values = np.column_stack([mean(weights) for mean in self.means])
-        return values * self.standard.scale + self.standard.center
+        return self.scaler.inverse(values)
 
     def predict(self, weights: np.ndarray) -> Prediction:
         """The left-out error holds model error and a run's noise together: half is counted as each."""
-        half = self.covariance * np.outer(self.standard.scale, self.standard.scale) / 2
+        half = self.covariance * np.outer(self.scaler.scale, self.scaler.scale) / 2
         return Prediction(self.mean(weights), np.broadcast_to(half, (len(weights), *half.shape)), half)
 
     def predict_left_out(self) -> Prediction:
         """Each run without its group; its covariance is that of the errors in the other groups."""
         means, group = self.left_out
-        errors = self.standard.scores - means
-        square = np.outer(self.standard.scale, self.standard.scale)
+        errors = self.scaler.scores - means
+        square = np.outer(self.scaler.scale, self.scaler.scale)
         halves = np.stack([_covariance(errors[group != number]) for number in range(group.max() + 1)])
         return Prediction(
-            means * self.standard.scale + self.standard.center,
+            self.scaler.inverse(means),
             halves[group] * square / 2,
             halves.mean(axis=0) * square / 2,
         )
@@ -104,10 +94,10 @@ class PointPredictor:
             chosen = random.integers(len(members), size=len(members))
             rows = np.concatenate([members[fold] for fold in chosen])
             for b, mean in enumerate(
-                _fit_each(self.fit, self.observations.weights, self.standard, rows, self.seed)
+                _fit_each(self.fit, self.observations.weights, self.scaler, rows, self.seed)
             ):
                 surfaces[i, :, b] = mean(weights)
-        return surfaces * self.standard.scale + self.standard.center
+        return self.scaler.inverse(surfaces)
 
 
 def _covariance(errors: np.ndarray) -> np.ndarray:
@@ -123,15 +113,17 @@ def _covariance(errors: np.ndarray) -> np.ndarray:
 def point_predictor(observations: Observations, fit: Fit, seed: int) -> PointPredictor:
     """Fit every benchmark to the scores at the last step."""
     final = observations.final()
-    standard = Standard.of(final)
-    means = _fit_each(fit, final.weights, standard, np.arange(len(final)), seed)
-    return PointPredictor(final, fit, seed, standard, tuple(means))
+    scaler = StandardScaler.of(final)
+    means = _fit_each(fit, final.weights, scaler, np.arange(len(final)), seed)
+    return PointPredictor(final, fit, seed, scaler, tuple(means))
 
 
-def _fit_each(fit: Fit, weights: np.ndarray, standard: Standard, rows: np.ndarray, seed: int) -> list[Mean]:
+def _fit_each(
+    fit: Fit, weights: np.ndarray, scaler: StandardScaler, rows: np.ndarray, seed: int
+) -> list[Mean]:
     """One fit a benchmark on the runs that scored it; the mean of nothing is 0, the standardised average."""
     means: list[Mean] = []
-    for scores, variances in zip(standard.scores.T, standard.variances.T, strict=True):
+    for scores, variances in zip(scaler.scores.T, scaler.variances.T, strict=True):
         known = rows[np.isfinite(scores[rows])]
         means.append(fit(weights[known], scores[known], variances[known], seed) if len(known) else _nothing)
     return means

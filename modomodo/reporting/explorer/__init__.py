@@ -1,8 +1,8 @@
 """The explorer: one HTML file that predicts any mixture's scores, from disk and without a network.
 
-The page evaluates the fitted surrogate itself (`page.js`), from what `exported` hands it: for each structure
-of a Gaussian process the eigenvectors of its kernel between the runs, and the weights with which structures,
-signal shares and variances are averaged. What it shows equals `Predictor.predict` but for rounding.
+The page evaluates the fitted surrogate itself (`page.js`), from the coefficients that `exported` writes into it: kernel
+terms, the eigenvectors of each kernel between the runs, and what the coordinates in them count in mean and variance.
+What it shows equals `Predictor.predict` but for rounding.
 """
 
 import base64
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,13 +23,11 @@ from modomodo.mixtures.records import AGGREGATES, Records, last_step, score_colu
 from modomodo.mixtures.surrogates.base import Objective, objective, observe, surrogates
 from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out, summary
 from modomodo.mixtures.surrogates.gaussian_processes import (
-    SIGNALS,
-    VARIANCES,
-    Group,
+    ConditionedKernel,
+    FittedGroup,
     ProcessPredictor,
-    noise_share,
 )
-from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels
+from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels, KernelTerm, MeanTerm
 from modomodo.mixtures.uncertainty import halves
 from modomodo.reporting.results import COLOURS, Results, title
 
@@ -40,6 +38,8 @@ POOL = 3000  # mixtures that the Pareto front and the refits' best are taken fro
 REFITS = 100
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LARGEST = 3_000_000  # numbers in the page: some 30 MB
+
+T = TypeVar("T", KernelTerm, MeanTerm)
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,16 @@ def fit(records: Records, surrogate: str) -> Surface:
 
 
 def exported(predictor: ProcessPredictor) -> dict[str, Any]:
-    """A fitted process as plain data; what each number is, `page.js` says where it uses it.
+    """A fitted process as plain data: kernel terms with their coefficients; `page.js` says what each number is.
 
     Raises InputError when it is too large for a page.
     """
-    size = sum(len(group.rows) ** 2 * len(group.components) for group in predictor.groups)
+    size = sum(
+        kernel.eigen.vectors.size
+        + len(kernel.eigen.values) * len(fitted.group.columns) * int(kernel.used.sum())
+        for fitted in predictor.groups
+        for kernel in fitted.kernels
+    )
     if size > LARGEST:
         raise InputError(
             f"explorer: a page of {size:,} numbers is too large: use reporting.surrogate gp_sqrt, or fewer runs"
@@ -96,66 +101,74 @@ def exported(predictor: ProcessPredictor) -> dict[str, Any]:
     return {
         "domains": list(predictor.domains),
         "benchmarks": list(predictor.benchmarks),
-        "center": predictor.standard.center.tolist(),
-        "scale": predictor.standard.scale.tolist(),
+        "center": predictor.scaler.center.tolist(),
+        "scale": predictor.scaler.scale.tolist(),
         "correlation": predictor.correlation.tolist(),
+        "noise": predictor.noise_variance().tolist(),
         "level": LEVEL,
         "farthest": FARTHEST,
-        "signals": SIGNALS.tolist(),
-        "variances": VARIANCES.tolist(),
-        "groups": [_group(group) for group in predictor.groups],
+        "groups": [_group(fitted) for fitted in predictor.groups],
     }
 
 
-def _group(group: Group) -> dict[str, Any]:
-    keys: list[tuple] = []
-    trends: list[tuple] = []
-    components = []
-    for component in group.components:
-        components.append(
+def _group(fitted: FittedGroup) -> dict[str, Any]:
+    """Terms once each, and the kernels that are weighted sums of them."""
+    kernels = fitted.group.kernels
+    terms: list[KernelTerm] = []
+    mean_terms: list[MeanTerm] = []
+    conditioned = [
+        {
+            "terms": _numbered(kernels.terms(kernel.spec), terms),
+            "mean_terms": _numbered(kernels.prior_mean.terms(kernel.spec), mean_terms),
+            **_posterior(kernel),
+        }
+        for kernel in fitted.kernels
+    ]
+    return {
+        "columns": fitted.group.columns.tolist(),
+        "runs": kernels.runs.tolist(),
+        "terms": [
             {
-                "parts": _numbered(group.kernels.parts(component.structure), keys),
-                "before": _numbered(group.kernels.trends(component.structure), trends),
-                "peak": group.kernels.peak(component.structure),
-                "values": component.spectrum.values.tolist(),
-                "vectors": _packed(component.spectrum.vectors),
-                "scores": component.spectrum.scores.T.tolist(),
-                "weights": component.weights.tolist(),
+                "power": term.power,
+                "length": term.length,
+                "blocks": term.blocks,
+                "scale": kernels.scaled(term).scale,
             }
-        )
-    return {
-        "columns": group.columns.tolist(),
-        "runs": group.kernels.runs.tolist(),
-        "kernels": [_kernel(group.kernels, key) for key in keys],
-        "trends": [_trend(group.kernels, key) for key in trends],
-        "noise": noise_share(group.floor).tolist(),
-        "components": components,
+            for term in terms
+        ],
+        "mean_terms": [_mean_term(kernels, term) for term in mean_terms],
+        "kernels": conditioned,
     }
 
 
-def _numbered(terms: list[tuple[tuple, float]], keys: list[tuple]) -> list[list[float]]:
-    """[place in `keys`, weight] of each term; keys that are not there yet are added."""
-    for key, _ in terms:
-        if key not in keys:
-            keys.append(key)
-    return [[keys.index(key), weight] for key, weight in terms]
-
-
-def _kernel(kernels: Kernels, key: tuple) -> dict[str, Any]:
+def _posterior(kernel: ConditionedKernel) -> dict[str, Any]:
+    """What `ConditionedKernel.posterior` computes with."""
     return {
-        "kind": key[0],
-        "power": key[1],
-        "length": key[2],
-        "domain": key[3] if key[0] == "lead" else None,
-        "scale": kernels.scale(key),
+        "vectors": _packed(kernel.eigen.vectors),  # [run, eigenvector]
+        "coefficients": _packed(kernel.rotated_coefficients()[kernel.used]),  # [used, benchmark, eigenvector]
+        "weights": kernel.weights[kernel.used].tolist(),  # [used, benchmark]
+        "prior": kernel.prior_variance().tolist(),  # [benchmark]
+        "explained": kernel.explained().T.tolist(),  # [benchmark, eigenvector]
     }
 
 
-def _trend(kernels: Kernels, key: tuple) -> dict[str, Any]:
-    power, domain = key
-    center, spread = kernels.standing(key)
+def _numbered(weighted: list[tuple[T, float]], known: list[T]) -> list[list[float]]:
+    """[place in `known`, weight] of each term; terms that are not there yet are added."""
+    for term, _ in weighted:
+        if term not in known:
+            known.append(term)
+    return [[known.index(term), weight] for term, weight in weighted]
+
+
+def _mean_term(kernels: Kernels, term: MeanTerm) -> dict[str, Any]:
+    center, spread = kernels.center_and_spread(term)
     # None: it hardly differs between the runs, and says nothing.
-    return {"power": power, "domain": domain, "center": center, "spread": spread if spread > FLAT else None}
+    return {
+        "power": term.power,
+        "domain": term.domain,
+        "center": center,
+        "spread": spread if spread > FLAT else None,
+    }
 
 
 def _packed(array: np.ndarray) -> str:

@@ -1,7 +1,7 @@
 "use strict";
 // The surrogate in plain JavaScript, then the page around it. No network, no library.
 
-// --- surrogate (modomodo/surrogates/gaussian_processes.py) -----------------------------------------------
+// --- surrogate: modomodo/mixtures/surrogates/gaussian_processes.py, from exported coefficients ----------------
 
 function unpack(text) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -12,89 +12,76 @@ class Surrogate {
   constructor(data) {
     Object.assign(this, data);
     for (const group of this.groups) {
-      for (const component of group.components) component.vectors = unpack(component.vectors);
+      for (const kernel of group.kernels) {
+        kernel.vectors = unpack(kernel.vectors);
+        kernel.coefficients = unpack(kernel.coefficients);
+      }
     }
   }
 
-  // weights [domains] → {mean, deviation, noise}, each [benchmarks]: of the expected score; noise is what one
-  // run adds. As ProcessPredictor.predict.
+  // ProcessPredictor.predict. weights [domains] → {mean, deviation, noise}, each [benchmarks]: of the expected score;
+  // noise is what one run adds.
   predict(weights) {
-    const count = this.benchmarks.length;
-    const mean = new Array(count).fill(0);
-    const variance = new Array(count).fill(1);
-    const noise = new Array(count).fill(1);
+    const mean = this.benchmarks.map(() => 0), variance = this.benchmarks.map(() => 1);
     for (const group of this.groups) {
       const moments = this.moments(group, weights);
       group.columns.forEach((column, place) => {
         mean[column] = moments.mean[place];
         variance[column] = moments.variance[place];
-        noise[column] = moments.noise[place];
       });
     }
     return {
       mean: mean.map((value, b) => value * this.scale[b] + this.center[b]),
       deviation: variance.map((value, b) => Math.sqrt(value) * this.scale[b]),
-      noise: noise.map((value, b) => Math.sqrt(value) * this.scale[b]),
+      noise: this.noise.map((value, b) => Math.sqrt(value) * this.scale[b]),
     };
   }
 
-  // Group.moments: average over structures (components), signal shares s and variances v.
+  // FittedGroup.moments: the average over kernels.
   moments(group, weights) {
     const runs = group.runs.length, count = group.columns.length;
-    const mean = new Float64Array(count), square = new Float64Array(count), noise = new Float64Array(count);
-    const kernels = group.kernels.map((kernel) => this.cross(kernel, group.runs, weights));
-    const trends = group.trends.map((trend) => this.trend(trend, weights));
-    for (const component of group.components) {
+    const mean = new Float64Array(count), square = new Float64Array(count);
+    const terms = group.terms.map((term) => this.cross(term, group.runs, weights));
+    const meanTerms = group.mean_terms.map((term) => this.meanTerm(term, weights));
+    for (const kernel of group.kernels) {
       const cross = new Float64Array(runs).fill(this.level);
-      for (const [kernel, share] of component.parts) {
-        for (let i = 0; i < runs; i++) cross[i] += share * kernels[kernel][i];
+      for (const [term, share] of kernel.terms) {
+        for (let i = 0; i < runs; i++) cross[i] += share * terms[term][i];
       }
-      const before = component.before.reduce((sum, [trend, share]) => sum + share * trends[trend], 0);
-      const rotated = new Float64Array(runs);  // the cross-covariance in the eigenbasis
+      const prior = kernel.mean_terms.reduce((sum, [term, share]) => sum + share * meanTerms[term], 0);
+      const rotated = new Float64Array(runs);  // in the eigenbasis
       for (let i = 0; i < runs; i++) {
-        for (let r = 0; r < runs; r++) rotated[r] += cross[i] * component.vectors[i * runs + r];
+        for (let r = 0; r < runs; r++) rotated[r] += cross[i] * kernel.vectors[i * runs + r];
       }
       for (let b = 0; b < count; b++) {
-        let explained = 0, prior = 0;
-        this.signals.forEach((signal, s) => this.variances.forEach((variance, v) => {
-          const weight = component.weights[s][v][b];
-          if (weight === 0) return;
-          const share = group.noise[s][v][b];
-          let expected = 0, reduction = 0;
-          for (let r = 0; r < runs; r++) {
-            const spread = signal * component.values[r] + share;
-            expected += rotated[r] * component.scores[b][r] / spread;
-            reduction += rotated[r] * rotated[r] / spread;
-          }
-          expected = before + signal * expected;
-          mean[b] += weight * expected;
-          square[b] += weight * expected * expected;
-          explained += weight * signal * signal * variance * reduction;
-          prior += weight * signal * variance;
-          noise[b] += weight * variance * share;
-        }));
-        square[b] += Math.max(component.peak * prior - explained, 0);
+        kernel.weights.forEach((weight, used) => {
+          let expected = prior;
+          for (let r = 0; r < runs; r++) expected += rotated[r] * kernel.coefficients[(used * count + b) * runs + r];
+          mean[b] += weight[b] * expected;
+          square[b] += weight[b] * expected * expected;
+        });
+        let explained = 0;
+        for (let r = 0; r < runs; r++) explained += rotated[r] * rotated[r] * kernel.explained[b][r];
+        square[b] += Math.max(kernel.prior[b] - explained, 0);
       }
     }
-    return { mean, noise, variance: square.map((value, b) => Math.max(value - mean[b] * mean[b], 0)) };
+    return { mean, variance: square.map((value, b) => Math.max(value - mean[b] * mean[b], 0)) };
   }
 
-  // Kernels.trend: a domain's power, or the sum of all, standardised over the runs.
-  trend({ power, domain, center, spread }, weights) {
+  // MeanTerm: one domain's power, or the sum of all, standardised over the runs.
+  meanTerm({ power, domain, center, spread }, weights) {
     if (spread === null) return 0;
     const chosen = domain === null ? weights : [weights[domain]];
     const distance = chosen.reduce((sum, weight) => sum + weight ** power, 0) - center;
     return Math.max(-this.farthest, Math.min(this.farthest, distance / spread));
   }
 
-  // Kernels.cross: one kernel between the runs and a mixture, scaled.
-  cross({ kind, power, length, domain, scale }, runs, weights) {
-    const bell = (squares) => Math.exp(-squares / (2 * length ** 2)) / scale;
+  // KernelTerm, scaled, between the runs and a mixture: the mean over its blocks of domains.
+  cross({ power, length, blocks, scale }, runs, weights) {
     return runs.map((run) => {
       const squares = weights.map((weight, i) => (weight ** power - run[i] ** power) ** 2);
-      if (kind === "lead") return bell(squares[domain]);
-      if (kind === "sum") return squares.reduce((sum, square) => sum + bell(square), 0) / squares.length;
-      return bell(squares.reduce((sum, square) => sum + square, 0));
+      const curves = blocks.map((block) => Math.exp(-block.reduce((sum, i) => sum + squares[i], 0) / (2 * length ** 2)));
+      return curves.reduce((sum, curve) => sum + curve, 0) / blocks.length / scale;
     });
   }
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.collections import PathCollection
 
 from modomodo.mixtures.surrogates.base import mixture_folds
-from modomodo.mixtures.surrogates.parametric import least_squares, quadratic_features
+from modomodo.mixtures.surrogates.baselines import least_squares, quadratic_features
 from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page
 from modomodo.reporting.results import COLOURS, Results, title
 
