@@ -186,8 +186,9 @@ def merge_screen(request: Request) -> list[Proposal]:
     The finalists of the screening are what it chooses from, by the surrogate calibrated on the trained runs.
     """
     from modomodo.mixtures.acquisition import acquire
-    from modomodo.mixtures.surrogates import merged, objective, observe, surrogates
+    from modomodo.mixtures.surrogates.base import objective, observe, surrogates
     from modomodo.mixtures.surrogates.calibration import choose
+    from modomodo.mixtures.surrogates.merged import Fallback
 
     options = _options(request, MergeScreenOptions)
     if request.merged is None:
@@ -207,7 +208,7 @@ def merge_screen(request: Request) -> list[Proposal]:
     if compared is None:
         compared = choose(observations, request.seed, (options.surrogate,)).comparison
     # Where merging says nothing, its finalists are as good as any.
-    chosen = screened if isinstance(predictor, merged.Fallback) else finalists
+    chosen = screened if isinstance(predictor, Fallback) else finalists
     pool = weights_matrix(request.merged, observations.domains)[chosen]
     picks = acquire(
         predictor,
@@ -238,7 +239,7 @@ def _fit(
     request: Request, options: SearchOptions
 ) -> "tuple[SelectedSurrogate, Observations, Objective, str]":
     """The surrogate, fitted and tested on left-out mixtures; the runs it saw, the target, one line on why."""
-    from modomodo.mixtures.surrogates import objective, observe
+    from modomodo.mixtures.surrogates.base import objective, observe
     from modomodo.mixtures.surrogates.calibration import CANDIDATES as COMPARED
     from modomodo.mixtures.surrogates.calibration import choose
 

@@ -181,7 +181,21 @@ class Surrogates(Registry[Surrogate]):
         return decorate
 
 
-surrogates = Surrogates("surrogate")
+PACKAGE = "modomodo.mixtures.surrogates"
+MEMBERS = {
+    "baselines": (
+        *("constant", "lightgbm", "lightgbm_small", "linear", "log_linear"),
+        *("quadratic", "quadratic_split", "ridge_sqrt"),
+    ),
+    "calibration": ("auto",),
+    "checkpoints": ("gp_steps",),
+    "components": ("gp_components",),
+    "ensemble": ("ensemble",),
+    "gaussian_processes": ("gp_lead", "gp_sqrt"),
+    "merged": ("merged",),
+}
+
+surrogates = Surrogates("surrogate", {f"{PACKAGE}.{module}": names for module, names in MEMBERS.items()})
 
 
 @dataclass(frozen=True)
