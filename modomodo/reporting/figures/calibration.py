@@ -9,6 +9,7 @@ from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out
 from modomodo.reporting.figures.style import GREY, INK, Page
 from modomodo.reporting.results import COLOURS, Results, title
 
+TARGET = "out_score"
 SEED = 0
 INTERVAL = 0.8
 LEVELS = np.linspace(0.05, 0.95, 19)
@@ -20,35 +21,40 @@ def calibration(found: Results, page: Page, surrogate: str) -> tuple[plt.Figure,
     Returns the figure and its numbers: mixture, name (Out-Score or a benchmark of it), actual, predicted,
     deviation (of one run's score).
     """
-    from scipy.stats import norm, spearmanr
-
-    target = "out_score"
-    seen = observe(found.records, objective(found.records, target))
+    seen = observe(found.records, objective(found.records, TARGET))
     left = leave_one_mixture_out(seen, surrogates[surrogate], SEED)
-    names = [target, *left.names[1:]] if left.names[1:] != (target,) else [target]
-    numbers = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "mixture": left.mixtures,
-                    "name": name,
-                    "actual": left.actual[:, column],
-                    "predicted": left.mean[:, column],
-                    "deviation": left.deviation[:, column],
-                }
-            )
-            for column, name in enumerate(names)
-        ],
-        ignore_index=True,
-    )
-    shown = numbers[(numbers["name"] == target)].dropna()
+    names = [TARGET, *left.names[1:]] if left.names[1:] != (TARGET,) else [TARGET]
+    parts = [
+        pd.DataFrame(
+            {
+                "mixture": left.mixtures,
+                "name": name,
+                "actual": left.actual[:, column],
+                "predicted": left.mean[:, column],
+                "deviation": left.deviation[:, column],
+            }
+        )
+        for column, name in enumerate(names)
+    ]
+    numbers = pd.concat(parts, ignore_index=True)
+    shown = numbers[numbers["name"] == TARGET].dropna()
     figure, (scatter, cover) = plt.subplots(
         1, 2, figsize=(page.width, 0.62 * page.width), layout="constrained"
     )
+    _draw_predictions(scatter, shown)
+    _draw_coverage(cover, shown, numbers[numbers["name"] != TARGET].dropna())
+    cover.set_title(f"{surrogate}, {len(shown)} runs", fontsize=6.5)
+    return figure, numbers
+
+
+def _draw_predictions(axes: plt.Axes, shown: pd.DataFrame) -> None:
+    """Predicted against actual scores, with the intervals stated."""
+    from scipy.stats import norm, spearmanr
+
     reach = norm.ppf(0.5 + INTERVAL / 2)
     ends = [shown["actual"].min(), shown["actual"].max()]
-    scatter.plot(ends, ends, color=GREY, linewidth=0.6)
-    scatter.errorbar(
+    axes.plot(ends, ends, color=GREY, linewidth=0.6)
+    axes.errorbar(
         shown["actual"],
         shown["predicted"],
         yerr=reach * shown["deviation"],
@@ -59,26 +65,26 @@ def calibration(found: Results, page: Page, surrogate: str) -> tuple[plt.Figure,
         alpha=0.9,
     )
     rank = spearmanr(shown["actual"], shown["predicted"]).statistic
-    scatter.set_title(f"left out: rank correlation {rank:.2f}".replace("-", "−"), fontsize=6.5)
-    scatter.set_xlabel(f"actual {title(target)}")
-    scatter.set_ylabel(f"predicted ({INTERVAL:.0%} interval)")
-    scatter.grid()
+    axes.set_title(f"left out: rank correlation {rank:.2f}".replace("-", "−"), fontsize=6.5)
+    axes.set_xlabel(f"actual {title(TARGET)}")
+    axes.set_ylabel(f"predicted ({INTERVAL:.0%} interval)")
+    axes.grid()
 
-    cover.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
-    cover.plot(LEVELS, coverage(shown), color=INK, marker="D", markersize=2.6, label=title(target))
-    others = numbers[numbers["name"] != target].dropna()
-    if len(others):
-        cover.plot(
-            LEVELS, coverage(others), color=COLOURS[1], marker="s", markersize=2.6, label="its benchmarks"
+
+def _draw_coverage(axes: plt.Axes, shown: pd.DataFrame, benchmarks: pd.DataFrame) -> None:
+    """How often scores lie in the interval of a stated probability."""
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+    axes.plot(LEVELS, coverage(shown), color=INK, marker="D", markersize=2.6, label=title(TARGET))
+    if len(benchmarks):
+        axes.plot(
+            LEVELS, coverage(benchmarks), color=COLOURS[1], marker="s", markersize=2.6, label="its benchmarks"
         )
-    cover.set_xlabel("stated probability")
-    cover.set_ylabel("share of runs inside")
-    cover.set_title(f"{surrogate}, {len(shown)} runs", fontsize=6.5)
-    cover.set_xlim(0, 1)
-    cover.set_ylim(0, 1)
-    cover.grid()
-    cover.legend(loc="lower right", borderpad=0.1)
-    return figure, numbers
+    axes.set_xlabel("stated probability")
+    axes.set_ylabel("share of runs inside")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.grid()
+    axes.legend(loc="lower right", borderpad=0.1)
 
 
 def coverage(numbers: pd.DataFrame) -> np.ndarray:

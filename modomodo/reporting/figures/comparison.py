@@ -57,22 +57,40 @@ def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figu
     figure, axes = plt.subplots(
         figsize=(page.width, high * len(targets) + 0.45 + 0.14 * lines), layout="constrained"
     )
-    spread = 0.0 if count < 3 else 0.78
-    offsets = np.linspace(-spread / 2, spread / 2, count)
+    _draw_reference(axes, rows, targets)
+    _draw_rows(axes, rows, targets)
+    axes.set_yticks(range(len(targets)), [title(target) for target in targets])
+    for label, target in zip(axes.get_yticklabels(), targets, strict=True):
+        label.set_fontweight("bold" if target in AGGREGATES else "normal")
+    axes.set_ylim(len(targets) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("score (± standard error)" if _known(rows, targets) else "score")
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=min(count, 3))
+    return figure, numbers
+
+
+def _draw_reference(axes: plt.Axes, rows: pd.DataFrame, targets: list[str]) -> None:
+    """Behind each target: the score of the first row, or what lies between it and the only other one."""
     for place, target in enumerate(targets):
         if target in AGGREGATES:
             axes.axhspan(place - 0.5, place + 0.5, color="#f1f1f1", linewidth=0, zorder=0)
         else:
             axes.axhline(place + 0.5, color="#e3e3e3", linewidth=0.5, zorder=0)
-        first = rows.iloc[0][score_column(target)]
-        if count < 3:
-            axes.plot(
-                [first, rows.iloc[-1][score_column(target)]], [place] * 2, color=PALE, linewidth=2.5, zorder=1
-            )
+        first, last = rows.iloc[0][score_column(target)], rows.iloc[-1][score_column(target)]
+        if len(rows) < 3:
+            axes.plot([first, last], [place] * 2, color=PALE, linewidth=2.5, zorder=1)
         else:
             axes.plot(
                 [first] * 2, [place - 0.46, place + 0.46], color=GREY, linewidth=0.8, linestyle=":", zorder=1
             )
+
+
+def _draw_rows(axes: plt.Axes, rows: pd.DataFrame, targets: list[str]) -> None:
+    """The scores of each row with their standard errors, the first, which is compared with, hollow."""
+    spread = 0.0 if len(rows) < 3 else 0.78
+    offsets = np.linspace(-spread / 2, spread / 2, len(rows))
     for position, (_, row) in enumerate(rows.iterrows()):
         reference = position == 0
         style = look(position - 1 if not reference else 0)
@@ -89,16 +107,6 @@ def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figu
             label=row["strategy"],
             zorder=3,
         )
-    axes.set_yticks(range(len(targets)), [title(target) for target in targets])
-    for label, target in zip(axes.get_yticklabels(), targets, strict=True):
-        label.set_fontweight("bold" if target in AGGREGATES else "normal")
-    axes.set_ylim(len(targets) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("score (± standard error)" if _known(rows, targets) else "score")
-    axes.grid(axis="x")
-    axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=min(count, 3))
-    return figure, numbers
 
 
 def _errors(row: pd.Series, targets: list[str]) -> np.ndarray:

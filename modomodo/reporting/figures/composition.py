@@ -1,5 +1,7 @@
 """What the mixtures are made of, ordered by how they scored."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -7,7 +9,9 @@ import pandas as pd
 from modomodo.reporting.figures.style import GREY, INK, Page, look
 from modomodo.reporting.results import Results, title
 
+TARGET = "out_score"
 MOST = 48  # more bars than this cannot be read on a page: the best and the worst are shown
+WORST = 12  # of them
 
 
 def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
@@ -15,16 +19,13 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
 
     Returns the figure and its numbers, all mixtures: mixture, strategy, group, the weights, score and error.
     """
-    target = "out_score"
     domains = found.records.domains
     weights = [f"w_{domain}" for domain in domains]
     table = found.mixtures
-    known = table[weights].notna().all(axis=1) & table[target].notna()
-    table = table[known].sort_values(target, ascending=False, kind="stable").reset_index(drop=True)
-    numbers = table[["mixture", "strategy", "group", *weights, target, f"se_{target}"]]
-    best, worst = table.head(MOST - 12), table.tail(12)
+    known = table[weights].notna().all(axis=1) & table[TARGET].notna()
+    table = table[known].sort_values(TARGET, ascending=False, kind="stable").reset_index(drop=True)
+    best, worst = table.head(MOST - WORST), table.tail(WORST)
     shown = pd.concat([best, worst], ignore_index=True) if len(table) > MOST else table
-    places = np.arange(len(shown))
     lines = -(-len(domains) // 3)
     figure, (bars, dots) = plt.subplots(
         1,
@@ -34,11 +35,29 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
         sharey=True,
         layout="constrained",
     )
+    _draw_weights(bars, shown, domains)
+    _draw_scores(dots, shown, found.groups)
+    if len(table) > MOST:
+        for axes in (bars, dots):
+            axes.axhline(MOST - WORST - 0.5, color=INK, linewidth=0.8, linestyle="--")
+        dots.set_title(f"{len(table) - MOST} left out at the dashes", fontsize=6)
+    figure.legend(
+        handles=[*bars.containers, *dots.containers],
+        loc="outside upper left",
+        ncols=4,
+        handlelength=1.4,
+    )
+    return figure, table[["mixture", "strategy", "group", *weights, TARGET, f"se_{TARGET}"]]
+
+
+def _draw_weights(axes: plt.Axes, shown: pd.DataFrame, domains: Sequence[str]) -> None:
+    """A bar a mixture, from its weights one after another."""
+    places = np.arange(len(shown))
     start = np.zeros(len(shown))
-    for place, (domain, column) in enumerate(zip(domains, weights, strict=True)):
+    for place, domain in enumerate(domains):
         style = look(place)
-        width = shown[column].to_numpy(float)
-        bars.barh(
+        width = shown[f"w_{domain}"].to_numpy(float)
+        axes.barh(
             places,
             width,
             left=start,
@@ -50,19 +69,24 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
             label=domain,
         )
         start += width
-    bars.set_xlim(0, 1)
-    bars.set_xlabel("weight")
-    bars.set_yticks(places, shown["strategy"], fontsize=6)
-    bars.set_ylim(len(shown) - 0.4, -0.6)
-    bars.tick_params(axis="y", length=0)
-    for place, group in enumerate(found.groups):
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("weight")
+    axes.set_yticks(places, shown["strategy"], fontsize=6)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_scores(axes: plt.Axes, shown: pd.DataFrame, groups: Sequence[str]) -> None:
+    """A point a mixture with its standard error, a marker for each group."""
+    places = np.arange(len(shown))
+    for place, group in enumerate(groups):
         rows = (shown["group"] == group).to_numpy()
         if not rows.any():
             continue
-        dots.errorbar(
-            shown.loc[rows, target],
+        axes.errorbar(
+            shown.loc[rows, TARGET],
             places[rows],
-            xerr=shown.loc[rows, f"se_{target}"].fillna(0.0),
+            xerr=shown.loc[rows, f"se_{TARGET}"].fillna(0.0),
             fmt=look(place).marker,
             color=INK,
             markerfacecolor="white" if place == 0 else GREY if place == 1 else INK,
@@ -71,18 +95,7 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
             elinewidth=0.5,
             label=group,
         )
-    if len(table) > MOST:
-        for axes in (bars, dots):
-            axes.axhline(MOST - 12.5, color=INK, linewidth=0.8, linestyle="--")
-        dots.set_title(f"{len(table) - MOST} left out at the dashes", fontsize=6)
-    dots.grid(axis="x")
-    dots.locator_params(axis="x", nbins=3)
-    dots.set_xlabel(title(target))
-    dots.tick_params(axis="y", length=0)
-    figure.legend(
-        handles=[*bars.containers, *dots.containers],
-        loc="outside upper left",
-        ncols=4,
-        handlelength=1.4,
-    )
-    return figure, numbers
+    axes.grid(axis="x")
+    axes.locator_params(axis="x", nbins=3)
+    axes.set_xlabel(title(TARGET))
+    axes.tick_params(axis="y", length=0)

@@ -1,4 +1,6 @@
-"""Figure 7: mixtures in the plane, and how well a linear and a quadratic surface tell their scores."""
+"""Figure 7: mixtures in the plane, and how well a linear and a quadratic surface predict their scores."""
+
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,6 +12,7 @@ from modomodo.mixtures.surrogates.baselines import least_squares, quadratic_feat
 from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page
 from modomodo.reporting.results import COLOURS, Results, title
 
+TARGET = "out_score"
 FOLDS = 5
 SEED = 0
 FEATURES = {"linear": lambda weights: weights, "quadratic": quadratic_features}
@@ -21,13 +24,14 @@ def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]
     Returns the figure and its numbers: mixture, strategy, group, pc1, pc2, actual, and of each model the
     prediction by the fit to all mixtures (`fitted`) and by the fit to the other folds (`held_out`).
     """
-    target = "out_score"
     table = found.mixtures
-    weights, actual = found.weights(), table[target].to_numpy(float)
+    weights, actual = found.weights(), table[TARGET].to_numpy(float)
     known = np.isfinite(weights).all(axis=1) & np.isfinite(actual)
-    table, weights, actual = table[known], weights[known], actual[known]
+    weights, actual = weights[known], actual[known]
     plane, explained = principal_plane(weights)
-    numbers = table[["mixture", "strategy", "group"]].assign(pc1=plane[:, 0], pc2=plane[:, 1], actual=actual)
+    numbers = table.loc[known, ["mixture", "strategy", "group"]].assign(
+        pc1=plane[:, 0], pc2=plane[:, 1], actual=actual
+    )
     for name, features in FEATURES.items():
         fitted, held_out = fits(features(weights), actual, mixture_folds(weights))
         numbers[f"{name}_fitted"], numbers[f"{name}_held_out"] = fitted, held_out
@@ -38,14 +42,28 @@ def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]
         height_ratios=[1.05, 1],
         layout="constrained",
     )
-    top, left, right = (panels[name] for name in ("mixtures", "linear", "quadratic"))
-    groups = [group for group in found.groups if (table["group"] == group).any()]
-    for place, group in enumerate(groups):
-        rows = (table["group"] == group).to_numpy()
-        shown = top.scatter(
-            plane[rows, 0],
-            plane[rows, 1],
-            c=actual[rows],
+    shown = _draw_plane(panels["mixtures"], numbers, found.groups, explained)
+    figure.colorbar(shown, ax=panels["mixtures"], label=title(TARGET), pad=0.02, aspect=16)
+    _legend_above(panels["mixtures"])
+    for name in FEATURES:
+        _draw_fit(panels[name], numbers, name)
+    panels["linear"].set_ylabel(f"predicted {title(TARGET)}")
+    panels["quadratic"].set_yticklabels([])
+    panels["linear"].legend(loc="lower right", bbox_to_anchor=(1.02, 0.06), borderpad=0.1, handletextpad=0.1)
+    return figure, numbers
+
+
+def _draw_plane(
+    axes: plt.Axes, numbers: pd.DataFrame, groups: Sequence[str], explained: np.ndarray
+) -> PathCollection:
+    """The mixtures by their first two principal components, coloured by score, a marker for each group."""
+    actual = numbers["actual"]
+    for place, group in enumerate(group for group in groups if (numbers["group"] == group).any()):
+        rows = numbers[numbers["group"] == group]
+        shown = axes.scatter(
+            rows["pc1"],
+            rows["pc2"],
+            c=rows["actual"],
             cmap=SCORES,
             vmin=actual.min(),
             vmax=actual.max(),
@@ -55,62 +73,56 @@ def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]
             linewidth=0.4,
             label=group,
         )
-    figure.colorbar(shown, ax=top, label=title(target), pad=0.02, aspect=16)
-    top.set_xlabel(f"first principal component ({explained[0]:.0%})")
-    top.set_ylabel(f"second ({explained[1]:.0%})")
-    top.margins(0.08)
-    top.grid()
-    # Above the axes, where no point can lie under it.
-    legend = top.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, borderpad=0.1)
+    axes.set_xlabel(f"first principal component ({explained[0]:.0%})")
+    axes.set_ylabel(f"second ({explained[1]:.0%})")
+    axes.margins(0.08)
+    axes.grid()
+    return shown
+
+
+def _legend_above(axes: plt.Axes) -> None:
+    """Above the axes, where no point can lie under it."""
+    legend = axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, borderpad=0.1)
     for handle in legend.legend_handles:
         assert isinstance(handle, PathCollection)
         handle.set_facecolor("white")
 
+
+def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:
+    """Predicted against actual score of one model, fitted and held out."""
+    actual = numbers["actual"].to_numpy()
+    fitted, held_out = numbers[f"{name}_fitted"].to_numpy(), numbers[f"{name}_held_out"].to_numpy()
     # One outlier of a held-out fold must not squeeze all else: what lies beyond is drawn at the border.
     room = 0.6 * np.ptp(actual)
     low, high = actual.min() - room, actual.max() + room
-    for axes, name in ((left, "linear"), (right, "quadratic")):
-        axes.plot([low, high], [low, high], color=GREY, linewidth=0.6, zorder=1)
-        axes.scatter(
-            actual,
-            np.clip(numbers[f"{name}_held_out"], low, high),
-            s=16,
-            facecolor="white",
-            edgecolor=COLOURS[4],
-            linewidth=0.8,
-            marker="s",
-            zorder=2,
-            label="held out",
-        )
-        axes.scatter(
-            actual,
-            np.clip(numbers[f"{name}_fitted"], low, high),
-            s=9,
-            color=COLOURS[0],
-            zorder=3,
-            label="fitted",
-        )
-        edge = 0.12 * float(np.ptp(actual))
-        axes.set_xlim(actual.min() - edge, actual.max() + edge)
-        axes.set_ylim(low, high)
-        axes.grid()
-        axes.set_xlabel(f"actual {title(target)}")
-        seen, unseen = (determination(actual, numbers[f"{name}_{part}"]) for part in ("fitted", "held_out"))
-        beyond = int(((numbers[f"{name}_held_out"] < low) | (numbers[f"{name}_held_out"] > high)).sum())
-        quality = f"R² {seen:.2f}, held out {unseen:.2f}".replace("-", "−")
-        axes.set_title(f"{name.capitalize()} fit\n{quality}", fontsize=6.5)
-        if beyond:
-            axes.text(0.97, 0.02, f"{beyond} beyond", transform=axes.transAxes, ha="right", fontsize=6)
-    left.set_ylabel(f"predicted {title(target)}")
-    right.set_yticklabels([])
-    left.legend(loc="lower right", bbox_to_anchor=(1.02, 0.06), borderpad=0.1, handletextpad=0.1)
-    return figure, numbers
+    axes.plot([low, high], [low, high], color=GREY, linewidth=0.6, zorder=1)
+    axes.scatter(
+        actual,
+        np.clip(held_out, low, high),
+        s=16,
+        facecolor="white",
+        edgecolor=COLOURS[4],
+        linewidth=0.8,
+        marker="s",
+        zorder=2,
+        label="held out",
+    )
+    axes.scatter(actual, np.clip(fitted, low, high), s=9, color=COLOURS[0], zorder=3, label="fitted")
+    edge = 0.12 * float(np.ptp(actual))
+    axes.set_xlim(actual.min() - edge, actual.max() + edge)
+    axes.set_ylim(low, high)
+    axes.grid()
+    axes.set_xlabel(f"actual {title(TARGET)}")
+    quality = f"R² {determination(actual, fitted):.2f}, held out {determination(actual, held_out):.2f}"
+    axes.set_title(f"{name.capitalize()} fit\n{quality.replace('-', '−')}", fontsize=6.5)
+    if beyond := int(((held_out < low) | (held_out > high)).sum()):
+        axes.text(0.97, 0.02, f"{beyond} beyond", transform=axes.transAxes, ha="right", fontsize=6)
 
 
 def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first two principal components of rows [n, domains]: places [n, 2] and the variance they explain [2].
 
-    The sign is set so that the largest loading of each is positive: the same picture on every machine.
+    The sign is set so that the largest loading of each is positive: the same figure on every machine.
     """
     centred = weights - weights.mean(axis=0)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
@@ -136,7 +148,7 @@ def fits(features: np.ndarray, scores: np.ndarray, folds: np.ndarray) -> tuple[n
     return fitted, held_out
 
 
-def determination(actual: np.ndarray, predicted: pd.Series) -> float:
+def determination(actual: np.ndarray, predicted: np.ndarray) -> float:
     """R²: 1 is exact, 0 no better than the mean, negative worse."""
-    residual = ((actual - predicted.to_numpy()) ** 2).sum()
+    residual = ((actual - predicted) ** 2).sum()
     return float(1 - residual / ((actual - actual.mean()) ** 2).sum())
