@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from modomodo.command_line import job_environment
-from modomodo.data.downloads import folder_of, MANIFEST
+from modomodo.data.raw_folder import folder_of, MANIFEST
 from modomodo.data.readers.published import catalogue
 from modomodo.errors import InputError, nearest
 from modomodo.files import code_digest

@@ -1,6 +1,6 @@
 # hub → raw → examples
 
-from modomodo.data.downloads import MANIFEST
+from modomodo.data.raw_folder import MANIFEST
 from modomodo.data.settings import DownloadSettings, ExamplesSettings, Table1Settings
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
-from modomodo.data.downloads import HuggingFace, obtain
+from modomodo.data.downloads import obtain
 from modomodo.data.readers.published import catalogue
 from modomodo.data.settings import DownloadSettings
 from modomodo.errors import InputError
@@ -26,7 +26,9 @@ def main() -> None:
     command_line.add_settings(parser)
     parser.add_argument("--name", required=True, help="the dataset's name in the study")
     parser.add_argument("--from", dest="raw_from", type=Path, help="folder of files fetched beforehand")
-    parser.add_argument("--output", type=Path, required=True, help="manifest.json; the files lie beside it")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="manifest.json; the files are written next to it"
+    )
     arguments = parser.parse_args()
     step = command_line.settings(
         arguments.settings, DownloadSettings, lambda study: DownloadSettings.of(study, arguments.name)
@@ -38,19 +40,13 @@ def main() -> None:
     if raw_from is not None and not raw_from.exists() and arguments.raw_from is None:
         print(f"data.raw_from: no folder {raw_from}: downloading")
         raw_from = None
-    source = step.source
     manifest = obtain(
         step.loader,
         catalogue[step.loader],
         step.split,
-        arguments.output.parent,
-        hub=HuggingFace(),
-        revision=source.revision if source else None,
-        repo=source.repo if source else None,
-        patterns=source.files if source else None,
-        sha256=source.sha256 if source else None,
+        folder=arguments.output.parent,
+        source=step.source,
         raw_from=raw_from,
-        say=lambda line: print(line, flush=True),
     )
     write_json(arguments.output, manifest)
     total = sum(entry["size"] for entry in manifest["files"].values())

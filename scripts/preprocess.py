@@ -15,8 +15,8 @@ from pathlib import Path
 
 from modomodo import command_line, console
 from modomodo.config.loading import load_plugins
-from modomodo.data.downloads import MANIFEST, check_raw
 from modomodo.data.examples import write_examples
+from modomodo.data.raw_folder import MANIFEST, check_raw
 from modomodo.data.readers.published import catalogue
 from modomodo.data.readers.registry import datasets
 from modomodo.data.settings import ExamplesSettings

@@ -3,6 +3,7 @@ the way.
 """
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -11,22 +12,20 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
+import httpx2
 import pytest
+from huggingface_hub import errors
 
-from modomodo.data.downloads import (
-    MANIFEST,
-    Listing,
-    Moved,
-    Unreachable,
-    _hub_errors,
-    check_raw,
-    chosen_files,
-    folder_of,
-    obtain,
-)
+from modomodo.config.schema import Source
+from modomodo.data import hub as hub_client
+from modomodo.data.downloads import chosen_files, obtain
+from modomodo.data.hub import _hub_errors, fetch, listing_of
+from modomodo.data.raw_folder import MANIFEST, check_raw, folder_of
 from modomodo.data.readers.published import Published, catalogue
 from modomodo.errors import InputError
 from modomodo.files import write_json
@@ -47,38 +46,68 @@ def sha(data: bytes) -> str:
 
 
 class FakeHub:
-    """A hub in memory that fails as told."""
+    """In place of the hub's client: a hub in memory that fails as it is asked to."""
 
-    def __init__(self, names=("old/name",), fails=0, commit=COMMIT, damage=False, sizes=None):
+    def __init__(self, names=("old/name",), fails=0, commit=COMMIT, damage=False, sizes=None, fetched=99):
         self.names, self.fails, self.commit, self.damage = names, fails, commit, damage
         self.sizes = sizes or {}
+        self.fetched = fetched  # files that come before it fails
         self.calls: Counter[str] = Counter()
 
-    def listing(self, repo, revision):
+    def dataset_info(self, api, repo, revision, files_metadata):
         self.calls["listing"] += 1
         self.asked = revision
         if repo not in self.names:
-            raise Moved(repo)
+            missing = httpx2.Response(404, request=httpx2.Request("GET", f"https://hub/{repo}"))
+            raise errors.RepositoryNotFoundError("404", response=missing)
         commit = revision if len(revision) == 40 else self.commit
-        return Listing(
-            commit, {name: (self.sizes.get(name, len(data)), sha(data)) for name, data in FILES.items()}
-        )
+        files = [
+            SimpleNamespace(
+                rfilename=name, size=self.sizes.get(name, len(data)), lfs=SimpleNamespace(sha256=sha(data))
+            )
+            for name, data in FILES.items()
+        ]
+        return SimpleNamespace(sha=commit, siblings=files)
 
-    def fetch(self, repo, commit, path, folder):
-        self.calls["fetch"] += 1
+    def snapshot_download(self, repo, *, repo_type, revision, local_dir, allow_patterns, tqdm_class):
+        self.calls["snapshot"] += 1
+        assert repo_type == "dataset" and len(revision) == 40
+        wanted = [name for name in FILES if any(fnmatchcase(name, pattern) for pattern in allow_patterns)]
+        for name in wanted[: self.fetched if self.fails else None]:
+            path = Path(local_dir) / name
+            if not path.is_file():
+                self.calls["fetch"] += 1
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"damaged" if self.damage else FILES[name])
         if self.fails:
             self.fails -= 1
-            raise Unreachable("connection lost")
-        (folder / path).write_bytes(b"damaged" if self.damage else FILES[path])
+            raise httpx2.ConnectError("connection lost")
 
 
-def get(folder: Path, hub=None, about=ABOUT, revision="main", **options) -> tuple[dict, list[str]]:
-    said: list[str] = []
-    arguments = {"hub": hub or FakeHub(), "revision": revision, "say": said.append, "pause": 0.0} | options
-    return obtain("x", about, "train", folder, **arguments), said
+@pytest.fixture
+def get(monkeypatch, capsys):
+    """Obtains with a fake hub, without waiting. Returns the manifest and the lines that were printed."""
+    for function in (fetch, listing_of):
+        monkeypatch.setattr(function.retry, "sleep", lambda seconds: None)
+
+    def run(folder: Path, hub=None, about=ABOUT, revision="main", raw_from=None, **source):
+        fake = hub or FakeHub()
+        monkeypatch.setattr(
+            hub_client.HfApi, "dataset_info", functools.partialmethod(call, fake.dataset_info)
+        )
+        monkeypatch.setattr(hub_client, "snapshot_download", fake.snapshot_download)
+        given = Source(revision=revision, **source) if revision else None
+        manifest = obtain("x", about, "train", folder=folder, source=given, raw_from=raw_from)
+        return manifest, capsys.readouterr().out.splitlines()
+
+    return run
 
 
-def test_download_with_a_manifest_of_checksums(tmp_path):
+def call(api, function, *arguments, **options):
+    return function(api, *arguments, **options)
+
+
+def test_download_with_a_manifest_of_checksums(tmp_path, get):
     folder = folder_of("x", "train", COMMIT, tmp_path)
     manifest, _ = get(folder, revision=COMMIT)
     assert manifest["commit"] == COMMIT and manifest["repo"] == "old/name"
@@ -89,18 +118,29 @@ def test_download_with_a_manifest_of_checksums(tmp_path):
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
 
 
-def test_what_is_there_is_not_asked_for_again(tmp_path):
+def test_a_client_that_returns_without_the_files_is_asked_again(tmp_path, get, monkeypatch):
+    """As the hub's own does where the hub does not answer and the folder holds something."""
+    hub = FakeHub()
+    hub.snapshot_download = lambda repo, **options: hub.calls.update(["snapshot"])
+    with pytest.raises(
+        InputError, match=r"train-0.parquet did not arrive: the hub was not reached in 5 tries"
+    ):
+        get(tmp_path / "x-train/main", hub)
+    assert hub.calls["snapshot"] == 5
+
+
+def test_what_is_there_is_not_asked_for_again(tmp_path, get):
     folder = tmp_path / "x-train" / COMMIT
     first, _ = get(folder, revision=COMMIT)
     hub = FakeHub()
     again, _ = get(folder, hub, revision=COMMIT)
     assert again == first and not hub.calls
     (folder / "data/train-1.parquet").write_bytes(b"changed!!!")
-    mended, _ = get(folder, hub, revision=COMMIT)
-    assert mended == first and hub.calls["fetch"] == 1  # the other one is whole
+    repaired, _ = get(folder, hub, revision=COMMIT)
+    assert repaired == first and hub.calls["fetch"] == 1  # the other one is complete
 
 
-def test_a_branch_is_resolved_once(tmp_path):
+def test_a_branch_is_resolved_once(tmp_path, get):
     folder = tmp_path / "x-train" / "main"
     manifest, said = get(folder)
     assert manifest["commit"] == COMMIT
@@ -115,7 +155,7 @@ def test_a_branch_is_resolved_once(tmp_path):
     assert any("warning" in line for line in said)
 
 
-def test_a_moved_repository_is_found_under_its_other_name(tmp_path):
+def test_a_moved_repository_is_found_under_its_other_name(tmp_path, get):
     manifest, said = get(tmp_path / "x-train/main", FakeHub(names=("new/name",)))
     assert manifest["repo"] == "new/name" and any("old/name: not on the hub" in line for line in said)
     with pytest.raises(
@@ -126,15 +166,18 @@ def test_a_moved_repository_is_found_under_its_other_name(tmp_path):
         get(tmp_path / "z-train/main", FakeHub(), repo="my/own")
 
 
-def test_retries_then_one_line(tmp_path):
-    hub = FakeHub(fails=3)
-    get(tmp_path / "x-train/main", hub)
-    assert hub.calls["fetch"] == 2 + 3
+def test_retries_then_one_line(tmp_path, get):
+    hub = FakeHub(fails=3, fetched=1)
+    _, said = get(tmp_path / "x-train/main", hub)
+    assert hub.calls["snapshot"] == 1 + 3
+    assert hub.calls["fetch"] == 2  # what has come is not fetched again
+    waits = [line for line in said if "connection lost: try" in line]
+    assert [line.rpartition(" in ")[2] for line in waits] == ["2 s", "4 s", "8 s"]
     with pytest.raises(InputError, match="connection lost: the hub was not reached in 5 tries.*raw_from"):
         get(tmp_path / "y-train/main", FakeHub(fails=99))
 
 
-def test_damage_and_wrong_sums(tmp_path):
+def test_damage_and_wrong_sums(tmp_path, get):
     with pytest.raises(InputError, match="damaged on the way"):
         get(tmp_path / "x-train/main", FakeHub(damage=True))
     assert not list((tmp_path / "x-train/main").rglob("*.parquet"))
@@ -144,11 +187,11 @@ def test_damage_and_wrong_sums(tmp_path):
         get(tmp_path / "y-train/main", sha256={"nothing": "0" * 64})
 
 
-def test_a_disk_too_small_is_told_before_the_download(tmp_path):
+def test_a_disk_too_small_is_reported_before_the_download(tmp_path, get):
     hub = FakeHub(sizes={"data/train-0.parquet": 10**18})
     with pytest.raises(InputError, match="disk full: 1000000000.0 GB are needed"):
         get(tmp_path / "x-train/main", hub)
-    assert not hub.calls["fetch"]
+    assert not hub.calls["snapshot"]
 
 
 def test_files_that_do_not_fit():
@@ -166,7 +209,7 @@ def raw_folder(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["x", "old/name", "new/name"])
-def test_a_folder_fetched_beforehand_is_checked_and_linked(tmp_path, name):
+def test_a_folder_fetched_beforehand_is_checked_and_linked(tmp_path, get, name):
     raw_folder(tmp_path / "raw" / name)
     hub = FakeHub()
     folder = tmp_path / "res/x-train/main"
@@ -176,7 +219,7 @@ def test_a_folder_fetched_beforehand_is_checked_and_linked(tmp_path, name):
     assert (folder / "data/train-0.parquet").read_bytes() == b"first"
 
 
-def test_a_folder_fetched_beforehand_that_is_wrong(tmp_path):
+def test_a_folder_fetched_beforehand_that_is_wrong(tmp_path, get):
     with pytest.raises(InputError, match="no such folder"):
         get(tmp_path / "r", raw_from=tmp_path / "nowhere")
     place = raw_folder(tmp_path / "raw/x")
@@ -189,13 +232,13 @@ def test_a_folder_fetched_beforehand_that_is_wrong(tmp_path):
         get(tmp_path / "r", raw_from=tmp_path / "raw")
 
 
-def test_what_is_not_in_the_folder_is_downloaded(tmp_path):
+def test_what_is_not_in_the_folder_is_downloaded(tmp_path, get):
     (tmp_path / "raw").mkdir()
     manifest, said = get(tmp_path / "x-train/main", raw_from=tmp_path / "raw")
     assert manifest["commit"] == COMMIT and "holds no x/" in said[0]
 
 
-def test_a_dataset_without_a_repository_says_what_to_do(tmp_path):
+def test_a_dataset_without_a_repository_says_what_to_do(tmp_path, get):
     with pytest.raises(InputError, match=r"by hand: get it and put it into DIR/x; then set data.raw_from"):
         get(tmp_path / "r", about=BY_HAND, revision=None)
     (tmp_path / "raw").mkdir()
@@ -206,7 +249,7 @@ def test_a_dataset_without_a_repository_says_what_to_do(tmp_path):
         get(tmp_path / "r", revision=None)
 
 
-def test_raw_files_that_changed_since(tmp_path):
+def test_raw_files_that_changed_since(tmp_path, get):
     folder = tmp_path / "x-train" / COMMIT
     manifest, _ = get(folder, revision=COMMIT)
     write_json(folder / MANIFEST, manifest)
@@ -259,6 +302,18 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, b"{}", X_Error_Code="RevisionNotFound", X_Error_Message="Invalid rev id")
         if "/broken/" in path:
             return self.answer(400, b"{}", X_Error_Message="Bad request")
+        if "/tree/" in path:
+            tree = [
+                {
+                    "type": "file",
+                    "path": name,
+                    "oid": "0" * 40,
+                    "size": len(data),
+                    "lfs": {"oid": sha(data), "size": len(data), "pointerSize": 9},
+                }
+                for name, data in FILES.items()
+            ]
+            return self.answer(200, json.dumps(tree).encode(), Content_Type="application/json")
         if path.startswith("/api/datasets/"):
             files = [
                 {
@@ -287,16 +342,18 @@ def endpoint() -> Iterator[str]:
 CLIENT = """
 import json, sys
 from pathlib import Path
-from modomodo.datasets.published import Published
-from modomodo.downloads import HuggingFace, obtain
+from modomodo.config.schema import Source
+from modomodo.data.downloads import obtain
+from modomodo.data.hub import fetch, listing_of
+from modomodo.data.readers.published import Published
 from modomodo.errors import InputError
+fetch.retry.sleep = listing_of.retry.sleep = lambda seconds: None
 folder, *cases = json.loads(sys.argv[1])
 for repo, revision in cases:
     about = Published(repo=repo, formerly=["moved/ChartQA"], files={"train": ["data/*"]}, licence="")
     try:
-        manifest = obtain("x", about, "train", Path(folder) / repo / revision, hub=HuggingFace(), revision=revision,
-                          say=lambda line: None, pause=0.0)
-        print(manifest["repo"], manifest["commit"], len(manifest["files"]))
+        manifest = obtain("x", about, "train", folder=Path(folder) / repo / revision, source=Source(revision=revision))
+        print("ok:", manifest["repo"], manifest["commit"], len(manifest["files"]))
     except InputError as error:
         print("error:", error)
 """
@@ -319,7 +376,7 @@ def client(folder: Path, endpoint: str, *cases: tuple[str, str], **environment: 
         timeout=120,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    return run.stdout.splitlines()
+    return [line for line in run.stdout.splitlines() if line.startswith(("ok: ", "error: "))]
 
 
 def test_the_real_client_downloads_and_its_errors_are_one_line(tmp_path, endpoint):
@@ -333,8 +390,8 @@ def test_the_real_client_downloads_and_its_errors_are_one_line(tmp_path, endpoin
         ("good/set", "nowhere"),
         ("broken/set", "main"),
     )
-    assert said[0] == f"good/set {COMMIT} 2"
-    assert said[1] == f"moved/ChartQA {COMMIT} 2"
+    assert said[0] == f"ok: good/set {COMMIT} 2"
+    assert said[1] == f"ok: moved/ChartQA {COMMIT} 2"
     assert "is gated: accept its terms" in said[2] and "HF_TOKEN" in said[2]
     assert "refuses this token (403)" in said[3]
     assert "no revision 'nowhere': correct source.revision" in said[4]
