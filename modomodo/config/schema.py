@@ -62,16 +62,14 @@ class Source(Settings):
 
     revision: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
-        description="Commit of the repository. A branch is resolved once, and kept to (resolved.json).",
+        description="Commit of the repository. A branch is resolved once and then pinned (resolved.json).",
     )
-    repo: str | None = Field(
-        None, description="Repository on the Hugging Face hub; the loader's when absent."
-    )
+    repo: str | None = Field(None, description="Repository on the Hugging Face hub; the loader's if absent.")
     files: list[str] | None = Field(
-        None, description="Patterns of the files needed; those of the loader's split when absent."
+        None, description="Patterns of the files needed; those of the loader's split if absent."
     )
     sha256: dict[str, str] = Field(
-        default_factory=dict, description="File → SHA-256 it must have, besides what the hub says."
+        default_factory=dict, description="File → its required SHA-256, in addition to the Hub's."
     )
 
 
@@ -84,10 +82,10 @@ class Dataset(Settings):
         None, description="The raw files, for a loader of a dataset published on the hub."
     )
     expected: int | None = Field(
-        None, ge=1, description="Examples there should be; Table 1 reports a difference."
+        None, ge=1, description="Number of examples expected; Table 1 reports a difference."
     )
     limit: int | None = Field(
-        None, ge=1, description="Rows that are read of the raw data, from the first; all when absent."
+        None, ge=1, description="Number of raw rows to read, from the first; all if absent."
     )
     prompts: dict[Literal["box", "choice", "text", "number", "separator"], str] = Field(
         default_factory=dict, description="Reasoning templates of this dataset that differ from the study's."
@@ -96,27 +94,27 @@ class Dataset(Settings):
         0.01, ge=0, le=1, description="Share of rows that may fail their checks before the run stops."
     )
     max_question: int = Field(
-        20_000, ge=1, description="Longest question, in characters; a longer one fails its row."
+        20_000, ge=1, description="Longest question, in characters; rows with longer ones are rejected."
     )
     max_pixels: int = Field(
         MAX_PIXELS,
         ge=1,
         le=2 * MAX_PIXELS,  # what Pillow opens at all, in training and prediction too
-        description="Largest image that is decoded, in pixels; a larger one fails its row.",
+        description="Largest image, in pixels; rows with larger ones are rejected.",
     )
     longest: int | None = Field(
         None,
         ge=28,
-        description="Images with a longer side of more pixels are resized to it; as published if absent.",
+        description="Larger images are resized to this longer side, in pixels; as published if absent.",
     )
 
 
 class Data(Settings):
-    """How raw data comes here and is worked on; nothing of it changes an example."""
+    """Where raw data comes from, and how it is preprocessed; changes no example."""
 
     raw_from: str | None = Field(
         None,
-        description="Folder of raw files fetched beforehand, for nodes without a network: <loader>/<the "
+        description="Folder of raw files downloaded beforehand, for nodes without a network: <loader>/<the "
         "file's path in its repository>. What is not there is downloaded.",
     )
     threads: int = Field(1, ge=1, description="Processes that preprocess one dataset.")
@@ -126,7 +124,7 @@ class Domain(Dataset):
     """A training set."""
 
     rewards: list[str] = Field(
-        ["accuracy", "format"], min_length=1, description="Registered rewards its completions are given."
+        ["accuracy", "format"], min_length=1, description="Registered rewards for its completions."
     )
 
 
@@ -140,7 +138,7 @@ class Benchmark(Dataset):
 
 
 class HeldOut(Dataset):
-    """Questions of a training domain that are not trained on, scored to see what training on it alone gains."""
+    """Questions of a training domain that are never trained on, to measure what training on it alone gains."""
 
     metric: str = Field(description="Name of a registered metric.")
 
@@ -186,7 +184,7 @@ class Training(Settings):
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of the rollouts.")
     max_completion_length: int = Field(512, ge=1, description="Longest completion, in tokens.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
-    bf16: bool = Field(True, description="Compute in bfloat16 (autocast). Wants a GPU.")
+    bf16: bool = Field(True, description="Compute in bfloat16 (autocast). Needs a GPU.")
     gradient_checkpointing: bool = Field(True, description="Recompute activations to save memory.")
     freeze_vision: bool = Field(True, description="Keep the vision tower as it is.")
     save_steps: int = Field(
@@ -194,8 +192,8 @@ class Training(Settings):
     )
     keep_weights: list[int] | None = Field(
         None,
-        description="Scored steps whose weights stay on disk once every benchmark is predicted by them; all when "
-        "absent. A run on one domain alone also keeps its last, of which experts are made.",
+        description="Scored steps whose weights are kept once they have answered every benchmark; all if absent. A "
+        "run on one domain alone also keeps its last weights, for merging.",
     )
     gpus: int = Field(
         0, ge=0, description="GPUs of one run; 0: the CPU. With vllm 'server' one of them only generates."
@@ -285,15 +283,15 @@ class Evaluation(Settings):
     max_completion_length: int = Field(512, ge=1, description="Longest completion, in tokens.")
     batch_size: int = Field(16, ge=1, description="Questions answered at once.")
     gpus: int = Field(
-        0, ge=0, description="GPUs of one predicting job; 0: the CPU. vLLM splits the model over several."
+        0, ge=0, description="GPUs of a prediction job; 0: the CPU. vLLM splits the model over several."
     )
     engine: Literal["transformers", "vllm"] = Field(
-        "transformers", description="What generates: 'vllm' is for GPUs, and is installed by make vllm."
+        "transformers", description="What generates: 'vllm' is for GPUs; `make vllm` installs it."
     )
     dtype: Literal["float32", "bfloat16"] | None = Field(
-        None, description="Precision of the weights that predict; model.dtype when absent."
+        None, description="Precision of the weights in prediction; model.dtype if absent."
     )
-    threads: int = Field(1, ge=1, description="CPU threads of a predicting process.")
+    threads: int = Field(1, ge=1, description="CPU threads of a prediction process.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -305,7 +303,7 @@ class Evaluation(Settings):
 
 
 class Costs(Settings):
-    """What `make plan` reckons with until runs of this study have been measured. No result depends on it."""
+    """What `make plan` assumes until runs of this study have been measured. No result depends on it."""
 
     training_hours: float | None = Field(
         None, gt=0, description="Hours that a training run of all steps takes, on training.gpus GPUs."
@@ -321,16 +319,16 @@ class Judge(Settings):
 
     model: str = Field(min_length=1, description="The model's name at the endpoint; pin a dated one.")
     endpoint: str = Field(
-        "https://api.openai.com/v1", description="Its address, up to where /chat/completions follows."
+        "https://api.openai.com/v1", description="Its base URL, to which /chat/completions is appended."
     )
     key: str | None = Field(
         "OPENAI_API_KEY",
-        description="Environment variable that holds the key, which stands in no file; null: none is sent.",
+        description="Environment variable with the API key, which is never written to a file; null: no key is sent.",
     )
     request: dict[str, Any] = Field(
         {"temperature": 0, "max_tokens": 256}, description="Further fields of each request."
     )
-    parallel: int = Field(8, ge=1, le=256, description="Requests under way at once.")
+    parallel: int = Field(8, ge=1, le=256, description="Concurrent requests.")
     timeout: float = Field(60.0, gt=0, description="Seconds that one request may take.")
 
     @model_validator(mode="after")
@@ -345,7 +343,7 @@ class Judge(Settings):
 
 
 class Reporting(Settings):
-    """How results are shown: figures, report and explorer. Nothing of it changes a result."""
+    """How results are shown: figures, report and explorer. Changes no result."""
 
     column_width: float = Field(
         3.4, ge=2, le=12, description="Width of a figure, in inches: that of a paper's column."
@@ -353,26 +351,26 @@ class Reporting(Settings):
     dpi: int = Field(300, ge=50, le=1200, description="Dots per inch of the figures' PNG.")
     surrogate: str = Field(
         "gp_sqrt",
-        description="The registered surrogate that the calibration figure judges and the explorer predicts with: "
-        "the explorer takes gp_sqrt or gp_lead.",
+        description="Registered surrogate of the calibration figure and of the explorer, which supports gp_sqrt and "
+        "gp_lead.",
     )
-    notes: str = Field("", description="What a reader of the report should know of this study.")
+    notes: str = Field("", description="Remarks for readers of the report.")
 
 
 class Strategy(Settings):
     """One way to choose mixtures, and how many."""
 
     propose: str = Field(description="Name of a registered strategy function.")
-    group: str = Field(description="Heading it stands under in Table 2, e.g. seed, heuristic, model.")
-    label: str | None = Field(None, description="How Table 2 calls it; the name when absent.")
+    group: str = Field(description="Its heading in Table 2, e.g. seed, heuristic, model.")
+    label: str | None = Field(None, description="Its name in Table 2; the strategy's name if absent.")
     count: int = Field(1, ge=1, description="Mixtures proposed, where the function does not fix the number.")
     learns_from: list[Name] = Field(
-        [], description="Strategies, or groups of strategies, listed above it, whose scored runs it sees."
+        [], description="Strategies or groups listed above it, whose scored runs it learns from."
     )
     scores: Literal["mean", "last"] = Field(
         "last", description="'last': scores of the last step; 'mean': averaged over the scored steps."
     )
-    target: str = Field("out_score", description="What to make large: out_score, in_score or a benchmark.")
+    target: str = Field("out_score", description="What to maximise: out_score, in_score or a benchmark.")
     without: list[Name] = Field([], description="Domains that get no weight (the paper's 'No 1' rows).")
     seed: int = Field(0, ge=0, description="Seed of its random choices.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the function.")
@@ -384,13 +382,13 @@ def held_out_name(domain: str) -> str:
 
 
 class Merging(Settings):
-    """How experts, the runs of one domain each, are merged to guess at mixtures (docs/merging.md)."""
+    """How experts, the runs on one domain each, are merged to predict mixtures (docs/merging.md)."""
 
     alphas: list[Annotated[float, Field(gt=0)]] = Field(
         [1.0, 1.5, 2.0],
         min_length=1,
-        description="How far the experts' movements are carried; the one that predicts trained mixtures best is "
-        "chosen among these.",
+        description="Scales of the experts' changes to try; the one that predicts trained mixtures best is "
+        "used.",
     )
 
     @model_validator(mode="before")
@@ -405,7 +403,7 @@ class Merging(Settings):
 
 
 class Study(Settings):
-    """Everything a study is."""
+    """The top level of a study file."""
 
     name: Name = Field(description="Names the folder of its results: results/<name>/.")
     plugins: list[str] = Field(
@@ -417,8 +415,8 @@ class Study(Settings):
     benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="Test sets by name, in table order.")
     held_out: dict[Name, HeldOut] = Field(
         default_factory=dict,
-        description="Domain → held-out questions of its own kind, asked of the base model and of the run on that "
-        "domain alone: in_domain.csv. No part of any score.",
+        description="Domain → held-out questions of its kind, answered by the base model and by the run "
+        "on that domain alone (in_domain.csv). Part of no score.",
     )
     data: Data = Field(default_factory=Data)
     prompts: Templates = Field(default_factory=Templates, description="Reasoning templates.")
@@ -426,11 +424,11 @@ class Study(Settings):
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     costs: Costs = Field(default_factory=Costs)
-    judge: Judge | None = Field(None, description="Whom metrics ask that need a model to read an answer.")
+    judge: Judge | None = Field(None, description="The model that reads answers, for metrics that need one.")
     merging: Merging = Field(default_factory=Merging)
     strategies: dict[Name, Strategy] = Field(min_length=1, description="Strategies by name, in table order.")
     repeats: dict[Name, list[Annotated[int, Field(ge=0)]]] = Field(
-        default_factory=dict, description="Mixture → further seeds it is trained with, to learn the noise."
+        default_factory=dict, description="Mixture → further seeds to train it with, to measure the noise."
     )
     reporting: Reporting = Field(default_factory=Reporting)
 

@@ -33,7 +33,7 @@ class Table(Settings):
 class RecordedStrategy(Strategy):
     """A strategy on recorded runs; `learns_from` names values of the column `strategy`, none means all rows."""
 
-    group: str = Field("model", description="Heading it stands under in Table 2.")
+    group: str = Field("model", description="Its heading in Table 2.")
 
 
 class Recorded(Settings):
@@ -42,7 +42,7 @@ class Recorded(Settings):
     name: Name = Field(description="Names the folder of its results: results/<name>/.")
     plugins: list[str] = Field([], description="Python files that register own strategies or surrogates.")
     records: Table = Field(description="The recorded runs.")
-    target: str = Field("out_score", description="What to make large: an aggregate or a benchmark.")
+    target: str = Field("out_score", description="What to maximise: an aggregate or a benchmark.")
     seed: int = Field(0, ge=0, description="Seed of the halves and of the comparison of surrogates.")
     replicates: int = Field(
         50, ge=2, description="Refits on halves of the mixtures, for how sure the optimum is."
