@@ -14,7 +14,7 @@ from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.plan import plan
 from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
 from modomodo.reporting.figures.comparison import comparison
-from modomodo.reporting.figures.strategies import score_by_group
+from modomodo.reporting.figures.strategies import out_score
 from modomodo.reporting.figures.style import Page, look, save, styled
 from modomodo.reporting.figures.surface import fits, principal_plane
 from modomodo.reporting.figures.training import (
@@ -41,7 +41,7 @@ TABLE = pd.DataFrame(
 
 @pytest.fixture
 def figure():
-    made, numbers = score_by_group(TABLE)
+    made, numbers = out_score(TABLE, Page())
     yield made, numbers
     plt.close(made)
 
@@ -82,23 +82,15 @@ def test_the_base_model_is_a_line_and_no_group(figure):
     assert [line.get_ydata()[0] for line in dotted] == [0.30]
 
 
-def test_another_score_than_the_out_score():
-    table = TABLE.rename(columns={"out_score": "y_chart", "se_out_score": "se_y_chart"})
-    made, numbers = score_by_group(table, "y_chart", "Chart")
-    assert made.axes[0].get_ylabel().startswith("Chart")
-    assert "y_chart" in numbers
-    plt.close(made)
-
-
 def test_a_table_without_the_base_model():
-    made, _ = score_by_group(TABLE[1:])
+    made, _ = out_score(TABLE[1:], Page())
     assert len(points(made)) == 2
     plt.close(made)
 
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     for folder in ("one", "two"):
-        save(*score_by_group(TABLE), tmp_path / folder / "out_score.svg")
+        save(*out_score(TABLE, Page()), tmp_path / folder / "out_score.svg")
     for name in ("out_score.svg", "out_score.png", "out_score.csv"):
         one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
         assert one == two, name
@@ -106,7 +98,7 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 
 
 def test_the_numbers_shown_lie_beside_the_figure(tmp_path):
-    save(*score_by_group(TABLE), tmp_path / "out_score.svg")
+    save(*out_score(TABLE, Page()), tmp_path / "out_score.svg")
     assert pd.read_csv(tmp_path / "out_score.csv").equals(TABLE)
     assert not plt.get_fignums(), "figures are closed"
 

@@ -6,27 +6,20 @@ import pandas as pd
 
 from modomodo.mixtures.records import BASE
 from modomodo.reporting.figures.style import GREY, INK, Page, look
-from modomodo.reporting.results import Results
+
+SCORE, ERROR = "out_score", "se_out_score"
 
 
-def out_score(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
-    """Out-Score by group of strategies (Figure 6)."""
-    return score_by_group(found.table, page=page)
+def out_score(table: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
+    """Out-Score by strategy group: box (quartiles, whiskers to 1.5 of their range) and every mixture a point.
 
-
-def score_by_group(
-    table: pd.DataFrame, column: str = "out_score", title: str = "Out-Score", page: Page | None = None
-) -> tuple[plt.Figure, pd.DataFrame]:
-    """A score by strategy group: box (quartiles, whiskers to 1.5 of their range) and every mixture a point.
-
-    Returns the figure and the numbers shown. The base model is the dotted line.
+    `table` is Table 2. Returns the figure and the numbers shown. The base model is the dotted line.
     """
-    page = page or Page()
-    numbers = table[["group", "strategy", "mixture", column, f"se_{column}"]]
+    numbers = table[["group", "strategy", "mixture", SCORE, ERROR]]
     groups = list(dict.fromkeys(table.loc[table["group"] != BASE, "group"]))
     figure, axes = plt.subplots(figsize=(page.width, 0.78 * page.width), layout="constrained")
     axes.grid(axis="y")
-    base = table.loc[table["group"] == BASE, column].dropna()
+    base = table.loc[table["group"] == BASE, SCORE].dropna()
     if len(base):
         axes.axhline(float(base.iloc[0]), color=INK, linestyle=":", linewidth=1)
         axes.annotate(
@@ -37,8 +30,8 @@ def score_by_group(
             fontsize=6.5,
         )
     for place, group in enumerate(groups):
-        rows = table[(table["group"] == group) & table[column].notna()]
-        scores = rows[column].to_numpy(float)
+        rows = table[(table["group"] == group) & table[SCORE].notna()]
+        scores = rows[SCORE].to_numpy(float)
         lines = {"color": GREY, "linewidth": 0.8}
         axes.boxplot(
             scores,
@@ -56,7 +49,7 @@ def score_by_group(
         axes.errorbar(
             place + offsets,
             scores,
-            yerr=rows[f"se_{column}"].fillna(0.0),
+            yerr=rows[ERROR].fillna(0.0),
             fmt=look(place).marker,
             color=look(place).colour,
             markeredgecolor="white",
@@ -65,11 +58,11 @@ def score_by_group(
             elinewidth=0.6,
             zorder=3,
         )
-    counts = [int(table.loc[table["group"] == group, column].notna().sum()) for group in groups]
+    counts = [int(table.loc[table["group"] == group, SCORE].notna().sum()) for group in groups]
     axes.set_xticks(
         range(len(groups)), [f"{group}\n(n = {count})" for group, count in zip(groups, counts, strict=True)]
     )
     axes.set_xlim(-0.5, len(groups) - 0.5)
-    known = table[f"se_{column}"].notna().any()
-    axes.set_ylabel(f"{title} (± standard error)" if known else title)
+    known = table[ERROR].notna().any()
+    axes.set_ylabel("Out-Score (± standard error)" if known else "Out-Score")
     return figure, numbers

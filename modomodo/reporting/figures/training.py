@@ -1,8 +1,9 @@
-"""What happened while the mixtures were trained: rewards, shares, and what it cost."""
+"""What happened while the mixtures were trained: rewards, realised shares, and cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,11 +16,16 @@ from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
 from modomodo.reporting.results import Results, seed_kind, title
 
 LEVEL = 1.96  # standard deviations: a two-sided 95 % band
+CURVES: dict[str, dict[str, Any]] = {  # how the lines of the reward curves are drawn
+    "All": {"color": INK, "linestyle": "--", "linewidth": 1.2, "zorder": 3},
+    "domain alone": {"color": look(0).colour, "linewidth": 1.6, "zorder": 4},
+    "other mixtures": {"color": PALE, "linewidth": 0.6, "zorder": 1},
+}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: what its files tell.
+    """One training run, as its files describe it.
 
     `rewards` {domain: [steps]} is the mean weighted reward of a domain's completions, over the largest there
     can be, NaN at a step without one of its prompts.
@@ -87,7 +93,22 @@ def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.
     first = {run.mixture: min(r.seed for r in runs if r.mixture == run.mixture) for run in runs}
     runs = [run for run in runs if run.seed == first[run.mixture]]
     window = max(1, max(len(v) for run in runs for v in run.rewards.values()) // 10)
-    rows = []
+    parts = [
+        pd.DataFrame(
+            {
+                "domain": domain,
+                "mixture": run.mixture,
+                "seed": run.seed,
+                "step": np.arange(1, len(run.rewards[domain]) + 1),
+                "reward": run.rewards[domain],
+                "smoothed": smooth(run.rewards[domain], window),
+            }
+        )
+        for domain in domains
+        for run in runs
+        if domain in run.rewards
+    ]
+    numbers = pd.concat(parts, ignore_index=True)
     height = -(-len(domains) // 2)
     figure, panels = plt.subplots(
         height, 2, figsize=(page.width, 1.12 * height + 0.3), sharex=True, sharey=True, layout="constrained"
@@ -96,47 +117,30 @@ def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.
     for axes, domain in zip(panels.flat, domains, strict=False):
         axes.set_title(domain)
         axes.grid()
-        for run in runs:
-            if domain not in run.rewards:
-                continue
-            values = run.rewards[domain]
-            curve, steps = smooth(values, window), np.arange(1, len(values) + 1)
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "domain": domain,
-                        "mixture": run.mixture,
-                        "seed": run.seed,
-                        "step": steps,
-                        "reward": values,
-                        "smoothed": curve,
-                    }
-                )
-            )
-            kind = kinds.get(run.mixture)
-            if kind == "all":
-                axes.plot(steps, curve, color=INK, linestyle="--", linewidth=1.2, zorder=3, label="All")
-            elif kind == "single":
-                axes.plot(steps, curve, color=look(0).colour, linewidth=1.6, zorder=4, label="domain alone")
-            else:
-                axes.plot(steps, curve, color=PALE, linewidth=0.6, zorder=1, label="other mixtures")
+        _draw_curves(axes, numbers[numbers["domain"] == domain], kinds)
         axes.set_ylim(0, 1.02)
     for axes in panels.flat[len(domains) :]:
         axes.axis("off")
-    if len(domains) % 2:
-        panels.flat[len(domains) - 2].tick_params(labelbottom=True)
     handles: dict[str, plt.Line2D] = {}
     for axes in panels.flat:
         for line in axes.lines:
             handles.setdefault(str(line.get_label()), line)
-    handles = {name: handles[name] for name in ("All", "domain alone", "other mixtures") if name in handles}
+    handles = {name: handles[name] for name in CURVES if name in handles}
     figure.supxlabel("optimiser step", fontsize=7.5)
     figure.supylabel("reward over the largest possible", fontsize=7.5)
     if len(domains) % 2:
+        panels.flat[len(domains) - 2].tick_params(labelbottom=True)
         panels.flat[-1].legend(handles.values(), handles.keys(), loc="center left")
     else:
         figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3)
-    return figure, pd.concat(rows, ignore_index=True)
+    return figure, numbers
+
+
+def _draw_curves(axes: plt.Axes, numbers: pd.DataFrame, kinds: Mapping[str, str | None]) -> None:
+    """A line a mixture; `kinds`: which of them are All and the domain alone."""
+    for mixture, curve in numbers.groupby("mixture", sort=False):
+        name = {"all": "All", "single": "domain alone"}.get(kinds.get(str(mixture)) or "", "other mixtures")
+        axes.plot(curve["step"], curve["smoothed"], label=name, **CURVES[name])
 
 
 def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
