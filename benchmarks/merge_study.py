@@ -167,7 +167,16 @@ def run_mixture(world: World, mixture: str, seed: int) -> None:
         train = (
             *("--settings", TrainSettings.of(study, list(domains)).text()),
             *("--base", world.base / "base", "--base-info", world.base / "base.json", "--stream", stream),
-            *("--examples", *examples, "--seed", seed, "--save-steps", study.training.save_steps),
+            *(
+                "--examples",
+                *examples,
+                "--mixture",
+                mixture,
+                "--seed",
+                seed,
+                "--save-steps",
+                study.training.save_steps,
+            ),
             *("--output", run),
         )
         with counted(world, "train", f"{mixture}-{seed}"):
@@ -176,10 +185,8 @@ def run_mixture(world: World, mixture: str, seed: int) -> None:
         predict = (
             "--settings",
             PredictSettings.of(study).text(),
-            "--run",
-            run,
-            "--benchmarks",
-            *tests(world),
+            *("--run", run, "--mixture", mixture, "--seed", seed),
+            *("--benchmarks", *tests(world)),
         )
         with counted(world, "predict", f"{mixture}-{seed}"):
             call("predict", *predict, "--output", answers)

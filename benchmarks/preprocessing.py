@@ -219,7 +219,8 @@ def memory(folder: Path, workers: int, place: Path) -> None:
 
 def batches(folder: Path, model: Path, place: Path) -> None:
     from modomodo.config.schema import Templates
-    from modomodo.evaluation.engines.hf import Batches
+    from modomodo.evaluation.engines.base import BatchLimits, LazyBatches, render_prompts
+    from modomodo.evaluation.engines.hf import processor_inputs
     from modomodo.training.models import load_processor
 
     (path,) = folder.glob("*.parquet")
@@ -236,7 +237,12 @@ def batches(folder: Path, model: Path, place: Path) -> None:
     images.patch_size, images.merge_size, images.temporal_patch_size = 14, 2, 2
     images.size = {"shortest_edge": 3136, "longest_edge": 12_845_056}
     before, peak, started = resident(os.getpid()), PeakMemory(), time.perf_counter()
-    made = Batches(rows, processor, Templates(), size=8)
+
+    def prepare(prompts, shown):
+        inputs = processor_inputs(processor, prompts, shown)
+        return inputs, sum(tensor.nbytes for tensor in inputs.values())
+
+    made = LazyBatches(rows, render_prompts(rows, processor, Templates()), prepare, BatchLimits(8))
     whole = sum(tensor.nbytes for batch in made for tensor in batch.inputs.values())
     again = sum(len(batch.ids) for batch in made)
     took = time.perf_counter() - started

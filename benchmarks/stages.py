@@ -22,7 +22,6 @@ STAGES = {
     "base_model": "base model",
     "train": "training",
     "predict": "prediction",
-    "predict_base": "prediction",
 }
 
 

@@ -15,28 +15,7 @@ from modomodo.config.loading import parse, read_yaml
 from modomodo.config.schema import Settings, Study
 from modomodo.error_hints import hint_of
 from modomodo.errors import InputError, Interrupted, nearest
-from modomodo.files import read_json
-from modomodo.merging.experts import Experts, read_experts
 from modomodo.study.provenance import start
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of a script that merges experts."""
-    parser.add_argument("--base", type=Path, required=True, help="the base model's directory")
-    parser.add_argument(
-        "--base-info", type=Path, required=True, help="its JSON, with the digest of the weights"
-    )
-    parser.add_argument(
-        "--experts", type=Path, required=True, nargs="+", help="run.json of the single of each domain"
-    )
-    parser.add_argument("--step", type=int, help="the experts' checkpoint; the last scored step if absent")
-
-
-def from_arguments(arguments: argparse.Namespace) -> Experts:
-    """The experts that a script was given."""
-    weights = read_json(arguments.base_info)["weights"]
-    return read_experts(arguments.base, weights, arguments.experts, arguments.step)
-
 
 S = TypeVar("S", bound=Settings)
 

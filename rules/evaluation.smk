@@ -1,9 +1,10 @@
 # checkpoints → predictions → scores → records
 
 from modomodo.config.schema import held_out_name
-from modomodo.evaluation.predictions import RECIPE as PREDICTION_RECIPE
+from modomodo.evaluation.predictions import CACHE_VERSION as PREDICTION_VERSION
 from modomodo.evaluation.predictions import runs_without_weights
 from modomodo.evaluation.settings import InDomainSettings, metric_versions, PredictSettings, ScoreSettings
+from modomodo.mixtures.records import BASE
 from modomodo.mixtures.settings import RecordsSettings
 
 
@@ -15,23 +16,37 @@ PREDICT = PredictSettings.of(STUDY)
 BENCHMARKS = collect("<results>/examples/{benchmark}.jsonl", benchmark=STUDY.benchmarks)
 
 
-# Told here and not by an input function, whose error Snakemake passes over where the output exists.
+# Checked here and not by an input function, whose error Snakemake ignores where the output exists.
 if STUDY.training.keep_weights is not None:
     lost = runs_without_weights(Path(f"results/{STUDY.name}"), PLAN.runs, STUDY.benchmarks, PREDICT)
     if lost:
         asked = ", ".join(sorted({name for *_, names in lost for name in names}))
         folders = " ".join(f"results/{STUDY.name}/runs/{mixture}/{seed}" for mixture, seed, _ in lost)
         sys.exit(
-            f"error: {WHERE}: {len(lost)} runs have not answered {asked}, and training.keep_weights let their weights "
-            f"go: to train them again, rm -r {folders}"
+            f"error: {WHERE}: {len(lost)} runs have not answered {asked}, and training.keep_weights removed their "
+            f"weights: to train them again, rm -r {folders}"
         )
 
 
-# The list of predictions is the output; each prediction lies beside it with the digest of what decides it,
+def answering_model(wildcards):
+    """What answers: the base model, or the checkpoints of a run."""
+    if wildcards.mixture == BASE:
+        return {"base": "<results>/base", "info": "<results>/base.json"}
+    return {"run": f"<results>/runs/{wildcards.mixture}/{wildcards.seed}/run.json"}
+
+
+def model_options(wildcards, input):
+    """The same as options of predict.py."""
+    return (
+        f"--base {input.base} --base-info {input.info}" if wildcards.mixture == BASE else f"--run {input.run}"
+    )
+
+
+# The list of predictions is the output; each prediction lies beside it with the digest of what it depends on,
 # so that a new benchmark predicts only itself.
 rule predict:
     input:
-        run="<results>/runs/{mixture}/{seed}/run.json",
+        unpack(answering_model),
         benchmarks=BENCHMARKS,
     output:
         "<results>/predictions/{mixture}/{seed}/predictions.json",
@@ -44,41 +59,16 @@ rule predict:
         gpu=STUDY.evaluation.gpus,
         mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
         runtime=growing(8 * 60),
-        # As with save_steps of a training: what is kept changes no result.
+        # As with save_steps of a training: which weights stay changes no result.
         keep=keep_option,
     params:
-        recipe=PREDICTION_RECIPE,
+        cache_version=PREDICTION_VERSION,
         settings=PREDICT.text(),
+        model=model_options,
     shell:
-        "python scripts/predict.py --settings {params.settings:q} --run {input.run}"
-        " --benchmarks {input.benchmarks} --output {output} --keep {resources.keep} 2>&1 | tee {log}"
-
-
-rule predict_base:
-    input:
-        base="<results>/base",
-        info="<results>/base.json",
-        benchmarks=BENCHMARKS,
-    output:
-        "<results>/predictions/base/0/predictions.json",
-    log:
-        "<logs>/predictions/base/0.log",
-    conda:
-        environment(STUDY.evaluation.gpus)
-    threads: STUDY.evaluation.threads
-    resources:
-        gpu=STUDY.evaluation.gpus,
-        mem_mb=growing(8_000 + 56_000 * STUDY.evaluation.gpus),
-        runtime=growing(8 * 60),
-    params:
-        recipe=PREDICTION_RECIPE,
-        settings=PREDICT.text(),
-    shell:
-        "python scripts/predict.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
-        " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
-
-
-ruleorder: predict_base > predict
+        "python scripts/predict.py --settings {params.settings:q} {params.model} --mixture {wildcards.mixture}"
+        " --seed {wildcards.seed} --benchmarks {input.benchmarks} --output {output} --keep {resources.keep}"
+        " 2>&1 | tee {log}"
 
 
 # A judge is asked over the network, which a cluster's nodes may not have.
@@ -150,7 +140,7 @@ if STUDY.held_out:
             mem_mb=growing(8_000 + 56_000 * min(1, STUDY.evaluation.gpus)),
             runtime=growing(60),
         params:
-            recipe=PREDICTION_RECIPE,
+            cache_version=PREDICTION_VERSION,
             settings=InDomainSettings.of(STUDY).text(),
             runs=lambda wildcards, input: [f"{domain}={run}" for domain, run in zip(PLAN.singles, input.runs)],
         shell:

@@ -1,6 +1,6 @@
 # experts + mixtures → records of fidelity `merged`; nothing here runs unless a strategy or a target asks for it
 
-from modomodo.merging.settings import MergeSettings, RECIPE as MERGE_RECIPE, ScreenSettings
+from modomodo.merging.settings import MergeSettings, CACHE_VERSION as MERGE_VERSION, ScreenSettings
 from modomodo.mixtures.plan import usable_domains
 
 
@@ -24,7 +24,7 @@ rule score_merges:
         mem_mb=growing(16_000 + 56_000 * STUDY.evaluation.gpus),
         runtime=growing(24 * 60),
     params:
-        recipe=MERGE_RECIPE,
+        cache_version=MERGE_VERSION,
         settings=MergeSettings.of(STUDY).text(),
     shell:
         "python scripts/score_merges.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
@@ -59,7 +59,7 @@ for name in STUDY.strategies:
             mem_mb=growing(16_000 + 56_000 * STUDY.evaluation.gpus),
             runtime=growing(24 * 60),
         params:
-            recipe=MERGE_RECIPE,
+            cache_version=MERGE_VERSION,
             settings=ScreenSettings.of(STUDY, name).text(),
         shell:
             "python scripts/screen.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"

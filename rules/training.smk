@@ -53,5 +53,5 @@ rule train:
     shell:
         # The trainer is to save when a scheduler ends the job: its shell and tee outlive the signal.
         "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
-        " --stream {input.stream} --examples {input.examples} --seed {wildcards.seed}"
+        " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
         " --save-steps {resources.save_steps} --output {output} 2>&1 | tee {log}"

@@ -11,7 +11,7 @@ STREAM.summary.json tells requested and realised shares, which domain ran dry, a
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.data.examples import read_examples
+from modomodo.data.examples import find_examples, read_examples
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.mixture import read_mixture
@@ -30,13 +30,9 @@ def main() -> None:
     arguments = parser.parse_args()
     step = command_line.settings(arguments.settings, StreamSettings, StreamSettings.of)
     weights = read_mixture(arguments.mixture).weights
-    files = {path.stem: path for path in arguments.examples}
-    for domain in (domain for domain, weight in weights.items() if weight > 0):
-        if domain not in files:
-            raise InputError(
-                f"{arguments.mixture}: domain '{domain}' has weight but no --examples {domain}.jsonl"
-            )
-    ids = {name: [row.id for row in read_examples(path)] for name, path in files.items() if weights.get(name)}
+    drawn_from = [domain for domain, weight in weights.items() if weight > 0]
+    files = find_examples(arguments.examples, drawn_from, "--examples")
+    ids = {name: [row.id for row in read_examples(path)] for name, path in files.items()}
     try:
         stream = draw_stream(weights, ids, step.steps, step.prompts_per_step, arguments.seed, step.window)
     except InputError as error:

@@ -13,25 +13,20 @@ Example:
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from modomodo import command_line, console
+from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.config.schema import held_out_name
-from modomodo.data.examples import Example, check_image, read_examples
 from modomodo.errors import InputError, nearest
+from modomodo.evaluation.benchmarks import load_benchmarks
+from modomodo.evaluation.engines.start import start_engine
 from modomodo.evaluation.in_domain import row, table, verdict
 from modomodo.evaluation.metrics.metric import metrics
+from modomodo.evaluation.predictions import read_checkpoints
+from modomodo.evaluation.scores import score_answers
 from modomodo.evaluation.settings import InDomainSettings
 from modomodo.files import read_json, write_csv, write_jsonl
 from modomodo.study.provenance import describe
-from modomodo.training.gpus import acquire_gpus
-
-if TYPE_CHECKING:
-    from modomodo.evaluation.engines.base import Engine
-    from modomodo.evaluation.predictions import Prediction
-
-Rows = list[tuple[Example, Path]]
 
 
 def main() -> None:
@@ -44,75 +39,47 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, required=True, nargs="+", help="DOMAIN_held_out.jsonl files")
     parser.add_argument("--output", type=Path, required=True, help="in_domain.csv")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, InDomainSettings, InDomainSettings.of)
-    load_plugins(step.plugins)
+    settings = command_line.settings(arguments.settings, InDomainSettings, InDomainSettings.of)
+    load_plugins(settings.plugins)
     runs = command_line.named_paths(arguments.runs, "--runs")
-    files = {path.stem: path for path in arguments.held_out}
-    questions: dict[str, Rows] = {}
     for domain in runs:
-        if domain not in step.metrics:
-            raise InputError(f"--runs {domain}: {nearest(domain, step.metrics)} (held_out of the study)")
-        if held_out_name(domain) not in files:
-            raise InputError(f"--held-out: no {held_out_name(domain)}.jsonl given")
-        questions[domain] = read_rows(files[held_out_name(domain)])
-    acquire_gpus(min(1, step.evaluation.gpus), "evaluation.gpus")
-    with console.imports():
-        import torch
-
-        from modomodo.evaluation.engines.hf import TransformersEngine
-        from modomodo.training.models import load_processor
-
-    torch.set_num_threads(step.evaluation.threads)
-    engine = TransformersEngine(load_processor(arguments.base), step.evaluation, step.dtype)
+        if domain not in settings.metrics:
+            raise InputError(f"--runs {domain}: {nearest(domain, settings.metrics)} (held_out of the study)")
+    found = load_benchmarks(arguments.held_out, map(held_out_name, runs), "--held-out")
+    questions = dict(zip(runs, found.values(), strict=True))
+    engine = start_engine(settings.on_one_device(), arguments.base, questions.values())
+    batches = dict(zip(runs, engine.prepare(list(questions.values()), settings), strict=True))
     folder = arguments.output.with_suffix("")
+
+    def scores(domain: str, model: str) -> list[float]:
+        """The score of the loaded model's answer to each question; the answers go to the folder."""
+        asked = questions[domain].examples
+        answers = engine.answer_all(batches[domain])
+        write_jsonl(folder / model / f"{domain}.jsonl", (answers[one.id].model_dump() for one in asked))
+        return [score.value for score in score_answers(asked, answers, metrics[settings.metrics[domain]])]
+
     engine.load(arguments.base)
-    before = {
-        domain: scores(engine, step, domain, asked, folder / "base") for domain, asked in questions.items()
-    }
+    before = {domain: scores(domain, "base") for domain in runs}
     rows = []
-    for domain, run in runs.items():
-        kept = read_json(run, "checkpoints")["checkpoints"]
-        mark = max(kept, key=int)
-        engine.load(run.parent / kept[mark]["path"])
+    for domain, path in runs.items():
+        run = read_json(path, "mixture", "seed")
+        last = max(read_checkpoints(path), key=lambda checkpoint: checkpoint.step)
+        engine.load(last.directory)
         rows.append(
             row(
                 domain=domain,
-                mixture=run.parent.parent.name,
-                seed=int(run.parent.name),
-                step=int(mark),
-                metric=step.metrics[domain],
+                mixture=run["mixture"],
+                seed=run["seed"],
+                step=last.step,
+                metric=settings.metrics[domain],
                 before=before[domain],
-                after=scores(engine, step, domain, questions[domain], folder / "trained"),
+                after=scores(domain, "trained"),
             )
         )
     frame = table(rows)
     write_csv(arguments.output, frame)
-    describe(arguments.output, step, [*runs.values(), *arguments.held_out])
+    describe(arguments.output, settings, [*runs.values(), *arguments.held_out])
     print(verdict(frame))
-
-
-def read_rows(path: Path) -> Rows:
-    """(example, folder of its image). Raises InputError for a damaged row or image, and for no rows."""
-    rows = [(example, path.parent) for example in read_examples(path)]
-    if not rows:
-        raise InputError(f"{path}: no examples: held-out questions need some")
-    for example, folder in rows:
-        check_image(example, folder)
-    return rows
-
-
-def scores(engine: "Engine", step: InDomainSettings, domain: str, asked: Rows, folder: Path) -> list[float]:
-    """The score of the engine's answer to each question, by the domain's metric; the answers go to `folder`."""
-    templates = step.own_prompts.get(held_out_name(domain), step.prompts)
-    answers: dict[str, Prediction] = {}
-    for batch in engine.batches(asked, templates, step.evaluation.batch_size, kept=0):
-        answers |= engine.answer(batch)
-    write_jsonl(folder / f"{domain}.jsonl", (answers[example.id].model_dump() for example, _ in asked))
-    metric = metrics[step.metrics[domain]]
-    return [
-        metric(answers[example.id].completion, answers[example.id].answer, example).value
-        for example, _ in asked
-    ]
 
 
 if __name__ == "__main__":

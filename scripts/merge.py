@@ -13,21 +13,21 @@ to a loaded model (scripts/score_merges.py, scripts/screen.py).
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.command_line import add_arguments, from_arguments
 from modomodo.errors import InputError
+from modomodo.merging.arguments import add_experts, experts_of
 from modomodo.mixtures.mixture import read_mixture
 
 
 def main() -> None:
     parser = command_line.parser(__doc__)
-    add_arguments(parser)
+    add_experts(parser)
     parser.add_argument("--mixture", type=Path, required=True, help="the mixture's JSON")
     parser.add_argument("--alpha", type=float, default=1.0, help="how far the movements are carried (1)")
     parser.add_argument("--output", type=Path, required=True, help="directory of the merged model")
     arguments = parser.parse_args()
     if arguments.alpha <= 0:
         raise InputError(f"--alpha {arguments.alpha:g}: must be above 0")
-    experts = from_arguments(arguments)
+    experts = experts_of(arguments)
     coefficients = experts.coefficients(read_mixture(arguments.mixture).weights, arguments.alpha)
     from modomodo.merging.weights import write_merged  # imports torch
 

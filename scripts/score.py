@@ -5,8 +5,8 @@ Example:
         --predictions results/tiny/predictions/all/42/predictions.json --output /tmp/scores/all/42.json
 
 Each score carries its metric's name and version, the number of questions, the standard error and how many
-completions held no answer. Mixture and seed are the two folders the predictions lie in. What a judge says, for
-a metric that asks one, is kept beside the predictions (BENCHMARK.judge.jsonl) and not asked for again.
+completions held no answer. What a judge replies, for a metric that asks one, is kept beside the predictions
+(BENCHMARK.judge.jsonl) and not asked for again.
 """
 
 from pathlib import Path
@@ -14,14 +14,14 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.config.schema import Judge
-from modomodo.data.examples import read_examples
 from modomodo.errors import InputError
+from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.evaluation.judge import replies
 from modomodo.evaluation.metrics.metric import metrics
-from modomodo.evaluation.predictions import read_predictions
+from modomodo.evaluation.predictions import read_predictions, read_run_predictions
 from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark
 from modomodo.evaluation.settings import ScoreSettings
-from modomodo.files import read_json, write_json
+from modomodo.files import write_json
 from modomodo.study.provenance import describe
 
 
@@ -32,35 +32,32 @@ def main() -> None:
     parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
     parser.add_argument("--output", type=Path, required=True, help="the scores, as JSON")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, ScoreSettings, ScoreSettings.of)
-    load_plugins(step.plugins)
-    listed = read_json(arguments.predictions, "predictions")["predictions"]
-    files = {path.stem: path for path in arguments.benchmarks}
+    settings = command_line.settings(arguments.settings, ScoreSettings, ScoreSettings.of)
+    load_plugins(settings.plugins)
+    listed = read_run_predictions(arguments.predictions)
+    questions = load_benchmarks(arguments.benchmarks, settings.metrics)
     folder = arguments.predictions.parent
-    steps: dict[int, dict[str, BenchmarkScore]] = {int(mark): {} for mark in listed}
-    for name, metric_name in step.metrics.items():
-        if name not in files:
-            raise InputError(f"--benchmarks: no {name}.jsonl given, the study scores it by {metric_name}")
+    steps: dict[int, dict[str, BenchmarkScore]] = {step: {} for step in listed.predictions}
+    for name, metric_name in settings.metrics.items():
         metric = metrics[metric_name]
-        examples = list(read_examples(files[name]))
-        for mark, entries in listed.items():
+        for step, entries in listed.predictions.items():
             if name not in entries:
                 raise InputError(
                     f"{arguments.predictions}: no predictions of '{name}': delete it and predict again"
                 )
-            path = folder / entries[name]["path"]
+            path = folder / entries[name].path
             predictions = {prediction.id: prediction for prediction in read_predictions(path)}
-            ask = asking(step.judge, folder / f"{name}.judge.jsonl", f"{name} at step {mark}")
-            summary = score_benchmark(examples, predictions, metric, str(path), ask)
-            steps[int(mark)][name] = BenchmarkScore(
+            ask = asking(settings.judge, folder / f"{name}.judge.jsonl", f"{name} at step {step}")
+            summary = score_benchmark(questions[name].examples, predictions, metric, str(path), ask)
+            steps[step][name] = BenchmarkScore(
                 metric=metric_name,
                 version=metric.version,
-                judge=step.judge.model if step.judge and metric.prompt else None,
+                judge=settings.judge.model if settings.judge and metric.prompt else None,
                 **summary._asdict(),
             )
-    run = RunScores(mixture=folder.parent.name, seed=int(folder.name), steps=steps)
+    run = RunScores(mixture=listed.mixture, seed=listed.seed, steps=steps)
     write_json(arguments.output, run.model_dump(mode="json", exclude_none=True))
-    describe(arguments.output, step, [arguments.predictions, *(files[name] for name in step.metrics)])
+    describe(arguments.output, settings, [arguments.predictions, *(each.path for each in questions.values())])
 
 
 def asking(judge: Judge | None, kept: Path, label: str) -> Ask | None:

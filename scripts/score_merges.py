@@ -16,10 +16,11 @@ Example:
 
 from pathlib import Path
 
-from modomodo import command_line, console
-from modomodo.command_line import add_arguments, from_arguments
+from modomodo import command_line
 from modomodo.config.loading import load_plugins
-from modomodo.merging.screening import MergeScorer, benchmark_rows, merged_records, report_regressions
+from modomodo.evaluation.benchmarks import load_benchmarks
+from modomodo.merging.arguments import add_experts, experts_of
+from modomodo.merging.screening import MergeScorer, log_regressions, merged_records
 from modomodo.merging.settings import MergeSettings
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.records import write_records
@@ -29,30 +30,25 @@ from modomodo.study.provenance import describe
 def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_settings(parser)
-    add_arguments(parser)
+    add_experts(parser)
     parser.add_argument("--mixtures", type=Path, required=True, nargs="+", help="MIXTURE.json files")
     parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
     parser.add_argument("--output", type=Path, required=True, help="the records, as CSV")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, MergeSettings, MergeSettings.of)
-    load_plugins(step.plugins)
-    experts = from_arguments(arguments)
-    mixtures = [read_mixture(path, step.domains) for path in arguments.mixtures]
+    settings = command_line.settings(arguments.settings, MergeSettings, MergeSettings.of)
+    load_plugins(settings.plugins)
+    experts = experts_of(arguments)
+    mixtures = [read_mixture(path, settings.domains) for path in arguments.mixtures]
     for mixture in mixtures:
-        experts.coefficients(mixture.weights, 1.0)  # a missing expert is told before hours of answers
-    rows = benchmark_rows(arguments.benchmarks, [name for name, _ in step.benchmarks])
-    scorer = MergeScorer(experts, rows, step, arguments.output.parent / "merged/scored")
-    forgot = report_regressions(scorer)
-    asked = [(mixture, alpha) for mixture in mixtures for alpha in step.alphas]
-    merges = [
-        scorer.whole(mixture.name, mixture.strategy, mixture.weights, alpha)
-        for mixture, alpha in console.progress(asked, "merge", len(asked))
-    ]
-    write_records(
-        arguments.output, merged_records(merges, experts, step.domains, dict(step.benchmarks), forgot)
-    )
+        experts.coefficients(mixture.weights, 1.0)  # reports a missing expert before hours of answers
+    groups = dict(settings.benchmarks)
+    questions = load_benchmarks(arguments.benchmarks, groups)
+    scorer = MergeScorer(experts, questions, settings, arguments.output.parent / "merged/scored")
+    forgot = log_regressions(scorer)
+    merges = scorer.score_mixtures(mixtures, "merge")
+    write_records(arguments.output, merged_records(merges, experts, settings.domains, groups, forgot))
     described = [arguments.base_info, *arguments.experts, *arguments.mixtures, *arguments.benchmarks]
-    describe(arguments.output, step, described)
+    describe(arguments.output, settings, described)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ Example:
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.command_line import add_arguments, from_arguments
 from modomodo.config.loading import load_plugins
+from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.evaluation.scores import collect, read_run_scores
-from modomodo.merging.screening import MergeScorer, benchmark_rows, merged_records, report_regressions, screen
+from modomodo.merging.arguments import add_experts, experts_of
+from modomodo.merging.screening import MergeScorer, log_regressions, merged_records, screen
 from modomodo.merging.settings import ScreenSettings
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.records import average_steps, last_step, write_records
@@ -33,33 +34,35 @@ from modomodo.study.provenance import describe
 def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_settings(parser)
-    add_arguments(parser)
+    add_experts(parser)
     parser.add_argument("--strategy", default="", help="with a study's YAML: the strategy's name in it")
     parser.add_argument("--scores", type=Path, required=True, nargs="+", help="scores of the trained runs")
     parser.add_argument("--mixtures", type=Path, required=True, nargs="+", help="their mixtures")
     parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
     parser.add_argument("--output", type=Path, required=True, help="the records, as CSV")
     arguments = parser.parse_args()
-    step = command_line.settings(
+    settings = command_line.settings(
         arguments.settings, ScreenSettings, lambda study: ScreenSettings.of(study, arguments.strategy)
     )
-    load_plugins(step.plugins)
-    options = read_options(step.strategy.propose, step.strategy.options, "options")
+    load_plugins(settings.plugins)
+    options = read_options(settings.strategy.propose, settings.strategy.options, "options")
     assert isinstance(options, MergeScreenOptions)
-    groups = dict(step.benchmarks)
+    groups = dict(settings.benchmarks)
     mixtures = {
-        mixture.name: mixture for mixture in (read_mixture(p, step.domains) for p in arguments.mixtures)
+        mixture.name: mixture for mixture in (read_mixture(p, settings.domains) for p in arguments.mixtures)
     }
-    records = collect([read_run_scores(path) for path in arguments.scores], mixtures, step.domains, groups)
-    records = average_steps(records) if step.strategy.scores == "mean" else last_step(records)
-    experts = from_arguments(arguments)
-    rows = benchmark_rows(arguments.benchmarks, list(groups))
-    scorer = MergeScorer(experts, rows, step, arguments.output.parent / "scored", options.questions)
-    forgot = report_regressions(scorer)
-    merges = screen(scorer, records, list(mixtures.values()), step, options)
-    write_records(arguments.output, merged_records(merges, experts, step.domains, groups, forgot))
+    records = collect(
+        [read_run_scores(path) for path in arguments.scores], mixtures, settings.domains, groups
+    )
+    records = average_steps(records) if settings.strategy.scores == "mean" else last_step(records)
+    experts = experts_of(arguments)
+    questions = load_benchmarks(arguments.benchmarks, groups)
+    scorer = MergeScorer(experts, questions, settings, arguments.output.parent / "scored", options.questions)
+    forgot = log_regressions(scorer)
+    merges = screen(scorer, records, list(mixtures.values()), settings, options)
+    write_records(arguments.output, merged_records(merges, experts, settings.domains, groups, forgot))
     described = [arguments.base_info, *arguments.experts, *arguments.scores, *arguments.mixtures]
-    describe(arguments.output, step, [*described, *arguments.benchmarks])
+    describe(arguments.output, settings, [*described, *arguments.benchmarks])
     print(f"{arguments.output}: {len(merges)} merges, {scorer.asked} questions answered now")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from modomodo import command_line
-from modomodo.data.examples import read_examples, rejected_path
+from modomodo.data.examples import find_examples, read_examples, rejected_path
 from modomodo.data.settings import Expected, Table1Settings
 from modomodo.errors import InputError
 from modomodo.files import read_jsonl, write_csv
@@ -33,12 +33,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table1.csv")
     arguments = parser.parse_args()
     step = command_line.settings(arguments.settings, Table1Settings, Table1Settings.of)
-    files = {path.stem: path for path in arguments.examples}
+    files = find_examples(arguments.examples, [name for name, _ in step.roles], "--examples")
     rows: list[dict[str, Any]] = []
     sizes = {}
     for name, role in step.roles:
-        if name not in files:
-            raise InputError(f"--examples: no {name}.jsonl among them")
         examples = list(read_examples(files[name]))
         if not examples:
             raise InputError(f"{files[name]}: no examples: a {role} set needs some")

@@ -3,7 +3,7 @@
 Example:
     python scripts/train.py --settings config/tiny.yaml --base results/tiny/base --base-info results/tiny/base.json \\
         --stream results/tiny/streams/all/42.jsonl --examples results/tiny/examples/*.jsonl \\
-        --seed 42 --output /tmp/runs/all/42/run.json
+        --mixture all --seed 42 --output /tmp/runs/all/42/run.json
 
 1. Check every row, image and number, before anything slow.
 2. If this very run was finished before, hand it back; if it was interrupted, go on from its last save.
@@ -39,6 +39,7 @@ def main() -> None:
         "--stream", type=Path, required=True, help="the stream; its .summary.json lies beside it"
     )
     parser.add_argument("--examples", type=Path, required=True, nargs="+", help="DOMAIN.jsonl files")
+    parser.add_argument("--mixture", required=True, help="the mixture's name, for run.json")
     parser.add_argument("--seed", type=int, required=True, help="seed of the training")
     parser.add_argument(
         "--save-steps", type=int, default=100, help="steps between saves to resume from (100)"
@@ -139,6 +140,7 @@ def train_and_describe(arguments, step: TrainSettings, rows: list, drawn: dict, 
         for mark, real in marks.items()
     }
     return {
+        "mixture": arguments.mixture,
         "checkpoints": checkpoints,
         "stream": drawn,
         **decides,

@@ -157,7 +157,7 @@ def test_the_slurm_profile_plans_the_papers_study():
         r"^(?:local)?rule (\w+):.*?^    resources: (.*?)$", shown["all"], re.MULTILINE | re.DOTALL
     )
     gpus = {rule: resources[1] for rule, text in jobs if (resources := re.search(r"gpu=([1-9]\d*)", text))}
-    assert gpus == {"train": "4", "predict": "1", "predict_base": "1"}, "no other job may hold a GPU"
+    assert gpus == {"train": "4", "predict": "1"}, "no other job may hold a GPU"
     for rule, text in jobs:
         if rule in ("train", "predict", "score", "preprocess"):
             assert "runtime=" in text and re.search(r"mem_mb=\d", text)

@@ -499,12 +499,13 @@ def test_weights_are_let_go_once_they_have_answered_and_a_new_question_is_told(
         script(
             copy,
             "predict",
-            *("--settings", "config/changed.yaml", "--run", run / "run.json", "--keep", 9, "--output"),
+            *("--settings", "config/changed.yaml", "--run", run / "run.json", "--keep", 9),
+            *("--mixture", "single-detection", "--seed", 42, "--output"),
             RESULTS / "predictions/single-detection/42/predictions.json",
             *("--benchmarks", RESULTS / "examples/science_test.jsonl", RESULTS / "examples/chart.jsonl"),
         )
     )
-    assert "weights removed of the marks 2, 7" in answered.stdout
+    assert "weights removed of the steps 2, 7" in answered.stdout
     assert sorted(path.parent.name for path in run.glob("*/*.safetensors")) == ["checkpoint-9"]
     assert planned(copy, keeping) == set(), "nothing is trained or asked again for that"
     new = {
@@ -513,7 +514,7 @@ def test_weights_are_let_go_once_they_have_answered_and_a_new_question_is_told(
     }
     study = {**keeping, "benchmarks": {**STUDY["benchmarks"], "math": new}}
     said = refused(copy, study)
-    assert "1 runs have not answered math, and training.keep_weights let their weights go" in said
+    assert "1 runs have not answered math, and training.keep_weights removed their weights" in said
     assert "rm -r results/test/runs/single-detection/42" in said
     shutil.rmtree(run)
     assert "runs/single-detection/42/run.json" in planned(copy, study)
@@ -585,7 +586,16 @@ def train_arguments(folder: Path, examples: Path) -> list[object]:
             "--stream",
             RESULTS / "streams/single-science/42.jsonl",
         ),
-        *("--examples", examples, "--seed", 42, "--output", examples.parent / "run/run.json"),
+        *(
+            "--examples",
+            examples,
+            "--mixture",
+            "single-science",
+            "--seed",
+            42,
+            "--output",
+            examples.parent / "run/run.json",
+        ),
     ]
 
 
@@ -628,6 +638,7 @@ def test_a_benchmark_without_rows_is_refused(done: Path, tmp_path: Path) -> None
         RESULTS / "base",
         "--base-info",
         RESULTS / "base.json",
+        *("--mixture", "base", "--seed", 0),
     )
     run = script(
         done, "predict", *arguments, "--benchmarks", empty, "--output", tmp_path / "predictions.json"

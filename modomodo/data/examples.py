@@ -276,6 +276,19 @@ def _shortened(reason: str, longest: int = 300) -> str:
     return reason if len(reason) <= longest else f"{reason[:longest]} …"
 
 
+def find_examples(paths: Iterable[Path], names: Iterable[str] | None, option: str) -> dict[str, Path]:
+    """Name → file NAME.jsonl, of some datasets or of all that are given. `option`: how a script was given the files.
+
+    Raises InputError for a dataset without a file.
+    """
+    files = {path.stem: path for path in paths}
+    names = list(files if names is None else names)
+    for name in names:
+        if name not in files:
+            raise InputError(f"{option}: no {name}.jsonl given")
+    return {name: files[name] for name in names}
+
+
 def rejected_path(examples: Path) -> Path:
     """Where the rows that failed lie, for the examples at a path."""
     return examples.with_suffix(".rejected.jsonl")

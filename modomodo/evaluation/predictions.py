@@ -1,20 +1,27 @@
-"""The prediction row: what a checkpoint answered to one question."""
+"""What checkpoints answered: the rows of a benchmark's predictions, the list of them, and which of them are cached.
 
-from collections.abc import Iterable, Iterator
+predictions/<mixture>/<seed>/predictions.json             RunPredictions, written last
+<step>/<benchmark>.jsonl     a Prediction a line
+<step>/<benchmark>.key       the cache key of these lines, written after them
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from modomodo.config.loading import parse
 from modomodo.evaluation.settings import PredictSettings
-from modomodo.files import FIX_LINE, digest, file_digest, read_json, read_jsonl
+from modomodo.files import FIX_LINE, digest, file_digest, read_json, read_jsonl, write_jsonl
 from modomodo.training.run_folder import FINISHED, weights_removed
 
-RECIPE = 1  # raise when the same settings would give other predictions: all are then made anew
+CACHE_VERSION = 1  # raise when the same settings would give other predictions: all are then predicted again
 
 
 class Prediction(BaseModel):
-    """A line of `predictions/<mixture>/<seed>/<step>/<benchmark>.jsonl`."""
+    """What a checkpoint answered to one question."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,42 +32,129 @@ class Prediction(BaseModel):
     tokens: int = Field(ge=0, description="Length of the completion.")
 
 
+class PredictionEntry(BaseModel):
+    """One checkpoint's predictions on one benchmark, as predictions.json lists them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(description="Relative to the list.")
+    key: str = Field(description="Cache key: a digest of the weights, the questions and the settings.")
+    sha256: str
+
+
+class RunPredictions(BaseModel):
+    """`predictions.json`: checkpoint step → benchmark → where its predictions lie."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mixture: str
+    seed: int
+    settings: dict[str, Any] = Field(description="PredictSettings, as far as they differ from the defaults.")
+    predictions: dict[int, dict[str, PredictionEntry]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that answers; `step` is the scored step that it stands for, 0 for the base model."""
+
+    step: int
+    directory: Path
+    weights: str  # their digest; checkpoints past the end of a stream share theirs
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """Where the predictions of a checkpoint on a benchmark lie, or will."""
+
+    checkpoint: Checkpoint
+    benchmark: str
+    path: Path
+    key: str
+
+    @property
+    def name(self) -> str:
+        """`<step>/<benchmark>`, as descriptions call it."""
+        return f"{self.checkpoint.step}/{self.benchmark}"
+
+    @property
+    def content(self) -> tuple[str, str]:
+        """(weights, benchmark): files that agree in both hold the same lines."""
+        return self.checkpoint.weights, self.benchmark
+
+    def is_cached(self) -> bool:
+        """Whether complete predictions of this key are there."""
+        stored = self.path.with_suffix(".key")
+        return self.path.is_file() and stored.is_file() and stored.read_text("utf-8").strip() == self.key
+
+    def write(self, predictions: Iterable[Prediction]) -> None:
+        """Write the predictions, then the key that says they are complete."""
+        stored = self.path.with_suffix(".key")
+        stored.unlink(missing_ok=True)  # of other predictions than those to come
+        write_jsonl(self.path, (prediction.model_dump() for prediction in predictions))
+        stored.write_text(self.key + "\n", encoding="utf-8")
+
+    def entry(self) -> PredictionEntry:
+        """The file, once it is written, as predictions.json lists it."""
+        return PredictionEntry(path=f"{self.name}.jsonl", key=self.key, sha256=file_digest(self.path))
+
+
 def read_predictions(path: str | Path) -> Iterator[Prediction]:
     """Predictions in file order. Raises InputError naming file, line and field."""
     for number, row in read_jsonl(path):
         yield parse(row, Prediction, f"{path}:{number}", FIX_LINE)
 
 
-def prediction_key(step: PredictSettings, benchmark: str, weights: str, questions: str) -> str:
-    """Names all that decides the predictions of a benchmark. `weights`, `questions`: digests."""
-    return digest([RECIPE, step.for_benchmark(benchmark).text(), weights, questions])
+def read_run_predictions(path: str | Path) -> RunPredictions:
+    """Raises InputError naming file and field."""
+    return parse(read_json(path), RunPredictions, str(path), "delete it and predict again")
 
 
-def is_made(path: Path, key: str) -> bool:
-    """Whether predictions of this key lie at `path`, whole."""
-    beside = path.with_suffix(".key")
-    return path.is_file() and beside.is_file() and beside.read_text(encoding="utf-8").strip() == key
+def read_checkpoints(run: Path) -> list[Checkpoint]:
+    """The scored checkpoints of a run.json, which need not be there any more."""
+    listed = read_json(run, "checkpoints")["checkpoints"]
+    return [
+        Checkpoint(int(step), run.parent / entry["path"], entry["weights"]) for step, entry in listed.items()
+    ]
+
+
+def prediction_key(settings: PredictSettings, benchmark: str, weights: str, questions: str) -> str:
+    """The cache key of the predictions of a benchmark. `weights`, `questions`: digests."""
+    return digest([CACHE_VERSION, settings.for_benchmark(benchmark).text(), weights, questions])
+
+
+def list_predictions(
+    checkpoints: Sequence[Checkpoint],
+    questions: Mapping[str, str],
+    settings: PredictSettings,
+    folder: Path,
+) -> list[PredictionFile]:
+    """Every checkpoint's predictions on every benchmark. `questions`: benchmark → digest of its file."""
+    return [
+        PredictionFile(
+            checkpoint,
+            name,
+            folder / f"{checkpoint.step}/{name}.jsonl",
+            prediction_key(settings, name, checkpoint.weights, asked),
+        )
+        for checkpoint in checkpoints
+        for name, asked in questions.items()
+    ]
 
 
 def runs_without_weights(
-    results: Path, runs: Iterable[tuple[str, int]], benchmarks: Iterable[str], step: PredictSettings
+    results: Path, runs: Iterable[tuple[str, int]], benchmarks: Iterable[str], settings: PredictSettings
 ) -> list[tuple[str, int, list[str]]]:
     """(mixture, seed, benchmarks) of runs that have yet to predict what they no longer have the weights for."""
     files = {name: results / "examples" / f"{name}.jsonl" for name in benchmarks}
     questions = {name: file_digest(path) if path.is_file() else "" for name, path in files.items()}
     found = []
     for mixture, seed in runs:
-        folder = results / "runs" / mixture / str(seed)
-        if not (folder / FINISHED).is_file():
+        finished = results / f"runs/{mixture}/{seed}" / FINISHED
+        if not finished.is_file():
             continue
-        asked = set()
-        for mark, entry in read_json(folder / FINISHED, "checkpoints")["checkpoints"].items():
-            if not weights_removed(folder / entry["path"]):
-                continue
-            for name, digest_ in questions.items():
-                path = results / "predictions" / mixture / str(seed) / mark / f"{name}.jsonl"
-                if not is_made(path, prediction_key(step, name, entry["weights"], digest_)):
-                    asked.add(name)
+        gone = [each for each in read_checkpoints(finished) if weights_removed(each.directory)]
+        listed = list_predictions(gone, questions, settings, results / f"predictions/{mixture}/{seed}")
+        asked = {file.benchmark for file in listed if not file.is_cached()}
         if asked:
             found.append((mixture, seed, sorted(asked)))
     return found

@@ -1,4 +1,4 @@
-"""predictions → scores of one run, and the records that many runs' scores make."""
+"""predictions → scores of one run, and the records of many runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from modomodo.config.loading import parse
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics.metric import Metric, Summary, summarise
+from modomodo.evaluation.metrics.metric import Metric, Score, Summary, summarise
 from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
 from modomodo.mixtures.mixture import Mixture
-from modomodo.mixtures.records import BASE, Records, from_rows
+from modomodo.mixtures.records import AGGREGATES, BASE, Records, from_rows
 
 Ask = Callable[[Sequence[str]], Mapping[str, str]]  # prompts → a judge's replies
 
@@ -41,6 +41,24 @@ class RunScores(BaseModel):
     steps: dict[int, dict[str, BenchmarkScore]]
 
 
+def score_answers(
+    examples: Sequence[Example],
+    predictions: Mapping[str, Prediction],
+    metric: Metric,
+    replies: Mapping[str, str] | None = None,
+) -> list[Score]:
+    """The metric's score of each example. `predictions`: example id → answer, `replies`: prompt → a judge's reply.
+
+    Raises InputError for a metric that asks a judge about an answer of which there is no reply.
+    """
+    scores = []
+    for example in examples:
+        row = (predictions[example.id].completion, predictions[example.id].answer, example)
+        prompt = metric.question(*row)
+        scores.append(metric(*row, None if prompt is None or replies is None else replies[prompt]))
+    return scores
+
+
 def score_benchmark(
     examples: Sequence[Example],
     predictions: Mapping[str, Prediction],
@@ -52,27 +70,41 @@ def score_benchmark(
 
     Raises InputError for an example without a prediction.
     """
-    rows = []
     for example in examples:
         if example.id not in predictions:
             raise InputError(f"{where}: no prediction for '{example.id}': delete the file and predict again")
-        prediction = predictions[example.id]
-        rows.append((prediction.completion, prediction.answer, example))
-    prompts = [metric.question(*row) for row in rows]
+    given = [(predictions[example.id], example) for example in examples]
+    prompts = [metric.question(found.completion, found.answer, example) for found, example in given]
     asked = [prompt for prompt in prompts if prompt is not None]
     if asked and ask is None:
         raise InputError(f"metric '{metric.name}' asks a judge: name its model under judge.model")
     replies = ask(asked) if ask is not None and asked else {}
-    scores = [
-        metric(*row, None if prompt is None else replies[prompt])
-        for row, prompt in zip(rows, prompts, strict=True)
-    ]
+    scores = score_answers(examples, predictions, metric, replies)
     return summarise([score.value for score in scores], sum(not score.parsed for score in scores))
 
 
 def read_run_scores(path: str | Path) -> RunScores:
     """Raises InputError naming file and field."""
     return parse(read_json(path), RunScores, str(path))
+
+
+def benchmarks_of(target: str, groups: Mapping[str, str]) -> list[str]:
+    """The benchmarks that a target is the mean of: those of its group for an aggregate, else itself.
+
+    `groups`: benchmark → "in" or "out", the aggregate that it is part of.
+    """
+    return [name for name in groups if f"{groups[name]}_score" == target] or [target]
+
+
+def aggregate_sizes(groups: Mapping[str, str], questions: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Aggregate → benchmark → its number of questions, by which it is weighted (section 3.1 of the paper).
+
+    A benchmark of which no number is known is left out.
+    """
+    return {
+        target: {name: questions[name] for name in benchmarks_of(target, groups) if name in questions}
+        for target in AGGREGATES
+    }
 
 
 def collect(
@@ -83,7 +115,6 @@ def collect(
 ) -> Records:
     """Records of scored runs. `groups`: benchmark → the aggregate it is part of, "in" or "out".
 
-    In- and Out-Score weigh their benchmarks by the number of questions (section 3.1 of the paper).
     Raises InputError when two runs were scored on different numbers of questions.
     """
     sizes: dict[str, int] = {}
@@ -110,8 +141,4 @@ def collect(
                     "standard_errors": {name: score.standard_error for name, score in scores.items()},
                 }
             )
-    aggregates = {
-        f"{group}_score": {name: sizes[name] for name in groups if groups[name] == group and name in sizes}
-        for group in ("in", "out")
-    }
-    return from_rows(rows, domains, list(groups), aggregates)
+    return from_rows(rows, domains, list(groups), aggregate_sizes(groups, sizes))

@@ -33,7 +33,7 @@ class PredictSettings(Settings):
         )
 
     def for_benchmark(self, name: str) -> Self:
-        """What decides the predictions of one benchmark: another one's templates do not."""
+        """What the predictions of one benchmark depend on: not on another one's templates."""
         prompts = self.own_prompts.get(name, self.prompts)
         return self.model_copy(update={"prompts": prompts, "own_prompts": {}})
 
@@ -52,20 +52,19 @@ class ScoreSettings(Settings):
         return cls(plugins=study.plugins, metrics=named, judge=study.judge if asked else None)
 
 
-class InDomainSettings(Settings):
+class InDomainSettings(PredictSettings):
     """base + runs on one domain + held-out questions → what each gains. `metrics`: domain → metric."""
 
-    plugins: list[str] = []
-    evaluation: Evaluation
-    dtype: str
-    prompts: Templates = Field(default_factory=Templates)
-    own_prompts: dict[str, Templates] = {}
     metrics: dict[str, str]
 
     @classmethod
     def of(cls, study: Study) -> Self:
-        return cls(
-            **dict(PredictSettings.of(study))
-            | {"own_prompts": study.own_templates(map(held_out_name, study.held_out))},
-            metrics={name: held_out.metric for name, held_out in study.held_out.items()},
-        )
+        fields = dict(PredictSettings.of(study))
+        fields["own_prompts"] = study.own_templates(map(held_out_name, study.held_out))
+        metrics = {name: held_out.metric for name, held_out in study.held_out.items()}
+        return cls(**fields, metrics=metrics)
+
+    def on_one_device(self) -> Self:
+        """The same with transformers and at most one GPU: held-out questions are few."""
+        update = {"engine": "transformers", "gpus": min(1, self.evaluation.gpus)}
+        return self.model_copy(update={"evaluation": self.evaluation.model_copy(update=update)})

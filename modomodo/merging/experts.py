@@ -3,7 +3,7 @@
     merged = base + Σ cᵢ (expertᵢ - base),   cᵢ = α · wᵢ · T / Tᵢ
 
 wᵢ are the mixture's weights, Tᵢ the steps of expert i and T those of the mixture: cᵢ / α is the share of expert
-i's prompts that the mixture would see of that domain. Where no stream runs dry, T = Tᵢ and this is task arithmetic
+i's prompts that the mixture would see of that domain. Where no stream is exhausted, T = Tᵢ and this is task arithmetic
 (Ilharco et al. 2023, arXiv 2212.04089) with the mixture's weights, as in MergeMix (arXiv 2601.17858). α = 1 gives
 an expert back as it is; a mixture moves further than the mean of what its parts moved, so α is chosen on trained
 mixtures (surrogates/merged.py). The sum itself: modomodo/merging/weights.py.
@@ -36,7 +36,7 @@ class Experts:
     base: Path
     base_weights: str  # digest
     by_domain: Mapping[str, Expert]
-    mark: int  # the scored step they were taken at
+    step: int  # the scored step whose checkpoints they are
     seed: int
 
     @property
@@ -45,13 +45,13 @@ class Experts:
         return digest({domain: expert.weights for domain, expert in self.by_domain.items()})
 
     def steps_of(self, weights: Mapping[str, float]) -> float:
-        """Expected steps of a mixture: its stream ends with the first domain that runs dry."""
+        """Expected steps of a mixture: its stream ends with the first domain that is exhausted."""
         ends = [
             expert.steps / weights[domain]
             for domain, expert in self.by_domain.items()
             if expert.exhausted and weights.get(domain, 0) > 0
         ]
-        return min([float(self.mark), *ends])
+        return min([float(self.step), *ends])
 
     def coefficients(self, weights: Mapping[str, float], alpha: float) -> dict[str, float]:
         """How much of each expert's movement goes into a mixture, domains without weight left out.
@@ -73,8 +73,8 @@ class Experts:
         }
 
 
-def read_experts(base: Path, base_weights: str, runs: Sequence[Path], mark: int | None = None) -> Experts:
-    """The experts of some domains. `runs`: a run.json each; `mark`: the scored step, the last if None.
+def read_experts(base: Path, base_weights: str, runs: Sequence[Path], step: int | None = None) -> Experts:
+    """The experts of some domains. `runs`: a run.json each; `step`: the scored step, the last if None.
 
     Raises InputError when one has another base, recipe, seed or step than the first, or is a run of several
     domains, and for two of one domain.
@@ -104,17 +104,17 @@ def read_experts(base: Path, base_weights: str, runs: Sequence[Path], mark: int 
                 raise InputError(
                     f"{path}: {key} differs from that of {first[0]}: experts share all but the data"
                 )
-        if mark is None:
-            mark = max(map(int, run["checkpoints"]))
-        kept = run["checkpoints"].get(str(mark))
+        if step is None:
+            step = max(map(int, run["checkpoints"]))
+        kept = run["checkpoints"].get(str(step))
         if kept is None:
-            raise InputError(f"{path}: no checkpoint of step {mark}, it has {', '.join(run['checkpoints'])}")
+            raise InputError(f"{path}: no checkpoint of step {step}, it has {', '.join(run['checkpoints'])}")
         directory = path.parent / kept["path"]
         if not directory.is_dir():
-            raise InputError(f"{directory}: checkpoint is gone: delete {path} to train it anew")
+            raise InputError(f"{directory}: checkpoint is gone: delete {path} to train it again")
         exhausted = run["stream"]["exhausted"]
-        ran_dry = exhausted is not None and exhausted["step"] <= kept["step"]
-        found[domains[0]] = Expert(domains[0], directory, kept["step"], ran_dry, kept["weights"])
-    if first is None or mark is None:
+        is_exhausted = exhausted is not None and exhausted["step"] <= kept["step"]
+        found[domains[0]] = Expert(domains[0], directory, kept["step"], is_exhausted, kept["weights"])
+    if first is None or step is None:
         raise InputError("no experts: give the run.json of each domain's single")
-    return Experts(base, base_weights, dict(sorted(found.items())), mark, first[1]["seed"])
+    return Experts(base, base_weights, dict(sorted(found.items())), step, first[1]["seed"])

@@ -1,7 +1,7 @@
-"""Experts that lost what the base could do: where they are told before their merges are believed.
+"""Regressions: benchmarks that an expert answers worse than the base, which its merges may not be trusted on.
 
-An expert merged with nothing, and the base, answer every benchmark. Both answer the same questions, so the loss is
-the mean of the differences, question by question, and its standard error theirs.
+An expert merged with nothing, and the base, answer every benchmark. Both answer the same questions, so the loss of
+score is the mean of the differences, question by question, and its standard error theirs.
 """
 
 import math
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STANDARD_ERRORS = 3.0  # a loss of so many is told; luck alone makes one of 740 comparisons one
+STANDARD_ERRORS = 3.0  # from which on a loss is reported; chance alone gives one in 740 comparisons
 
 
 @dataclass(frozen=True)
-class Loss:
+class Regression:
     """An expert that answers a benchmark worse than the base."""
 
     domain: str
@@ -26,13 +26,13 @@ class Loss:
     def __str__(self) -> str:
         return (
             f"the expert of '{self.domain}' forgot: {self.benchmark} {self.after:.3f}, the base {self.before:.3f} "
-            f"({self.standard_errors:.1f} standard errors): merges that hold it may mislead (docs/merging.md)"
+            f"({self.standard_errors:.1f} standard errors): its merges may mislead (docs/merging.md)"
         )
 
 
-def losses(
+def find_regressions(
     base: Mapping[str, Sequence[float]], experts: Mapping[str, Mapping[str, Sequence[float]]]
-) -> list[Loss]:
+) -> list[Regression]:
     """Losses of more than STANDARD_ERRORS, by domain and benchmark.
 
     Values are [0, 1] of each question of a benchmark, in one order: `base`: benchmark → values, `experts`: domain →
@@ -47,15 +47,14 @@ def losses(
             error = change.std(ddof=1) / math.sqrt(len(change))
             errors = float(-change.mean() / error) if error > 0 else math.inf
             if errors > STANDARD_ERRORS:
-                found.append(
-                    Loss(domain, benchmark, float(np.mean(before)), float(np.mean(values[benchmark])), errors)
-                )
+                after = float(np.mean(values[benchmark]))
+                found.append(Regression(domain, benchmark, float(np.mean(before)), after, errors))
     return found
 
 
-def listed(found: Sequence[Loss]) -> str:
+def format_regressions(found: Sequence[Regression]) -> str:
     """All in one cell of a table: `domain: benchmark, benchmark; domain: …`, empty when none."""
     by_domain: dict[str, list[str]] = {}
-    for loss in found:
-        by_domain.setdefault(loss.domain, []).append(loss.benchmark)
+    for regression in found:
+        by_domain.setdefault(regression.domain, []).append(regression.benchmark)
     return "; ".join(f"{domain}: {', '.join(names)}" for domain, names in by_domain.items())

@@ -1,6 +1,6 @@
-"""Mixtures scored without training: merged experts answer the questions, few mixtures at a time all of them.
+"""Mixtures scored without training: merged experts answer the questions, and only the best candidates all of them.
 
-One model is loaded and given the merged weights of one mixture after another; questions are made ready once. The
+One model is loaded and given the merged weights of one mixture after another; questions are prepared once. The
 questions of every benchmark are cut into portions, so that many mixtures answer the first and only the best of
 them the rest (successive halving; Jamieson and Talwalkar 2016, arXiv 1502.07943).
 """
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modomodo.console import imports, progress
-from modomodo.data.examples import Example, check_image, read_examples
+from modomodo.console import progress
 from modomodo.errors import InputError
-from modomodo.evaluation.engines.start import ready_to_answer
+from modomodo.evaluation.benchmarks import Questions
+from modomodo.evaluation.engines.start import start_engine
 from modomodo.evaluation.metrics.metric import metrics, summarise
-from modomodo.evaluation.predictions import RECIPE as PREDICTION_RECIPE
-from modomodo.evaluation.predictions import Prediction
-from modomodo.files import digest, file_digest, read_json, write_json
+from modomodo.evaluation.predictions import CACHE_VERSION as PREDICTION_VERSION
+from modomodo.evaluation.scores import aggregate_sizes, benchmarks_of, score_answers
+from modomodo.files import digest, read_json, write_json
 from modomodo.merging.experts import Experts
-from modomodo.merging.forgetting import Loss, listed, losses
-from modomodo.merging.settings import RECIPE, MergeSettings, ScreenSettings
+from modomodo.merging.forgetting import Regression, find_regressions, format_regressions
+from modomodo.merging.settings import CACHE_VERSION, MergeSettings, ScreenSettings
 from modomodo.mixtures.acquisition import candidates
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import Mixture, Weights, round_weights
@@ -35,17 +35,6 @@ from modomodo.mixtures.surrogates.merged import Surface, choose_alpha, fit_at
 
 if TYPE_CHECKING:
     from modomodo.evaluation.engines.base import Engine, LazyBatches
-
-
-def report_regressions(scorer: "MergeScorer") -> list[Loss]:
-    """Those of the experts that a scorer merges, each asked by itself, and the base; a line of the log each."""
-    alone = {
-        domain: scorer.whole(domain, "", {domain: 1.0}, 1.0).values for domain in scorer.experts.by_domain
-    }
-    found = losses(scorer.whole("base", "", {}, 1.0).values, alone)
-    for loss in found:
-        print(f"warning: {loss}", flush=True)
-    return found
 
 
 FIDELITY = "merged"
@@ -64,30 +53,17 @@ class Merge:
 
 
 def portions(count: int, shares: Sequence[float]) -> list[np.ndarray]:
-    """Places of `count` questions, cut so that the first k parts hold the share `shares[k - 1]` of them.
+    """Places of `count` questions, cut so that the first k portions hold the share `shares[k - 1]` of them.
 
-    Drawn once for all mixtures; each part keeps the file's order. The last share is 1.
+    Drawn once for all mixtures; each portion keeps the file's order. The last share is 1.
     """
     order = np.random.default_rng(0).permutation(count)
     ends = [max(1, math.ceil(share * count - 1e-9)) for share in shares]
     return [np.sort(part) for part in np.split(order, ends[:-1])]
 
 
-def benchmark_rows(paths: Sequence[Path], names: Sequence[str]) -> dict[str, tuple[Path, list[Example]]]:
-    """Name → (file, its examples). Raises InputError for a benchmark without a file or without rows."""
-    files = {path.stem: path for path in paths}
-    found = {}
-    for name in names:
-        if name not in files:
-            raise InputError(f"--benchmarks: no {name}.jsonl given, the study has a benchmark of that name")
-        found[name] = (files[name], list(read_examples(files[name])))
-        if not found[name][1]:
-            raise InputError(f"{files[name]}: benchmark without rows")
-    return found
-
-
 class MergeScorer:
-    """Gives mixtures to merged experts and keeps what they score in a folder, to be read back.
+    """Scores mixtures by merged experts and caches the scores in a folder.
 
     Raises InputError for a metric that asks a judge.
     """
@@ -95,112 +71,114 @@ class MergeScorer:
     def __init__(
         self,
         experts: Experts,
-        benchmarks: Mapping[str, tuple[Path, Sequence[Example]]],
-        step: MergeSettings,
+        benchmarks: Mapping[str, Questions],
+        settings: MergeSettings,
         folder: Path,
         shares: Sequence[float] = (1.0,),
     ) -> None:
-        """`benchmarks`: name → (file, its examples). `shares`: ends of the portions, the last of them 1."""
+        """`shares`: of the questions, where the portions end; the last is 1."""
         self.experts = experts
         self.benchmarks = benchmarks
-        self.step = step
+        self.settings = settings
         self.folder = folder
         self.shares = list(shares)
         self.asked = 0  # questions answered by this process
         for name in benchmarks:
-            if metrics[step.metrics[name]].prompt is not None:
+            if metrics[settings.metrics[name]].prompt is not None:
                 raise InputError(
-                    f"benchmark '{name}': metric '{step.metrics[name]}' asks a judge, which merged experts are scored "
-                    "without: name a metric that asks none"
+                    f"benchmark '{name}': metric '{settings.metrics[name]}' asks a judge, which merged experts are "
+                    "scored without: name a metric that asks none"
                 )
-        self._portions = {name: portions(len(rows), shares) for name, (_, rows) in benchmarks.items()}
-        self._decides = {
-            "recipe": [RECIPE, PREDICTION_RECIPE],
-            "settings": step.answering().changed(),
-            "questions": {name: file_digest(path) for name, (path, _) in benchmarks.items()},
+        cut = {name: portions(len(asked), shares) for name, asked in benchmarks.items()}
+        self._portions = [
+            {name: asked.part(cut[name][portion]) for name, asked in benchmarks.items()}
+            for portion in range(len(shares))
+        ]
+        self._fingerprint = {
+            "cache_version": [CACHE_VERSION, PREDICTION_VERSION],
+            "settings": settings.answering().changed(),
+            "questions": {name: asked.digest for name, asked in benchmarks.items()},
             "metrics": {
-                name: [step.metrics[name], metrics[step.metrics[name]].version] for name in benchmarks
+                name: [settings.metrics[name], metrics[settings.metrics[name]].version] for name in benchmarks
             },
             "shares": self.shares,
         }
-        self._ready: tuple[Engine, dict[str, list[LazyBatches]]] | None = None
+        self._started: tuple[Engine, list[dict[str, LazyBatches]]] | None = None
 
     def values(self, weights: Mapping[str, float], alpha: float, portion: int = 0) -> dict[str, list[float]]:
         """Benchmark → the value of each question of one portion."""
         coefficients = self.experts.coefficients(weights, alpha)
         parts = {domain: self.experts.by_domain[domain].weights for domain in coefficients}
         rounded = {domain: round(value, 9) for domain, value in coefficients.items()}
-        key = digest([self._decides, self.experts.base_weights, parts, rounded, portion])
+        key = digest([self._fingerprint, self.experts.base_weights, parts, rounded, portion])
         path = self.folder / f"{key}.json"
         if not path.is_file():
             write_json(path, self._ask(coefficients, portion))
         return read_json(path)
 
-    def whole(self, mixture: str, strategy: str, weights: Mapping[str, float], alpha: float) -> Merge:
-        """A mixture's scores on all questions."""
+    def score(self, weights: Mapping[str, float], alpha: float) -> dict[str, list[float]]:
+        """Benchmark → the value of each question, portion after portion."""
         values: dict[str, list[float]] = {name: [] for name in self.benchmarks}
         for portion in range(len(self.shares)):
             for name, more in self.values(weights, alpha, portion).items():
                 values[name] += more
-        return Merge(mixture, strategy, weights, alpha, 1.0, values)
+        return values
+
+    def score_mixtures(self, mixtures: Sequence[Mixture], label: str) -> list[Merge]:
+        """Mixtures on all questions, at each α of the settings. `label`: of the progress shown."""
+        asked = [(mixture, alpha) for mixture in mixtures for alpha in self.settings.alphas]
+        return [
+            Merge(m.name, m.strategy, m.weights, alpha, 1.0, self.score(m.weights, alpha))
+            for m, alpha in progress(asked, label, len(asked))
+        ]
 
     def _ask(self, coefficients: Mapping[str, float], portion: int) -> dict[str, list[float]]:
-        engine, batches = self._prepared()
+        engine, batches = self._start()
         self._load(engine, coefficients)
         values = {}
-        for name, (_, rows) in self.benchmarks.items():
-            asked = [rows[i] for i in self._portions[name][portion]]
-            answers: dict[str, Prediction] = {}
-            if asked:
-                for batch in batches[name][portion]:
-                    answers |= engine.answer(batch)
-            metric = metrics[self.step.metrics[name]]
-            values[name] = [
-                metric(answers[row.id].completion, answers[row.id].answer, row).value for row in asked
-            ]
+        for name, asked in self._portions[portion].items():
+            answers = engine.answer_all(batches[portion][name])
+            scores = score_answers(asked.examples, answers, metrics[self.settings.metrics[name]])
+            values[name] = [score.value for score in scores]
             self.asked += len(asked)
         return values
 
     def _load(self, engine: "Engine", coefficients: Mapping[str, float]) -> None:
-        """In place where the weights are at hand; vLLM takes them from a directory that is gone afterwards."""
+        """In place with transformers; vLLM reads the merge from a directory that is gone afterwards."""
         from modomodo.evaluation.engines.hf import TransformersEngine
         from modomodo.merging.weights import load_merged, write_merged
 
         if isinstance(engine, TransformersEngine):
             assert engine.model is not None
             if load_merged(engine.model, self.experts, coefficients):
-                engine.look_again()
+                engine.clear_cache()
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             write_merged(Path(folder) / "merged", self.experts, coefficients)
             engine.load(Path(folder) / "merged")
 
-    def _prepared(self) -> "tuple[Engine, dict[str, list[LazyBatches]]]":
-        if self._ready is None:
-            evaluation = self.step.evaluation
-            ready_to_answer(evaluation)
-            asked = [(row, path.parent) for path, rows in self.benchmarks.values() for row in rows]
-            for row, folder in asked:
-                check_image(row, folder)
-            with imports():
-                import torch
-
-                from modomodo.evaluation.engines.base import KEPT_BYTES
-                from modomodo.evaluation.engines.start import start_engine
-            torch.set_num_threads(evaluation.threads)
-            engine = start_engine(evaluation, self.step.dtype, self.experts.base, asked)
+    def _start(self) -> "tuple[Engine, list[dict[str, LazyBatches]]]":
+        """The engine, with the base loaded, and the batches of each portion."""
+        if self._started is None:
+            settings = self.settings.answering()
+            engine = start_engine(settings, self.experts.base, self.benchmarks.values())
             # vLLM reads its processor from the first directory that it is given: one that stays.
             engine.load(self.experts.base)
-            kept = KEPT_BYTES // (len(self.benchmarks) * len(self.shares))
-            answering = self.step.answering()
-            batches = {}
-            for name, (path, rows) in self.benchmarks.items():
-                prompts = answering.for_benchmark(name).prompts
-                parts = [[(rows[i], path.parent) for i in part] for part in self._portions[name]]
-                batches[name] = [engine.batches(part, prompts, evaluation.batch_size, kept) for part in parts]
-            self._ready = (engine, batches)
-        return self._ready
+            parts = [part for portion in self._portions for part in portion.values()]
+            prepared = iter(engine.prepare(parts, settings))
+            batches = [{name: next(prepared) for name in portion} for portion in self._portions]
+            self._started = (engine, batches)
+        return self._started
+
+
+def log_regressions(scorer: MergeScorer) -> list[Regression]:
+    """Regressions of the experts that a scorer merges, each scored by itself like the base; a warning for each."""
+    experts = {domain: scorer.score({domain: 1.0}, 1.0) for domain in scorer.experts.by_domain}
+    found = find_regressions(scorer.score({}, 1.0), experts)
+    for regression in found:
+        print(f"warning: {regression}", flush=True)
+    return found
 
 
 def halve(
@@ -259,40 +237,38 @@ def screen(
     scorer: MergeScorer,
     records: Records,
     trained: Sequence[Mixture],
-    step: ScreenSettings,
+    settings: ScreenSettings,
     options: MergeScreenOptions,
 ) -> list[Merge]:
     """Merges of the mixtures that were trained, at each α, and of the candidates at the α that fits best.
 
     `records` are the scores of the trained mixtures. Candidates keep to the strategy's constraints.
     """
-    asked = [(mixture, alpha) for mixture in trained for alpha in step.alphas]
-    known = [
-        scorer.whole(mixture.name, mixture.strategy, mixture.weights, alpha)
-        for mixture, alpha in progress(asked, "merge trained mixtures", len(asked))
-    ]
-    groups = dict(step.benchmarks)
-    aim = objective(records, step.strategy.target)
-    observations = observe(records, aim, merged_records(known, scorer.experts, step.domains, groups)).final()
+    known = scorer.score_mixtures(trained, "merge trained mixtures")
+    groups = dict(settings.benchmarks)
+    wanted = objective(records, settings.strategy.target)
+    observations = observe(
+        records, wanted, merged_records(known, scorer.experts, settings.domains, groups)
+    ).final()
     assert observations.merged is not None
     alpha = choose_alpha(observations).alpha
     predictor = fit_at(observations, Surface.fit(observations, observations.merged, alpha), alpha)
-    usable = sorted(domain for domain in step.domains if domain not in step.strategy.without)
+    usable = sorted(domain for domain in settings.domains if domain not in settings.strategy.without)
     drawn = draw_candidates(
-        usable, options.constraints, options.candidates, step.strategy.seed, [m.weights for m in trained]
+        usable, options.constraints, options.candidates, settings.strategy.seed, [m.weights for m in trained]
     )
-    sizes = {name: len(rows) for name, (_, rows) in scorer.benchmarks.items()}
+    sizes = {name: len(asked) for name, asked in scorer.benchmarks.items()}
 
     def value(weights: Sequence[Mapping[str, float]], means: Mapping[str, np.ndarray]) -> np.ndarray:
         points = np.array([[each.get(domain, 0.0) for domain in observations.domains] for each in weights])
-        scores = [means[name] if name in means else _aggregate(name, means) for name in aim.benchmarks]
-        return predictor.mean_given(points, np.column_stack(scores)) @ aim.shares
+        scores = [means[name] if name in means else _aggregate(name, means) for name in wanted.benchmarks]
+        return predictor.mean_given(points, np.column_stack(scores)) @ wanted.shares
 
     def _aggregate(target: str, means: Mapping[str, np.ndarray]) -> np.ndarray:
-        chosen = [name for name in groups if f"{groups[name]}_score" == target]
+        chosen = benchmarks_of(target, groups)
         return np.average([means[name] for name in chosen], axis=0, weights=[sizes[name] for name in chosen])
 
-    fewest = 2 * step.strategy.count
+    fewest = 2 * settings.strategy.count
     return known + halve(
         scorer, drawn, alpha, value, fewest, lambda alive: progress(alive, "merge candidates", len(alive))
     )
@@ -303,7 +279,7 @@ def merged_records(
     experts: Experts,
     domains: Sequence[str],
     groups: Mapping[str, str],
-    forgot: Sequence[Loss] = (),
+    forgot: Sequence[Regression] = (),
 ) -> Records:
     """Records of fidelity `merged`: a row a merge, called `<mixture>@<alpha>`, aggregates as in `records.csv`.
 
@@ -318,21 +294,17 @@ def merged_records(
             {
                 "mixture": f"{merge.mixture}@{merge.alpha:g}",
                 "seed": experts.seed,
-                "step": experts.mark,
+                "step": experts.step,
                 "strategy": merge.strategy,
                 "weights": merge.weights,
                 "scores": {name: score.score for name, score in scores.items()},
                 "standard_errors": {name: score.standard_error for name, score in scores.items()},
             }
         )
-    aggregates = {
-        f"{group}_score": {name: sizes[name] for name in groups if groups[name] == group}
-        for group in ("in", "out")
-    }
-    records = from_rows(rows, domains, list(groups), aggregates)
+    records = from_rows(rows, domains, list(groups), aggregate_sizes(groups, sizes))
     records.frame["fidelity"] = FIDELITY
     records.frame["alpha"] = [merge.alpha for merge in merges]
     records.frame["questions"] = [merge.questions for merge in merges]
     records.frame["experts"] = experts.digest
-    records.frame["forgot"] = listed(forgot)
+    records.frame["forgot"] = format_regressions(forgot)
     return records

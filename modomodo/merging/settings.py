@@ -2,25 +2,18 @@
 
 from typing import Self
 
-from pydantic import Field
-
-from modomodo.config.schema import Evaluation, Settings, Strategy, Study, Templates
+from modomodo.config.schema import Strategy, Study
 from modomodo.evaluation.settings import PredictSettings, ScoreSettings
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 
 # Raise when the same merge would score otherwise: all are then scored again. Here and not beside what scores them,
-# since the rules read it, and Snakemake need not load torch.
-RECIPE = 1
+# since the rules read it, and Snakemake need not load scipy.
+CACHE_VERSION = 1
 
 
-class MergeSettings(Settings):
+class MergeSettings(PredictSettings):
     """experts + mixtures + benchmarks → records of fidelity `merged`. `benchmarks`: (name, in or out)."""
 
-    plugins: list[str] = []
-    evaluation: Evaluation
-    dtype: str
-    prompts: Templates = Field(default_factory=Templates)
-    own_prompts: dict[str, Templates] = {}
     metrics: dict[str, str]
     benchmarks: list[tuple[str, str]]
     domains: list[str]
@@ -38,7 +31,7 @@ class MergeSettings(Settings):
         )
 
     def answering(self) -> PredictSettings:
-        """What decides an answer."""
+        """What an answer depends on."""
         return PredictSettings(**{key: getattr(self, key) for key in PredictSettings.model_fields})
 
 
@@ -49,10 +42,7 @@ class ScreenSettings(MergeSettings):
 
     @classmethod
     def of(cls, study: Study, name: str = "") -> Self:
-        merging = MergeSettings.of(study)
-        # By name: another order in the study is no reason to screen anew.
-        fields = {key: getattr(merging, key) for key in MergeSettings.model_fields} | {
-            "domains": sorted(merging.domains),
-            "benchmarks": sorted(merging.benchmarks),
-        }
+        fields = dict(MergeSettings.of(study))
+        # By name: another order in the study is no reason to screen again.
+        fields |= {key: sorted(fields[key]) for key in ("domains", "benchmarks")}
         return cls(**fields, strategy=ProposeSettings.of(study, name).strategy)

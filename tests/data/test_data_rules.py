@@ -13,7 +13,8 @@ import raw_fixtures
 
 from modomodo.config.schema import Templates
 from modomodo.data.examples import Example, image_paths, read_examples
-from modomodo.evaluation.engines.hf import Batches
+from modomodo.evaluation.engines.base import BatchLimits, LazyBatches, render_prompts
+from modomodo.evaluation.engines.hf import processor_inputs
 from modomodo.evaluation.predictions import Prediction
 from modomodo.evaluation.scores import read_run_scores
 from modomodo.evaluation.settings import ScoreSettings
@@ -148,9 +149,10 @@ def test_made_up_predictions_are_scored_by_each_metric(done):
     for name, path in files.items():
         for step in listed:
             rows = [prediction(example, right=step == "500") for example in read_examples(path)]
-            listed[step][name] = {"path": f"{step}/{name}.jsonl"}
+            listed[step][name] = {"path": f"{step}/{name}.jsonl", "key": "", "sha256": ""}
             write_jsonl(made / step / f"{name}.jsonl", (row.model_dump() for row in rows))
-    write_json(made / "predictions.json", {"predictions": listed})
+    about = {"mixture": "all", "seed": 42, "settings": {}, "predictions": listed}
+    write_json(made / "predictions.json", about)
     output = folder / "results/paper/scores/all/42.json"
     settings = ["--settings", ScoreSettings.of(STUDY).text(), "--benchmarks", *map(str, files.values())]
     command = ["scripts/score.py", *settings, "--predictions", str(made / "predictions.json")]
@@ -196,7 +198,9 @@ def test_a_question_with_three_images_reaches_the_processor_in_order(done):
             return {}
 
     processor = Processor()
-    list(Batches([(example, path.parent)], processor, Templates(), 4))
+    rows = [(example, path.parent)]
+    prompts = render_prompts(rows, processor, Templates())
+    list(LazyBatches(rows, prompts, lambda *shown: (processor_inputs(processor, *shown), 0), BatchLimits(4)))
     assert processor.sizes == [(30, 20), (31, 20), (32, 20)]
     assert [part["type"] for part in processor.content] == ["image"] * 3 + ["text"]
     assert "<image 2>" in processor.content[-1]["text"]

@@ -1,4 +1,4 @@
-"""Questions are made ready in batches as they are asked for, within a bound of memory; images are seen once."""
+"""Questions are prepared in batches as they are asked for, within a bound of memory; images are encoded once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,14 @@ from transformers import GenerationConfig
 from modomodo.config.schema import Evaluation, Templates
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.evaluation.engines import base as generation
-from modomodo.evaluation.engines.base import prediction_of, stop_tokens
-from modomodo.evaluation.engines.hf import Batches, TransformersEngine
+from modomodo.evaluation.engines.base import (
+    BatchLimits,
+    LazyBatches,
+    prediction_of,
+    render_prompts,
+    stop_tokens,
+)
+from modomodo.evaluation.engines.hf import TransformersEngine, processor_inputs
 from modomodo.tiny.qwen2vl import make_model, make_processor
 from modomodo.training.models import load_model, load_processor
 
@@ -35,7 +40,7 @@ class Processor:
 
 @pytest.fixture
 def rows(tmp_path):
-    """Six questions of growing length, each about a picture of 10 x 10 pixels, the fifth of 30 x 10."""
+    """Six questions of growing length, each about an image of 10 x 10 pixels, the fifth of 30 x 10."""
     rows = []
     for number in range(6):
         width = 30 if number == 4 else 10
@@ -52,32 +57,42 @@ def rows(tmp_path):
     return rows
 
 
+def lazy_batches(rows, processor, size, **limits):
+    """Batches of the processor's tensors, as they are."""
+
+    def prepare(prompts, images):
+        inputs = processor_inputs(processor, prompts, images)
+        return inputs, sum(tensor.nbytes for tensor in inputs.values())
+
+    prompts = render_prompts(rows, processor, Templates())
+    return LazyBatches(rows, prompts, prepare, BatchLimits(size, **limits))
+
+
 def ids(batches):
     return [list(batch.ids) for batch in batches]
 
 
 def test_batches_hold_questions_of_similar_length(rows):
-    assert ids(Batches(rows[::-1], Processor(), Templates(), 4)) == [["0", "1", "2", "3"], ["4", "5"]]
+    assert ids(lazy_batches(rows[::-1], Processor(), 4)) == [["0", "1", "2", "3"], ["4", "5"]]
 
 
-def test_large_images_make_small_batches(rows, monkeypatch):
-    monkeypatch.setattr(generation, "BATCH_PIXELS", 250)
-    batches = Batches(rows, Processor(), Templates(), 4)
+def test_large_images_make_small_batches(rows):
+    batches = lazy_batches(rows, Processor(), 4, pixels=250)
     assert ids(batches) == [["0", "1"], ["2", "3"], ["4"], ["5"]]
     assert len(batches) == 4
 
 
-def test_nothing_is_made_ready_before_it_is_asked_for(rows):
+def test_nothing_is_prepared_before_it_is_asked_for(rows):
     processor = Processor()
-    batches = iter(Batches(rows, processor, Templates(), 2))
+    batches = iter(lazy_batches(rows, processor, 2))
     assert processor.calls == []
     next(batches)
     assert processor.calls == [2]
 
 
-def test_batches_are_kept_for_the_next_checkpoint_up_to_a_bound(rows):
+def test_batches_are_cached_for_the_next_checkpoint_up_to_a_bound(rows):
     processor = Processor()
-    batches = Batches(rows, processor, Templates(), 2, kept=2 * 200 * 8)  # int64: the first two of three
+    batches = lazy_batches(rows, processor, 2, cache_bytes=2 * 200 * 8)  # int64: the first two of three
     first = [batch.inputs["pixel_values"].tolist() for batch in batches]
     assert processor.calls == [2, 2, 2]
     assert [batch.inputs["pixel_values"].tolist() for batch in batches] == first
@@ -86,14 +101,14 @@ def test_batches_are_kept_for_the_next_checkpoint_up_to_a_bound(rows):
 
 
 def test_an_image_that_went_bad_is_named(rows, tmp_path):
-    batches = Batches(rows, Processor(), Templates(), 2)
+    batches = lazy_batches(rows, Processor(), 2)
     data = (tmp_path / "3.png").read_bytes()
     (tmp_path / "3.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"pages\.jsonl: id '3': image: .*3\.png cannot be read"):
         list(batches)
 
 
-# --- what the vision tower answers ------------------------------------------------------------------------------
+# --- vision features --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +167,7 @@ def by_pixels(directory, batches):
 
 
 @contextmanager
-def looks(engine) -> Iterator[list[int]]:
+def encoded_by(engine) -> Iterator[list[int]]:
     """How many images the engine's tower is shown, call by call."""
     shown: list[int] = []
     hook = engine.model.model.visual.register_forward_pre_hook(
@@ -162,11 +177,11 @@ def looks(engine) -> Iterator[list[int]]:
     hook.remove()
 
 
-def test_images_are_seen_once_as_long_as_the_tower_stays(checkpoints, boards):
+def test_images_are_encoded_once_as_long_as_the_tower_stays(checkpoints, boards):
     processor = load_processor(checkpoints["first"])
     engine = TransformersEngine(processor, Evaluation(max_completion_length=8), "float32")
-    batches = engine.batches(boards, Templates(), 3, 1 << 20)
-    pixels = list(Batches(boards, processor, Templates(), 3))
+    batches = engine.batches(boards, Templates(), BatchLimits(3, 1 << 20))
+    pixels = list(lazy_batches(boards, processor, 3))
 
     def answers():
         found = {}
@@ -183,23 +198,23 @@ def test_images_are_seen_once_as_long_as_the_tower_stays(checkpoints, boards):
         ("first", [3, 3]),
     ):
         engine.load(checkpoints[name])
-        with looks(engine) as seen:
+        with encoded_by(engine) as encoded:
             given[name] = answers()
-        assert seen == shown
+        assert encoded == shown
         assert given[name] == by_pixels(checkpoints[name], pixels)
     assert given["first"] != given["words"] and given["first"] != given["tower"]
 
 
-def test_what_the_tower_answered_takes_less_room_than_the_pixels(checkpoints, boards):
+def test_vision_features_take_less_memory_than_the_pixels(checkpoints, boards):
     processor = load_processor(checkpoints["first"])
     engine = TransformersEngine(processor, Evaluation(max_completion_length=8), "float32")
     engine.load(checkpoints["first"])
-    pixels = sum(batch.nbytes for batch in Batches(boards, processor, Templates(), 3))
-    room = sum(batch.nbytes for batch in engine.batches(boards, Templates(), 3, 0))
+    pixels = sum(batch.nbytes for batch in lazy_batches(boards, processor, 3))
+    room = sum(batch.nbytes for batch in engine.batches(boards, Templates(), BatchLimits(3, 0)))
     assert room < pixels / 2
-    # Without any room images are seen anew, with the same answers.
-    tight = engine.batches(boards, Templates(), 3, 0)
-    with looks(engine) as seen:
+    # Without memory for them images are encoded again, with the same answers.
+    tight = engine.batches(boards, Templates(), BatchLimits(3, 0))
+    with encoded_by(engine) as encoded:
         first = [engine.answer(batch) for batch in tight]
         assert [engine.answer(batch) for batch in tight] == first
-    assert seen == [3, 3, 3, 3]
+    assert encoded == [3, 3, 3, 3]

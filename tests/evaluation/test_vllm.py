@@ -427,6 +427,7 @@ def predict(
     output = world / (folder or f"by-{engine}") / "predictions.json"
     questions = [world / f"{name}.jsonl" for name in benchmarks]
     words = ["--settings", settings, "--run", run_json, "--benchmarks", *questions, "--output", output]
+    words += ["--mixture", "trained", "--seed", 42]
     if engine == "vllm":
         print(run(program(world, "predict", PLAIN_MATRICES + PREDICT), *words))
     else:  # as outside of tests, with the transformers of the ordinary environment, which is newer
@@ -485,7 +486,7 @@ runpy.run_path("scripts/score_merges.py", run_name="__main__")
 # A completion as a number: what two engines, or two merges, answer alike scores alike and nothing else does.
 AS_A_NUMBER = """
 import hashlib
-from modomodo.metrics import Score, metric
+from modomodo.evaluation.metrics import Score, metric
 
 
 @metric("as_a_number", version=1, reads_completion=True)

@@ -9,12 +9,12 @@ import pytest
 
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
+from modomodo.evaluation.benchmarks import Questions
 from modomodo.merging.experts import Expert, Experts
-from modomodo.merging.forgetting import Loss
+from modomodo.merging.forgetting import Regression
 from modomodo.merging.screening import (
     Merge,
     MergeScorer,
-    benchmark_rows,
     draw_candidates,
     halve,
     merged_records,
@@ -55,7 +55,7 @@ class FakeScorer:
 
     def __init__(self, shares, count=100):
         self.shares, self.count = shares, count
-        self.benchmarks = {"chart": (Path("chart.jsonl"), [None] * count)}
+        self.benchmarks = {"chart": Questions("chart", Path("chart.jsonl"), [None] * count)}
         self.asked = []
 
     def values(self, weights, alpha, portion=0):
@@ -111,8 +111,8 @@ def test_records_of_merges_tell_alpha_questions_and_experts(tmp_path):
 
 
 def test_records_tell_which_experts_forgot_what(tmp_path):
-    loss = Loss("boxes", "chart", 0.5, 0.1, 4.0)
-    for forgot, cell in (((loss,), "boxes: chart"), ((), "")):
+    regression = Regression("boxes", "chart", 0.5, 0.1, 4.0)
+    for forgot, cell in (((regression,), "boxes: chart"), ((), "")):
         records = merged_records(merges(), EXPERTS, ["boxes", "science", "relation"], GROUPS, forgot)
         write_records(tmp_path / "merged.csv", records)
         read = read_records(tmp_path / "merged.csv")
@@ -137,43 +137,38 @@ def scorer(small_study, tmp_path, monkeypatch, example_fields):
     monkeypatch.setattr(MergeScorer, "_ask", ask)
 
     def make(**changes):
-        step = MergeSettings.of(small_study).model_copy(update=changes)
-        benchmarks = {name: (tmp_path / f"{name}.jsonl", rows) for name in GROUPS}
-        return MergeScorer(EXPERTS, benchmarks, step, tmp_path / "scored"), asked
+        settings = MergeSettings.of(small_study).model_copy(update=changes)
+        benchmarks = {name: Questions(name, tmp_path / f"{name}.jsonl", rows) for name in GROUPS}
+        return MergeScorer(EXPERTS, benchmarks, settings, tmp_path / "scored"), asked
 
     return make
 
 
 def test_what_was_scored_is_not_asked_again(scorer):
     first, asked = scorer()
-    one = first.whole("m", "seed", {"boxes": 0.5, "science": 0.5}, 1.5)
-    assert one.values == {name: [0.75] * 4 for name in GROUPS}
+    one = first.score({"boxes": 0.5, "science": 0.5}, 1.5)
+    assert one == {name: [0.75] * 4 for name in GROUPS}
     again, _ = scorer()
-    assert again.whole("other name", "seed", {"science": 0.5, "boxes": 0.5}, 1.5).values == one.values
+    assert again.score({"science": 0.5, "boxes": 0.5}, 1.5) == one
     assert len(asked) == 1
-    again.whole("m", "seed", {"boxes": 0.5, "science": 0.5}, 2.0)
-    again.whole("m", "seed", {"boxes": 0.6, "science": 0.4}, 1.5)
+    again.score({"boxes": 0.5, "science": 0.5}, 2.0)
+    again.score({"boxes": 0.6, "science": 0.4}, 1.5)
     assert len(asked) == 3
 
 
 def test_another_metric_is_another_score_and_more_alphas_are_not(scorer):
     first, asked = scorer()
-    first.whole("m", "seed", {"boxes": 1.0}, 1.0)
-    scorer(alphas=[1.0, 3.0])[0].whole("m", "seed", {"boxes": 1.0}, 1.0)
+    first.score({"boxes": 1.0}, 1.0)
+    scorer(alphas=[1.0, 3.0])[0].score({"boxes": 1.0}, 1.0)
     assert len(asked) == 1
     other = {"science_test": "exact_match", "chart": "relaxed_accuracy"}
-    scorer(metrics=other)[0].whole("m", "seed", {"boxes": 1.0}, 1.0)
+    scorer(metrics=other)[0].score({"boxes": 1.0}, 1.0)
     assert len(asked) == 2
 
 
 def test_a_metric_that_asks_a_judge_is_refused(scorer):
     with pytest.raises(InputError, match="benchmark 'chart': metric 'mathvista_judged' asks a judge"):
         scorer(metrics={"science_test": "exact_match", "chart": "mathvista_judged"})
-
-
-def test_a_benchmark_that_is_not_given_is_named(tmp_path):
-    with pytest.raises(InputError, match="no chart.jsonl given"):
-        benchmark_rows([tmp_path / "science_test.jsonl"], ["chart"])
 
 
 # --- the study --------------------------------------------------------------------------------------------------
@@ -197,7 +192,7 @@ def test_the_plan_knows_the_experts(screening):
     assert planned.by_strategy["screened"] == ["screened-001", "screened-002"]
 
 
-def test_a_missing_expert_is_told_before_anything_runs(screening):
+def test_a_missing_expert_is_reported_before_anything_runs(screening):
     screening["strategies"]["screened"]["learns_from"] = ["all"]
     with pytest.raises(
         InputError, match="strategies.screened.learns_from: no mixture that has all weight on 'boxes'"
@@ -214,7 +209,7 @@ def test_a_missing_expert_is_told_before_anything_runs(screening):
         ({"surrogate": "mergd"}, "unknown surrogate 'mergd': did you mean 'merged'"),
     ],
 )
-def test_bad_options_are_told_before_anything_runs(screening, options, message):
+def test_bad_options_are_reported_before_anything_runs(screening, options, message):
     screening["strategies"]["screened"]["options"] = options
     with pytest.raises(InputError, match=message):
         plan(study_from(screening, "study.yaml"))
@@ -238,7 +233,7 @@ def truth(weights):
 def screened(screening):
     """Five trained mixtures, and candidates screened by merges that tell the truth at alpha 1.5."""
     study = study_from(screening, "study.yaml")
-    step = ScreenSettings.of(study, "screened")
+    settings = ScreenSettings.of(study, "screened")
     names = ["boxes", "relation", "science"]
     weights = [{one: float(one == each) for one in names} for each in names]
     weights += [
@@ -259,18 +254,24 @@ def screened(screening):
 
         def __init__(self):
             super().__init__([0.25, 1.0], 8)
-            self.benchmarks = {name: (Path(name), [None] * 8) for name in GROUPS}
+            self.benchmarks = {name: Questions(name, Path(name), [None] * 8) for name in GROUPS}
 
         def values(self, weights, alpha, portion=0):
             off = abs(alpha - 1.5) * np.sin(50 * weights.get("relation", 0))
             return {name: [float(score + off)] * (2, 6)[portion] for name, score in truth(weights).items()}
 
-        def whole(self, mixture, strategy, weights, alpha):
-            values = {name: [x] * 8 for name, (x, *_) in self.values(weights, alpha).items()}
-            return Merge(mixture, strategy, weights, alpha, 1.0, values)
+        def score_mixtures(self, mixtures, label):
+            return [
+                Merge(m.name, m.strategy, m.weights, alpha, 1.0, self.score(m.weights, alpha))
+                for m in mixtures
+                for alpha in settings.alphas
+            ]
 
-    options = read_options("merge_screen", step.strategy.options)
-    found = screen(Scorer(), records, mixtures, step, options)
+        def score(self, weights, alpha):
+            return {name: [x] * 8 for name, (x, *_) in self.values(weights, alpha).items()}
+
+    options = read_options("merge_screen", settings.strategy.options)
+    found = screen(Scorer(), records, mixtures, settings, options)
     return study, records, options, found, merged_records(found, EXPERTS, names, GROUPS)
 
 

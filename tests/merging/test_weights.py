@@ -39,7 +39,7 @@ def checkpoint(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
 def expert(
     folder: Path, domain: str, tensors: dict, step: int = 40, exhausted: int | None = None, **changes
 ) -> Path:
-    """A run.json with its checkpoint of the mark 40."""
+    """A run.json with its checkpoint of step 40."""
     checkpoint(folder / domain / "checkpoint-40", tensors)
     run = {
         "base": "digest of the base",
@@ -75,10 +75,10 @@ def test_coefficients_are_the_weights_times_alpha(base, runs):
     experts = read_experts(base, "digest of the base", runs)
     assert experts.coefficients({"left": 0.25, "right": 0.75}, 2.0) == {"left": 0.5, "right": 1.5}
     assert experts.coefficients({"left": 0.0, "right": 1.0}, 1.0) == {"right": 1.0}
-    assert (experts.mark, experts.seed) == (40, 42)
+    assert (experts.step, experts.seed) == (40, 42)
 
 
-def test_an_expert_that_ran_dry_counts_by_its_own_prompts(base, tmp_path):
+def test_an_exhausted_expert_counts_by_its_own_prompts(base, tmp_path):
     # `left` lasts 10 steps. A mixture with a fifth of it lasts 40 and sees all of it; one with half lasts 20 and
     # sees all of it too, and half of what `right` saw in 40 steps is 10 of its steps.
     paths = [

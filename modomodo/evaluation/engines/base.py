@@ -1,11 +1,11 @@
-"""Checkpoint + questions → predictions, greedily, with transformers (with vLLM: `vllm_generation`).
+"""Checkpoint + questions → predictions, greedily: what every engine shares.
 
-An engine answers one batch after another with the checkpoint that it has loaded; its batches are made ready as it
-wants them, and the same ones serve every checkpoint.
+An engine answers one batch after another with the checkpoint that it has loaded. Batches are prepared when it wants
+them, and the same ones serve every checkpoint.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,94 +17,98 @@ from modomodo.config.schema import Templates
 from modomodo.data.answers import extract_answer
 from modomodo.data.examples import Example, image_paths, open_image
 from modomodo.data.prompts import messages
+from modomodo.evaluation.benchmarks import Questions, Row
 from modomodo.evaluation.predictions import Prediction
+from modomodo.evaluation.settings import PredictSettings
+
+# Pixels of one batch, as published: a page of InfoVQA's size is a batch of its own. In the processor's tensors a
+# pixel takes 24 bytes (three colours, two equal frames, float32).
+BATCH_PIXELS = 1 << 24
+# Prepared batches kept for the next checkpoint, in bytes, over all benchmarks. Beyond it they are prepared again:
+# InfoVQA's would take hundreds of gigabytes.
+CACHE_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """How large batches may be, and how much of them stays in memory; one row at least makes a batch."""
+
+    questions: int  # of one batch
+    cache_bytes: int = CACHE_BYTES  # of all prepared batches that are kept
+    pixels: int = BATCH_PIXELS  # of the images of one batch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Questions made ready, for any checkpoint to answer; `inputs` are whatever their engine takes."""
+    """Prepared questions, for any checkpoint to answer; `inputs` are whatever their engine takes."""
 
     ids: Sequence[str]
     inputs: Any
     nbytes: int
 
 
-# Pixels of one batch, as published: a page of InfoVQA's size is a batch of its own. In the processor's tensors a
-# pixel takes 24 bytes (three colours, two equal frames, float32).
-BATCH_PIXELS = 1 << 24
-# Prepared batches kept for the next checkpoint, in bytes, over all benchmarks. Beyond it they are prepared anew:
-# InfoVQA's would take hundreds of gigabytes.
-KEPT_BYTES = 1 << 28
+# (prompts, images of each prompt) → (what an engine takes for these questions, how many bytes that are)
+Prepare = Callable[[Sequence[str], Sequence[Sequence[PIL.Image.Image]]], tuple[Any, int]]
 
 
-class LazyBatches(ABC):
-    """A benchmark's questions in batches, each made ready when it is asked for.
+class LazyBatches:
+    """A benchmark's questions in batches of similar length, each prepared when it is asked for.
 
-    May be gone through once a checkpoint. The first `kept` bytes of what was made ready stay for the next time, until
-    `forget`; the rest is made anew, with the same result. Raises InputError naming the image that cannot be read.
+    May be iterated once a checkpoint. The first `limits.cache_bytes` of what was prepared are kept until
+    `clear_cache`; the rest is prepared again, with the same result. Raises InputError naming an image that cannot be
+    read.
     """
 
     def __init__(
-        self,
-        rows: Sequence[tuple[Example, Path]],
-        processor: ProcessorMixin,
-        templates: Templates,
-        size: int,
-        kept: int = KEPT_BYTES,
-        pixels: int | None = None,
+        self, rows: Sequence[Row], prompts: Sequence[str], prepare: Prepare, limits: BatchLimits
     ) -> None:
-        """Batches of at most `size` questions of similar length and `pixels` of images, one at least.
-
-        Rows: (example, folder of its image path).
-        """
         self._rows = rows
-        self._processor = processor
-        self._texts = [
-            processor.apply_chat_template(
-                messages(example, templates), tokenize=False, add_generation_prompt=True
-            )
-            for example, _ in rows
-        ]
-        order = sorted(range(len(rows)), key=lambda i: (len(self._texts[i]), i))
-        self._chosen = list(_split(order, [_pixels(*row) for row in rows], size, pixels or BATCH_PIXELS))
-        self._kept: dict[int, Batch] = {}
-        self._room = kept
+        self._prompts = prompts
+        self._prepare = prepare
+        order = sorted(range(len(rows)), key=lambda i: (len(prompts[i]), i))
+        self._batches = list(_split(order, [_pixels(*row) for row in rows], limits))
+        self._cache: dict[int, Batch] = {}
+        self._free = limits.cache_bytes
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        for number, chosen in enumerate(self._chosen):
-            if number in self._kept:
-                yield self._kept[number]
+        for number, chosen in enumerate(self._batches):
+            if number in self._cache:
+                yield self._cache[number]
                 continue
-            images = [self._images(i) for i in chosen]
-            inputs, nbytes = self._make_ready([self._texts[i] for i in chosen], images)
+            images = [_images(*self._rows[i]) for i in chosen]
+            inputs, nbytes = self._prepare([self._prompts[i] for i in chosen], images)
             batch = Batch([self._rows[i][0].id for i in chosen], inputs, nbytes)
-            if nbytes <= self._room:
-                self._room -= nbytes
-                self._kept[number] = batch
+            if nbytes <= self._free:
+                self._free -= nbytes
+                self._cache[number] = batch
             yield batch
-            del batch  # while the next one is made
+            del batch  # before the next one is prepared
 
-    def forget(self) -> None:
-        """Make every batch ready anew the next time."""
-        self._room += sum(batch.nbytes for batch in self._kept.values())
-        self._kept.clear()
+    def clear_cache(self) -> None:
+        """Prepare every batch again the next time."""
+        self._free += sum(batch.nbytes for batch in self._cache.values())
+        self._cache.clear()
 
-    def _images(self, row: int) -> list[PIL.Image.Image]:
-        example, folder = self._rows[row]
-        images = []
-        for path in image_paths(example):
-            with open_image(example, path, folder) as image:
-                images.append(image.convert("RGB"))
-        return images
 
-    @abstractmethod
-    def _make_ready(
-        self, texts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
-    ) -> tuple[Any, int]:
-        """What the engine takes for these questions, and how many bytes that are."""
+def render_prompts(rows: Sequence[Row], processor: ProcessorMixin, templates: Templates) -> list[str]:
+    """Each question as the model's chat template has it, up to where the answer begins."""
+    return [
+        processor.apply_chat_template(
+            messages(example, templates), tokenize=False, add_generation_prompt=True
+        )
+        for example, _ in rows
+    ]
+
+
+def _images(example: Example, folder: Path) -> list[PIL.Image.Image]:
+    images = []
+    for path in image_paths(example):
+        with open_image(example, path, folder) as image:
+            images.append(image.convert("RGB"))
+    return images
 
 
 def _pixels(example: Example, folder: Path) -> int:
@@ -116,11 +120,12 @@ def _pixels(example: Example, folder: Path) -> int:
     return total
 
 
-def _split(order: Sequence[int], pixels: Sequence[int], size: int, most: int) -> Iterator[list[int]]:
-    """Cut into runs of at most `size` rows and `most` pixels; a larger row stands alone."""
+def _split(order: Sequence[int], pixels: Sequence[int], limits: BatchLimits) -> Iterator[list[int]]:
+    """Cut rows into batches; a row with more pixels than a batch may have is one by itself."""
     chosen: list[int] = []
     for i in order:
-        if chosen and (len(chosen) == size or sum(pixels[j] for j in chosen) + pixels[i] > most):
+        full = len(chosen) == limits.questions or sum(pixels[j] for j in chosen) + pixels[i] > limits.pixels
+        if chosen and full:
             yield chosen
             chosen = []
         chosen.append(i)
@@ -151,20 +156,33 @@ def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: P
 class Engine(ABC):
     """What answers questions: loaded with one checkpoint after another."""
 
-    def __init__(self, processor: ProcessorMixin, max_completion_length: int) -> None:
+    def __init__(self, processor: ProcessorMixin, max_new_tokens: int) -> None:
         self.processor = processor
-        self.max_completion_length = max_completion_length
+        self.max_new_tokens = max_new_tokens
 
     @abstractmethod
     def load(self, directory: Path) -> None:
         """Take the weights of this checkpoint; the model's shape is that of the first."""
 
     @abstractmethod
-    def batches(
-        self, rows: Sequence[tuple[Example, Path]], templates: Templates, size: int, kept: int
-    ) -> LazyBatches:
-        """Questions made ready for this engine, `size` answered at once; at most `kept` bytes of them stay."""
+    def batches(self, rows: Sequence[Row], templates: Templates, limits: BatchLimits) -> LazyBatches:
+        """Questions prepared for this engine, at most `limits.questions` of them answered at once."""
 
     @abstractmethod
     def answer(self, batch: Batch) -> dict[str, Prediction]:
         """Greedy answers by example id."""
+
+    def prepare(self, parts: Sequence[Questions], settings: PredictSettings) -> list[LazyBatches]:
+        """The batches of each part; all parts share the memory for prepared batches equally."""
+        limits = BatchLimits(settings.evaluation.batch_size, CACHE_BYTES // max(1, len(parts)))
+        return [self.batches(part.rows, settings.for_benchmark(part.name).prompts, limits) for part in parts]
+
+    def answer_all(
+        self, batches: Iterable[Batch], after_each: Callable[[], object] = lambda: None
+    ) -> dict[str, Prediction]:
+        """Greedy answers of all batches by example id; `after_each` batch may show progress."""
+        answers: dict[str, Prediction] = {}
+        for batch in batches:
+            answers |= self.answer(batch)
+            after_each()
+        return answers

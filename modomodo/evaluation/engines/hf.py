@@ -1,6 +1,6 @@
 """Greedy answers by transformers' own generation, on the CPU or one GPU."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,55 +11,44 @@ from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from modomodo.config.schema import Evaluation, Templates
-from modomodo.data.examples import Example
+from modomodo.evaluation.benchmarks import Row
 from modomodo.evaluation.engines.base import (
-    KEPT_BYTES,
     Batch,
+    BatchLimits,
     Engine,
     LazyBatches,
     prediction_of,
+    render_prompts,
     stop_tokens,
 )
 from modomodo.evaluation.predictions import Prediction
 from modomodo.training.models import load_model
 
-SEEN = "seen"  # among the inputs of a batch: what the vision tower answers to its images
+VISION_FEATURES = "vision_features"  # among the inputs of a batch: the vision tower's output for its images
 
 
-class Batches(LazyBatches):
-    """Batches for transformers: the processor's tensors, padded to one length; images as `see` leaves them."""
-
-    def __init__(
-        self,
-        rows: Sequence[tuple[Example, Path]],
-        processor: ProcessorMixin,
-        templates: Templates,
-        size: int,
-        kept: int = KEPT_BYTES,
-        see: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = lambda inputs: inputs,
-    ) -> None:
-        super().__init__(rows, processor, templates, size, kept)
-        self._see = see
-
-    def _make_ready(
-        self, texts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
-    ) -> tuple[Any, int]:
-        processed = self._processor(
-            text=list(texts),
-            images=[image for of_one in images for image in of_one],  # flat: it counts each text's marks
+def processor_inputs(
+    processor: ProcessorMixin, prompts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
+) -> dict[str, torch.Tensor]:
+    """The processor's tensors, padded on the left to one length."""
+    return dict(
+        processor(
+            text=list(prompts),
+            images=[
+                image for of_one in images for image in of_one
+            ],  # flat: it counts each prompt's placeholders
             padding=True,
             padding_side="left",
             return_tensors="pt",
         )
-        inputs = self._see(dict(processed))
-        return inputs, sum(tensor.nbytes for tensor in inputs.values())
+    )
 
 
 class TransformersEngine(Engine):
     """transformers' own generation, on the CPU or one GPU.
 
-    Checkpoints of one frozen vision tower see every image alike: what the tower answers is kept with the batches, in
-    the place of the pixels, until a checkpoint with another tower comes.
+    Checkpoints of one frozen vision tower encode every image alike: the tower's features are kept with the batches
+    instead of the pixels, until a checkpoint with another tower is loaded.
     """
 
     model: PreTrainedModel | None = None
@@ -73,30 +62,32 @@ class TransformersEngine(Engine):
     def load(self, directory: Path) -> None:
         before, self.model = self.model, load_model(directory, self.dtype).to(self.device).eval()
         if before is not None and not _equal(before.model.visual, self.model.model.visual):
-            self.look_again()
+            self.clear_cache()
 
-    def look_again(self) -> None:
-        """Forget what the vision tower answered: its weights have changed."""
+    def clear_cache(self) -> None:
+        """Encode all images again: the weights of the vision tower have changed."""
         for batches in self._batches:
-            batches.forget()
+            batches.clear_cache()
 
-    def batches(
-        self, rows: Sequence[tuple[Example, Path]], templates: Templates, size: int, kept: int
-    ) -> LazyBatches:
-        made = Batches(rows, self.processor, templates, size, kept, self._see)
-        self._batches.append(made)
-        return made
+    def batches(self, rows: Sequence[Row], templates: Templates, limits: BatchLimits) -> LazyBatches:
+        prompts = render_prompts(rows, self.processor, templates)
+        self._batches.append(LazyBatches(rows, prompts, self._inputs, limits))
+        return self._batches[-1]
 
-    def _see(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The processor's tensors with the tower's answer, [merged patches of all images, hidden], for the pixels."""
-        assert self.model is not None, "load a checkpoint before its questions are made ready"
+    def _inputs(self, prompts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]) -> tuple[Any, int]:
+        inputs = self._encode(processor_inputs(self.processor, prompts, images))
+        return inputs, sum(tensor.nbytes for tensor in inputs.values())
+
+    def _encode(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Qwen2-VL's inputs with the vision features, [merged patches of all images, hidden], for the pixels."""
+        assert self.model is not None, "load a checkpoint before its questions are prepared"
         rest = dict(inputs)
         pixels, grids = rest.pop("pixel_values"), rest["image_grid_thw"]
         with torch.inference_mode():
-            seen = self.model.get_image_features(
+            encoded = self.model.get_image_features(
                 pixels.to(self.device), grids.to(self.device), return_dict=True
             )
-        return rest | {SEEN: torch.cat(seen.pooler_output)}
+        return rest | {VISION_FEATURES: torch.cat(encoded.pooler_output)}
 
     def answer(self, batch: Batch) -> dict[str, Prediction]:
         model, processor = self.model, self.processor
@@ -105,14 +96,14 @@ class TransformersEngine(Engine):
         # A configuration of its own: Qwen2-VL's brings sampling settings that greedy decoding warns about.
         greedy = GenerationConfig(
             do_sample=False,
-            max_new_tokens=self.max_completion_length,
+            max_new_tokens=self.max_new_tokens,
             eos_token_id=sorted(stops),
             pad_token_id=processor.tokenizer.pad_token_id,
         )
         inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
-        seen = BaseModelOutputWithPooling(pooler_output=(inputs.pop(SEEN),))
+        encoded = BaseModelOutputWithPooling(pooler_output=(inputs.pop(VISION_FEATURES),))
         with torch.inference_mode():
-            output = model.generate(**inputs, mm_encoder_outputs={"image": seen}, generation_config=greedy)
+            output = model.generate(**inputs, mm_encoder_outputs={"image": encoded}, generation_config=greedy)
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
         return {
             id_: prediction_of(id_, row, stops, processor) for id_, row in zip(batch.ids, rows, strict=True)

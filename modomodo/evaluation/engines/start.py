@@ -1,11 +1,12 @@
-"""The engine that a study's settings ask for, and the environment it runs in."""
+"""The engine that a study's settings ask for, in the environment and with the GPUs that it needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modomodo.config.schema import Evaluation
-from modomodo.data.examples import Example
+from modomodo.console import imports
+from modomodo.evaluation.benchmarks import Questions
+from modomodo.evaluation.settings import PredictSettings
 from modomodo.training.gpus import acquire_gpus
 from modomodo.training.vllm_environment import check_vllm, enter_vllm_environment
 
@@ -13,33 +14,32 @@ if TYPE_CHECKING:
     from modomodo.evaluation.engines.base import Engine
 
 
-def start_engine(
-    evaluation: Evaluation, dtype: str, directory: Path, rows: Sequence[tuple[Example, Path]]
-) -> "Engine":
-    """What the settings want to answer `rows` with, for checkpoints of the shape of `directory`.
+def start_engine(settings: PredictSettings, directory: Path, questions: Iterable[Questions]) -> "Engine":
+    """What answers `questions` by these settings, for checkpoints of the shape of `directory`.
 
-    `dtype` is the precision of the weights where the settings name none.
+    Enters vLLM's environment if the settings want it, then waits for the GPUs. Raises InputError when either is not
+    to be had, and for an image that cannot be read.
     """
-    # Here: vLLM may run in another environment, which ready_to_answer enters before torch is loaded.
-    from modomodo.training.models import load_processor
-
-    processor = load_processor(directory)
-    dtype = evaluation.dtype or dtype
-    if evaluation.engine == "vllm":
-        from modomodo.evaluation.engines.vllm import VllmEngine, most_images
-
-        return VllmEngine(processor, evaluation, dtype, most_images(rows))
-    from modomodo.evaluation.engines.hf import TransformersEngine
-
-    return TransformersEngine(processor, evaluation, dtype)
-
-
-def ready_to_answer(evaluation: Evaluation) -> None:
-    """Go to vLLM's environment if the settings want it, then take the GPUs they want.
-
-    Raises InputError when either is not to be had.
-    """
+    evaluation = settings.evaluation
     if evaluation.engine == "vllm":
         enter_vllm_environment()
         check_vllm("evaluation.engine", "transformers", gpus=evaluation.gpus)
     acquire_gpus(evaluation.gpus, "evaluation.gpus")
+    rows = []
+    for each in questions:
+        each.check_images()
+        rows += each.rows
+    with imports():  # here: a job that finds all its results cached should not wait for them
+        import torch
+
+        from modomodo.evaluation.engines.hf import TransformersEngine
+        from modomodo.training.models import load_processor
+
+    torch.set_num_threads(evaluation.threads)
+    processor = load_processor(directory)
+    dtype = evaluation.dtype or settings.dtype
+    if evaluation.engine == "vllm":
+        from modomodo.evaluation.engines.vllm import VllmEngine, most_images
+
+        return VllmEngine(processor, evaluation, dtype, most_images(rows))
+    return TransformersEngine(processor, evaluation, dtype)

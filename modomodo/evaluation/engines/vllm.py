@@ -1,11 +1,12 @@
 """Checkpoint + questions → predictions, greedily, with vLLM: many questions at once, each ending when it will.
 
-Only the engine is vLLM's. Prompts, stop tokens, the text of the tokens and the answer in it are made as for
+Only the generation is vLLM's. Prompts, stop tokens, the text of the tokens and the answer in it are made as for
 transformers, so that the two differ in arithmetic alone.
 """
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,17 @@ import PIL.Image
 from transformers import GenerationConfig, ProcessorMixin
 
 from modomodo.config.schema import Evaluation, Templates
-from modomodo.data.examples import Example, image_paths
-from modomodo.evaluation.engines.base import Batch, Engine, LazyBatches, prediction_of, stop_tokens
+from modomodo.data.examples import image_paths
+from modomodo.evaluation.benchmarks import Row
+from modomodo.evaluation.engines.base import (
+    Batch,
+    BatchLimits,
+    Engine,
+    LazyBatches,
+    prediction_of,
+    render_prompts,
+    stop_tokens,
+)
 from modomodo.evaluation.predictions import Prediction
 
 MEMORY = 0.9  # of the GPU, which nothing else uses
@@ -23,21 +33,19 @@ MEMORY = 0.9  # of the GPU, which nothing else uses
 AHEAD, AHEAD_PIXELS = 16, 1 << 29
 
 
-class PromptBatches(LazyBatches):
-    """Batches for vLLM: prompts with their images, which it processes itself."""
-
-    def _make_ready(
-        self, texts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
-    ) -> tuple[Any, int]:
-        prompts = [
-            {"prompt": text, "multi_modal_data": {"image": list(of_one)}}
-            for text, of_one in zip(texts, images, strict=True)
-        ]
-        return prompts, sum(3 * image.width * image.height for of_one in images for image in of_one)
+def prompt_inputs(
+    prompts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
+) -> tuple[list[dict[str, Any]], int]:
+    """Prompts with their images, which vLLM processes itself, and the images' bytes."""
+    inputs = [
+        {"prompt": prompt, "multi_modal_data": {"image": list(of_one)}}
+        for prompt, of_one in zip(prompts, images, strict=True)
+    ]
+    return inputs, sum(3 * image.width * image.height for of_one in images for image in of_one)
 
 
 class VllmEngine(Engine):
-    """vLLM within this process; loads further checkpoints into the engine that stands."""
+    """vLLM within this process; loads further checkpoints into the running engine."""
 
     def __init__(
         self, processor: ProcessorMixin, evaluation: Evaluation, dtype: str, images: int, **options: Any
@@ -78,15 +86,15 @@ class VllmEngine(Engine):
         self.stops = stop_tokens(GenerationConfig.from_pretrained(str(directory)))
         self.greedy = SamplingParams(
             temperature=0.0,
-            max_tokens=self.max_completion_length,
+            max_tokens=self.max_new_tokens,
             stop_token_ids=sorted(self.stops),
             detokenize=False,
         )
 
-    def batches(
-        self, rows: Sequence[tuple[Example, Path]], templates: Templates, size: int, kept: int
-    ) -> LazyBatches:
-        return PromptBatches(rows, self.processor, templates, size * AHEAD, kept, AHEAD_PIXELS)
+    def batches(self, rows: Sequence[Row], templates: Templates, limits: BatchLimits) -> LazyBatches:
+        prompts = render_prompts(rows, self.processor, templates)
+        ahead = replace(limits, questions=limits.questions * AHEAD, pixels=AHEAD_PIXELS)
+        return LazyBatches(rows, prompts, prompt_inputs, ahead)
 
     def answer(self, batch: Batch) -> dict[str, Prediction]:
         outputs = self.llm.generate(batch.inputs, self.greedy, use_tqdm=False)
@@ -96,6 +104,6 @@ class VllmEngine(Engine):
         }
 
 
-def most_images(rows: Sequence[tuple[Example, Path]]) -> int:
+def most_images(rows: Sequence[Row]) -> int:
     """The most images that one question shows."""
     return max(len(image_paths(example)) for example, _ in rows)

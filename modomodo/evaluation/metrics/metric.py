@@ -1,4 +1,4 @@
-"""What a metric is, and what a benchmark's scores amount to."""
+"""What a metric is, and the summary of a benchmark's scores."""
 
 import functools
 import math
@@ -13,7 +13,7 @@ from modomodo.registry import Registry
 
 
 class Score(NamedTuple):
-    """The verdict on one answer: a value in [0, 1], and whether there was an answer to judge."""
+    """The score of one answer: a value in [0, 1], and whether there was an answer at all."""
 
     value: float
     parsed: bool = True
@@ -23,22 +23,22 @@ class Score(NamedTuple):
 class Metric:
     """A registered metric. Call it with a row's completion, its extracted answer and the example.
 
-    `judge` sees the extracted answer. Without one (the completion broke the reasoning format) the score is 0
-    and unparsed, unless the metric `reads_completion`: then `judge` sees the whole completion in its place,
+    The function `score` gets the extracted answer. Without one (the completion broke the reasoning format) the
+    score is 0 and unparsed, unless the metric `reads_completion`: then `score` gets the whole completion instead,
     as the parsers of those benchmarks do. `version` is raised when the same answers would score differently.
 
-    A metric with a `prompt` wants a judging model (study.Judge) to read the answer first: `prompt(text,
-    example)` is what it is asked, None where there is no need, and `judge` is given its reply, or None, too.
+    A metric with a `prompt` wants a judging model (schema.Judge) to read the answer first: `prompt(text, example)`
+    is what it is asked, None where there is no need, and `score` gets its reply, or None, too.
     """
 
     name: str
     version: int
-    judge: Callable[..., Score]  # (text, example), with a `prompt` (text, example, reply)
+    score: Callable[..., Score]  # (text, example), with a `prompt` (text, example, reply)
     reads_completion: bool = False
     prompt: Callable[[str, Example], str | None] | None = None
 
     def __post_init__(self) -> None:
-        functools.update_wrapper(self, self.judge)
+        functools.update_wrapper(self, self.score)
 
     def question(self, completion: str, answer: str | None, example: Example) -> str | None:
         """What a judging model is to be asked about a row; None for nothing.
@@ -47,7 +47,7 @@ class Metric:
         """
         if self.prompt is None or (answer is None and not self.reads_completion):
             return None
-        with self._naming(example):
+        with self._named(example):
             return self.prompt(completion if answer is None else answer, example)
 
     def __call__(
@@ -61,15 +61,16 @@ class Metric:
             return Score(0.0, parsed=False)
         if reply is None and self.question(completion, answer, example) is not None:
             raise InputError(f"metric '{self.name}' asks a judge, which is done for the study's scores only")
-        with self._naming(example):
+        with self._named(example):
             text = completion if answer is None else answer
-            score = self.judge(text, example, *([] if self.prompt is None else [reply]))
+            score = self.score(text, example, *([] if self.prompt is None else [reply]))
             if not 0 <= score.value <= 1:
                 raise ValueError(f"value {score.value} is not in [0, 1]")
             return score
 
     @contextmanager
-    def _naming(self, example: Example) -> Iterator[None]:
+    def _named(self, example: Example) -> Iterator[None]:
+        """An exception inside becomes an InputError that names the metric and the example."""
         try:
             yield
         except Exception as error:
@@ -92,8 +93,8 @@ def metric(
     With a `prompt` the function is `(text, example, reply) → Score` (see Metric).
     """
 
-    def decorate(judge: Callable[..., Score]) -> Metric:
-        return metrics.register(name)(Metric(name, version, judge, reads_completion, prompt))
+    def decorate(score: Callable[..., Score]) -> Metric:
+        return metrics.register(name)(Metric(name, version, score, reads_completion, prompt))
 
     return decorate
 
@@ -110,7 +111,7 @@ def references(example: Example) -> list[str]:
 
 
 class Summary(NamedTuple):
-    """A benchmark's score: the mean of its rows' values, how sure it is, and how many had no answer."""
+    """A benchmark's score: the mean of its rows' values, its standard error, and how many had no answer."""
 
     n: int
     score: float
