@@ -47,7 +47,7 @@ def imports() -> Iterator[None]:
         gc.enable()
 
 
-def tell(text: str, output: Path | None) -> None:
+def show(text: str, output: Path | None) -> None:
     """Print a text for people, or write it to a file."""
     if output is None:
         sys.stdout.write(text)

@@ -6,8 +6,8 @@ Example:
     python scripts/explorer.py --records recorded.csv --output /tmp/explorer.html
     python scripts/explorer.py --config config/replay.yaml --output /tmp/explorer.html
 
-The page holds the fitted surrogate and evaluates it itself. With table1.csv the sliders show above which
-weight a domain may run out of examples before the last step.
+The page holds the fitted surrogate and evaluates it itself. With table1.csv the sliders show the weight
+above which a domain may run out of examples before the last settings.
 """
 
 from pathlib import Path
@@ -27,38 +27,36 @@ def main() -> None:
     command_line.add_settings(parser, required=False)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--records", type=Path, help="records.csv")
-    source.add_argument(
-        "--config", help="a study of recorded runs, its file or JSON, which says where they are"
-    )
+    source.add_argument("--config", help="a study of recorded runs, its file or JSON")
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each domain")
     parser.add_argument("--surrogate", help="gp_sqrt or gp_lead; the study's without it")
     parser.add_argument("--output", type=Path, required=True, help="EXPLORER.html")
     arguments = parser.parse_args()
 
-    step = None
+    settings = None
     if arguments.settings:
-        step = command_line.settings(
+        settings = command_line.settings(
             arguments.settings,
             ExplorerSettings,
             lambda study: ExplorerSettings.of(study, plan(study, arguments.settings)),
         )
-        load_plugins(step.plugins)
+        load_plugins(settings.plugins)
     if arguments.config:
         name, found = replay_results(arguments.config)
     else:
-        name = step.study if step else arguments.records.stem
-        found = read_results(arguments.records, step)
+        name = settings.study if settings else arguments.records.stem
+        found = read_results(arguments.records, settings)
 
     from modomodo.reporting.explorer import examples_last, page_data, render
 
     dry = {}
-    if arguments.table1 and step:
-        dry = examples_last(arguments.table1, found.records.domains, step.prompts)
+    if arguments.table1 and settings:
+        dry = examples_last(arguments.table1, found.records.domains, settings.prompts)
     data = page_data(
         found,
         name,
-        arguments.surrogate or (step or Reporting()).surrogate,
-        step.constraints if step else None,
+        arguments.surrogate or (settings or Reporting()).surrogate,
+        settings.constraints if settings else None,
         dry,
     )
     with atomic_write(arguments.output) as file:

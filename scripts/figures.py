@@ -6,8 +6,8 @@ Example:
     python scripts/figures.py --records recorded.csv --output /tmp/figures
     python scripts/figures.py --config config/replay.yaml --output /tmp/figures
 
-A table of records alone needs no study: mixtures then stand in groups by its column `group`, or by strategy.
-Figures that these records cannot give are left out, and said so.
+A table of records alone needs no study: mixtures are then grouped by its column `group`, or by strategy.
+Figures that these records cannot give are left out and listed.
 """
 
 from pathlib import Path
@@ -28,27 +28,27 @@ def main() -> None:
     command_line.add_settings(parser, required=False)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--records", type=Path, help="records.csv")
-    source.add_argument(
-        "--config", help="a study of recorded runs, its file or JSON, which says where they are"
-    )
+    source.add_argument("--config", help="a study of recorded runs, its file or JSON")
     parser.add_argument(
-        "--runs", type=Path, nargs="*", default=[], help="run.json of the runs; log.jsonl beside"
+        "--runs", type=Path, nargs="*", default=[], help="run.json of the runs, each with its log.jsonl"
     )
     parser.add_argument("--only", nargs="+", help="names of figures that must be drawn, and no others")
     parser.add_argument("--output", type=Path, required=True, help="the folder")
     arguments = parser.parse_args()
 
-    step = None
+    settings = None
     if arguments.settings:
-        step = command_line.settings(
+        settings = command_line.settings(
             arguments.settings,
             FiguresSettings,
             lambda study: FiguresSettings.of(study, plan(study, arguments.settings)),
         )
-        load_plugins(step.plugins)
+        load_plugins(settings.plugins)
     where = arguments.records or "the study"
     found = (
-        read_results(arguments.records, step) if arguments.records else replay_results(arguments.config)[1]
+        read_results(arguments.records, settings)
+        if arguments.records
+        else replay_results(arguments.config)[1]
     )
     possible = drawable(list(found.weights()), found.base is not None, bool(arguments.runs))
     wanted = arguments.only or possible
@@ -59,8 +59,8 @@ def main() -> None:
     from modomodo.reporting.figures.style import Page, save, styled
     from modomodo.reporting.figures.training import read_run
 
-    page = Page(step.column_width, step.dpi) if step else Page()
-    surrogate = step.surrogate if step else Reporting().surrogate
+    page = Page(settings.column_width, settings.dpi) if settings else Page()
+    surrogate = settings.surrogate if settings else Reporting().surrogate
     runs = [read_run(path) for path in arguments.runs] if set(wanted) & set(FROM_RUNS) else []
     for path, run in zip(arguments.runs, runs, strict=False):
         if run.mixture not in set(found.mixtures["mixture"]):

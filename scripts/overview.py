@@ -28,17 +28,17 @@ def main() -> None:
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each dataset")
     parser.add_argument("--output", type=Path, required=True, help="OVERVIEW.rst")
     arguments = parser.parse_args()
-    step = command_line.settings(
+    settings = command_line.settings(
         arguments.settings,
         OverviewSettings,
         lambda study: OverviewSettings.of(study, plan(study, arguments.settings)),
     )
-    load_plugins(step.plugins)
-    found = read_results(arguments.records, step)
+    load_plugins(settings.plugins)
+    found = read_results(arguments.records, settings)
     sizes = {}
     if arguments.table1:
         sizes = pd.read_csv(arguments.table1).groupby("dataset")["examples"].sum().to_dict()
-    text = overview(step, found, [read_json(path) for path in arguments.runs], sizes)
+    text = overview(settings, found, [read_json(path) for path in arguments.runs], sizes)
     with atomic_write(arguments.output) as file:
         file.write(text)
 

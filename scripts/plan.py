@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write it to this file instead of the terminal")
     arguments = parser.parse_args()
     study = read_study(arguments.study)
-    console.tell(render(study, costs_of(study, plan(study, str(arguments.study)))), arguments.output)
+    console.show(render(study, costs_of(study, plan(study, str(arguments.study)))), arguments.output)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main() -> None:
     study = read_study(arguments.study)
     number = Number(arguments.mixture, arguments.benchmark, arguments.seed, arguments.step)
     found = trace(study, plan(study, str(arguments.study)), number)
-    console.tell(render(found), arguments.output)
+    console.show(render(found), arguments.output)
     if not found.intact:
         sys.exit(1)
 

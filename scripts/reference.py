@@ -19,14 +19,17 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="the page, Markdown")
     parser.add_argument(
-        "--schema", type=Path, required=True, help="study.schema.json; recorded.schema.json beside it"
+        "--schema",
+        type=Path,
+        required=True,
+        help="study.schema.json; recorded.schema.json goes to its folder",
     )
     parser.add_argument(
         "--graph", type=Path, help="a page whose mermaid block becomes the graph on standard input"
     )
     arguments = parser.parse_args()
-    beside = arguments.schema.with_name("recorded.schema.json")
-    texts = [(arguments.output, page()), (arguments.schema, schema()), (beside, schema(Recorded))]
+    recorded = arguments.schema.with_name("recorded.schema.json")
+    texts = [(arguments.output, page()), (arguments.schema, schema()), (recorded, schema(Recorded))]
     if arguments.graph:
         texts.append(
             (arguments.graph, with_graph(arguments.graph.read_text(encoding="utf-8"), sys.stdin.read()))

@@ -4,7 +4,7 @@ Example:
     python scripts/status.py --study config/tiny.yaml
 
 Reads files only, so it can be asked while Snakemake works. A failed job shows the last lines of its log. That a
-result exists does not mean that it is up to date: `snakemake -n` tells that.
+result exists does not mean that it is up to date: `snakemake -n` shows that.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def main() -> None:
     arguments = parser.parse_args()
     study = read_study(arguments.study)
     text = render(study, read_status(study, plan(study, str(arguments.study))))
-    console.tell(text, arguments.output)
+    console.show(text, arguments.output)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 Example:
     python scripts/table.py --settings config/tiny.yaml --records results/tiny/records.csv --output /tmp/table2.csv
 
-The CSV has every number with its standard error; the Markdown beside it marks the best of each column in bold
-and what is within noise of it, and tells the spread between mixtures over that between seeds, which also goes
-to noise.json.
+The CSV has every number with its standard error. The Markdown has the best of each column in bold and marks what is
+within noise of it; below are the spread between mixtures and that between seeds, which also go to noise.json.
 """
 
 from pathlib import Path
@@ -24,21 +23,26 @@ def main() -> None:
     command_line.add_settings(parser)
     parser.add_argument("--records", type=Path, required=True, help="records.csv")
     parser.add_argument(
-        "--output", type=Path, required=True, help="table2.csv; .md and noise.json lie beside it"
+        "--output",
+        type=Path,
+        required=True,
+        help="table2.csv; its .md and noise.json are written to the same folder",
     )
     arguments = parser.parse_args()
-    step = command_line.settings(
+    settings = command_line.settings(
         arguments.settings,
         TableSettings,
         lambda study: TableSettings.of(study, plan(study, arguments.settings)),
     )
     records = read_records(arguments.records)
-    table = table2(records, [Heading(row.group, row.label, row.mixtures) for row in step.headings], step.seed)
+    table = table2(
+        records, [Heading(row.group, row.label, row.mixtures) for row in settings.headings], settings.seed
+    )
     write_csv(arguments.output, table)
     with atomic_write(arguments.output.with_suffix(".md")) as file:
         file.write(render(records, table))
     write_json(arguments.output.with_name("noise.json"), noise_report(records, table))
-    describe(arguments.output, step, [arguments.records])
+    describe(arguments.output, settings, [arguments.records])
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def records() -> Records:
     return from_rows(rows, DOMAINS, BENCHMARKS, SIZES)
 
 
-def findings() -> Results:
+def example_results() -> Results:
     return results_of(records())
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, OverviewSettings
 
 TITLES = {"in_score": "In-Score", "out_score": "Out-Score"}
-# Of domains and groups, in order: told apart by the colour-blind (Okabe and Ito, Color Universal Design, 2008).
+# Of domains and groups, in order: distinguishable for the colour-blind (Okabe and Ito, Color Universal Design, 2008).
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442"]
 SAME = 2e-6  # weights that differ by less are equal: they are written with six digits
 
@@ -34,7 +34,7 @@ class Results:
     """Records and Table 2 of one study.
 
     `table` has one row a mixture at its last step under the study's seed (columns as `tables.table2`), the base
-    model first where it was scored. `sides` tells of each benchmark whether it counts in the In- or Out-Score.
+    model first where it was scored. `sides`: benchmark → in or out, the score that it counts in.
     """
 
     records: Records
@@ -99,7 +99,7 @@ def results_of(
 ) -> Results:
     """What a study found, or of a table of records alone.
 
-    Without `headings`, mixtures keep their own names and stand in groups by the table's column `group`, or as
+    Without `headings`, mixtures keep their own names and are grouped by the table's column `group`, or as
     'seed' (what `seed_kind` knows) and 'other'; without `sides`, a benchmark is 'in' where the
     In-Score is seen to be made of it.
 
@@ -113,17 +113,17 @@ def results_of(
 
 
 def read_results(
-    records: str | Path, step: "FiguresSettings | ExplorerSettings | OverviewSettings | None" = None
+    records: str | Path, settings: "FiguresSettings | ExplorerSettings | OverviewSettings | None" = None
 ) -> Results:
     """The records of a file as a study calls them; by their own names without one.
 
     Raises InputError naming file, line and column.
     """
     table = read_records(records)
-    if step is None:
+    if settings is None:
         return results_of(table)
-    headings = [Heading(row.group, row.label, row.mixtures) for row in step.headings]
-    return results_of(table, headings, dict(step.benchmarks), step.seed)
+    headings = [Heading(row.group, row.label, row.mixtures) for row in settings.headings]
+    return results_of(table, headings, dict(settings.benchmarks), settings.seed)
 
 
 def title(target: str) -> str:

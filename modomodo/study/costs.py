@@ -249,7 +249,7 @@ def _size(examples: Path, expected: int | None) -> int | None:
 
 
 def _checkpoint_bytes(study: Study, plan: Plan, folder: Path) -> float | None:
-    """Bytes of one checkpoint, as found, else as the study says."""
+    """Bytes of one checkpoint, as found on disk, else by the study's `costs`."""
     for mixture, seed in plan.runs:
         for checkpoint in sorted((folder / f"runs/{mixture}/{seed}").glob("checkpoint-*")):
             if found := sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file()):

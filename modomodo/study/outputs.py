@@ -1,4 +1,4 @@
-"""Every result of a study by stage, and the file it will be: what status, costs and provenance look at."""
+"""Every result of a study by stage, and the file it will be: what status, costs and trace read."""
 
 from collections.abc import Iterator
 from pathlib import Path

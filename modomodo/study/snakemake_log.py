@@ -1,4 +1,4 @@
-"""What Snakemake's log says of its jobs."""
+"""The jobs of a run of Snakemake, read from its log."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from modomodo.error_hints import hint_of
 
 
 def hints_of(logs: Iterable[str]) -> list[str]:
-    """The mends of what failed in a run of Snakemake, from its logs and those of its failed jobs."""
+    """Hints at what failed in a run of Snakemake, from its logs and those of its failed jobs."""
     texts = [_text(log) for log in logs]
     failed = (job.log for text in texts for job in read_job_log(text) if job.state == "failed" and job.log)
     return list(dict.fromkeys(filter(None, map(hint_of, [*map(_text, failed), *texts]))))
@@ -28,7 +28,7 @@ State = Literal["started", "finished", "failed"]
 
 @dataclass
 class JobLog:
-    """What Snakemake's log says of one job."""
+    """One job, as Snakemake's log shows it."""
 
     rule: str
     outputs: list[str] = field(default_factory=list)

@@ -33,13 +33,13 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Status:
-    """Where a study stands. `jobs`: result → what Snakemake's newest log of this study says of it."""
+    """How far a study is. `jobs`: result → its job in Snakemake's newest log of this study."""
 
     results: Sequence[Output]
     done: frozenset[Path]
     jobs: Mapping[Path, JobLog]
     locked: bool  # a Snakemake works here, or one was killed
-    process: int | None  # its number, where it runs on this machine
+    process: int | None  # its id, where it runs on this machine
     best: Sequence[Scored]
 
     def state(self, result: Output) -> str:
@@ -78,7 +78,7 @@ def _jobs_of(paths: set[Path], root: Path) -> dict[Path, JobLog]:
 
 
 def _snakemake_in(root: Path) -> int | None:
-    """The number of a Snakemake process that works in this folder on this machine."""
+    """The id of a Snakemake process that works in this folder on this machine."""
     import psutil
 
     here = str(root.resolve())
@@ -108,7 +108,7 @@ def _best(study: Study, plan: Plan, folder: Path, results: Sequence[Output]) -> 
     groups = {name: benchmark.group for name, benchmark in study.benchmarks.items()}
     try:
         frame = last_step(collect(known, mixtures, list(study.domains), groups)).frame
-    except InputError:  # benchmarks being scored anew: there is no common Out-Score just now
+    except InputError:  # benchmarks are being scored again: there is no common Out-Score just now
         return []
     frame = frame.dropna(subset="out_score").sort_values("out_score", ascending=False, kind="stable")
     return [
@@ -145,7 +145,7 @@ def render(study: Study, status: Status, root: Path = Path()) -> str:
 
 
 def _one_a_job(status: Status, results: Sequence[Output]) -> list[Output]:
-    """A proposal writes several mixtures: it is told once."""
+    """One result of each job: a proposal writes several mixtures."""
     seen: dict[int, Output] = {}
     for result in results:
         seen.setdefault(id(status.jobs[result.path]), result)
@@ -154,13 +154,13 @@ def _one_a_job(status: Status, results: Sequence[Output]) -> list[Output]:
 
 def _about(status: Status, result: Output, state: str, root: Path) -> list[str]:
     job = status.jobs[result.path]
-    said = _last_lines(root / job.log, LOG_LINES) if job.log else []
+    lines = _last_lines(root / job.log, LOG_LINES) if job.log else []
     if state == "failed":
         return [
             f"failed       {job.rule} {result.name}: {job.log or 'no log'}",
-            *(f"             | {line}" for line in said),
+            *(f"             | {line}" for line in lines),
         ]
-    return [f"{state:<13}{job.rule} {result.name}" + (f": {said[-1]}" if said else "")]
+    return [f"{state:<13}{job.rule} {result.name}" + (f": {lines[-1]}" if lines else "")]
 
 
 def _last_lines(path: Path, count: int) -> list[str]:

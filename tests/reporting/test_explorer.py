@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from study_records import DOMAINS, findings, without_base
+from study_records import DOMAINS, example_results, without_base
 
 from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
@@ -42,13 +42,13 @@ Z80 = 1.2815515655446004
 
 @pytest.fixture(scope="module")
 def surface() -> Surface:
-    return fit(findings().records, "gp_sqrt")
+    return fit(example_results().records, "gp_sqrt")
 
 
 @pytest.fixture(scope="module")
 def data() -> dict:
     limits = Constraints(minimum={"maths": 0.1}, maximum={"boxes": 0.5})
-    return page_data(findings(), "small study", "gp_sqrt", limits, {"science": 0.7})
+    return page_data(example_results(), "small study", "gp_sqrt", limits, {"science": 0.7})
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +122,8 @@ def put(browser, name: str, value: float) -> None:
 
 @pytest.mark.parametrize("name", EXPORTABLE)
 def test_predictions_equal_pythons(browser, name: str, tmp_path: Path) -> None:
-    surface = fit(findings().records, name)
-    page = page_data(findings(), "same", name)
+    surface = fit(example_results().records, name)
+    page = page_data(example_results(), "same", name)
     path = tmp_path / "explorer.html"
     path.write_text(render(page), encoding="utf-8")
     browser.get(path.as_uri())
@@ -323,7 +323,7 @@ def test_the_page_is_one_file_that_asks_for_no_other(page: Path) -> None:
 
 def test_the_same_records_give_the_same_bytes(data: dict) -> None:
     limits = Constraints(minimum={"maths": 0.1}, maximum={"boxes": 0.5})
-    again = page_data(findings(), "small study", "gp_sqrt", limits, {"science": 0.7})
+    again = page_data(example_results(), "small study", "gp_sqrt", limits, {"science": 0.7})
     assert render(again) == render(data)
 
 
@@ -367,7 +367,7 @@ def test_a_weight_above_which_examples_run_out(tmp_path: Path) -> None:
 
 
 def test_records_without_base_model_and_standard_errors_have_a_page() -> None:
-    found = without_base(findings())
+    found = without_base(example_results())
     text = render(page_data(found, "bare", "gp_sqrt"))
     assert '"base":null' in text
 
@@ -376,4 +376,4 @@ def test_a_surrogate_that_the_page_cannot_evaluate_is_refused() -> None:
     with pytest.raises(
         InputError, match="reporting.surrogate: the explorer cannot evaluate 'quadratic': use gp_sqrt"
     ):
-        fit(findings().records, "quadratic")
+        fit(example_results().records, "quadratic")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.container import ErrorbarContainer
-from study_records import DOMAINS, bare, findings, records, without_base
+from study_records import DOMAINS, bare, example_results, records, without_base
 
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
@@ -154,7 +154,7 @@ def drawn(tmp_path_factory):
     """Every figure of records, twice."""
     folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
     for folder in folders:
-        for name, draw in drawings(findings(), [], Page(), "gp_sqrt").items():
+        for name, draw in drawings(example_results(), [], Page(), "gp_sqrt").items():
             if name in FROM_RECORDS:
                 with styled():
                     save(*draw(), folder / f"{name}.svg", 100)
@@ -172,7 +172,7 @@ def test_records_alone_give_every_figure_of_records_and_the_same_bytes_twice(dra
 def test_figures_are_as_wide_as_asked(drawn, tmp_path: Path) -> None:
     with styled():
         save(
-            *drawings(findings(), [], Page(width=5.0), "gp_sqrt")["before_after"](),
+            *drawings(example_results(), [], Page(width=5.0), "gp_sqrt")["before_after"](),
             tmp_path / "wide.svg",
             100,
         )
@@ -201,7 +201,7 @@ def test_singles_and_exclude_ones_are_called_by_their_domain(drawn) -> None:
 
 
 def test_error_bars_are_standard_errors() -> None:
-    found = findings()
+    found = example_results()
     made, numbers = comparison(found, found.mixtures.iloc[:3], Page())
     bars = [item for item in made.axes[0].containers if isinstance(item, ErrorbarContainer)]
     (segments,) = bars[0].lines[2]
@@ -237,7 +237,7 @@ def test_a_table_of_strangers_without_names_and_errors_gives_figures(tmp_path: P
 
 
 def test_a_base_model_that_was_not_scored_is_no_row() -> None:
-    assert without_base(findings()).base is None
+    assert without_base(example_results()).base is None
 
 
 # --- figure 7 ---------------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
 
 
 def test_cost_adds_up_and_repeats_come_last() -> None:
-    found = findings()
+    found = example_results()
     runs = [a_run("all", 43, 30.0), a_run("all", 42, 10.0), a_run("single-maths", 42, 20.0)]
     made, numbers = cost(found, runs, Page())
     assert numbers[["mixture", "seed", "spent"]].to_numpy().tolist() == [
@@ -331,7 +331,7 @@ def test_cost_adds_up_and_repeats_come_last() -> None:
 
 
 def test_shares_requested_and_realised() -> None:
-    made, numbers = realised_shares(findings(), [a_run("all", 42, 1.0)], Page())
+    made, numbers = realised_shares(example_results(), [a_run("all", 42, 1.0)], Page())
     assert numbers[["domain", "requested", "realised"]].to_numpy().tolist() == [
         ["boxes", 0.25, 0.5],
         ["maths", 0.75, 0.5],

@@ -2,7 +2,7 @@
 
 import docutils.core
 import pytest
-from study_records import BENCHMARKS, DOMAINS, SIDES, findings, records
+from study_records import BENCHMARKS, DOMAINS, SIDES, example_results, records
 
 from modomodo.config.schema import Reporting, Training
 from modomodo.mixtures.plan import plan
@@ -39,7 +39,7 @@ RUNS = [
 
 @pytest.fixture
 def page() -> str:
-    return overview(step(), findings(), RUNS, {"boxes": 1234})
+    return overview(step(), example_results(), RUNS, {"boxes": 1234})
 
 
 def test_it_says_what_was_run(page: str) -> None:
@@ -75,17 +75,17 @@ def test_it_says_what_differs_from_the_paper(page: str) -> None:
         domains=list("abcde"),
         benchmarks=[(name, "out") for name in "tuvwxyz"],
     )
-    assert "training settings are the paper's" in overview(same, findings(), [], {})
+    assert "training settings are the paper's" in overview(same, example_results(), [], {})
 
 
 def test_records_of_others_cost_nothing_here() -> None:
-    assert "Nothing was trained here" in overview(step(), findings(), [], {})
+    assert "Nothing was trained here" in overview(step(), example_results(), [], {})
 
 
 def test_it_is_valid_for_snakemakes_reader_whatever_the_names(page: str) -> None:
     from jinja2 import Environment
 
-    odd = overview(step(notes="50 % *of* {{ us }} like_ `this` |x| {% no %}"), findings(), RUNS, {})
+    odd = overview(step(notes="50 % *of* {{ us }} like_ `this` |x| {% no %}"), example_results(), RUNS, {})
     for text in (page, odd):
         rendered = Environment(trim_blocks=True, lstrip_blocks=True).from_string(text).render()
         html = docutils.core.publish_parts(
@@ -103,7 +103,7 @@ def test_noise_is_unknown_without_repeats() -> None:
     assert "the noise between seeds is unknown" in overview(step(), results_of(alone), [], {})
 
 
-def test_only_what_the_page_tells_is_a_reason_to_write_it_anew(small_study) -> None:
+def test_only_what_the_page_shows_is_a_reason_to_write_it_again(small_study) -> None:
     planned = plan(small_study)
     shown = OverviewSettings.of(small_study, planned).text()
     quiet = small_study.model_copy(update={"reporting": Reporting(dpi=72)})

@@ -1,4 +1,4 @@
-"""Table 2 and the noise it tells of, on numbers done by hand."""
+"""Table 2 and its noise, on numbers done by hand."""
 
 import math
 
@@ -91,7 +91,7 @@ def test_one_of_several_mixtures_is_called_by_its_suffix(mixtures, labels, monke
     assert table["strategy"].tolist() == labels
 
 
-def test_a_mixture_without_a_record_is_told():
+def test_a_mixture_without_a_record_is_reported():
     with pytest.raises(InputError, match="records: no row of mixture 'best' with seed 42"):
         table2(
             records_of(("single-x", 42, 9, 0.5), ("single-y", 42, 9, 0.5), ("best", 43, 9, 0.5)), HEADINGS, 42

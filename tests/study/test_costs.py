@@ -98,7 +98,7 @@ def test_measured_durations_win_over_configured_ones(study_data, tmp_path):
     # The median run took 3 s a step; four runs of 9 steps are left.
     assert found.stage("runs").rate == costs.Rate(27.0, 3)
     assert found.stage("runs").seconds == pytest.approx(4 * 27)
-    # 12 s for three checkpoints; the one benchmark predicted later says nothing of a whole one.
+    # 12 s for three checkpoints; the one benchmark predicted later says nothing about a complete one.
     assert found.stage("predictions").rate == costs.Rate(12.0, 1)
     assert found.stage("runs").done == 3
     line = costs.summary(found)

@@ -90,7 +90,7 @@ def test_every_stage_has_its_results(small_study):
     assert len({result.path for result in results}) == 44
 
 
-def test_what_is_at_work_and_what_failed_is_told(small_study, project):
+def test_what_is_running_and_what_failed_is_shown(small_study, project):
     lock(project)
     lines = screen(small_study, project)
     runs = next(line for line in lines if line.startswith("runs")).split()

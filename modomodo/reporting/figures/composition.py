@@ -15,7 +15,7 @@ WORST = 12  # of them
 
 
 def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
-    """Weights of every mixture as a bar, best Out-Score first, and the score beside it.
+    """Weights of every mixture as a bar, best Out-Score first, next to its score.
 
     Returns the figure and its numbers, all mixtures: mixture, strategy, group, the weights, score and error.
     """

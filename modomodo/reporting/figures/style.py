@@ -1,7 +1,7 @@
 """What the figures share: one look, and SVG, PNG and a CSV of the numbers shown for each.
 
-A thing is told apart by colour, marker and hatch at once, so that a figure reads in grey and for colour-blind
-readers (colours: Okabe and Ito, Color Universal Design, 2008).
+Things differ in colour, marker and hatch at once, so that a figure reads in grey and for colour-blind readers
+(colours: Okabe and Ito, Color Universal Design, 2008).
 """
 
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def styled() -> Iterator[None]:
 
 
 def save(figure: plt.Figure, numbers: pd.DataFrame, svg: str | Path, dpi: int = 300) -> None:
-    """Write the figure as SVG and PNG, and its numbers as CSV beside. Same numbers, same bytes."""
+    """Write the figure as SVG and PNG, and its numbers as CSV next to them. Same numbers, same bytes."""
     svg = Path(svg)
     svg.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": svg.stem}):

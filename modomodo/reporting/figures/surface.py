@@ -93,8 +93,8 @@ def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:
     actual = numbers["actual"].to_numpy()
     fitted, held_out = numbers[f"{name}_fitted"].to_numpy(), numbers[f"{name}_held_out"].to_numpy()
     # One outlier of a held-out fold must not squeeze all else: what lies beyond is drawn at the border.
-    room = 0.6 * np.ptp(actual)
-    low, high = actual.min() - room, actual.max() + room
+    margin = 0.6 * np.ptp(actual)
+    low, high = actual.min() - margin, actual.max() + margin
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.6, zorder=1)
     axes.scatter(
         actual,

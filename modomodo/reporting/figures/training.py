@@ -59,7 +59,7 @@ def rewards_by_domain(
 
 
 def read_run(path: Path) -> Run:
-    """A finished run from its `run.json` and the `log.jsonl` beside it.
+    """A finished run from its `run.json` and the `log.jsonl` in its folder.
 
     Raises InputError when a file is missing or damaged.
     """
