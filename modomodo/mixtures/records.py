@@ -1,21 +1,25 @@
 """The scores table: one row a (mixture, seed, step), weights in, scores out. The surrogates' only input.
 
 Columns of `records.csv`: mixture, seed, step, strategy, `w_<domain>`, `y_<benchmark>` (higher is better),
-`se_<benchmark>`, in_score, out_score, se_in_score, se_out_score. The base model's row is the mixture `base`
-at step 0 with empty weights: it stays in the table and is skipped by fitting (`trained`).
+`se_<benchmark>`, in_score, out_score, se_in_score, se_out_score, and what each benchmark counts in these two,
+`n_in_<benchmark>` and `n_out_<benchmark>`: its questions. The base model's row is the mixture `base` at step 0
+with empty weights: it stays in the table and is skipped by fitting (`trained`).
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from modomodo.errors import InputError, nearest
 from modomodo.files import digest, write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd  # half a second that the plan of a study has no use for
 
 BASE = "base"
 AGGREGATES = ("in_score", "out_score")
@@ -29,12 +33,14 @@ AggregateSizes = Mapping[str, Mapping[str, float]]
 class Records:
     """The table and the names of its domains and benchmarks, in column order.
 
-    `frame` has the columns above (NaN where nothing is known) and after them whatever else the file held.
+    `frame` has the columns above but the last (NaN where nothing is known) and after them whatever else the file
+    held. `aggregates` says what each benchmark counts in an aggregate, where that is known.
     """
 
-    frame: pd.DataFrame
+    frame: "pd.DataFrame"
     domains: list[str]
     benchmarks: list[str]
+    aggregates: AggregateSizes = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -45,8 +51,21 @@ class Records:
         return ["out_score", "in_score", *self.benchmarks]
 
 
+class _NoRecords(Records):
+    """No runs. The table, with columns and no row, is built only if somebody looks at it."""
+
+    def __init__(self, domains: Sequence[str], benchmarks: Sequence[str]) -> None:
+        vars(self).update(domains=list(domains), benchmarks=list(benchmarks), aggregates={})
+
+    @cached_property
+    def frame(self) -> "pd.DataFrame":
+        import pandas as pd
+
+        return pd.DataFrame(columns=columns(self.domains, self.benchmarks))
+
+
 def columns(domains: Sequence[str], benchmarks: Sequence[str]) -> list[str]:
-    """The columns of `records.csv`, in order."""
+    """The columns of a table of records, in order."""
     return [
         *KEYS,
         "strategy",
@@ -61,6 +80,11 @@ def columns(domains: Sequence[str], benchmarks: Sequence[str]) -> list[str]:
 def score_column(target: str) -> str:
     """The column of a target: an aggregate stands under its own name, a benchmark under `y_<benchmark>`."""
     return target if target in AGGREGATES else f"y_{target}"
+
+
+def count_column(aggregate: str, benchmark: str) -> str:
+    """The column of what a benchmark counts in in_score or out_score."""
+    return f"n_{aggregate.removesuffix('_score')}_{benchmark}"
 
 
 def aggregate(
@@ -101,6 +125,8 @@ def from_rows(
 
     Raises InputError for an unknown domain or benchmark and for a (mixture, seed, step) that stands twice.
     """
+    import pandas as pd
+
     table = []
     for row in rows:
         where = f"records: {row['mixture']}, seed {row['seed']}, step {row['step']}"
@@ -127,23 +153,28 @@ def from_rows(
 
 def empty(domains: Sequence[str], benchmarks: Sequence[str] = ()) -> Records:
     """No runs yet: what a seed strategy sees."""
-    return Records(pd.DataFrame(columns=columns(domains, benchmarks)), list(domains), list(benchmarks))
+    return _NoRecords(domains, benchmarks)
 
 
 def write_records(path: str | Path, records: Records) -> None:
     """Write `records.csv`: rows in the order given, empty cells for what is unknown."""
-    write_csv(path, records.frame)
+    counts = {
+        count_column(name, benchmark): size
+        for name in AGGREGATES
+        for benchmark, size in records.aggregates.get(name, {}).items()
+    }
+    write_csv(path, records.frame.assign(**counts))
 
 
 def trained(records: Records) -> Records:
     """Without the base model's row."""
     weights = records.frame[[f"w_{domain}" for domain in records.domains]]
-    return replace(records, frame=records.frame[weights.notna().all(axis=1)].reset_index(drop=True))
+    return _with_frame(records, records.frame[weights.notna().all(axis=1)].reset_index(drop=True))
 
 
 def in_order(records: Records) -> Records:
     """Rows by mixture, seed and step: sums over them then end in the same digit, however a file was sorted."""
-    return replace(records, frame=records.frame.sort_values(KEYS, kind="stable").reset_index(drop=True))
+    return _with_frame(records, records.frame.sort_values(KEYS, kind="stable").reset_index(drop=True))
 
 
 def average_steps(records: Records) -> Records:
@@ -158,7 +189,7 @@ def average_steps(records: Records) -> Records:
 def last_step(records: Records) -> Records:
     """One row a (mixture, seed): that of its greatest step."""
     frame = records.frame.sort_values("step", kind="stable").drop_duplicates(["mixture", "seed"], keep="last")
-    return replace(records, frame=frame.sort_index().reset_index(drop=True))
+    return _with_frame(records, frame.sort_index().reset_index(drop=True))
 
 
 def average_seeds(records: Records) -> Records:
@@ -224,6 +255,8 @@ def seed_noise(records: Records, target: str) -> float:
 
     NaN when no mixture was run twice. Steps are kept apart.
     """
+    import pandas as pd
+
     frame = pd.DataFrame({"value": target_values(records, target)})
     frame[["mixture", "step"]] = records.frame[["mixture", "step"]].to_numpy()
     groups = frame.dropna().groupby(["mixture", "step"])["value"]
@@ -244,7 +277,13 @@ def observed_digest(records: Records) -> str:
     return digest({"columns": names, "rows": rows})
 
 
+def _with_frame(records: Records, frame: "pd.DataFrame") -> Records:
+    return Records(frame, records.domains, records.benchmarks, records.aggregates)
+
+
 def _averaged(records: Records, keys: list[str], independent: bool) -> Records:
+    import pandas as pd
+
     scores = [f"y_{benchmark}" for benchmark in records.benchmarks] + list(AGGREGATES)
     errors = [f"se_{benchmark}" for benchmark in records.benchmarks] + [f"se_{name}" for name in AGGREGATES]
     other = next(key for key in KEYS if key not in keys)
@@ -261,10 +300,11 @@ def _averaged(records: Records, keys: list[str], independent: bool) -> Records:
                 row[name] = float(group[name].mean(skipna=False))
         rows.append(row)
     names = columns(records.domains, records.benchmarks)
-    return replace(records, frame=pd.DataFrame(rows, columns=records.frame.columns)[names])
+    return _with_frame(records, pd.DataFrame(rows, columns=records.frame.columns)[names])
 
 
 def _with_aggregates(records: Records, aggregates: AggregateSizes) -> Records:
+    """In- and Out-Score where the table lacks them, and from then on what they are made of."""
     frame = records.frame.copy()
     for name, sizes in aggregates.items():
         if name not in AGGREGATES:
@@ -283,7 +323,7 @@ def _with_aggregates(records: Records, aggregates: AggregateSizes) -> Records:
         frame[f"se_{name}"] = np.where(
             known, frame[f"se_{name}"].to_numpy(float), [error for _, error in pairs]
         )
-    return replace(records, frame=frame)
+    return replace(records, frame=frame, aggregates={**records.aggregates, **aggregates})
 
 
 def _checked(records: Records, where: str) -> Records:

@@ -19,6 +19,7 @@ from modomodo.mixtures.records import (
     _checked,
     _with_aggregates,
     columns,
+    count_column,
     score_column,
 )
 
@@ -36,8 +37,9 @@ def read_records(
     """Records from a CSV of ours or a stranger's.
 
     Only the `w_` and `y_` columns are needed. Without a `mixture` column, rows of equal weights are runs of
-    one mixture: they are named `mixture-0001`, … in file order and their seeds count from 0. Other columns
-    are kept aside, at the right of the frame. Empty scores are NaN; weights that sum to 1 within 0.01 are
+    one mixture: they are named `mixture-0001`, … in file order and their seeds count from 0. What each benchmark
+    counts in an aggregate is read where the file says it (`n_in_…`, `n_out_…`). Other columns are kept at the
+    right of the frame. Empty scores are NaN; weights that sum to 1 within 0.01 are
     scaled to 1. A folder that holds `ratios.csv` and `metrics.csv` is read by `read_ratios_and_metrics`.
 
     `lower_is_better` (all of them, or benchmark names) turns losses round: they are stored negated.
@@ -187,10 +189,36 @@ def _from_text(
     data["step"] = _integers(path, text["step"], "step") if "step" in text else 0
     frame = pd.DataFrame(data, index=text.index)
     names = columns(domains, benchmarks)
-    aside = [name for name in text if name not in names and not name.startswith("Unnamed")]
-    frame = pd.concat([frame[names], text[aside]], axis=1)
-    records = _with_aggregates(Records(frame, domains, benchmarks), aggregates or {})
+    counts = _counts(path, text, benchmarks)
+    known = {*names, *(count_column(name, b) for name, sizes in counts.items() for b in sizes)}
+    others = [name for name in text if name not in known and not name.startswith("Unnamed")]
+    frame = pd.concat([frame[names], text[others]], axis=1)
+    records = _with_aggregates(Records(frame, domains, benchmarks), {**counts, **(aggregates or {})})
     return _checked(records, str(path))
+
+
+def _counts(path: Path, text: pd.DataFrame, benchmarks: list[str]) -> dict[str, dict[str, float]]:
+    """What each benchmark counts in an aggregate, for those of which the table says it.
+
+    Raises InputError for what is no positive number, and for one that is not the same in every row.
+    """
+    counts: dict[str, dict[str, float]] = {}
+    for name in AGGREGATES:
+        for benchmark in benchmarks:
+            column = count_column(name, benchmark)
+            if column not in text or text.empty:
+                continue
+            values = _numbers(path, text[column], column)
+            wrong = ~((values > 0) & (values == values[0]))
+            if wrong.any():
+                line = int(np.flatnonzero(wrong)[0]) + 2
+                raise InputError(
+                    f"{path}:{line}: {column}: '{text[column].iloc[line - 2]}' is not the one positive number that "
+                    "every row should have"
+                )
+            size = float(values[0])
+            counts.setdefault(name, {})[benchmark] = int(size) if size.is_integer() else size
+    return counts
 
 
 def _turned(lower_is_better: bool | Collection[str], benchmarks: list[str]) -> set[str]:
