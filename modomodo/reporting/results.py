@@ -107,7 +107,9 @@ def results_of(
     """
     table = table2(records, headings, seed or 0) if headings else _plain_table(records)
     if sides is None:
-        inside = aggregate_shares(trained(records), "in_score") if len(trained(records)) else None
+        inside = records.aggregates.get("in_score")
+        if inside is None and len(trained(records)):
+            inside = aggregate_shares(trained(records), "in_score")
         sides = {name: "in" if name in (inside or {}) else "out" for name in records.benchmarks}
     return Results(records, table, sides)
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 
 from modomodo.errors import InputError
 from modomodo.mixtures import records, records_csv
+from modomodo.mixtures.surrogates.base import objective
 
 IN = {"LISA": 3397, "SAT": 1928, "ScienceQA": 2017}
 OUT = {"ChartQA": 2500, "InfoVQA": 2801, "MathVista": 1000, "MMMU": 900}
@@ -124,6 +126,42 @@ def test_the_table_shows_how_its_aggregates_are_made():
     assert records.aggregate_shares(few, "out_score") is None
 
 
+def test_few_runs_keep_what_their_aggregates_are_made_of(tmp_path):
+    # Two runs, two benchmarks with the same scores: no solver could tell their weights.
+    made = make(
+        ("all", 42, 500, 0.5, 0.2), ("all", 43, 500, 0.5, 0.2), aggregates={"out_score": {"x": 500, "y": 100}}
+    )
+    path = tmp_path / "records.csv"
+    records.write_records(path, made)
+    read = records_csv.read_records(path)
+    for table in (made, read, records.trained(read), records.last_step(records.average_seeds(read))):
+        aim = objective(table, "out_score")
+        assert (aim.benchmarks, list(aim.shares)) == (("x", "y"), [500 / 600, 100 / 600])
+    solved = objective(replace(read, aggregates={}), "out_score")
+    assert solved.benchmarks == ("out_score",), "its own column is modelled"
+
+
+def test_an_aggregate_can_be_filled_from_what_it_is_made_of(tmp_path):
+    path = tmp_path / "records.csv"
+    path.write_text("w_a,y_x,y_y,n_in_x,n_in_y\n1,0.2,0.6,1,3\n")
+    table = records_csv.read_records(path)
+    assert table.frame["in_score"].tolist() == [pytest.approx(0.5)]
+    assert "n_in_x" not in table.frame
+
+
+@pytest.mark.parametrize(
+    ("cells", "line", "cell"),
+    [(("1", "2"), 3, "2"), (("1", ""), 3, ""), (("0", "0"), 2, "0"), (("-1", "1"), 2, "-1")],
+)
+def test_what_a_benchmark_counts_is_one_positive_number(tmp_path, cells, line, cell):
+    path = tmp_path / "records.csv"
+    path.write_text("w_a,seed,y_x,n_out_x\n" + "".join(f"1,{i},0.5,{n}\n" for i, n in enumerate(cells)))
+    with pytest.raises(
+        InputError, match=rf"records.csv:{line}: n_out_x: '{cell}' is not the one positive number"
+    ):
+        records_csv.read_records(path)
+
+
 def test_columns_and_round_trip(tmp_path):
     made = make(
         ("base", 42, 0, None, 0.1), ("all", 42, 500, 0.5, 0.2), aggregates={"in_score": {"x": 1, "y": 1}}
@@ -134,8 +172,12 @@ def test_columns_and_round_trip(tmp_path):
     ]
     path = tmp_path / "records.csv"
     records.write_records(path, made)
-    assert path.read_text().splitlines()[1] == "base,42,0,,,,0.1,0.2,0.3,0.4,0.15000000000000002,,0.25,"
+    header, first, _ = path.read_text().splitlines()
+    assert header.endswith(",se_out_score,n_in_x,n_in_y")
+    assert first == "base,42,0,,,,0.1,0.2,0.3,0.4,0.15000000000000002,,0.25,,1,1"
     again = records_csv.read_records(path)
+    assert again.aggregates == {"in_score": {"x": 1, "y": 1}}
+    assert list(again.frame) == list(made.frame)
     records.write_records(tmp_path / "again.csv", again)
     assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
     assert records.observed_digest(again) == records.observed_digest(made)

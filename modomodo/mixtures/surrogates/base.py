@@ -232,13 +232,13 @@ def objective(
     """What a target is made of.
 
     An aggregate is modelled benchmark by benchmark and then summed, with the weights that `aggregates` gives
-    ({"out_score": {benchmark: size}}) or, without them, those the table itself shows; where it does not
-    determine them the aggregate's own column is modelled. Besides the records' targets, `aggregates` may
-    define new ones by any name.
+    ({"out_score": {benchmark: size}}), else those that the records carry. For a stranger's table that has neither,
+    they are solved for; where the rows do not determine them the aggregate's own column is modelled. Besides the
+    records' targets, `aggregates` may define new ones by any name.
 
     Raises InputError for an unknown target or benchmark.
     """
-    known = {**(aggregates or {})}
+    known = {**records.aggregates, **(aggregates or {})}
     if target in known:
         sizes = known[target]
         for benchmark in sizes:
