@@ -40,10 +40,14 @@ class Registry(Generic[F]):
 
         return decorate
 
-    def __getitem__(self, name: str) -> F:
-        """Raises InputError with the nearest known name."""
+    def check(self, name: str) -> None:
+        """Raises InputError with the nearest known name for an unknown one. Imports nothing."""
         if name not in self:
             raise InputError(f"unknown {self.kind} '{name}': {nearest(name, self)}")
+
+    def __getitem__(self, name: str) -> F:
+        """Raises InputError with the nearest known name."""
+        self.check(name)
         if name not in self._functions:
             importlib.import_module(self._modules[name])
         return self._functions[name]

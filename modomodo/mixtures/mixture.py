@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from modomodo.config.loading import parse
@@ -15,6 +16,7 @@ Weights = dict[str, float]
 
 SUM_TOLERANCE = 1e-9
 DIGITS = 6
+SAME = 2e-6  # weights that differ by less are equal: they are written with six digits
 
 
 def validate_weights(weights: Mapping[str, Any], domains: Sequence[str], where: str = "weights") -> Weights:
@@ -82,6 +84,20 @@ def exclude_one(domains: Sequence[str]) -> dict[str, Weights]:
 def uniform(domains: Sequence[str]) -> dict[str, Weights]:
     """The mixture `all`: equal weights on every domain."""
     return {"all": {domain: 1 / len(domains) for domain in domains}}
+
+
+def seed_kind(weights: Sequence[float] | np.ndarray) -> str | None:
+    """What a mixture is by its weights: 'single', 'exclude-one', 'all', or None for any other.
+
+    Of two domains each is both alone and what is left without the other: it is 'single'.
+    """
+    row = np.asarray(weights, float)
+    if np.isnan(row).any():
+        return None
+    used = row > SAME
+    if np.ptp(row[used]) > SAME:
+        return None
+    return {len(row): "all", len(row) - 1: "exclude-one", 1: "single"}.get(int(used.sum()))
 
 
 class Predicted(BaseModel):

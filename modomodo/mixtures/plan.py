@@ -204,7 +204,7 @@ def check_search(options: BaseModel, usable: Sequence[str], known: Sequence[str]
         if domain not in known:
             raise InputError(f"{where}.constraints: unknown domain '{domain}': {nearest(domain, known)}")
     try:
-        surrogates[options.surrogate]
+        surrogates.check(options.surrogate)
         allowed(constraints, usable)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None

@@ -97,7 +97,7 @@ def _check(study: Recorded, where: str) -> None:
             strategies[strategy.propose]
             options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")
             if isinstance(options, SearchOptions):
-                surrogates[options.surrogate]
+                surrogates.check(options.surrogate)
         except InputError as error:
             text = str(error)
             raise InputError(

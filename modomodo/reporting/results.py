@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from modomodo.mixtures.mixture import seed_kind
 from modomodo.mixtures.records import (
     AGGREGATES,
     BASE,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 TITLES = {"in_score": "In-Score", "out_score": "Out-Score"}
 # Of domains and groups, in order: distinguishable for the colour-blind (Okabe and Ito, Color Universal Design, 2008).
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442"]
-SAME = 2e-6  # weights that differ by less are equal: they are written with six digits
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,6 @@ class Results:
             order += [name for name in self.records.benchmarks if self.sides[name] == side]
             order.append(f"{side}_score")
         return [name for name in order if self.table[score_column(name)].notna().any()]
-
-
-def seed_kind(weights: Sequence[float] | np.ndarray) -> str | None:
-    """What a mixture is by its weights: 'single', 'exclude-one', 'all', or None for any other.
-
-    Of two domains each is both alone and what is left without the other: it is 'single'.
-    """
-    row = np.asarray(weights, float)
-    if np.isnan(row).any():
-        return None
-    used = row > SAME
-    if np.ptp(row[used]) > SAME:
-        return None
-    return {len(row): "all", len(row) - 1: "exclude-one", 1: "single"}.get(int(used.sum()))
 
 
 def results_of(

@@ -294,3 +294,29 @@ def test_snakemake_runs_each_seed_strategy_once(study_data, write_study, tmp_pat
     study_data["strategies"]["all"]["propose"] = "counted"
     snakemake(tmp_path, write_study(study_data))
     assert (tmp_path / "calls.txt").read_text() == "called\n"
+
+
+READ = """
+import sys
+from modomodo.mixtures.plan import plan
+from modomodo.reporting import settings
+from modomodo.reporting.figures import figures_of
+from modomodo.study.checks import read_study
+from modomodo.study.costs import costs_of, summary
+
+for path in sys.argv[1:]:
+    study = read_study(path)
+    planned = plan(study)
+    figures_of(planned)
+    settings.OverviewSettings.of(study, planned)
+    summary(costs_of(study, planned))
+print(*{module.partition(".")[0] for module in sys.modules})
+"""
+LARGE = {"torch", "transformers", "pandas", "scipy", "sklearn", "matplotlib", "datasets", "jinja2"}
+
+
+def test_a_plan_loads_no_large_library():
+    configs = [ROOT / "config/tiny.yaml", ROOT / "config/test.yaml", ROOT / "config/paper.yaml"]
+    command = [sys.executable, "-c", READ, *map(str, configs)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not LARGE & set(done.stdout.split())

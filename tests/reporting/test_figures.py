@@ -11,6 +11,7 @@ from study_records import DOMAINS, bare, example_results, records, without_base
 
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
+from modomodo.mixtures.mixture import seed_kind
 from modomodo.mixtures.plan import plan
 from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
 from modomodo.reporting.figures.comparison import comparison
@@ -25,7 +26,7 @@ from modomodo.reporting.figures.training import (
     rewards_by_domain,
     smooth,
 )
-from modomodo.reporting.results import results_of, seed_kind
+from modomodo.reporting.results import results_of
 
 TABLE = pd.DataFrame(
     [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modomodo.reporting.results import Results, seed_kind
+from modomodo.mixtures.mixture import seed_kind
 
 if TYPE_CHECKING:
     import matplotlib.pyplot as plt
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modomodo.mixtures.plan import Plan
     from modomodo.reporting.figures.style import Page
     from modomodo.reporting.figures.training import Run
+    from modomodo.reporting.results import Results
 
 FROM_RECORDS = (
     "before_after",
@@ -86,7 +87,7 @@ def figures_of(plan: "Plan") -> list[str]:
 
 
 def drawings(
-    found: Results, runs: "Sequence[Run]", page: "Page", surrogate: str
+    found: "Results", runs: "Sequence[Run]", page: "Page", surrogate: str
 ) -> "dict[str, Callable[[], tuple[plt.Figure, pd.DataFrame]]]":
     """How each figure is drawn, by name."""
     from modomodo.reporting.figures import calibration, comparison, composition, strategies, surface, training

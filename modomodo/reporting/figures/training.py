@@ -12,8 +12,9 @@ import pandas as pd
 from modomodo.config.schema import Training
 from modomodo.console import unit_of_time
 from modomodo.files import read_json, read_jsonl
+from modomodo.mixtures.mixture import seed_kind
 from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
-from modomodo.reporting.results import Results, seed_kind, title
+from modomodo.reporting.results import Results, title
 
 LEVEL = 1.96  # standard deviations: a two-sided 95 % band
 CURVES: dict[str, dict[str, Any]] = {  # how the lines of the reward curves are drawn
