@@ -42,7 +42,7 @@ def model_options(wildcards, input):
     )
 
 
-# The list of predictions is the output; each prediction lies beside it with the digest of what it depends on,
+# The list of predictions is the output; each prediction lies next to it with the digest of what it depends on,
 # so that a new benchmark predicts only itself.
 rule predict:
     input:

@@ -9,7 +9,7 @@ Example:
    transformers and on one GPU at most, since they are few.
 2. Each run answers those of its domain, by its last checkpoint.
 3. A line a domain: both scores, the gain and its standard error over the questions. The answers lie in a
-   folder beside the table.
+   folder next to the table.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from modomodo.config.schema import held_out_name
 from modomodo.errors import InputError, nearest
 from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.evaluation.engines.start import start_engine
-from modomodo.evaluation.in_domain import row, table, verdict
+from modomodo.evaluation.in_domain import compare, table, verdict
 from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.predictions import read_checkpoints
 from modomodo.evaluation.scores import score_answers
@@ -66,15 +66,14 @@ def main() -> None:
         last = max(read_checkpoints(path), key=lambda checkpoint: checkpoint.step)
         engine.load(last.directory)
         rows.append(
-            row(
-                domain=domain,
-                mixture=run["mixture"],
-                seed=run["seed"],
-                step=last.step,
-                metric=settings.metrics[domain],
-                before=before[domain],
-                after=scores(domain, "trained"),
-            )
+            {
+                "domain": domain,
+                "mixture": run["mixture"],
+                "seed": run["seed"],
+                "step": last.step,
+                "metric": settings.metrics[domain],
+                **compare(before[domain], scores(domain, "trained")),
+            }
         )
     frame = table(rows)
     write_csv(arguments.output, frame)

@@ -5,9 +5,9 @@ Example:
         --mixture all --seed 42 --benchmarks results/tiny/examples/chart.jsonl \\
         --output /tmp/predictions/all/42/predictions.json
 
-1. List what every checkpoint answers: STEP/BENCHMARK.jsonl beside the output, with a cache key each.
+1. List what every checkpoint answers: STEP/BENCHMARK.jsonl next to the output, with a cache key each.
 2. Load each checkpoint that has answers missing once, into transformers or vLLM (evaluation.engine), and write them.
-   Predictions by these very weights, questions and settings are kept.
+   Predictions by these very weights, questions and settings are cached.
 3. Write the list with its digests, then remove the weights that are not to stay (--keep).
 
 Give `--base DIR --base-info FILE` in place of `--run` for the model before training (step 0).
@@ -79,7 +79,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True, help="seed of the training")
     parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
     parser.add_argument(
-        "--output", type=Path, required=True, help="predictions.json; the rest lies beside it"
+        "--output", type=Path, required=True, help="predictions.json; the rest lies next to it"
     )
     parser.add_argument(
         "--keep",

@@ -5,7 +5,7 @@ Example:
         --predictions results/tiny/predictions/all/42/predictions.json --output /tmp/scores/all/42.json
 
 Each score carries its metric's name and version, the number of questions, the standard error and how many
-completions held no answer. What a judge replies, for a metric that asks one, is kept beside the predictions
+completions held no answer. What a judge replies, for a metric that asks one, is stored next to the predictions
 (BENCHMARK.judge.jsonl) and not asked for again.
 """
 

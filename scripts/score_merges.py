@@ -6,9 +6,9 @@ Example:
         --mixtures results/tiny/mixtures/*.json --benchmarks results/tiny/examples/*.jsonl --output /tmp/merged.csv
 
 1. Check that the experts, runs of one domain each, share base, recipe, seed and step. Let each answer, and the base:
-   a warning tells which lost what the base could do.
+   a warning names those that lost what the base could do.
 2. Give the model the merged weights of one mixture after another, for each alpha of the study; nothing is written.
-3. Let it answer the benchmarks and score the answers. What was scored before is read back (`merged/scored/` beside
+3. Let it answer the benchmarks and score the answers. What was scored before is read back (`merged/scored/` next to
    the output), so an interrupted job goes on.
 4. Write records of fidelity `merged`: as records.csv, with the columns fidelity, alpha, questions, experts and
    forgot.

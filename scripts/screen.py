@@ -6,7 +6,7 @@ Example:
         --scores results/tiny/scores/*/42.json --mixtures results/tiny/mixtures/*.json \\
         --benchmarks results/tiny/examples/*.jsonl --output /tmp/merged/merge_screen.csv
 
-1. Let each expert answer, and the base: a warning tells which lost what the base could do.
+1. Let each expert answer, and the base: a warning names those that lost what the base could do.
 2. Merge and score the mixtures that were trained, for each alpha of the study.
 3. Choose the alpha that predicts each of them best from the others, and calibrate on them.
 4. Draw candidates that keep to the strategy's constraints. All are scored on a part of the questions; those that

@@ -13,7 +13,7 @@ import pandas as pd
 from modomodo.errors import InputError
 from modomodo.evaluation.metrics.metric import Summary, summarise
 
-CLEAR = 3.0  # standard errors from which on a gain is no luck of the questions
+CLEAR = 3.0  # a gain of more standard errors is not chance in the choice of questions
 COLUMNS = [
     *("domain", "mixture", "seed", "step", "metric", "questions"),
     *("base", "base_se", "trained", "trained_se", "gain", "gain_se", "standard_errors"),
@@ -28,28 +28,15 @@ def gain(before: Sequence[float], after: Sequence[float]) -> Summary:
     """
     if len(before) != len(after):
         raise InputError(f"{len(before)} scores of the base model, {len(after)} of the trained one")
-    halves = [(b - a + 1) / 2 for a, b in zip(before, after, strict=True)]  # to where scores are: [0, 1]
-    n, mean, error, _ = summarise(halves, 0)
+    scaled = [(b - a + 1) / 2 for a, b in zip(before, after, strict=True)]  # to [0, 1], as scores are
+    n, mean, error, _ = summarise(scaled, 0)
     return Summary(n, 2 * mean - 1, 2 * error, 0)
 
 
-def row(
-    domain: str,
-    mixture: str,
-    seed: int,
-    step: int,
-    metric: str,
-    before: Sequence[float],
-    after: Sequence[float],
-) -> dict[str, object]:
-    """A line of in_domain.csv from the scores of the same questions before and after training."""
+def compare(before: Sequence[float], after: Sequence[float]) -> dict[str, float]:
+    """The columns of in_domain.csv that follow from scores of the same questions before and after training."""
     base, trained, gained = summarise(before, 0), summarise(after, 0), gain(before, after)
     return {
-        "domain": domain,
-        "mixture": mixture,
-        "seed": seed,
-        "step": step,
-        "metric": metric,
         "questions": base.n,
         "base": base.score,
         "base_se": base.standard_error,
@@ -69,24 +56,16 @@ def in_standard_errors(gained: Summary) -> float:
 
 
 def table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """in_domain.csv, in the order given."""
+    """in_domain.csv, in the order given. A row has domain, mixture, seed, step, metric and what `compare` gives."""
     return pd.DataFrame(list(rows), columns=COLUMNS)
 
 
 def verdict(frame: pd.DataFrame) -> str:
-    """`held-out questions of their own domain: 4 of 5 ... rise by more than 3 standard errors (geometry 2.1)`."""
+    """`trained on one domain alone, 4 of 5 rise on held-out questions … (not: geometry, 2.1)`."""
     clear = frame["standard_errors"] > CLEAR
-    told = (
-        ""
-        if clear.all()
-        else " (not: "
-        + ", ".join(
-            f"{domain}, {errors:.1f}"
-            for domain, errors in frame.loc[~clear, ["domain", "standard_errors"]].itertuples(index=False)
-        )
-        + ")"
-    )
+    others = frame.loc[~clear, ["domain", "standard_errors"]].itertuples(index=False)
+    exceptions = ", ".join(f"{domain}, {errors:.1f}" for domain, errors in others)
     return (
         f"trained on one domain alone, {clear.sum()} of {len(frame)} rise on held-out questions of that domain by more "
-        f"than {CLEAR:g} standard errors{told}"
+        f"than {CLEAR:g} standard errors{f' (not: {exceptions})' if exceptions else ''}"
     )

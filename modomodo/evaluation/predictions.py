@@ -55,7 +55,7 @@ class RunPredictions(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that answers; `step` is the scored step that it stands for, 0 for the base model."""
+    """A model that answers; `step` is the scored step whose name it has, 0 for the base model."""
 
     step: int
     directory: Path

@@ -106,15 +106,17 @@ def read_experts(base: Path, base_weights: str, runs: Sequence[Path], step: int 
                 )
         if step is None:
             step = max(map(int, run["checkpoints"]))
-        kept = run["checkpoints"].get(str(step))
-        if kept is None:
+        checkpoint = run["checkpoints"].get(str(step))
+        if checkpoint is None:
             raise InputError(f"{path}: no checkpoint of step {step}, it has {', '.join(run['checkpoints'])}")
-        directory = path.parent / kept["path"]
+        directory = path.parent / checkpoint["path"]
         if not directory.is_dir():
             raise InputError(f"{directory}: checkpoint is gone: delete {path} to train it again")
         exhausted = run["stream"]["exhausted"]
-        is_exhausted = exhausted is not None and exhausted["step"] <= kept["step"]
-        found[domains[0]] = Expert(domains[0], directory, kept["step"], is_exhausted, kept["weights"])
+        is_exhausted = exhausted is not None and exhausted["step"] <= checkpoint["step"]
+        found[domains[0]] = Expert(
+            domains[0], directory, checkpoint["step"], is_exhausted, checkpoint["weights"]
+        )
     if first is None or step is None:
         raise InputError("no experts: give the run.json of each domain's single")
     return Experts(base, base_weights, dict(sorted(found.items())), step, first[1]["seed"])

@@ -246,9 +246,9 @@ def screen(
     """
     known = scorer.score_mixtures(trained, "merge trained mixtures")
     groups = dict(settings.benchmarks)
-    wanted = objective(records, settings.strategy.target)
+    goal = objective(records, settings.strategy.target)
     observations = observe(
-        records, wanted, merged_records(known, scorer.experts, settings.domains, groups)
+        records, goal, merged_records(known, scorer.experts, settings.domains, groups)
     ).final()
     assert observations.merged is not None
     alpha = choose_alpha(observations).alpha
@@ -261,8 +261,8 @@ def screen(
 
     def value(weights: Sequence[Mapping[str, float]], means: Mapping[str, np.ndarray]) -> np.ndarray:
         points = np.array([[each.get(domain, 0.0) for domain in observations.domains] for each in weights])
-        scores = [means[name] if name in means else _aggregate(name, means) for name in wanted.benchmarks]
-        return predictor.mean_given(points, np.column_stack(scores)) @ wanted.shares
+        scores = [means[name] if name in means else _aggregate(name, means) for name in goal.benchmarks]
+        return predictor.mean_given(points, np.column_stack(scores)) @ goal.shares
 
     def _aggregate(target: str, means: Mapping[str, np.ndarray]) -> np.ndarray:
         chosen = benchmarks_of(target, groups)

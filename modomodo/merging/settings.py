@@ -6,7 +6,7 @@ from modomodo.config.schema import Strategy, Study
 from modomodo.evaluation.settings import PredictSettings, ScoreSettings
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 
-# Raise when the same merge would score otherwise: all are then scored again. Here and not beside what scores them,
+# Raise when the same merge would score otherwise: all are then scored again. Here and not in screening.py,
 # since the rules read it, and Snakemake need not load scipy.
 CACHE_VERSION = 1
 

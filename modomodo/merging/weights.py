@@ -95,11 +95,11 @@ def write_merged(
     coefficients: Mapping[str, float],
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """A Hugging Face directory with the merged weights, whole or not at all, in shards of about `shard_bytes`.
+    """A Hugging Face directory with the merged weights, complete or not there, in shards of about `shard_bytes`.
 
     Everything but the weights is the base's. At most one shard and a few tensors are in memory.
     """
-    with atomic_directory(output) as beside:
+    with atomic_directory(output) as temporary:
         for path in experts.base.iterdir():
             if (
                 path.is_file()
@@ -107,13 +107,13 @@ def write_merged(
                 and not path.match(WEIGHTS)
                 and path.name != INDEX
             ):
-                shutil.copyfile(path, beside / path.name)
+                shutil.copyfile(path, temporary / path.name)
         shards: list[list[str]] = []
         held: dict[str, torch.Tensor] = {}
         size = total = 0
 
         def flush() -> None:
-            save_file(held, beside / f"part-{len(shards)}.safetensors", metadata={"format": "pt"})
+            save_file(held, temporary / f"part-{len(shards)}.safetensors", metadata={"format": "pt"})
             shards.append(list(held))
             held.clear()
 
@@ -129,10 +129,10 @@ def write_merged(
         if len(shards) == 1:
             names = ["model.safetensors"]
         for i, name in enumerate(names):
-            (beside / f"part-{i}.safetensors").rename(beside / name)
+            (temporary / f"part-{i}.safetensors").rename(temporary / name)
         if len(shards) > 1:
             weight_map = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
-            write_json(beside / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
+            write_json(temporary / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
 def load_merged(model: nn.Module, experts: Experts, coefficients: Mapping[str, float]) -> bool:
@@ -152,7 +152,7 @@ def load_merged(model: nn.Module, experts: Experts, coefficients: Mapping[str, f
                 other_tower |= not torch.equal(live[target], tensor.to(live[target]))
             live[target].copy_(tensor)
             filled.add(live[target].data_ptr())
-    # Tied parameters have one place in memory and stand in the file once.
+    # Tied parameters share their memory, and the file holds them once.
     left = sorted(name for name, tensor in live.items() if tensor.data_ptr() not in filled)
     if left:
         raise InputError(f"{experts.base}: no tensor for the model's '{left[0]}'")
@@ -186,5 +186,5 @@ def _check_shapes(
 def _where_not_finite(name: str, base: Path, parts: Mapping[str, Tensors], original: torch.Tensor) -> str:
     for directory, tensor in [(base, original), *((part.directory, part[name]) for part in parts.values())]:
         if not torch.isfinite(tensor.float()).all():
-            return f"{directory}: tensor '{name}' holds NaN or infinite weights: the run collapsed, train it anew"
+            return f"{directory}: tensor '{name}' holds NaN or infinite weights: the run collapsed, train it again"
     return f"tensor '{name}': merging overflows: choose a smaller alpha"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.evaluation.in_domain import gain, in_standard_errors, row, table, verdict
+from modomodo.evaluation.in_domain import compare, gain, in_standard_errors, table, verdict
 from modomodo.evaluation.settings import InDomainSettings
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import study_from
@@ -40,8 +40,8 @@ def test_another_number_of_answers_is_refused():
 def test_the_table_and_what_is_said_of_it():
     before, after = [0.0] * 20, [1.0] * 15 + [0.0] * 5  # 0.75 in standard errors of sqrt(.75 * .25 / 19)
     lines = [
-        row("relation", "single-relation", 42, 80, "exact_match", before, after),
-        row("science", "single-science", 42, 80, "exact_match", before, [1.0] + [0.0] * 19),
+        {"domain": "relation", "mixture": "single-relation", **compare(before, after)},
+        {"domain": "science", "mixture": "single-science", **compare(before, [1.0] + [0.0] * 19)},
     ]
     frame = table(lines)
     assert list(frame["domain"]) == ["relation", "science"]
@@ -73,20 +73,20 @@ def test_held_out_questions_are_a_dataset_like_any_other(study_data):
         ({"science": {**HELD_OUT, "group": "in"}}, "held_out.science.group: unknown key"),
     ],
 )
-def test_bad_held_out_questions_are_told(study_data, held_out, message):
+def test_bad_held_out_questions_are_refused(study_data, held_out, message):
     study_data["held_out"] = held_out
     with pytest.raises(InputError, match=message):
         study_from(study_data, "study.yaml")
 
 
-def test_a_domain_that_no_mixture_is_alone_is_told(study_data):
+def test_a_domain_that_no_mixture_is_alone_is_refused(study_data):
     study_data["held_out"] = {"science": HELD_OUT}
     del study_data["strategies"]["single"]
     with pytest.raises(InputError, match="held_out.science: no mixture is science alone: add a strategy"):
         plan(study_from(study_data, "study.yaml"))
 
 
-def test_a_benchmark_of_the_same_file_is_told(study_data):
+def test_a_benchmark_of_the_same_file_is_refused(study_data):
     study_data["held_out"] = {"science": HELD_OUT}
     study_data["benchmarks"]["science_held_out"] = study_data["benchmarks"]["chart"]
     with pytest.raises(InputError, match="its examples would be science_held_out.jsonl"):

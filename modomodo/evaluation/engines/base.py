@@ -142,14 +142,14 @@ def stop_tokens(configuration: GenerationConfig) -> set[int]:
 def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: ProcessorMixin) -> Prediction:
     """The prediction that these generated tokens are; what follows a stop token is padding."""
     end = next((i for i, token in enumerate(tokens) if token in stops), None)
-    kept = list(tokens if end is None else tokens[:end])
-    completion = processor.tokenizer.decode(kept, skip_special_tokens=True)
+    generated = list(tokens if end is None else tokens[:end])
+    completion = processor.tokenizer.decode(generated, skip_special_tokens=True)
     return Prediction(
         id=id_,
         completion=completion,
         answer=extract_answer(completion),
         finish_reason="length" if end is None else "stop",
-        tokens=len(kept),
+        tokens=len(generated),
     )
 
 

@@ -7,7 +7,7 @@ from modomodo.evaluation.metrics.metric import Score, metric, references
 
 @metric("exact_match", version=1)
 def exact_match(answer: str, example: Example) -> Score:
-    """1 when the answer equals an accepted one, surrounding white space aside; case and signs count."""
+    """1 when the answer equals an accepted one, but for white space around it; case and signs count."""
     return Score(float(any(is_exact_match(answer, reference) for reference in references(example))))
 
 

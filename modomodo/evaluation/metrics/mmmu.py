@@ -17,7 +17,7 @@ from modomodo.evaluation.metrics.metric import Score, metric, references
 def mmmu(text: str, example: Example) -> Score:
     """1 when the official parser reads a right answer from the text; a draw when it finds no option."""
     if example.choices:
-        return _judge_choice(parse_choice(text, options(example)), example)
+        return _score_choice(parse_choice(text, options(example)), example)
     return Score(float(is_open_match(text, references(example))))
 
 
@@ -29,12 +29,12 @@ def mmmu_lmms_eval(text: str, example: Example) -> Score:
     answers is compared with their list written out, as its row on the hub holds it, and is never right.
     """
     if example.choices:
-        return _judge_choice(parse_choice_lmms_eval(text, options(example)), example)
+        return _score_choice(parse_choice_lmms_eval(text, options(example)), example)
     accepted = references(example)
     return Score(float(is_open_match(text, accepted if len(accepted) == 1 else [str(accepted)])))
 
 
-def _judge_choice(letter: str | None, example: Example) -> Score:
+def _score_choice(letter: str | None, example: Example) -> Score:
     accepted = references(example)
     if letter is None:
         return Score(float(drawn_option(example.id, list(options(example))) in accepted), parsed=False)
@@ -122,7 +122,7 @@ def is_open_match(response: str, references: Sequence[str]) -> bool:
 
     Looked at are the telling ends of the response's lines (`telling_ends`) and the numbers in them. A number
     must equal an accepted one once both are rounded to two decimals; an accepted text must occur in an end,
-    a single character with a space beside it.
+    a single character with a space before or after it.
     """
     ends = telling_ends(response)
     heard = [value for end in ends for value in _normalised(end)]

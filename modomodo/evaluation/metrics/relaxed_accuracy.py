@@ -13,7 +13,7 @@ def relaxed_accuracy(answer: str, example: Example) -> Score:
 
 
 def is_relaxed_match(answer: str, reference: str) -> bool:
-    """lmms-eval's rule (tasks/chartqa), kept to the letter; texts are compared as they are.
+    """lmms-eval's rule (tasks/chartqa), to the letter; texts are compared as they are.
 
     Its edges: "12%" is 0.12 and so no match of "12"; a true 0 has no 5 % and needs the very text "0";
     thousands separators and units make a text of a number.
