@@ -25,6 +25,7 @@ from modomodo.training import launch as launching
 from modomodo.training.gpus import acquire_gpus
 from modomodo.training.run_folder import RECIPE, close_run, open_run, weights_digest
 from modomodo.training.settings import TrainSettings
+from modomodo.training.supervise import LaunchError
 from modomodo.training.vllm_environment import check_vllm, enter_vllm_environment
 
 
@@ -125,7 +126,7 @@ def train_and_describe(arguments, step: TrainSettings, rows: list, drawn: dict, 
     if step.training.processes > 1 or step.training.vllm == "server":
         try:
             launching.launch([sys.executable, *sys.argv], step.training, arguments.base, folder, gpus)
-        except launching.LaunchError as error:
+        except LaunchError as error:
             sys.exit(f"error: {error}")
         seconds = {"train": time.monotonic() - started}
     else:

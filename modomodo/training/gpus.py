@@ -1,11 +1,14 @@
 """GPUs of one machine shared by jobs that no scheduler keeps apart: each device has one holder.
 
-Snakemake's `gpu` resource only counts; which device a job uses is decided here, by locks that the operating system
-takes back when the last process that has them dies, however it dies. A process that was started without its parent's
-open files, as vLLM's engines are, has no lock; it is known by its process group, which is noted in the lock's file.
+Snakemake's `gpu` resource only counts; which device a job uses is decided here.
+
+    /tmp/modomodo-gpus/gpu-0.lock     locked by the job that uses the device, until it and all that it forked ended
+                       gpu-0.groups   the boot's id, then the process groups of that job
+                       choice.lock    locked while a job chooses
+
+A launcher that is killed may leave processes that still compute: they are known by their group, which was noted.
 """
 
-import fcntl
 import os
 import sys
 import time
@@ -13,9 +16,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from modomodo.errors import InputError
+from filelock import FileLock, lock_descriptor
 
-# --- what can work ------------------------------------------------------------------------------------------
+from modomodo.errors import InputError
+from modomodo.files import atomic_write
 
 
 def visible_gpus() -> list[str]:
@@ -30,7 +34,7 @@ def visible_gpus() -> list[str]:
 def acquire_gpus(wanted: int, key: str) -> list[str]:
     """As many of the visible GPUs; hides the others, and all when none is wanted, from this process.
 
-    Without a scheduler that divides the machine's GPUs, waits until so many are free, and holds them.
+    Without a scheduler that divides the machine's GPUs, waits until so many are free, and locks them.
     Raises InputError naming the `key` that asks for more than there are.
     """
     visible = visible_gpus() if wanted else []
@@ -40,17 +44,17 @@ def acquire_gpus(wanted: int, key: str) -> list[str]:
         raise InputError(
             f"{key}: {wanted} wanted, {len(visible)} visible here{where}: lower it, or ask the scheduler for more"
         )
-    taken = visible[:wanted] if not wanted or divided_by_scheduler() else hold(visible, wanted)
+    taken = visible[:wanted] if not wanted or divided_by_scheduler() else lock_gpus(visible, wanted)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
     return taken
 
 
 # One place for all users and jobs of a machine, so not under TMPDIR.
 LOCKS = Path("/tmp/modomodo-gpus")
-POLL = 1.0  # seconds between two looks at devices that others hold
+POLL = 1.0  # seconds between two attempts at devices that others hold
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # numbers of processes mean nothing after another one
 
-_held: list[int] = []  # open files, one a device: flock lasts as long as one is open, here or in a child
+_locked: dict[Path, int] = {}  # lock file → its descriptor, open until this process and its forks end
 
 
 def divided_by_scheduler() -> bool:
@@ -58,42 +62,30 @@ def divided_by_scheduler() -> bool:
     return "SLURM_JOB_ID" in os.environ
 
 
-def hold(devices: Sequence[str], count: int, locks: Path = LOCKS, poll: float = POLL) -> list[str]:
-    """`count` of `devices`, held until this process, all that have its locks and all groups that it notes ended.
+def lock_gpus(devices: Sequence[str], count: int, locks: Path = LOCKS, poll: float = POLL) -> list[str]:
+    """`count` of `devices`, locked until this process and all groups that it notes have ended.
 
     Waits for as many to be free, all at once or none, so that two jobs never wait for each other's half. `devices`
-    are as CUDA_VISIBLE_DEVICES names them, and jobs that share a machine must name them alike.
+    are as CUDA_VISIBLE_DEVICES names them, and jobs that share a machine must name them alike. `poll` is in seconds.
     """
     locks.mkdir(parents=True, exist_ok=True)
     if locks.stat().st_uid == os.getuid():
         locks.chmod(0o777)  # the next job may be another user's
-    told = False
+    reported = False
     while True:
-        free: list[tuple[str, int]] = []
-        left: set[int] = set()
-        choice = _lock(locks / "choice", wait=True)
-        try:
-            for device in devices:
-                lock = _taken(locks / f"gpu-{device}")
-                if lock is None:
-                    continue
-                if survivors := _survivors(lock):
-                    left.update(survivors)
-                    os.close(lock)
-                else:
-                    free.append((device, lock))
-            for _, lock in free[count:] if len(free) >= count else free:
-                os.close(lock)
-        finally:
-            os.close(choice)
-        if len(free) >= count:
-            _held.extend(lock for _, lock in free[:count])
+        with FileLock(locks / "choice.lock", mode=0o666):
+            free, survivors = _free(locks, devices)
+            chosen = list(free)[:count] if len(free) >= count else []
+            for device in free.keys() - chosen:
+                os.close(free[device])
+        if chosen:
+            _locked.update((_lock_file(locks, device), free[device]) for device in chosen)
             note_groups([])
-            return [device for device, _ in free[:count]]
-        if not told:
-            told = True
-            processes = ", ".join(map(str, sorted(left)))
-            who = f"; processes of a job that died live on: {processes}" if left else ""
+            return chosen
+        if not reported:
+            reported = True
+            processes = ", ".join(map(str, sorted(survivors)))
+            who = f"; processes of a job that died live on: {processes}" if survivors else ""
             print(
                 f"waiting for {count} of {len(devices)} GPUs: {len(free)} free{who}",
                 file=sys.stderr,
@@ -102,54 +94,48 @@ def hold(devices: Sequence[str], count: int, locks: Path = LOCKS, poll: float = 
         time.sleep(poll)
 
 
-def held() -> tuple[int, ...]:
-    """File descriptors of the locks this process has, for a child's `pass_fds`.
-
-    A child that computes on the devices needs them: without, the next job takes its devices as soon as this process
-    is dead, though the child may live on. A forked child has them by itself.
-    """
-    return tuple(_held)
-
-
 def note_groups(groups: Sequence[int]) -> None:
     """The process groups by which this process's devices stay taken should it be killed before them."""
-    note = "".join(f"{line}\n" for line in (_boot(), *groups)).encode()
-    for lock in _held:
-        os.pwrite(lock, note, 0)
-        os.ftruncate(lock, len(note))
+    for path in _locked:
+        with atomic_write(path.with_suffix(".groups")) as file:
+            file.writelines(f"{line}\n" for line in (_boot(), *groups))
 
 
-def _lock(path: Path, wait: bool) -> int:
-    """An open file that holds the lock. Raises BlockingIOError when another does and this is not to wait."""
-    opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+def _free(locks: Path, devices: Sequence[str]) -> tuple[dict[str, int], set[int]]:
+    """The devices that no job uses, locked now, and the processes that dead jobs have left on others."""
+    free: dict[str, int] = {}
+    survivors: set[int] = set()
+    for device in devices:
+        path = _lock_file(locks, device)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         with suppress(PermissionError):
-            os.fchmod(opened, 0o666)  # past the umask: the next job may be another user's
-        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BaseException:
-        os.close(opened)
-        raise
-    return opened
+            os.fchmod(descriptor, 0o666)  # past the umask: the next job may be another user's
+        locked = lock_descriptor(descriptor, blocking=False)
+        left = _survivors(path.with_suffix(".groups")) if locked else set()
+        survivors |= left
+        if locked and not left:
+            free[device] = descriptor
+        else:
+            os.close(descriptor)
+    return free, survivors
 
 
-def _taken(path: Path) -> int | None:
-    try:
-        return _lock(path, wait=False)
-    except BlockingIOError:
-        return None
+def _lock_file(locks: Path, device: str) -> Path:
+    return locks / f"gpu-{device}.lock"
 
 
-def _survivors(lock: int) -> list[int]:
-    """Processes of the groups that the last holder of this lock has noted, where there is /proc."""
-    boot, *groups = os.pread(lock, 4096, 0).decode(errors="replace").splitlines() or [""]
+def _survivors(note: Path) -> set[int]:
+    """Processes of the groups that the last holder of a device has noted."""
+    import psutil
+
+    boot, *groups = note.read_text(encoding="utf-8").splitlines() if note.exists() else [""]
     if not groups or boot != _boot():
-        return []
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended just now
-            state, _, group, *_ = path.read_text(errors="replace").rpartition(")")[2].split()
-            if group in groups and state != "Z":
-                found.append(int(path.parent.name))
+        return set()
+    found = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it ended just now
+            if str(os.getpgid(process.pid)) in groups and process.status() != psutil.STATUS_ZOMBIE:
+                found.add(process.pid)
     return found
 
 

@@ -18,10 +18,10 @@ from modomodo.training.gpus import BOOT
 HOLDER = """
 import json, signal, sys, time
 from pathlib import Path
-from modomodo.training.gpus import hold
+from modomodo.training.gpus import lock_gpus
 signal.alarm(60)  # a device that is never given back is told by an end without words
 devices, count, locks = json.loads(sys.argv[1])
-print(json.dumps(hold(devices, count, Path(locks), poll=0.05)), flush=True)
+print(json.dumps(lock_gpus(devices, count, Path(locks), poll=0.05)), flush=True)
 time.sleep(600)
 """
 Start = Callable[[int], "subprocess.Popen[str]"]
@@ -93,10 +93,12 @@ def test_only_the_devices_named_are_held(start: Start) -> None:
 LAUNCHER = """
 import sys
 from pathlib import Path
-from modomodo.training.gpus import hold
-from modomodo.training.launch import Part, supervise
-hold(["0"], 1, Path(sys.argv[1]))
-supervise([Part("trainer 0", [sys.executable, "-c", sys.argv[2]])])
+from modomodo.training import supervise
+from modomodo.training.gpus import lock_gpus
+locks, busy, trainer = sys.argv[1:]
+supervise.LEADER = supervise.LEADER.replace("kill", f"while [ -e {busy} ]; do sleep 0.05; done; kill")
+lock_gpus(["0"], 1, Path(locks))
+supervise.supervise([supervise.ProcessSpec("trainer 0", [sys.executable, "-c", trainer])])
 """
 TRAINER = """
 import os, subprocess, sys, time
@@ -112,30 +114,39 @@ class Launched:
     launcher: "subprocess.Popen[str]"
     trainer: psutil.Process
     engine: psutil.Process
-    reaper: psutil.Process  # kills what is left after the launcher
+    leader: psutil.Process  # of the process group, which it kills after the launcher
 
 
 @pytest.fixture
 def launched(tmp_path: Path) -> Iterator[Launched]:
     """A launcher that holds device 0, with a trainer that runs."""
     launcher = subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER, str(tmp_path / "locks"), TRAINER], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", LAUNCHER, str(tmp_path / "locks"), str(tmp_path / "busy"), TRAINER],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     trainer, engine = (psutil.Process(int(pid)) for pid in launcher.stdout.readline().split())
-    [reaper] = set(psutil.Process(launcher.pid).children()) - {trainer}
-    yield Launched(launcher, trainer, engine, reaper)
-    for process in (launcher, reaper, trainer, engine):
+    [leader] = set(psutil.Process(launcher.pid).children()) - {trainer}
+    yield Launched(launcher, trainer, engine, leader)
+    for process in (launcher, leader, trainer, engine):
         with suppress(psutil.NoSuchProcess):
             process.kill()
     launcher.communicate()
 
 
+def waits_for(*processes: psutil.Process) -> str:
+    """What a job says that waits for device 0 while these of a dead job still run."""
+    living = ", ".join(str(pid) for pid in sorted(process.pid for process in processes))
+    return f"waiting for 1 of 1 GPUs: 0 free; processes of a job that died live on: {living}\n"
+
+
+@groups_are_seen
 def test_a_device_stays_taken_while_a_trainer_outlives_its_launcher(start: Start, launched: Launched) -> None:
-    launched.reaper.kill()
+    launched.leader.kill()
     launched.launcher.kill()
     launched.launcher.wait()
     second = start(1, ("0",))
-    assert said(second) == "waiting for 1 of 1 GPUs: 0 free\n", "it has no lock"
+    assert said(second) == waits_for(launched.trainer, launched.engine)
     launched.trainer.kill()
     launched.engine.kill()
     assert devices_of(second) == ["0"]
@@ -145,13 +156,12 @@ def test_a_device_stays_taken_while_a_trainer_outlives_its_launcher(start: Start
 def test_a_device_stays_taken_while_a_process_without_the_lock_outlives_all_others(
     start: Start, launched: Launched
 ) -> None:
-    launched.reaper.kill()
+    launched.leader.kill()
     for process in (launched.launcher, launched.trainer):
         process.kill()
         process.wait(10)
     second = start(1, ("0",))
-    living_on = f"processes of a job that died live on: {launched.engine.pid}"
-    assert said(second) == f"waiting for 1 of 1 GPUs: 0 free; {living_on}\n"
+    assert said(second) == waits_for(launched.engine)
     launched.engine.kill()
     assert devices_of(second) == ["0"]
 
@@ -159,7 +169,7 @@ def test_a_device_stays_taken_while_a_process_without_the_lock_outlives_all_othe
 @groups_are_seen
 def test_a_group_of_another_boot_is_another_group(start: Start, tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
-    note, mine = tmp_path / "locks/gpu-0", os.getpgrp()
+    note, mine = tmp_path / "locks/gpu-0.groups", os.getpgrp()
     note.write_text(f"{BOOT.read_text()}{mine}\n")
     waiting = start(1, ("0",))
     assert "processes of a job that died live on" in said(waiting)
@@ -168,16 +178,47 @@ def test_a_group_of_another_boot_is_another_group(start: Start, tmp_path: Path) 
     assert note.read_text() == BOOT.read_text(), "what was noted is forgotten"
 
 
+@groups_are_seen
 def test_a_device_stays_taken_until_all_that_a_dead_launcher_left_is_killed(
-    start: Start, launched: Launched
+    start: Start, launched: Launched, tmp_path: Path
 ) -> None:
-    launched.reaper.suspend()  # a busy machine
+    (tmp_path / "busy").touch()  # the machine is
     for process in (launched.launcher, launched.trainer):
         process.kill()
         process.wait()
     assert launched.engine.is_running()
     second = start(1, ("0",))
-    assert said(second) == "waiting for 1 of 1 GPUs: 0 free\n"
-    launched.reaper.resume()
+    living = said(second).removeprefix(
+        "waiting for 1 of 1 GPUs: 0 free; processes of a job that died live on: "
+    )
+    assert {launched.leader.pid, launched.engine.pid} <= set(map(int, living.split(", ")))
+    (tmp_path / "busy").unlink()
     assert devices_of(second) == ["0"]
     assert psutil.wait_procs([launched.engine], timeout=10)[1] == [], "it still runs"
+
+
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from modomodo.training.gpus import lock_gpus
+lock_gpus(["0"], 1, Path(sys.argv[1]))
+if not os.fork():
+    time.sleep(600)
+print("forked", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_device_stays_taken_while_a_forked_child_outlives_its_job(start: Start, tmp_path: Path) -> None:
+    job = subprocess.Popen(
+        [sys.executable, "-c", FORKING, str(tmp_path / "locks")], stdout=subprocess.PIPE, text=True
+    )
+    assert said(job) == "forked\n"
+    [child] = psutil.Process(job.pid).children()
+    job.kill()
+    job.wait()
+    second = start(1, ("0",))
+    assert said(second) == "waiting for 1 of 1 GPUs: 0 free\n"
+    child.kill()
+    assert devices_of(second) == ["0"]
+    job.stdout.close()

@@ -19,7 +19,8 @@ from modomodo.config.schema import Training
 from modomodo.errors import InputError
 from modomodo.training import gpus, vllm_environment
 from modomodo.training import launch as launching
-from modomodo.training.launch import LaunchError, Part, Timeouts, free_port, supervise
+from modomodo.training.launch import free_port
+from modomodo.training.supervise import LaunchError, ProcessSpec, Timeouts, supervise
 
 QUICK = Timeouts(start=20, silence=2, save=5, end=1, poll=0.02)
 
@@ -53,13 +54,13 @@ class World:
         path.write_text(head + textwrap.dedent(text), encoding="utf-8")
         return [sys.executable, str(path), self.mark]
 
-    def server(self, before: str = "", answer: str = OK, text: str | None = None) -> Part:
+    def server(self, before: str = "", answer: str = OK, text: str | None = None) -> ProcessSpec:
         command = self.program("server", text or SERVER.format(before=before, answer=answer))
-        return Part("vLLM server", command, {}, self.folder / "server.log")
+        return ProcessSpec("vLLM server", command, {}, self.folder / "server.log")
 
-    def trainers(self, *texts: str) -> list[Part]:
+    def trainers(self, *texts: str) -> list[ProcessSpec]:
         return [
-            Part(
+            ProcessSpec(
                 f"trainer {rank}",
                 self.program(f"trainer{rank}", text),
                 {},
@@ -112,13 +113,13 @@ def test_trainers_start_once_the_server_answers_and_the_server_ends_with_them(wo
 
 
 def test_trainers_need_no_server(world):
-    supervise(world.trainers("print(1)", "print(2)"), patience=QUICK)
+    supervise(world.trainers("print(1)", "print(2)"), timeouts=QUICK)
     assert (world.folder / "trainer-1.log").read_text() == "2\n"
 
 
 def test_the_log_of_an_earlier_attempt_stays(world):
     for _ in range(2):
-        supervise(world.trainers("print('attempt')"), patience=QUICK)
+        supervise(world.trainers("print('attempt')"), timeouts=QUICK)
     assert (world.folder / "trainer-0.log").read_text() == "attempt\nattempt\n"
 
 
@@ -137,14 +138,16 @@ def test_a_server_that_cannot_start_is_told_with_its_last_words(world):
 
 def test_a_server_that_refuses_everything_is_given_up(world):
     refusing = world.server(answer="self.send_response(503); self.end_headers()")
-    with pytest.raises(LaunchError, match="vLLM server does not answer after 1 s"):
+    with pytest.raises(LaunchError, match="vLLM server has not answered for 1 s: listening"):
         supervise(world.trainers("pass"), refusing, world.health, Timeouts(start=1, end=1, poll=0.02))
     assert world.left() == []
 
 
 def test_a_command_that_does_not_exist_is_told(world):
     with pytest.raises(LaunchError, match="vLLM server cannot be started"):
-        supervise(world.trainers("pass"), Part("vLLM server", ["/no/such/program"]), world.health, QUICK)
+        supervise(
+            world.trainers("pass"), ProcessSpec("vLLM server", ["/no/such/program"]), world.health, QUICK
+        )
 
 
 def test_a_server_that_crashes_ends_the_trainers(world):
@@ -162,7 +165,7 @@ def test_a_server_that_falls_silent_ends_the_trainers(world):
     # It stops listening to anyone, as an engine does that waits for a GPU that fell off its bus.
     hang = "began = time.monotonic()"
     answer = f"time.sleep(600) if time.monotonic() - began > 1 else [{OK.replace(';', ',')}]"
-    with pytest.raises(LaunchError, match="vLLM server went silent"):
+    with pytest.raises(LaunchError, match="vLLM server has not answered for 2 s: listening"):
         supervise(
             world.trainers("import time; time.sleep(600)"), world.server(hang, answer), world.health, QUICK
         )
@@ -181,7 +184,7 @@ def test_a_trainer_that_fails_ends_the_others_and_the_server(world):
 
 def test_a_trainer_that_is_killed_is_told_as_such(world):
     with pytest.raises(LaunchError, match="trainer 0 was killed by SIGKILL"):
-        supervise(world.trainers("import os; os.kill(os.getpid(), 9)"), patience=QUICK)
+        supervise(world.trainers("import os; os.kill(os.getpid(), 9)"), timeouts=QUICK)
 
 
 def test_who_does_not_listen_to_sigterm_is_killed(world):
@@ -206,11 +209,11 @@ LAUNCHER = """
     from pathlib import Path
     import signal
     from modomodo.errors import Interrupted
-    from modomodo.training.launch import LaunchError, Part, Timeouts, supervise
+    from modomodo.training.supervise import LaunchError, ProcessSpec, Timeouts, supervise
     folder = Path(FOLDER)
-    server = Part("vLLM server", [sys.executable, f"{FOLDER}/server.py", MARK], {}, folder / "server.log", (signal.SIGTERM,))
+    server = ProcessSpec("vLLM server", [sys.executable, f"{FOLDER}/server.py", MARK], {}, folder / "server.log", (signal.SIGTERM,))
     trainers = [
-        Part(f"trainer {n}", [sys.executable, f"{FOLDER}/trainer{n}.py", MARK], {}, folder / f"trainer-{n}.log")
+        ProcessSpec(f"trainer {n}", [sys.executable, f"{FOLDER}/trainer{n}.py", MARK], {}, folder / f"trainer-{n}.log")
         for n in range(2)
     ]
     try:
@@ -258,7 +261,7 @@ def test_a_signal_makes_every_trainer_save_while_the_server_still_answers(world,
     for rank in range(2):
         assert (world.folder / f"trainer-{rank}.log").read_text() == "training\nsaved\n"
     told = (world.folder / "told").read_text()
-    assert told == f"told to stop by {number.name}: the trainers have ended; run again to go on"
+    assert told == f"stopped by {number.name}: the trainers have ended; run again to resume"
     assert world.left() == []
 
 
@@ -317,7 +320,7 @@ def test_a_signal_while_the_server_starts_ends_it(world, tmp_path):
 
 def test_signals_mean_again_what_they_meant(world):
     before = signal.getsignal(signal.SIGTERM)
-    supervise(world.trainers("pass"), patience=QUICK)
+    supervise(world.trainers("pass"), timeouts=QUICK)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -351,7 +354,7 @@ def test_the_gpus_that_are_not_wanted_are_hidden(four_gpus, monkeypatch):
 
 def test_without_a_scheduler_gpus_that_nobody_holds_are_taken(four_gpus, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID")
-    monkeypatch.setattr(gpus, "hold", lambda devices, count: devices[-count:])
+    monkeypatch.setattr(gpus, "lock_gpus", lambda devices, count: devices[-count:])
     assert gpus.acquire_gpus(2, "training.gpus") == ["2", "3"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
 
@@ -408,7 +411,7 @@ def parts(monkeypatch, tmp_path):
     """What `launch` would start."""
     started = {}
 
-    def note(trainers, server=None, health=None):
+    def note(trainers, server=None, health=""):
         started.update(trainers=trainers, server=server, health=health)
 
     monkeypatch.setattr(launching, "supervise", note)
@@ -446,7 +449,7 @@ def test_the_papers_four_gpus_one_serves_and_three_train(parts, tmp_path):
 
 def test_without_a_server_every_gpu_trains(parts):
     started = parts(Training(gpus=3, vllm="colocate"), ["0", "1", "2"])
-    assert started["server"] is None and started["health"] is None
+    assert started["server"] is None and started["health"] == ""
     assert [t.environment["LOCAL_RANK"] for t in started["trainers"]] == ["0", "1", "2"]
     assert {t.environment[launching.SERVER_URL] for t in started["trainers"]} == {""}
 

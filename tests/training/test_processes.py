@@ -17,7 +17,8 @@ import pytest
 from modomodo.errors import Interrupted
 from modomodo.files import file_digest, read_jsonl
 from modomodo.tiny.qwen2vl import make_model, make_processor
-from modomodo.training.launch import LaunchError, Part, supervise, trainer_parts
+from modomodo.training.launch import trainer_specs
+from modomodo.training.supervise import LaunchError, ProcessSpec, supervise
 
 pytestmark = pytest.mark.slow
 
@@ -119,9 +120,11 @@ def run(world: Path, name: str, accumulation: int = 1, stop_after: int = 0) -> P
     folder = world / name
     folder.mkdir(exist_ok=True)
     command = [sys.executable, str(world / "trainer.py"), str(folder), str(accumulation), str(stop_after)]
-    parts = trainer_parts(command, [], 2, "", folder)
+    specs = trainer_specs(command, [], 2, "", folder)
     cpu = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
-    supervise([Part(p.name, p.command, {**p.environment, **cpu}, folder / f"{p.name}.log") for p in parts])
+    supervise(
+        [ProcessSpec(p.name, p.command, {**p.environment, **cpu}, folder / f"{p.name}.log") for p in specs]
+    )
     return folder
 
 
@@ -186,7 +189,7 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on_to_the_same_bytes(world, w
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=tell_after_two_steps, daemon=True).start()
-    with pytest.raises(Interrupted, match="SIGTERM: the trainers have ended; run again to go on"):
+    with pytest.raises(Interrupted, match="SIGTERM: the trainers have ended; run again to resume"):
         run(world, "told")
     newest = max(
         int(path.parent.name.split("-")[1]) for path in world.glob("told/trainer/checkpoint-*/complete")
