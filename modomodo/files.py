@@ -3,8 +3,8 @@
 import ast
 import hashlib
 import json
+import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -25,17 +25,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    temporary = folder / path.name
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         yield temporary
-        for written in [temporary, *temporary.rglob("*")]:
-            written.chmod(0o755 if written.is_dir() else 0o644)
-        if path.is_dir():
-            shutil.rmtree(path)
+        if temporary.is_dir():
+            for written in temporary.rglob("*"):
+                written.chmod(0o755 if written.is_dir() else 0o644)
+            shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
