@@ -4,6 +4,7 @@ All of it is read from the imports themselves: those inside functions and those 
 """
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -195,13 +196,14 @@ def test_two_stages_of_one_level_do_not_meet(tmp_path: Path) -> None:
 
 
 def loaded_by(code: str) -> set[str]:
-    """The top-level packages in memory after some code, in a fresh Python."""
+    """The top-level packages in memory after some code, in a fresh Python that inherits nothing from this one."""
     run = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
         cwd=ROOT,
+        env={name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert run.returncode == 0, run.stderr
     return {name.partition(".")[0] for name in run.stdout.split()}
@@ -230,3 +232,36 @@ def test_reading_the_rules_loads_nothing_heavy(rules: list[Path], heavy: Sequenc
     ]
     assert len(imported) > 3
     assert loaded_by("\n".join(imported)) & set(heavy) == set()
+
+
+UNCHANGED = """
+import importlib, os, signal, warnings
+from threadpoolctl import threadpool_info
+
+def state():
+    return (
+        dict(os.environ),
+        [(library["prefix"], library["num_threads"]) for library in threadpool_info()],
+        list(warnings.filters),
+        [signal.getsignal(number) for number in signal.valid_signals()],
+    )
+
+{others}
+before = state()
+for name in {modules}:
+    importlib.import_module(name)
+assert state() == before
+"""
+
+
+def test_importing_changes_nothing_in_the_process() -> None:
+    """No environment variable, no limit of threads, no filter of warnings, no signal: others' imports apart."""
+    statements = {
+        ast.unparse(node)
+        for path in modules(ROOT).values()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    others = sorted(statement for statement in statements if "modomodo" not in statement)
+    code = UNCHANGED.format(others="\n".join(others), modules=sorted(GRAPH))
+    assert "modomodo" in loaded_by(code)
