@@ -192,7 +192,7 @@ def test_two_stages_of_one_level_do_not_meet(tmp_path: Path) -> None:
     assert climbs(graph) == ["modomodo.mixtures.records imports modomodo.data.examples"]
 
 
-# --- importing costs little ---------------------------------------------------------------------------------------
+# --- importing costs little (tests/test_imports.py: and changes nothing) ---------------------------------------------------------------------------------------
 
 
 def loaded_by(code: str) -> set[str]:
@@ -232,36 +232,3 @@ def test_reading_the_rules_loads_nothing_heavy(rules: list[Path], heavy: Sequenc
     ]
     assert len(imported) > 3
     assert loaded_by("\n".join(imported)) & set(heavy) == set()
-
-
-UNCHANGED = """
-import importlib, os, signal, warnings
-from threadpoolctl import threadpool_info
-
-def state():
-    return (
-        dict(os.environ),
-        [(library["prefix"], library["num_threads"]) for library in threadpool_info()],
-        list(warnings.filters),
-        [signal.getsignal(number) for number in signal.valid_signals()],
-    )
-
-{others}
-before = state()
-for name in {modules}:
-    importlib.import_module(name)
-assert state() == before
-"""
-
-
-def test_importing_changes_nothing_in_the_process() -> None:
-    """No environment variable, no limit of threads, no filter of warnings, no signal: others' imports apart."""
-    statements = {
-        ast.unparse(node)
-        for path in modules(ROOT).values()
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    }
-    others = sorted(statement for statement in statements if "modomodo" not in statement)
-    code = UNCHANGED.format(others="\n".join(others), modules=sorted(GRAPH))
-    assert "modomodo" in loaded_by(code)
