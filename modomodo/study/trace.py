@@ -15,7 +15,7 @@ import pandas as pd
 from modomodo.config.schema import Study
 from modomodo.data.examples import read_examples
 from modomodo.errors import InputError, nearest
-from modomodo.evaluation.predictions import prediction_key
+from modomodo.evaluation.predictions import prediction_key, read_run_predictions
 from modomodo.evaluation.scores import BenchmarkScore, read_run_scores
 from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import canonical, digest, file_digest, read_json, read_jsonl
@@ -101,7 +101,7 @@ def trace(study: Study, plan: Plan, number: Number, root: Path = Path("results")
     links = [
         _record(records, row[score_column(target)], target, scores),
         _scores(paths[SCORES, run], scores),
-        *_predictions(paths[PREDICTIONS, run], str(step), weights, {name: examples[name] for name in scores}),
+        *_predictions(paths[PREDICTIONS, run], step, weights, {name: examples[name] for name in scores}),
     ]
     if trained:
         home, stream = paths[RUNS, run], paths[STREAMS, run]
@@ -206,22 +206,22 @@ def _scores(path: Path, scores: Mapping[str, BenchmarkScore]) -> Link:
     return _made("scores", path, facts)
 
 
-def _predictions(path: Path, step: str, weights: str, questions: Mapping[str, Path]) -> list[Link]:
+def _predictions(path: Path, step: int, weights: str, questions: Mapping[str, Path]) -> list[Link]:
     """A link for each benchmark, whose questions lie at `questions`."""
-    found = read_json(path, "settings", "predictions")
-    settings = PredictSettings.model_validate(found["settings"])
+    found = read_run_predictions(path)
+    settings = PredictSettings.model_validate(found.settings)
     jobs = read_json(path.with_name("run.json"), "parts")["parts"]
     links = []
     for name, asked in questions.items():
-        entry = found["predictions"][step][name]
-        answers = path.parent / entry["path"]
-        link = Link("predictions", answers, [f"settings {canonical(found['settings'])}"])
+        entry = found.predictions[step][name]
+        answers = path.parent / entry.path
+        link = Link("predictions", answers, [f"settings {canonical(found.settings)}"])
         for job in jobs:
             if f"{step}/{name}" in job["answered"]:
                 link.facts += _made_by(job)
-        same = entry["key"] == prediction_key(settings, name, weights, _digest(asked) or "")
+        same = entry.key == prediction_key(settings, name, weights, _digest(asked) or "")
         link.checks += [
-            (f"as listed, sha256 {entry['sha256'][:12]}", _digest(answers) == entry["sha256"]),
+            (f"as listed, sha256 {entry.sha256[:12]}", _digest(answers) == entry.sha256),
             ("answers of these weights to these questions by these settings", same),
         ]
         links.append(link)

@@ -299,10 +299,11 @@ def a_run(mixture: str, seed: int, seconds: float) -> Run:
 
 
 def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
-    folder = tmp_path / "all/42"
+    folder = tmp_path / "anywhere"
     write_json(
         folder / "run.json",
         {
+            "mixture": "all",
             "seed": 42,
             "seconds": {"import": 1.0, "train": 9.0},
             "stream": {"prompts": 4, "requested": {"a": 1.0}, "realised": {"a": 1.0}},

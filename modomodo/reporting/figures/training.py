@@ -64,12 +64,12 @@ def read_run(path: Path) -> Run:
 
     Raises InputError when a file is missing or damaged.
     """
-    run = read_json(path)
+    run = read_json(path, "mixture", "seed", "settings", "stream", "seconds")
     settings, stream = run["settings"], run["stream"]
     weights = settings["training"].get("reward_weights", Training().reward_weights)
     lines = [line for _, line in read_jsonl(path.with_name("log.jsonl"))]
     return Run(
-        mixture=path.parent.parent.name,
+        mixture=run["mixture"],
         seed=run["seed"],
         rewards=rewards_by_domain(lines, settings["rewards"], weights),
         requested=stream["requested"],
