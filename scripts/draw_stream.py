@@ -5,13 +5,14 @@ Example:
         --examples results/tiny/examples/*.jsonl --seed 42 --output /tmp/stream.jsonl
 
 Two-stage draw without replacement, or in exact shares (the study's `draw`). Beside the stream,
-STREAM.summary.json tells requested and realised shares, which domain ran dry, and which step each mark is.
+STREAM.summary.json holds requested and realised shares, the domain that was exhausted first, and the step that the
+checkpoint of each scored step is of.
 """
 
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.data.examples import find_examples, read_examples
+from modomodo.data.examples import find_examples, read_ids
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.mixture import read_mixture
@@ -28,18 +29,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True, help="seed of the draw")
     parser.add_argument("--output", type=Path, required=True, help="the stream, one prompt a line")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, StreamSettings, StreamSettings.of)
+    settings = command_line.settings(arguments.settings, StreamSettings, StreamSettings.of)
     weights = read_mixture(arguments.mixture).weights
     drawn_from = [domain for domain, weight in weights.items() if weight > 0]
     files = find_examples(arguments.examples, drawn_from, "--examples")
-    ids = {name: [row.id for row in read_examples(path)] for name, path in files.items()}
+    ids = {name: read_ids(path) for name, path in files.items()}
     try:
-        stream = draw_stream(weights, ids, step.steps, step.prompts_per_step, arguments.seed, step.window)
+        stream = draw_stream(
+            weights, ids, settings.steps, settings.prompts_per_step, arguments.seed, settings.window
+        )
     except InputError as error:
         raise InputError(f"{arguments.mixture}: {error}") from None
     write_jsonl(arguments.output, (draw._asdict() for draw in stream.draws))
-    write_json(arguments.output.with_suffix(".summary.json"), summary(stream, weights, step.scored_steps))
-    describe(arguments.output, step, [arguments.mixture, *arguments.examples], arguments.seed)
+    write_json(arguments.output.with_suffix(".summary.json"), summary(stream, weights, settings.scored_steps))
+    describe(arguments.output, settings, [arguments.mixture, *arguments.examples], arguments.seed)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def main() -> None:
     step = command_line.settings(arguments.settings, TrainSettings, TrainSettings.of)
     load_plugins(step.plugins)
     rows = read_rows(arguments.stream, arguments.examples)
-    drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "marks")
+    drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "checkpoint_steps")
     base = read_json(arguments.base_info, "weights")
     decides = {
         "recipe": RECIPE,
@@ -58,7 +58,7 @@ def main() -> None:
         "seed": arguments.seed,
         "base": base["weights"],
         "rows": digest([example.model_dump(mode="json") for example, _ in rows]),
-        "marks": drawn["marks"],
+        "checkpoint_steps": drawn["checkpoint_steps"],
     }
     folder = arguments.output.parent
     if launching.is_trainer():
@@ -107,7 +107,7 @@ def train_here(arguments, step: TrainSettings, rows: list, drawn: dict) -> dict[
         domain_rewards=step.rewards,
         seed=arguments.seed,
         last_step=drawn["steps"],
-        marks={int(mark): real for mark, real in drawn["marks"].items()},
+        marks={int(mark): real for mark, real in drawn["checkpoint_steps"].items()},
         server=launching.server_of_trainer(),
     )
     return {"import": imported, **durations}
@@ -131,7 +131,7 @@ def train_and_describe(arguments, step: TrainSettings, rows: list, drawn: dict, 
         seconds = {"train": time.monotonic() - started}
     else:
         seconds = train_here(arguments, step, rows, drawn)
-    marks = {int(mark): real for mark, real in drawn["marks"].items()}
+    marks = {int(mark): real for mark, real in drawn["checkpoint_steps"].items()}
     checkpoints = {
         str(mark): {
             "step": real,

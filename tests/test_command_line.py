@@ -98,7 +98,7 @@ def test_a_script_works_from_its_settings(tmp_path, example_fields):
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert len(output.read_text().splitlines()) == 4
-    assert json.loads(output.with_suffix(".summary.json").read_text())["marks"] == {"2": 2, "9": 2}
+    assert json.loads(output.with_suffix(".summary.json").read_text())["checkpoint_steps"] == {"2": 2, "9": 2}
 
 
 def test_a_full_disk_is_told_in_a_line_and_other_failures_keep_their_trace(capsys):

@@ -113,7 +113,7 @@ def test_marks_past_the_end_of_the_stream_share_a_checkpoint(done: Path) -> None
     run = done / RESULTS / "runs/single-science/42"
     assert (run / "checkpoint-9").is_symlink() and (run / "checkpoint-9").resolve() == run / "checkpoint-7"
     summary = yaml.safe_load((done / RESULTS / "streams/single-science/42.summary.json").read_text())
-    assert summary["marks"] == {"2": 2, "7": 6, "9": 6}
+    assert summary["checkpoint_steps"] == {"2": 2, "7": 6, "9": 6}
     assert summary["exhausted"] == {"domain": "science", "step": 6}
     records = pd.read_csv(done / RESULTS / "records.csv")
     rows = records[records["mixture"] == "single-science"].set_index("step")

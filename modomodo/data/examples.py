@@ -128,6 +128,21 @@ def read_examples(path: str | Path) -> Iterator[Example]:
         yield example
 
 
+def read_ids(path: str | Path) -> list[str]:
+    """The ids of the examples, in file order; their other fields are not looked at.
+
+    Raises InputError naming file and line for a row without an id, and for one that is not the first with its id.
+    """
+    lines: dict[str, int] = {}
+    for number, row in read_jsonl(path):
+        name = row.get("id")
+        if not isinstance(name, str):
+            raise InputError(f"{path}:{number}: id: missing: {FIX_LINE}")
+        if lines.setdefault(name, number) != number:
+            raise InputError(f"{path}:{number}: id: '{name}' is already in line {lines[name]}: {FIX_LINE}")
+    return list(lines)
+
+
 @contextmanager
 def open_image(example: Example, name: str, folder: Path) -> Iterator[PIL.Image.Image]:
     """An image of an example, by its path as the example has it, and the folder of the examples' file.

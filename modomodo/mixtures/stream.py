@@ -29,7 +29,7 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """The prompts of one run, whole steps only."""
+    """The prompts of one run, in complete steps."""
 
     draws: list[Draw]
     prompts_per_step: int
@@ -53,9 +53,9 @@ def draw_stream(
 
     Domains are sampled by their weight, or with `window` dealt out in exact shares of every so many prompts.
 
-    Names, not positions, decide: the order of the domains changes nothing. Mixtures share their random
-    numbers under one seed (the t-th uniform number and each domain's order of examples are the same), so
-    that what differs between two runs is the mixture more than the luck of the draw.
+    Domains are taken by name, so their order changes nothing. Mixtures share their random numbers under one seed
+    (the t-th uniform number and each domain's order of examples are the same), so that two runs differ by their
+    mixture more than by the luck of the draw.
 
     Raises InputError when a domain with weight has no example or not even one step can be filled.
     """
@@ -81,22 +81,22 @@ def draw_stream(
         if left[domain] == 0:
             exhausted = domain if len(draws) < needed else None
             break
-    whole = len(draws) // prompts_per_step * prompts_per_step
-    if not whole:
+    complete = len(draws) // prompts_per_step * prompts_per_step
+    if not complete:
         raise InputError(
-            f"domain '{exhausted}' ran dry before the first step: it needs more than "
+            f"domain '{exhausted}' is exhausted before the first step: it needs more than "
             f"{len(ids[str(exhausted)])} examples"
         )
-    return Stream(draws[:whole], prompts_per_step, exhausted)
+    return Stream(draws[:complete], prompts_per_step, exhausted)
 
 
-def marks(scored_steps: Sequence[int], last_step: int) -> dict[int, int]:
-    """Scored step → the step its checkpoint really is: the last one when the stream ended before."""
-    return {mark: min(mark, last_step) for mark in scored_steps}
+def checkpoint_steps(scored_steps: Sequence[int], last_step: int) -> dict[int, int]:
+    """Scored step → the step that its checkpoint is of: the last one when the stream ends before."""
+    return {step: min(step, last_step) for step in scored_steps}
 
 
 def summary(stream: Stream, weights: Mapping[str, float], scored_steps: Sequence[int]) -> dict:
-    """Requested and realised shares, which domain ran dry and when, and what the marks are."""
+    """Requested and realised shares, the domain that was exhausted and when, and the steps of checkpoints."""
     counts = Counter(draw.domain for draw in stream.draws)
     return {
         "steps": stream.steps,
@@ -104,7 +104,9 @@ def summary(stream: Stream, weights: Mapping[str, float], scored_steps: Sequence
         "requested": {domain: float(weight) for domain, weight in weights.items()},
         "realised": {domain: counts[domain] / len(stream.draws) for domain in weights},
         "exhausted": {"domain": stream.exhausted, "step": stream.steps} if stream.exhausted else None,
-        "marks": {str(mark): step for mark, step in marks(scored_steps, stream.steps).items()},
+        "checkpoint_steps": {
+            str(scored): step for scored, step in checkpoint_steps(scored_steps, stream.steps).items()
+        },
     }
 
 
@@ -126,12 +128,12 @@ def _domain_choices(weights: Sequence[float], count: int, seed: int) -> np.ndarr
 
 
 def exact_choices(weights: Sequence[float], count: int, seed: int, window: int) -> np.ndarray:
-    """`count` indices into `weights`, in windows that each hold the shares as exactly as whole prompts can.
+    """`count` indices into `weights`, in windows that hold the shares as exactly as a number of prompts can.
 
-    The method of largest remainders: a domain gets the whole part of what it is owed, and the domains with the
-    largest rest one more. What a window owes is carried to the next, so that at the end of every window a
+    The method of largest remainders: a domain gets the integer part of what it is owed, and the domains with the
+    largest remainders one more. What a window owes is carried to the next, so that at the end of every window a
     domain is less than one prompt from its share of all prompts until then, or, with three domains and more,
-    in rare cases a little more. Chance decides the order within a window, and between equal rests.
+    in rare cases a little more. Chance decides the order within a window, and between equal remainders.
     """
     shares = np.array(weights) / np.sum(weights)
     random = np.random.default_rng([seed, 0])

@@ -18,7 +18,7 @@ from modomodo.files import read_json
 from modomodo.mixtures.mixture import Weights, read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import BASE
-from modomodo.mixtures.stream import marks
+from modomodo.mixtures.stream import checkpoint_steps
 from modomodo.study.outputs import (
     BASE_MODEL,
     PREDICTIONS,
@@ -103,7 +103,10 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
     steps = steps_of_runs(study, plan, folder)
     times = RunTimes(
         steps,
-        {run: len(set(marks(training.scored_steps, last).values())) for run, last in steps.items()},
+        {
+            run: len(set(checkpoint_steps(training.scored_steps, last).values()))
+            for run, last in steps.items()
+        },
         training_rate(study, results),
         prediction_rate(study, results),
     )
@@ -153,7 +156,9 @@ def _checkpoints_kept(study: Study, plan: Plan, run: Run, last: int) -> int:
     """How many checkpoints of a run stay on disk once they have answered every benchmark."""
     kept = kept_weights(study, plan, run[0])
     scored = study.training.scored_steps
-    return len({real for step, real in marks(scored, last).items() if kept is None or step in kept})
+    return len(
+        {real for step, real in checkpoint_steps(scored, last).items() if kept is None or step in kept}
+    )
 
 
 def rounds_of(study: Study, plan: Plan) -> list[Counter[str]]:

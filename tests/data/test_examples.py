@@ -12,7 +12,14 @@ from pydantic import ValidationError
 
 from modomodo.config.loading import explain
 from modomodo.config.schema import Dataset
-from modomodo.data.examples import Example, check_image, read_examples, rejected_path, write_examples
+from modomodo.data.examples import (
+    Example,
+    check_image,
+    read_examples,
+    read_ids,
+    rejected_path,
+    write_examples,
+)
 from modomodo.errors import InputError
 from modomodo.files import read_jsonl, write_jsonl
 
@@ -310,6 +317,20 @@ def test_rejected_rows_of_a_name_with_dots(tmp_path):
 
 
 # --- reading ------------------------------------------------------------------------------------------------
+
+
+def test_ids_are_those_of_the_examples(tmp_path, example_fields):
+    path = tmp_path / "a.jsonl"
+    write_jsonl(path, [example_fields(id=name, image="a.png") for name in ("b", "a", "10")])
+    assert read_ids(path) == [example.id for example in read_examples(path)] == ["b", "a", "10"]
+
+
+@pytest.mark.parametrize(("row", "message"), [({"id": "1"}, "'1' is already in line 1"), ({}, "missing")])
+def test_a_row_that_cannot_be_drawn_is_reported_with_its_line(tmp_path, row, message):
+    path = tmp_path / "a.jsonl"
+    write_jsonl(path, [{"id": "1"}, row])
+    with pytest.raises(InputError, match=rf"a\.jsonl:2: id: {message}"):
+        read_ids(path)
 
 
 @pytest.mark.parametrize(

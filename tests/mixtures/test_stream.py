@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.mixtures.stream import Stream, check_enough, draw_stream, exact_choices, marks, summary
+from modomodo.mixtures.stream import (
+    Stream,
+    check_enough,
+    checkpoint_steps,
+    draw_stream,
+    exact_choices,
+    summary,
+)
 
 SIZES = {"COCO": 5997, "LISA": 1326, "GeoQAV": 1969, "SAT": 15000, "ScienceQA": 6218}
 IDS = {domain: [f"{domain}-{i}" for i in range(size)] for domain, size in SIZES.items()}
-MARKS = [500, 1500, 2000]
+SCORED = [500, 1500, 2000]
 EVEN = {domain: 0.2 for domain in SIZES}
 
 
@@ -29,11 +36,11 @@ def test_single_lisa_ends_at_step_663_of_the_paper(seed):
     stream = paper_stream({"LISA": 1.0}, seed)
     assert stream.steps == 663
     assert stream.exhausted == "LISA"
-    told = summary(stream, {"LISA": 1.0}, MARKS)
-    assert told["marks"] == {"500": 500, "1500": 663, "2000": 663}
-    assert told["exhausted"] == {"domain": "LISA", "step": 663}
-    assert told["prompts"] == 1326
-    assert told["realised"] == {"LISA": 1.0}
+    shown = summary(stream, {"LISA": 1.0}, SCORED)
+    assert shown["checkpoint_steps"] == {"500": 500, "1500": 663, "2000": 663}
+    assert shown["exhausted"] == {"domain": "LISA", "step": 663}
+    assert shown["prompts"] == 1326
+    assert shown["realised"] == {"LISA": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -68,13 +75,13 @@ def test_a_full_stream_has_whole_steps_in_order():
     ids=["all", "four", "exclude-LISA", "lopsided", "three"],
 )
 def test_realised_shares_of_2000_steps_lie_within_three_standard_deviations(weights, seed):
-    told = summary(paper_stream(weights, seed), weights, MARKS)
-    assert told["steps"] == 2000
-    assert math.fsum(told["realised"].values()) == pytest.approx(1)
+    shown = summary(paper_stream(weights, seed), weights, SCORED)
+    assert shown["steps"] == 2000
+    assert math.fsum(shown["realised"].values()) == pytest.approx(1)
     for domain, weight in weights.items():
         deviation = math.sqrt(weight * (1 - weight) / 4000)
-        assert abs(told["realised"][domain] - weight) <= 3 * deviation, domain
-        assert told["requested"][domain] == weight
+        assert abs(shown["realised"][domain] - weight) <= 3 * deviation, domain
+        assert shown["requested"][domain] == weight
 
 
 def test_shares_over_many_seeds_spread_as_the_binomial_says():
@@ -153,15 +160,15 @@ def test_mixtures_share_their_random_numbers():
     assert all(fewer < more for fewer, more in pairwise(picks))
 
 
-def test_a_stream_that_runs_dry_in_the_middle_of_a_step_is_cut_to_whole_steps():
+def test_a_stream_that_is_exhausted_in_the_middle_of_a_step_is_cut_to_complete_steps():
     stream = draw_stream({"a": 1.0}, {"a": ["1", "2", "3", "4", "5"]}, steps=10, prompts_per_step=2, seed=0)
     assert stream.steps == 2
     assert len(stream.draws) == 4
     assert stream.exhausted == "a"
-    assert summary(stream, {"a": 1.0}, [1, 2, 10])["marks"] == {"1": 1, "2": 2, "10": 2}
+    assert summary(stream, {"a": 1.0}, [1, 2, 10])["checkpoint_steps"] == {"1": 1, "2": 2, "10": 2}
 
 
-def test_the_stream_ends_when_the_first_domain_runs_dry():
+def test_the_stream_ends_when_the_first_domain_is_exhausted():
     stream = draw_stream({"a": 0.5, "b": 0.5}, {"a": list("12"), "b": IDS["SAT"]}, 100, 1, 7)
     assert stream.exhausted == "a"
     assert stream.draws[-1].domain == "a"
@@ -169,7 +176,7 @@ def test_the_stream_ends_when_the_first_domain_runs_dry():
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_a_domain_that_lasts_exactly_to_the_end_did_not_run_dry(steps):
+def test_a_domain_that_lasts_exactly_to_the_end_is_not_exhausted(steps):
     stream = draw_stream({"a": 1.0}, {"a": list("123456")[: 2 * steps]}, steps, 2, 0)
     assert (stream.steps, stream.exhausted) == (steps, None)
     assert summary(stream, {"a": 1.0}, [steps])["exhausted"] is None
@@ -180,30 +187,30 @@ def test_a_domain_without_weight_needs_no_examples():
 
 
 @pytest.mark.parametrize("ids", [{"a": ["1"]}, {"a": ["1"], "b": []}], ids=["absent", "empty"])
-def test_a_domain_with_weight_but_no_examples_is_told(ids):
+def test_a_domain_with_weight_but_no_examples_is_reported(ids):
     with pytest.raises(InputError, match="domain 'b' has weight 0.25 but no examples"):
         draw_stream({"a": 0.75, "b": 0.25}, ids, 5, 2, 0)
 
 
-def test_a_domain_that_runs_dry_before_the_first_step_is_told():
-    with pytest.raises(InputError, match="'a' ran dry before the first step"):
+def test_a_domain_that_is_exhausted_before_the_first_step_is_reported():
+    with pytest.raises(InputError, match="'a' is exhausted before the first step"):
         draw_stream({"a": 1.0}, {"a": ["1"]}, steps=5, prompts_per_step=2, seed=0)
 
 
-def test_the_size_that_a_dry_domain_needs_is_its_own():
+def test_the_size_that_a_exhausted_domain_needs_is_its_own():
     # A seed that draws b twice before a's only example: 3 prompts in all, of which a gave 1.
     ids = {"a": ["1"], "b": IDS["SAT"]}
     seed = next(
         seed for seed in range(100) if len(draw_stream({"a": 0.5, "b": 0.5}, ids, 9, 1, seed).draws) == 3
     )
-    with pytest.raises(InputError, match="'a' ran dry .* more than 1 example"):
+    with pytest.raises(InputError, match="'a' is exhausted .* more than 1 example"):
         draw_stream({"a": 0.5, "b": 0.5}, ids, steps=9, prompts_per_step=4, seed=seed)
 
 
-def test_marks_past_the_end_are_the_last_step():
-    assert marks(MARKS, 2000) == {500: 500, 1500: 1500, 2000: 2000}
-    assert marks(MARKS, 1500) == {500: 500, 1500: 1500, 2000: 1500}
-    assert marks(MARKS, 3) == {500: 3, 1500: 3, 2000: 3}
+def test_checkpoints_past_the_end_are_the_last_step():
+    assert checkpoint_steps(SCORED, 2000) == {500: 500, 1500: 1500, 2000: 2000}
+    assert checkpoint_steps(SCORED, 1500) == {500: 500, 1500: 1500, 2000: 1500}
+    assert checkpoint_steps(SCORED, 3) == {500: 3, 1500: 3, 2000: 3}
 
 
 def test_the_papers_data_suffice_for_its_steps():
@@ -211,7 +218,7 @@ def test_the_papers_data_suffice_for_its_steps():
     check_enough({"a": 3, "b": 1}, 2, 2)
 
 
-def test_too_little_data_for_any_mixture_is_told_with_the_steps_that_fit():
+def test_too_little_data_for_any_mixture_is_reported_with_the_steps_that_fit():
     # 3 + 4 examples make three steps of two prompts, not four.
     with pytest.raises(InputError, match="4 steps need 8 prompts.* 7 examples.*lower the steps to 3"):
         check_enough({"a": 3, "b": 4}, 4, 2)
@@ -254,6 +261,6 @@ def test_exact_shares_leave_only_the_order_to_the_seed():
     assert summary(random, weights, [100])["realised"] != {"LISA": 0.3, "SAT": 0.7}
 
 
-def test_exact_shares_end_where_a_domain_runs_dry():
+def test_exact_shares_end_where_a_domain_is_exhausted():
     stream = draw_stream({"LISA": 1.0}, IDS, 2000, 2, 42, window=20)
     assert stream.steps == 663 and stream.exhausted == "LISA"
