@@ -192,7 +192,7 @@ def test_two_stages_of_one_level_do_not_meet(tmp_path: Path) -> None:
     assert climbs(graph) == ["modomodo.mixtures.records imports modomodo.data.examples"]
 
 
-# --- importing costs little (tests/test_imports.py: and changes nothing) ---------------------------------------------------------------------------------------
+# --- importing costs little; that it changes nothing is in tests/test_imports.py ----------------------------------
 
 
 def loaded_by(code: str) -> set[str]:
