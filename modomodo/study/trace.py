@@ -16,12 +16,12 @@ from modomodo.config.schema import Study
 from modomodo.data.examples import read_examples
 from modomodo.errors import InputError, nearest
 from modomodo.evaluation.predictions import prediction_key, read_run_predictions
-from modomodo.evaluation.scores import BenchmarkScore, read_run_scores
+from modomodo.evaluation.scores import BenchmarkScore, benchmarks_of, read_run_scores
 from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import canonical, digest, file_digest, read_json, read_jsonl
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.plan import Plan
-from modomodo.mixtures.records import AGGREGATES, BASE, score_column
+from modomodo.mixtures.records import AGGREGATES, BASE, aggregate, score_column
 from modomodo.study.outputs import (
     BASE_MODEL,
     EXAMPLES,
@@ -90,8 +90,8 @@ def trace(study: Study, plan: Plan, number: Number, root: Path = Path("results")
     step = max(steps) if step is None else step
     if step not in steps:
         raise InputError(f"--step {step}: '{mixture}' was scored at {', '.join(map(str, sorted(steps)))}")
-    sides = {name: f"{benchmark.group}_score" for name, benchmark in study.benchmarks.items()}
-    scores = {name: steps[step][name] for name in sides if target in (name, sides[name])}
+    groups = {name: benchmark.group for name, benchmark in study.benchmarks.items()}
+    scores = {name: steps[step][name] for name in benchmarks_of(target, groups)}
     records = root / study.name / "records.csv"
     row = _row(records, mixture=mixture, seed=seed, step=step)
     base = read_json(paths[BASE_MODEL, "base"], "weights")
@@ -193,7 +193,11 @@ def _record(path: Path, found: float, target: str, scores: Mapping[str, Benchmar
     if len(scores) > 1:
         parts = (f"{score.n}/{total} × {name} {score.score:.4f}" for name, score in scores.items())
         link.facts.append(f"= {' + '.join(parts)}")
-    mean = sum(score.n * score.score for score in scores.values()) / total
+    mean, _ = aggregate(
+        {name: score.score for name, score in scores.items()},
+        {name: score.standard_error for name, score in scores.items()},
+        {name: score.n for name, score in scores.items()},
+    )
     link.checks.append(("the score file's number", abs(found - mean) < 1e-12))
     return link
 
