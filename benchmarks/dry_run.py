@@ -1,15 +1,15 @@
-"""How long a dry run takes, against a bare Snakefile with as many jobs: the price of the plan.
+"""Time a dry run against a bare Snakefile with as many jobs: what reading and planning the study costs.
 
+Example:
     python benchmarks/dry_run.py                     the paper's study, and one with 10,000 runs
     python benchmarks/dry_run.py --runs 1000         another size
     python benchmarks/dry_run.py --profile 1000      where the time of a study of 1,000 runs goes
 
-The large study is config/test.yaml with strategies of 100 mixtures each. The bare Snakefile has the same rules for a
-run (stream, training, prediction, score), the same number of jobs, and inputs and commands of one word. CPU seconds of
-`snakemake -n`, in a folder without results, the two one after the other in one run; the machine may be shared.
+The large study is config/test.yaml with strategies of 100 mixtures each. The bare Snakefile has a rule for each stage
+of a run (mixture, stream, training, prediction, score), as many jobs, and inputs and commands of one word. Printed are
+the CPU seconds of `snakemake -n` in a folder without results, of both workflows one after the other.
 """
 
-import argparse
 import os
 import resource
 import subprocess
@@ -18,6 +18,8 @@ import tempfile
 from pathlib import Path
 
 import yaml
+
+from modomodo import command_line
 
 ROOT = Path(__file__).parent.parent
 BARE = """
@@ -56,9 +58,7 @@ rule mixtures:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.parser(__doc__)
     parser.add_argument("--runs", type=int, default=10_000, help="runs of the large study (10000)")
     parser.add_argument("--profile", type=int, metavar="RUNS", help="profile a study of so many runs instead")
     arguments = parser.parse_args()
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def large_study(folder: Path, runs: int) -> Path:
-    """config/test.yaml's seeds, and strategies that learn from them with 100 mixtures each."""
+    """The seed strategy of config/test.yaml, and strategies of up to 100 mixtures each that learn from it."""
     study = yaml.safe_load((ROOT / "config/test.yaml").read_text(encoding="utf-8"))
     study |= {"name": "large", "held_out": {}}
     study["strategies"] = {"single": study["strategies"]["single"]} | {
@@ -104,7 +104,7 @@ def large_study(folder: Path, runs: int) -> Path:
 
 
 def bare_workflow(folder: Path, jobs: int) -> Path:
-    """Five rules a run, one for the records and `all`: as many jobs, rounded up to whole runs."""
+    """Five rules per run, one for the records, and `all`: as many jobs, rounded up to complete runs."""
     path = folder / "Snakefile"
     rules = [RULE.format(stage=stage, before=before) for stage, before in STAGES]
     path.write_text(BARE.format(runs=-(-(jobs - 2) // 5)) + FIRST + "".join(rules), encoding="utf-8")
@@ -116,7 +116,7 @@ def dry_run(folder: Path, config: Path) -> list[str | Path]:
 
 
 def run(arguments: list[str | Path]) -> tuple[str, float]:
-    """What a command of this Python prints, and the CPU seconds it took. Ends the program where it fails."""
+    """The output of a command of this Python, and its CPU seconds. Exits with the output if it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -132,9 +132,9 @@ def run(arguments: list[str | Path]) -> tuple[str, float]:
 
 
 def jobs_in(shown: str) -> int:
-    """The total of the table of jobs."""
+    """The total in Snakemake's table of jobs."""
     return next(int(line.split()[1]) for line in shown.splitlines() if line.startswith("total "))
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -1,10 +1,10 @@
-"""Which regular expression gives the paper's 1969 GeoQAV examples?
+"""Find the regular expression that gives the paper's 1,969 GeoQAV examples.
 
+Example:
     python benchmarks/geoqav_patterns.py resources/geoqav-train/main
 
-Counts, in the real file, the rows that each named pattern of `modomodo.data.readers.geoqav` keeps (further ones
-of your own can be given) and prints the difference to 1969. Set the one that fits as
-`domains.GeoQAV.options.pattern`.
+Counts the rows of the published file that each named pattern of `modomodo.data.readers.geoqav` keeps, and each
+expression given, and prints the difference from 1,969. Set the one that fits as `domains.GeoQAV.options.pattern`.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("folder", type=Path, help="folder of the downloaded parquet file")
     parser.add_argument(
-        "pattern", nargs="*", help="own expressions, with one group, for the solution's answer"
+        "pattern", nargs="*", help="further expressions, with one group: the answer in the solution"
     )
     arguments = parser.parse_args()
     expressions = {name: compiled(name) for name in [*PATTERNS, *arguments.pattern]}

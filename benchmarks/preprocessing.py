@@ -1,5 +1,6 @@
-"""How fast raw rows become examples, and how much memory that takes.
+"""Measure how fast raw rows become examples, and how much memory that takes.
 
+Example:
     python benchmarks/preprocessing.py speed --rows 400 --workers 1 2
     python benchmarks/preprocessing.py make-pages --rows 100 --folder /tmp/infovqa
     python benchmarks/preprocessing.py memory --folder /tmp/infovqa --workers 2
@@ -7,17 +8,16 @@
     python benchmarks/preprocessing.py make-photos --rows 30000 --folder /tmp/sat
     python benchmarks/preprocessing.py memory --folder /tmp/sat --workers 2
 
-`speed` makes a parquet file of COCO's shape (RGBA images of 640 x 480, of which PNGs have to be made, and
-JPEGs, which are kept), turns it into examples by a plain loop in one process and by `write_examples` with
-each number of workers, and prints rows a second (the best of --repeats), the ratio to the loop and whether
-the bytes are the same. `make-pages` and `make-photos` make one file with a single row group, the worst for
-a reader, of InfoVQA's largest pages (6250 x 9375 pixels) or of SAT's small photographs; `memory` turns it
-into examples and prints the largest resident memory of the process and its workers, all together; `batches`
-then goes twice through them as prediction does, with the words of a model at hand but Qwen2-VL's own limits of
-image size, and no model.
+`speed` writes a parquet file with COCO's columns (640 x 480 pixels; half of the images are RGBA, which are
+converted to RGB PNGs, half JPEGs, which are copied), converts it to examples by a plain loop in one process and
+by `write_examples` with each number of workers, and prints rows per second (the best of --repeats), the ratio
+to the loop, and whether the files are identical. `make-pages` and `make-photos` write a file with a single row
+group, the worst case for a reader: InfoVQA's largest pages (6250 x 9375 pixels) or SAT's small photographs.
+`memory` converts such a file and prints the peak resident memory of the process and its workers together.
+`batches` converts it too and prepares all batches twice, as prediction does, with the tokenizer of a given model,
+Qwen2-VL's own limits of image size, and no generation.
 """
 
-import argparse
 import hashlib
 import io
 import os
@@ -35,6 +35,7 @@ import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from modomodo import command_line
 from modomodo.config.schema import Dataset
 from modomodo.data.examples import Example, read_examples, write_examples
 from modomodo.data.images import Image, encode
@@ -45,7 +46,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def photograph(seed: int, width: int, height: int) -> PIL.Image.Image:
-    """Smooth shapes with a little noise: compresses about as a photograph does."""
+    """Smooth shapes with a little noise, which compress about as well as a photograph."""
     random = np.random.default_rng(seed)
     small = PIL.Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8))
     noise = random.integers(-6, 7, (min(height, 480), min(width, 640), 3))
@@ -61,7 +62,7 @@ def encoded(image: PIL.Image.Image, form: str, **options: int) -> bytes:
 
 
 def coco_file(folder: Path, rows: int) -> Path:
-    """A file of ViRFT_COCO's columns; every other image is an RGBA PNG."""
+    """A file with ViRFT_COCO's columns; every other image is an RGBA PNG."""
     images = []
     for seed in range(min(rows, 40)):
         photo = photograph(seed, 640, 480)
@@ -85,7 +86,7 @@ def coco_file(folder: Path, rows: int) -> Path:
 
 
 def plain_loop(raw: Path, output: Path) -> None:
-    """The same files by the simplest program: read all, decode, write, one after the other."""
+    """Write the same files in the simplest way: read, decode, write, one row after the other."""
     images = output.parent / "images/coco"
     images.mkdir(parents=True)
     lines = []
@@ -96,13 +97,13 @@ def plain_loop(raw: Path, output: Path) -> None:
         data, suffix = encode(image)
         name = f"{hashlib.sha256(data).hexdigest()[:24]}{suffix}"
         (images / name).write_bytes(data)
-        whole = {**fields, "dataset": "coco", "image": f"images/coco/{name}"}
-        lines.append(Example.model_validate(whole).model_dump(mode="json"))
+        complete = {**fields, "dataset": "coco", "image": f"images/coco/{name}"}
+        lines.append(Example.model_validate(complete).model_dump(mode="json"))
     write_jsonl(output, lines)
 
 
 def digest_of(folder: Path) -> str:
-    """Of all files below a folder but the list of rejected rows, which the plain loop does not write."""
+    """The digest of all files in a folder but the list of rejected rows, which the plain loop does not write."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if not path.name.endswith(".rejected.jsonl"):
@@ -111,7 +112,7 @@ def digest_of(folder: Path) -> str:
 
 
 def timed(make: Callable[[Path], object], folder: Path, repeats: int) -> float:
-    """Seconds of the fastest repeat; the last one's files stay."""
+    """Seconds of the fastest repeat. The last repeat's files remain."""
     best = float("inf")
     for _ in range(repeats):
         shutil.rmtree(folder, ignore_errors=True)
@@ -212,7 +213,7 @@ def memory(folder: Path, workers: int, place: Path) -> None:
     print(
         f"{counts['kept']} rows, file of {path.stat().st_size / 1e9:.2f} GB in {groups} row group, "
         f"{workers} workers: "
-        f"{counts['kept'] / took:.1f} rows/s, largest resident memory {peak.stop() / 1e9:.2f} GB in all, "
+        f"{counts['kept'] / took:.1f} rows/s, peak resident memory {peak.stop() / 1e9:.2f} GB in all, "
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB of this process alone"
     )
 
@@ -242,19 +243,19 @@ def batches(folder: Path, model: Path, place: Path) -> None:
         inputs = processor_inputs(processor, prompts, shown)
         return inputs, sum(tensor.nbytes for tensor in inputs.values())
 
-    made = LazyBatches(rows, render_prompts(rows, processor, Templates()), prepare, BatchLimits(8))
-    whole = sum(tensor.nbytes for batch in made for tensor in batch.inputs.values())
-    again = sum(len(batch.ids) for batch in made)
+    prepared = LazyBatches(rows, render_prompts(rows, processor, Templates()), prepare, BatchLimits(8))
+    size = sum(tensor.nbytes for batch in prepared for tensor in batch.inputs.values())
+    second = sum(len(batch.ids) for batch in prepared)
     took = time.perf_counter() - started
     print(
-        f"{len(rows)} questions in {len(made)} batches of {whole / 1e9:.1f} GB altogether, gone through twice "
-        f"({again} questions the second time): {2 * len(rows) / took:.1f} questions/s, largest resident memory "
+        f"{len(rows)} questions in {len(prepared)} batches ({size / 1e9:.1f} GB), prepared twice "
+        f"({second} questions the second time): {2 * len(rows) / took:.1f} questions/s, peak resident memory "
         f"{peak.stop() / 1e9:.2f} GB, {before / 1e9:.2f} GB of it before the first batch"
     )
 
 
 class PeakMemory:
-    """Largest resident memory of this process and all below it, looked at 20 times a second, in bytes."""
+    """Peak resident memory of this process and its descendants, sampled 20 times per second, in bytes."""
 
     def __init__(self) -> None:
         self.largest, self.running = 0, True
@@ -263,7 +264,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while self.running:
-            self.largest = max(self.largest, sum(map(resident, family(os.getpid()))))
+            self.largest = max(self.largest, sum(map(resident, descendants(os.getpid()))))
             time.sleep(0.05)
 
     def stop(self) -> int:
@@ -272,8 +273,8 @@ class PeakMemory:
         return self.largest
 
 
-def family(root: int) -> list[int]:
-    """A process and all that descend from it."""
+def descendants(root: int) -> list[int]:
+    """A process and its descendants."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -294,32 +295,33 @@ def resident(process: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = command_line.parser(__doc__)
+    commands = ["speed", "make-pages", "make-photos", "memory", "batches"]
+    parser.add_argument("command", choices=commands, help="what to do")
+    parser.add_argument("--rows", type=int, default=400, help="rows of the file that is written")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 2], help="processes; memory uses the last number"
     )
-    parser.add_argument("what", choices=["speed", "make-pages", "make-photos", "memory", "batches"])
-    parser.add_argument("--rows", type=int, default=400)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="memory takes the last one")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="of the file that is made or read")
-    parser.add_argument("--model", type=Path, help="directory of a model, for batches")
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement of speed")
+    parser.add_argument("--folder", type=Path, help="folder of the file that is written or read")
+    parser.add_argument("--model", type=Path, help="model directory, for batches")
     arguments = parser.parse_args()
-    if arguments.what != "speed" and arguments.folder is None:
+    if arguments.command != "speed" and arguments.folder is None:
         parser.error("--folder is needed")
-    if arguments.what == "batches" and arguments.model is None:
+    if arguments.command == "batches" and arguments.model is None:
         parser.error("--model is needed")
-    if arguments.what == "make-pages":
+    if arguments.command == "make-pages":
         return make_pages(arguments.folder, arguments.rows)
-    if arguments.what == "make-photos":
+    if arguments.command == "make-photos":
         return make_photos(arguments.folder, arguments.rows)
     with tempfile.TemporaryDirectory() as place:
-        if arguments.what == "speed":
+        if arguments.command == "speed":
             speed(arguments.rows, arguments.workers, arguments.repeats, Path(place))
-        elif arguments.what == "batches":
+        elif arguments.command == "batches":
             batches(arguments.folder, arguments.model, Path(place))
         else:
             memory(arguments.folder, arguments.workers[-1], Path(place))
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

@@ -1,10 +1,10 @@
-"""Where the time of a study goes: by stage, and how much of it is the start of processes.
+"""Sum up where a study's time went, by stage, and how much of the training was imports and loading.
 
 Example:
     python benchmarks/stages.py --study tiny --output benchmarks/tiny_stages.csv
 
-Reads what a finished study left: Snakemake's own record of when each output was begun and ended, and the seconds
-that base.json and every run.json tell. Seconds are summed over jobs; two jobs side by side count twice.
+Reads Snakemake's record of when each job of a finished study started and ended, and the seconds in every run.json.
+Seconds are summed over jobs: two jobs that run at the same time count twice.
 """
 
 import base64
@@ -26,7 +26,10 @@ STAGES = {
 
 
 def jobs(study: str) -> pd.DataFrame:
-    """One row a job: rule and seconds, from Snakemake's metadata of the study's outputs."""
+    """One row per job: rule, start, end and seconds, from Snakemake's metadata of the study's outputs.
+
+    Raises InputError if there are none.
+    """
     rows: dict[tuple[str, ...], dict] = {}
     for path in Path(".snakemake/metadata").rglob("*"):
         if not path.is_file():
@@ -44,12 +47,14 @@ def jobs(study: str) -> pd.DataFrame:
             "end": record["endtime"],
         }
     if not rows:
-        raise InputError(f"results/{study}: Snakemake remembers no finished job: run the study here first")
+        raise InputError(
+            f"results/{study}: Snakemake has no record of a finished job: run the study here first"
+        )
     return pd.DataFrame(rows.values()).assign(seconds=lambda frame: frame["end"] - frame["start"])
 
 
 def by_stage(frame: pd.DataFrame) -> pd.DataFrame:
-    """Jobs and seconds a stage, and its share."""
+    """Each stage's jobs, seconds, median seconds of a job, and share of all seconds."""
     stage = frame["rule"].map(STAGES).fillna("the rest")
     table = frame.groupby(stage)["seconds"].agg(["count", "sum", "median"]).rename_axis("stage").reset_index()
     table.columns = pd.Index(["stage", "jobs", "seconds", "median_seconds"])
@@ -59,7 +64,7 @@ def by_stage(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def start_up(study: str) -> dict[str, float]:
-    """Seconds of the training jobs spent before the first step: imports, loading."""
+    """Seconds of the training jobs by part (import, start, train, …), summed over runs."""
     totals: dict[str, float] = defaultdict(float)
     for path in Path(f"results/{study}/runs").glob("*/*/run.json"):
         for name, seconds in read_json(path)["seconds"].items():
@@ -79,8 +84,8 @@ def main() -> None:
     print(f"from the first start to the last end: {frame['end'].max() - frame['start'].min():.0f} s")
     seconds = start_up(arguments.study)
     early = seconds.get("import", 0.0) + seconds.get("start", 0.0)
-    whole = sum(seconds.values())
-    print(f"training: {early:.0f} of {whole:.0f} s ({early / whole:.0%}) are imports and loading")
+    total = sum(seconds.values())
+    print(f"training: {early:.0f} of {total:.0f} s ({early / total:.0%}) are imports and loading")
 
 
 if __name__ == "__main__":

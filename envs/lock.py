@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 PYTHON = "3.11"  # the oldest that the locks serve, and the one of the conda files
 BOOTSTRAP = {"flit-core", "pip", "setuptools"}
 CUDA = re.compile(r"(nvidia|cuda)-|triton$")
-# torch is installed already, and vLLM imports the libraries of sound only to hear.
+# torch is installed already, and vLLM imports the audio libraries only for audio models.
 VLLM_OVERRIDES = ["torch==2.13.0", "torchaudio; python_version < '3'", "torchcodec; python_version < '3'"]
 LINUX, MACOS = re.compile(r"any$|(many)?linux\w*_x86_64$"), re.compile(r"any$|macosx\w*_(arm64|universal2)$")
 MACHINES = [

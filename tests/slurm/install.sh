@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Slurm, munge and a database for `make test-slurm`, from Debian's packages, where they are missing. They are not
-# started here.
+# Installs Slurm, munge and a database for `make test-slurm` from Debian's packages if they are missing. Does not
+# start them.
 set -euo pipefail
 if command -v slurmctld && command -v slurmd && command -v slurmdbd && command -v munged && command -v mariadbd; then exit; fi >/dev/null
 if ! command -v apt-get >/dev/null; then
-    echo "test-slurm: Slurm is missing: install slurmctld, slurmd, slurmdbd, munge and MariaDB's server (apt-get is not here to do it)" >&2
+    echo "test-slurm: Slurm is missing: install slurmctld, slurmd, slurmdbd, munge and MariaDB's server (there is no apt-get to do it)" >&2
     exit 1
 fi
 if [ "$(id -u)" != 0 ]; then

@@ -1,4 +1,4 @@
-"""A plugin of the study under test: a reward that only takes time, and a note of each training's start and steps."""
+"""A plugin of the tested study: a reward that only takes time, and notes of each training's start and steps."""
 
 import json
 import os
@@ -12,7 +12,7 @@ NOTES = Path("notes")
 
 
 def mixture() -> str | None:
-    """Of the training that imports this; None in any other process."""
+    """The mixture of the training that imports this; None in any other process."""
     if not sys.argv[0].endswith("train.py") or "--output" not in sys.argv:
         return None
     return Path(sys.argv[sys.argv.index("--output") + 1]).parent.parent.name
@@ -26,7 +26,7 @@ def note(**what: object) -> None:
 
 @rewards.register("paced")
 def paced(completions, **columns):
-    """PACE, a JSON object in the environment, has the seconds by which a mixture's steps take longer at first."""
+    """Sleep, in a first attempt, for the mixture's seconds in PACE (a JSON object in the environment)."""
     if FIRST:
         time.sleep(json.loads(os.environ.get("PACE", "{}")).get(mixture(), 0))
     note(step=columns["trainer_state"].global_step)

@@ -1,13 +1,13 @@
-"""A study on a real Slurm: jobs on GPUs of their own, and whatever happens to them, the same bytes at the end.
+"""A study on a real Slurm: jobs have GPUs of their own, and faults of jobs do not change a byte of the results.
 
-Run by `make test-slurm`, which installs Slurm. The study runs once undisturbed, on this machine. Then its runs,
-predictions and scores are made anew by `snakemake --profile slurm`, and while they are:
+Run by `make test-slurm`, which installs Slurm. The study first runs undisturbed on this machine. Then `snakemake
+--profile slurm` repeats its runs, predictions and scores, and meanwhile each mixture's training has another fault:
 
-    cancelled    its training is ended by scancel
-    late         its training is longer than its time limit: SIGTERM
-    requeued     its training is put back into the queue
-    lost         the node goes down under it, and comes back
-    warned       its time limit is four minutes off, and the profile wants SIGTERM three minutes before
+    cancelled    scancel ends it
+    late         it takes longer than its time limit: SIGTERM
+    requeued     Slurm puts it back into the queue
+    lost         its node goes down, and comes back
+    warned       its time limit is four minutes, and the profile asks for SIGTERM three minutes before
 """
 
 import csv
@@ -29,9 +29,9 @@ from running import ROOT, clean_copy, digests, snakemake, succeed
 
 STEPS = 9
 MIXTURES = {"cancelled": 0.5, "late": 0.4, "requeued": 0.6, "lost": 0.7, "warned": 0.3}  # weight of detection
-# Seconds by which each step of a first attempt is made longer: enough to hit it in the middle.
+# Seconds added to each step of a first attempt: enough for the fault to come in the middle of it.
 PACE = {"cancelled": 3, "late": 10, "requeued": 3, "lost": 20, "warned": 12}
-# In minutes, of a first attempt. Slurm looks at its jobs' limits twice a minute.
+# Time limits of a first attempt, in minutes. Slurm checks them twice a minute.
 LIMITS = {"late": 1, "warned": 4}
 RESULTS = Path("results/slurm")
 DEADLINE = 900
@@ -84,7 +84,7 @@ def notes(folder: Path, mixture: str) -> list[dict]:
 
 
 def attempts(folder: Path, mixture: str) -> list[list[int]]:
-    """The steps that each start of a mixture's training came to do; the node may take one along before its first."""
+    """The steps of each attempt at a mixture's training, without attempts that were ended before their first step."""
     found: list[list[int]] = []
     for entry in notes(folder, mixture):
         if "start" in entry:
@@ -95,7 +95,7 @@ def attempts(folder: Path, mixture: str) -> list[list[int]]:
 
 
 def programs_of(job: str) -> list[int]:
-    """Processes of that job's scripts. (A Snakemake around them may outlive a lost node, doing nothing.)"""
+    """Processes of a job's scripts. (The Snakemake that started them may survive a lost node, idle.)"""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -107,36 +107,36 @@ def programs_of(job: str) -> list[int]:
 
 
 class Disturber:
-    """Watches the notes of the trainings, and does each fault once its training is in the middle."""
+    """Watches the notes of the trainings, to cause each fault in the middle of a training."""
 
     def __init__(self, folder: Path, cluster: Cluster, process: subprocess.Popen) -> None:
         self.folder, self.cluster, self.process = folder, cluster, process
         self.deadline = time.monotonic() + DEADLINE
 
-    def wait(self, what: str, true: Callable[[], bool]) -> None:
-        while not true():
+    def wait(self, event: str, happened: Callable[[], bool]) -> None:
+        while not happened():
             if self.process.poll() is not None or time.monotonic() > self.deadline:
-                pytest.fail(f"{what} never happened:\n{(self.folder / 'snakemake.log').read_text()[-4000:]}")
+                pytest.fail(f"{event} never happened:\n{(self.folder / 'snakemake.log').read_text()[-4000:]}")
             time.sleep(0.2)
 
     def wait_for_steps(self, mixture: str, steps: int) -> str:
-        """Waits until the first attempt of a training has begun so many steps; its Slurm job."""
+        """Wait until the first attempt at a training has begun so many steps; returns its Slurm job."""
 
-        def true() -> bool:
+        def reached() -> bool:
             tried = attempts(self.folder, mixture)
             return bool(tried) and len(tried[0]) >= steps
 
-        self.wait(f"step {steps} of '{mixture}'", true)
+        self.wait(f"step {steps} of '{mixture}'", reached)
         return notes(self.folder, mixture)[0]["start"]
 
     def wait_for_state(self, job: str, state: str) -> None:
-        def true() -> bool:
+        def reached() -> bool:
             return self.cluster.call("squeue", "-h", "--states=all", "-j", job, "-o", "%T") == state
 
-        self.wait(f"{state} of job {job}", true)
+        self.wait(f"{state} of job {job}", reached)
 
-    def at_once(self, job: str) -> None:
-        """Slurm keeps what it puts back waiting for a while; here only its first instance is waited for."""
+    def restart_now(self, job: str) -> None:
+        """Start a requeued job once its first instance has ended; Slurm itself would wait longer."""
         self.wait_for_state(job, "PENDING")
         self.wait(f"the end of job {job}", lambda: not programs_of(job))
         self.cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
@@ -144,7 +144,7 @@ class Disturber:
 
 @pytest.fixture(scope="module")
 def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy whose study was trained on the cluster while faults happened to it."""
+    """A copy whose study was trained on the cluster, with faults."""
     folder = tmp_path_factory.mktemp("disturbed") / "copy"
     shutil.copytree(undisturbed, folder, symlinks=True)
     for mixture in MIXTURES:
@@ -158,7 +158,7 @@ def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.Temp
     (folder / "slurm/config.yaml").write_text(site.replace('account = ""', f'account = "{ACCOUNT}"'))
     arguments = ["--profile", "slurm", "--configfile", "config/slurm.yaml", "--latency-wait", "5"]
     arguments += ["--slurm-init-seconds-before-status-checks", "2"]
-    # These replace all that the profile sets by rule. Without its --signal the time limit itself sends SIGTERM.
+    # These replace everything that the profile sets by rule. Without --signal the time limit itself sends SIGTERM.
     signalled = yaml.safe_load(site)["set-resources"]["train"]["slurm_extra"]
     arguments += ["--set-resources", "train:gpu=1"]
     first = [f"{limit} if wildcards.mixture == '{name}' and attempt == 1" for name, limit in LIMITS.items()]
@@ -176,14 +176,14 @@ def disturbed(undisturbed: Path, cluster: Cluster, tmp_path_factory: pytest.Temp
             disturb(Disturber(folder, cluster, process), cluster)
             process.wait(DEADLINE)
         finally:
-            process.kill()  # asked politely, it waits for its jobs
+            process.kill()  # after SIGTERM it would wait for its jobs
             process.wait()
     assert process.returncode == 0, (folder / "snakemake.log").read_text()[-6000:]
     return folder
 
 
 def disturb(disturber: Disturber, cluster: Cluster) -> None:
-    """Does all of it, in the order in which the trainings come to be in the middle; the node goes down last."""
+    """Cause all faults, each when its training is in the middle; the node goes down last."""
 
     def cancel() -> None:
         cluster.call("scancel", disturber.wait_for_steps("cancelled", 3))
@@ -191,7 +191,7 @@ def disturb(disturber: Disturber, cluster: Cluster) -> None:
     def requeue() -> None:
         job = disturber.wait_for_steps("requeued", 3)
         cluster.call("scontrol", "requeue", job)
-        disturber.at_once(job)
+        disturber.restart_now(job)
 
     def wait_for_limit() -> None:
         disturber.wait_for_state(disturber.wait_for_steps("late", 1), "TIMEOUT")
@@ -206,10 +206,10 @@ def disturb(disturber: Disturber, cluster: Cluster) -> None:
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=down", "reason=test")
     disturber.wait("the node down", lambda: "down" in cluster.call("sinfo", "-h", "-o", "%T"))
     cluster.call("scontrol", "update", f"nodename={cluster.node}", "state=resume")
-    # Slurm starts what the node took along after a while (REQUEUE_WAIT), when the first instances are surely gone.
+    # Slurm restarts the lost jobs after REQUEUE_WAIT, when the first instances are certainly gone.
 
 
-def test_what_happened_to_its_jobs_changed_no_byte(undisturbed: Path, disturbed: Path) -> None:
+def test_faults_change_no_byte_of_the_results(undisturbed: Path, disturbed: Path) -> None:
     expected, found = digests(undisturbed), digests(disturbed)
     assert sorted(found) == sorted(expected)
     assert [name for name in expected if found[name] != expected[name]] == []
@@ -233,35 +233,35 @@ def test_jobs_go_to_the_account_and_the_partitions_of_the_site(disturbed: Path, 
 
 
 @pytest.mark.parametrize("mixture", list(MIXTURES))
-def test_each_training_was_hit_and_went_on(disturbed: Path, mixture: str) -> None:
+def test_each_training_had_its_fault_and_was_resumed(disturbed: Path, mixture: str) -> None:
     tried = attempts(disturbed, mixture)
     assert len(tried) >= 2, "nothing happened to it"
     assert tried[0][0] == 0 and tried[-1][-1] == STEPS - 1
-    assert tried[-1][0] > 0, "it started anew"
+    assert tried[-1][0] > 0, "it started again from the first step"
 
 
 @pytest.mark.parametrize("mixture", ["cancelled", "late", "warned"])
-def test_a_training_told_to_stop_lost_no_step(disturbed: Path, mixture: str) -> None:
+def test_a_training_that_was_asked_to_stop_lost_no_step(disturbed: Path, mixture: str) -> None:
     first, second, *_ = attempts(disturbed, mixture)
     assert second[0] == first[-1] + 1
 
 
 def test_the_profile_has_sigterm_sent_before_the_time_limit(disturbed: Path, cluster: Cluster) -> None:
     job = notes(disturbed, "warned")[0]["start"]
-    told = cluster.call("sacct", "-n", "-X", "-P", "-j", job, "-o", "TimelimitRaw,ElapsedRaw,State,ExitCode")
-    limit, elapsed, state, _ = told.split("|")
-    assert limit == "4" and state == "FAILED", told
-    assert int(elapsed) < 120, told
+    line = cluster.call("sacct", "-n", "-X", "-P", "-j", job, "-o", "TimelimitRaw,ElapsedRaw,State,ExitCode")
+    limit, elapsed, state, _ = line.split("|")
+    assert limit == "4" and state == "FAILED", line
+    assert int(elapsed) < 120, line
 
 
-def test_the_report_says_what_jobs_used_of_what_they_asked_for(disturbed: Path) -> None:
+def test_the_efficiency_report_compares_usage_with_requests(disturbed: Path) -> None:
     [report] = (disturbed / "logs/slurm").glob("efficiency_report_*.csv")
     with open(report, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     trained = [row for row in rows if row["RuleName"].startswith("rule_train_")]
     assert {row["RuleName"] for row in trained} == {f"rule_train_wildcards_{name}_42" for name in MIXTURES}
     for row in trained:
-        # A second attempt has asked for twice as much. What the training takes is some 800 MB.
+        # A second attempt requests twice as much. The training uses some 800 MB.
         assert float(row["RequestedMem_MB"]) in (8_000, 16_000), row
         assert 1 < float(row["Memory Usage (%)"]) < 50 and float(row["MaxRSS_MB"]) > 100, row
         assert float(row["Elapsed_sec"]) > 1 and float(row["CPU Efficiency (%)"]) > 1, row
