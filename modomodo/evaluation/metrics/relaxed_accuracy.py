@@ -8,14 +8,14 @@ _TOLERANCE = 0.05
 
 @metric("relaxed_accuracy", version=1)
 def relaxed_accuracy(answer: str, example: Example) -> Score:
-    """1 for a number within 5 % of the true one, or for the same text whatever its case; else 0."""
+    """1 for a number within 5% of the true one, or for the same text whatever its case; else 0."""
     return Score(float(any(is_relaxed_match(answer, reference) for reference in references(example))))
 
 
 def is_relaxed_match(answer: str, reference: str) -> bool:
     """lmms-eval's rule (tasks/chartqa), to the letter; texts are compared as they are.
 
-    Its edges: "12%" is 0.12 and so no match of "12"; a true 0 has no 5 % and needs the very text "0";
+    Its edges: "12%" is 0.12 and so no match of "12"; a true 0 has no 5% and needs the very text "0";
     thousands separators and units make a text of a number.
     """
     number, true_number = _number(answer), _number(reference)
