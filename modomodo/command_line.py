@@ -101,6 +101,14 @@ def add_settings(arguments: argparse.ArgumentParser, required: bool = True) -> N
     )
 
 
+def add_records(arguments: argparse.ArgumentParser) -> None:
+    """The arguments of a script that shows a study's records, a table of records alone, or a replay."""
+    add_settings(arguments, required=False)
+    source = arguments.add_mutually_exclusive_group(required=True)
+    source.add_argument("--records", type=Path, help="records.csv")
+    source.add_argument("--config", help="a study of recorded runs, its file or JSON")
+
+
 def add_study(arguments: argparse.ArgumentParser) -> None:
     """The --study argument of a script that looks at a whole study."""
     arguments.add_argument(

@@ -7,7 +7,7 @@ Example:
     python scripts/explorer.py --config config/replay.yaml --output /tmp/explorer.html
 
 The page holds the fitted surrogate and evaluates it itself. With table1.csv the sliders show the weight
-above which a domain may run out of examples before the last settings.
+above which a domain may run out of examples before the last step.
 """
 
 from pathlib import Path
@@ -24,10 +24,7 @@ from modomodo.reporting.settings import ExplorerSettings
 
 def main() -> None:
     parser = command_line.parser(__doc__)
-    command_line.add_settings(parser, required=False)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--records", type=Path, help="records.csv")
-    source.add_argument("--config", help="a study of recorded runs, its file or JSON")
+    command_line.add_records(parser)
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each domain")
     parser.add_argument("--surrogate", help="gp_sqrt or gp_lead; the study's without it")
     parser.add_argument("--output", type=Path, required=True, help="EXPLORER.html")

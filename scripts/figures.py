@@ -25,10 +25,7 @@ from modomodo.reporting.settings import FiguresSettings
 
 def main() -> None:
     parser = command_line.parser(__doc__)
-    command_line.add_settings(parser, required=False)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--records", type=Path, help="records.csv")
-    source.add_argument("--config", help="a study of recorded runs, its file or JSON")
+    command_line.add_records(parser)
     parser.add_argument(
         "--runs", type=Path, nargs="*", default=[], help="run.json of the runs, each with its log.jsonl"
     )

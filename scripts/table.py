@@ -14,7 +14,7 @@ from modomodo.files import atomic_write, write_csv, write_json
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records_csv import read_records
 from modomodo.reporting.settings import TableSettings
-from modomodo.reporting.tables import Heading, noise_report, render, table2
+from modomodo.reporting.tables import noise_report, render, table2
 from modomodo.study.provenance import describe
 
 
@@ -35,9 +35,7 @@ def main() -> None:
         lambda study: TableSettings.of(study, plan(study, arguments.settings)),
     )
     records = read_records(arguments.records)
-    table = table2(
-        records, [Heading(row.group, row.label, row.mixtures) for row in settings.headings], settings.seed
-    )
+    table = table2(records, settings.headings, settings.seed)
     write_csv(arguments.output, table)
     with atomic_write(arguments.output.with_suffix(".md")) as file:
         file.write(render(records, table))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,10 +18,8 @@ from modomodo.mixtures.records import (
     trained,
 )
 from modomodo.mixtures.records_csv import read_records
-from modomodo.reporting.tables import Heading, table2
-
-if TYPE_CHECKING:
-    from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, OverviewSettings
+from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, Heading, OverviewSettings
+from modomodo.reporting.tables import table2
 
 TITLES = {"in_score": "In-Score", "out_score": "Out-Score"}
 # Of domains and groups, in order: distinguishable for the colour-blind (Okabe and Ito, Color Universal Design, 2008).
@@ -101,7 +98,7 @@ def results_of(
 
 
 def read_results(
-    records: str | Path, settings: "FiguresSettings | ExplorerSettings | OverviewSettings | None" = None
+    records: str | Path, settings: FiguresSettings | ExplorerSettings | OverviewSettings | None = None
 ) -> Results:
     """The records of a file as a study calls them; by their own names without one.
 
@@ -110,8 +107,7 @@ def read_results(
     table = read_records(records)
     if settings is None:
         return results_of(table)
-    headings = [Heading(row.group, row.label, row.mixtures) for row in settings.headings]
-    return results_of(table, headings, dict(settings.benchmarks), settings.seed)
+    return results_of(table, settings.headings, dict(settings.benchmarks), settings.seed)
 
 
 def title(target: str) -> str:

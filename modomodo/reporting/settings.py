@@ -1,9 +1,7 @@
-"""What each step of the pipeline needs to know of a study, and nothing else.
+"""What the rules of reporting.smk need to know of a study, and nothing else."""
 
-A rule hands its step these settings as canonical text, so a changed key re-runs the steps it affects and
-no other. Each class says how to take itself from a study.
-"""
-
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import Field
@@ -13,26 +11,25 @@ from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.plan import Plan
 
 
-class HeadingSettings(Settings):
-    """How Table 2 calls a strategy and its mixtures."""
+@dataclass(frozen=True)
+class Heading:
+    """A strategy in Table 2: its group, its label, its mixtures."""
 
     group: str
     label: str
-    mixtures: list[str]
+    mixtures: Sequence[str]
 
 
 class TableSettings(Settings):
     """records → table 2."""
 
     seed: int
-    headings: list[HeadingSettings]
+    headings: list[Heading]
 
     @classmethod
     def of(cls, study: Study, plan: Plan) -> Self:
         headings = [
-            HeadingSettings(
-                group=strategy.group, label=strategy.label or name, mixtures=list(plan.by_strategy[name])
-            )
+            Heading(strategy.group, strategy.label or name, list(plan.by_strategy[name]))
             for name, strategy in study.strategies.items()
         ]
         return cls(seed=study.training.seed, headings=headings)
@@ -59,7 +56,7 @@ class FiguresSettings(TableSettings):
 
 
 class ExplorerSettings(TableSettings):
-    """records → explorer. `prompts`: drawn in a full run; `constraints`: what the study's searches keep to."""
+    """records → explorer. `prompts`: drawn in a full run; `constraints`: the bounds of the study's searches."""
 
     study: str
     plugins: list[str] = []
@@ -82,7 +79,7 @@ class ExplorerSettings(TableSettings):
 
 
 class OverviewSettings(TableSettings):
-    """records, runs → the report's first page: what it tells of the study.
+    """records, runs → the report's first page: what it shows of the study.
 
     `strategies`: (group, label, function, mixtures, what it learns from), in table order.
     """
@@ -99,8 +96,8 @@ class OverviewSettings(TableSettings):
 
     @classmethod
     def of(cls, study: Study, plan: Plan) -> Self:
-        # What the page does not tell is no reason to write it anew.
-        untold = {
+        # What the page does not show is no reason to write it again.
+        not_shown = {
             name: Training.model_fields[name].default for name in ("save_steps", "keep_weights", "threads")
         }
         return cls(
@@ -109,7 +106,7 @@ class OverviewSettings(TableSettings):
             notes=study.reporting.notes,
             model=str(study.model.options.get("repo", study.model.builder)),
             domains=list(study.domains),
-            training=study.training.model_copy(update=untold),
+            training=study.training.model_copy(update=not_shown),
             strategies=[
                 (row.group, row.label or name, row.propose, len(plan.by_strategy[name]), row.learns_from)
                 for name, row in study.strategies.items()

@@ -2,25 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from modomodo.errors import InputError
 from modomodo.mixtures.records import AGGREGATES, BASE, Records, last_step, score_column, seed_noise, trained
+from modomodo.reporting.settings import Heading
 from modomodo.reporting.templates import render_template
 
 BEYOND_NOISE = 1.96  # standard deviations of a difference: a two-sided 5 % level
-
-
-@dataclass(frozen=True)
-class Heading:
-    """How the table calls a strategy and its mixtures."""
-
-    group: str
-    label: str
-    mixtures: Sequence[str]
 
 
 def table2(records: Records, headings: Sequence[Heading], seed: int) -> pd.DataFrame:

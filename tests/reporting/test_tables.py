@@ -7,7 +7,8 @@ import pytest
 
 from modomodo.errors import InputError
 from modomodo.mixtures.records import from_rows
-from modomodo.reporting.tables import Heading, noise_report, render, table2, within_noise
+from modomodo.reporting.settings import Heading
+from modomodo.reporting.tables import noise_report, render, table2, within_noise
 
 WEIGHTS = {"single-x": {"x": 1.0}, "single-y": {"y": 1.0}, "best": {"x": 0.5, "y": 0.5}, "base": {}}
 STRATEGIES = {"cma-es-001": "cma-es", "cma-es-002": "cma-es"}
