@@ -7,29 +7,29 @@ from pathlib import Path
 from modomodo.command_line import job_environment
 from modomodo.errors import InputError
 from modomodo.files import code_digest
-from modomodo.replay.config import recorded_from, tables_of
+from modomodo.replay.config import replay_from, tables_of
 from modomodo.reporting.figures import DRAWN_BY
 
 job_environment()
 
 WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:
-    RECORDED = recorded_from(config, WHERE)
-    TABLES = tables_of(RECORDED)
+    REPLAY = replay_from(config, WHERE)
+    TABLES = tables_of(REPLAY)
 except InputError as error:
     sys.exit(f"error: {error}")
 
 
 pathvars:
-    results=f"results/{RECORDED.name}",
-    logs=f"logs/{RECORDED.name}",
+    results=f"results/{REPLAY.name}",
+    logs=f"logs/{REPLAY.name}",
 
 
 localrules:
     all,
     copy_table2,
-    recorded_figures,
-    recorded_explorer,
+    replay_figures,
+    replay_explorer,
 
 
 rule all:
@@ -68,7 +68,7 @@ rule propose_from_records:
             "mixtures/strategies/search",
             "mixtures/acquisition",
         ),
-        settings=RECORDED.text(),
+        settings=REPLAY.text(),
         folder=lambda wildcards, output: Path(output.report).parent,
     shell:
         "python scripts/propose.py --config {params.settings:q} --output {params.folder} 2>&1 | tee {log}"
@@ -88,7 +88,7 @@ rule copy_table2:
 
 
 # Which figures there are is known once the table is read.
-rule recorded_figures:
+rule replay_figures:
     input:
         [str(path) for path in TABLES],
     output:
@@ -105,12 +105,12 @@ rule recorded_figures:
             "replay/report",
             *(f"reporting/figures/{name}" for name in DRAWN_BY),
         ),
-        settings=RECORDED.text(),
+        settings=REPLAY.text(),
     shell:
         "python scripts/figures.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
 
 
-rule recorded_explorer:
+rule replay_explorer:
     input:
         [str(path) for path in TABLES],
     output:
@@ -130,6 +130,6 @@ rule recorded_explorer:
             "reporting/explorer/page.css",
             "reporting/explorer/page.js",
         ),
-        settings=RECORDED.text(),
+        settings=REPLAY.text(),
     shell:
         "python scripts/explorer.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"

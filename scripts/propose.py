@@ -72,7 +72,7 @@ def main() -> None:
     if arguments.config:
         if len(arguments.output) != 1:
             parser.error("--config writes one folder: give one --output")
-        propose_from_recorded(arguments.config, arguments.records, arguments.output[0])
+        propose_from_table(arguments.config, arguments.records, arguments.output[0])
         return
     if not arguments.strategy:
         parser.error("--settings needs --strategy")
@@ -126,7 +126,7 @@ def learned_from(arguments) -> list[Path]:
     return [arguments.records] if arguments.records else [*arguments.scores, *arguments.mixtures]
 
 
-def propose_from_recorded(config: str, table: Path | None, folder: Path) -> None:
+def propose_from_table(config: str, table: Path | None, folder: Path) -> None:
     """Run a study of recorded runs, and say what it proposes."""
     study = replay_config.load(config)
     outcome = run.run(study, run.read(study, table))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.files import atomic_write
-from modomodo.replay.config import Recorded
+from modomodo.replay.config import ReplayConfig
 from modomodo.study.reference import page, schema, with_graph
 
 
@@ -22,14 +22,14 @@ def main() -> None:
         "--schema",
         type=Path,
         required=True,
-        help="study.schema.json; recorded.schema.json goes to its folder",
+        help="study.schema.json; replay.schema.json goes to its folder",
     )
     parser.add_argument(
         "--graph", type=Path, help="a page whose mermaid block becomes the graph on standard input"
     )
     arguments = parser.parse_args()
-    recorded = arguments.schema.with_name("recorded.schema.json")
-    texts = [(arguments.output, page()), (arguments.schema, schema()), (recorded, schema(Recorded))]
+    recorded = arguments.schema.with_name("replay.schema.json")
+    texts = [(arguments.output, page()), (arguments.schema, schema()), (recorded, schema(ReplayConfig))]
     if arguments.graph:
         texts.append(
             (arguments.graph, with_graph(arguments.graph.read_text(encoding="utf-8"), sys.stdin.read()))

@@ -10,7 +10,7 @@ from modomodo.errors import InputError, nearest
 from modomodo.mixtures.constraints import allowed
 from modomodo.mixtures.mixture import Weights
 from modomodo.mixtures.records import BASE, empty
-from modomodo.mixtures.strategies.base import Request, declaration, propose, read_options, suffixes
+from modomodo.mixtures.strategies.base import declaration, mixture_name, propose_named, read_options, suffixes
 from modomodo.mixtures.strategies.search import SearchOptions
 
 CACHE_VERSION = 1  # raise when the same records would give other proposals: all are then proposed again
@@ -61,7 +61,7 @@ def _plan(study: Study) -> Plan:
         if seeds is None:
             support |= dict.fromkeys(mixtures, usable_domains(study, name))
             continue
-        for mixture, row in zip(mixtures, seeds, strict=True):
+        for mixture, row in seeds.items():
             weights[mixture] = row
             support[mixture] = [domain for domain, weight in row.items() if weight > 0]
     experts = find_experts(study, by_strategy, support)
@@ -91,7 +91,7 @@ def name_mixtures(study: Study) -> dict[str, list[str]]:
     for name, strategy in study.strategies.items():
         by_strategy[name] = []
         for suffix in suffixes(strategy.propose, usable_domains(study, name), strategy.count):
-            mixture = name if suffix is None else f"{name}-{suffix}"
+            mixture = mixture_name(name, suffix)
             if mixture in owner:
                 raise InputError(
                     f"strategies.{name}: mixture '{mixture}' is already {owner[mixture]}: rename one"
@@ -167,27 +167,24 @@ def usable_domains(study: Study, name: str) -> list[str]:
     return [domain for domain in study.domains if domain not in study.strategies[name].without]
 
 
-def seed_weights(study: Study, name: str) -> list[Weights] | None:
-    """The weights of a strategy that needs no records, None for one that learns.
+def seed_weights(study: Study, name: str) -> dict[str, Weights] | None:
+    """Mixture → weights, of a strategy that needs no records; None for one that learns.
 
     Raises InputError for bad options and for a strategy that learns from nothing.
     """
     strategy = study.strategies[name]
-    options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")
     domains = usable_domains(study, name)
-    if declaration(strategy.propose).learns:
-        if not strategy.learns_from:
-            raise InputError(
-                f"strategies.{name}.learns_from: missing: '{strategy.propose}' proposes from scored runs, "
-                "name the strategies it sees"
-            )
-        check_search(options, domains, list(study.domains), f"strategies.{name}.options")
-        return None
-    request = Request(empty(domains), domains, strategy.count, strategy.seed, strategy.target, options)
-    try:
-        return [proposal.weights for proposal in propose(strategy.propose, request)]
-    except InputError as error:
-        raise InputError(f"strategies.{name}: {error}") from None
+    if not declaration(strategy.propose).learns:
+        proposals = propose_named(name, strategy, empty(domains), list(study.domains))
+        return {mixture: proposal.weights for mixture, proposal in proposals.items()}
+    options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")
+    if not strategy.learns_from:
+        raise InputError(
+            f"strategies.{name}.learns_from: missing: '{strategy.propose}' proposes from scored runs, "
+            "name the strategies it sees"
+        )
+    check_search(options, domains, list(study.domains), f"strategies.{name}.options")
+    return None
 
 
 def check_search(options: BaseModel, usable: Sequence[str], known: Sequence[str], where: str) -> None:

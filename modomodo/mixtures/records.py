@@ -192,6 +192,11 @@ def last_step(records: Records) -> Records:
     return _with_frame(records, frame.sort_index().reset_index(drop=True))
 
 
+def one_step(records: Records, scores: str) -> Records:
+    """One row a (mixture, seed): "last", that of the last step; "mean", the average over the scored steps."""
+    return average_steps(records) if scores == "mean" else last_step(records)
+
+
 def average_seeds(records: Records) -> Records:
     """One row a (mixture, step): scores averaged over seeds, under the smallest seed.
 

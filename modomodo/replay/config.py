@@ -30,13 +30,13 @@ class Table(Settings):
     )
 
 
-class RecordedStrategy(Strategy):
+class ReplayStrategy(Strategy):
     """A strategy on recorded runs; `learns_from` names values of the column `strategy`, none means all rows."""
 
     group: str = Field("model", description="Its heading in Table 2.")
 
 
-class Recorded(Settings):
+class ReplayConfig(Settings):
     """The whole of a study of recorded runs."""
 
     name: Name = Field(description="Names the folder of its results: results/<name>/.")
@@ -50,10 +50,10 @@ class Recorded(Settings):
     constraints: Constraints = Field(
         default_factory=Constraints, description="What the optimum that is judged must keep to."
     )
-    strategies: dict[Name, RecordedStrategy] = Field(min_length=1, description="Strategies by name.")
+    strategies: dict[Name, ReplayStrategy] = Field(min_length=1, description="Strategies by name.")
 
     @model_validator(mode="after")
-    def _targets(self) -> "Recorded":
+    def _targets(self) -> "ReplayConfig":
         # A strategy without a target of its own has the study's.
         for name, strategy in self.strategies.items():
             if "target" not in strategy.model_fields_set:
@@ -61,7 +61,7 @@ class Recorded(Settings):
         return self
 
 
-def load(text: str) -> Recorded:
+def load(text: str) -> ReplayConfig:
     """A study of recorded runs from its YAML file, or from JSON as a rule passes it. Raises InputError."""
     if text.lstrip().startswith("{"):
         try:
@@ -70,18 +70,18 @@ def load(text: str) -> Recorded:
             raise InputError(f"--config: not valid JSON: {error.msg} at character {error.pos}") from None
     else:
         data, where = read_yaml(text), text
-    return recorded_from(data, where)
+    return replay_from(data, where)
 
 
-def recorded_from(data: Any, where: str) -> Recorded:
+def replay_from(data: Any, where: str) -> ReplayConfig:
     """A study of recorded runs from plain data, with every name in it checked. Raises InputError."""
-    study = parse(data, Recorded, where)
+    study = parse(data, ReplayConfig, where)
     load_plugins(study.plugins)
     _check(study, where)
     return study
 
 
-def tables_of(study: Recorded) -> list[Path]:
+def tables_of(study: ReplayConfig) -> list[Path]:
     """The files that the records are read from. Raises InputError when the study names none."""
     if not study.records.path:
         raise InputError("records.path: missing: name the table")
@@ -89,7 +89,7 @@ def tables_of(study: Recorded) -> list[Path]:
     return [path / "ratios.csv", path / "metrics.csv"] if path.is_dir() else [path]
 
 
-def _check(study: Recorded, where: str) -> None:
+def _check(study: ReplayConfig, where: str) -> None:
     """Raises InputError for a strategy, option or surrogate that does not exist."""
     for name, strategy in study.strategies.items():
         key = f"{where}: strategies.{name}"

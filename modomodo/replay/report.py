@@ -18,7 +18,11 @@ from modomodo.mixtures.records import (
 )
 from modomodo.mixtures.strategies.base import Proposal
 from modomodo.mixtures.surrogates.calibration import summary
+from modomodo.mixtures.uncertainty import Certainty
 from modomodo.replay.run import Outcome
+from modomodo.reporting.templates import render_template
+
+MarkdownTable = tuple[list[str], list[list[str]]]  # header, rows
 
 
 def table2(outcome: Outcome) -> pd.DataFrame:
@@ -79,106 +83,90 @@ def write(outcome: Outcome, folder: Path) -> None:
 
 
 def report(outcome: Outcome) -> str:
-    """Markdown: what to train next, how sure it is, and what the surrogate knows."""
-    study, chosen, certainty = outcome.study, outcome.chosen, outcome.certainty
+    """Markdown: what to train next, how sure it is, and what the surrogate knows (report/replay.md.jinja)."""
+    study, chosen = outcome.study, outcome.chosen
     runs = trained(last_step(outcome.records))
     noise = seed_noise(runs, study.target) if study.target in runs.targets else np.nan
-    lines = [f"# {study.name}: what to train next", ""]
-    lines.append(
-        f"{len(runs)} runs of {runs.frame['mixture'].nunique()} mixtures over {len(runs.domains)} domains; "
-        f"target `{study.target}`, higher is better"
-        + (" (losses are shown negated)" if study.records.lower_is_better else "")
-        + "."
-    )
-    spread = f"{noise:.4g}" if np.isfinite(noise) else "unknown, no mixture was run twice: repeat one or two"
-    lines += [f"Standard deviation between runs of one mixture: {spread}.", ""]
-    if chosen.informed:
-        lines += [f"Surrogate: {chosen.reason}.", ""]
-    else:
-        lines += [
-            f"**Nothing predicts left-out mixtures better than the mean of the others does** ({chosen.reason}). "
-            "No optimum is claimed: where `surrogate: auto` was asked, the mixtures below explore what was not yet "
-            "seen. What follows from the fit is shown for completeness.",
-            "",
-        ]
-    lines += ["## Proposed mixtures", ""]
-    compared = certainty.others_against()
-    head = ["mixture", *outcome.records.domains, "predicted", f"better than {certainty.rival}"]
-    rows = []
-    for (mixture, (_, proposal)), against in zip(
-        outcome.proposals.items(), compared.itertuples(), strict=True
-    ):
-        weights = _rounded(outcome, proposal)
-        text = ""
-        if proposal.predicted is not None:
-            deviation = proposal.predicted.standard_deviation
-            text = f"{proposal.predicted.mean:.4g}" + (f" ± {deviation:.2g}" if deviation is not None else "")
-        sure = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
-        rows.append([mixture, *(f"{weights[d]:.3f}" for d in outcome.records.domains), text, sure])
-    lines += [*_markdown(head, rows), ""]
-    lines += [
-        f"Better than: the probability that a mixture beats `{certainty.rival}`, the best observed one; ≈ marks a "
-        "difference within noise. `predicted` and its deviation are the strategy's own.",
-        "",
-    ]
-    notes = dict.fromkeys(
-        f"- {strategy.label or strategy.propose}: {proposal.note}"
+    notes = [
+        (strategy.label or strategy.propose, proposal.note)
         for strategy, proposal in outcome.proposals.values()
         if proposal.note
+    ]
+    worst = zip(outcome.observations.domains, outcome.worst, strict=True)
+    return render_template(
+        "replay.md",
+        study=study,
+        runs=len(runs),
+        mixtures=runs.frame["mixture"].nunique(),
+        domains=len(runs.domains),
+        noise=f"{noise:.4g}" if np.isfinite(noise) else "",
+        informed=chosen.informed,
+        reason=chosen.reason,
+        proposed=_proposed(outcome),
+        best=outcome.certainty.rival,
+        notes=list(dict.fromkeys(notes)),
+        halves=len(outcome.certainty.gains),
+        optimum=_optimum(outcome.certainty),
+        gains=_gains(outcome.certainty),
+        worst=", ".join(f"{domain} {weight:.2f}" for domain, weight in worst if weight >= 0.005),
+        how=chosen.left.how,
+        calibration=_calibration(summary(chosen.left)),
     )
-    lines += [*notes, "", "## How sure the optimum is", ""]
-    if not chosen.informed:
-        lines += [
-            "**The surrogate knows nothing of mixtures it has not seen: these probabilities mean nothing.**",
-            "",
+
+
+def _proposed(outcome: Outcome) -> MarkdownTable:
+    """Each proposed mixture: its weights, what its strategy predicts, and whether it beats the best observed one."""
+    domains = outcome.records.domains
+    rows = []
+    for (mixture, (_, proposal)), against in zip(
+        outcome.proposals.items(), outcome.certainty.others_against().itertuples(), strict=True
+    ):
+        weights = _rounded(outcome, proposal)
+        predicted = ""
+        if proposal.predicted is not None:
+            deviation = proposal.predicted.standard_deviation
+            predicted = f"{proposal.predicted.mean:.4g}" + (
+                f" ± {deviation:.2g}" if deviation is not None else ""
+            )
+        better = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
+        rows.append([mixture, *(f"{weights[domain]:.3f}" for domain in domains), predicted, better])
+    return ["mixture", *domains, "predicted", f"better than {outcome.certainty.rival}"], rows
+
+
+def _optimum(certainty: Certainty) -> MarkdownTable:
+    """Each domain's weight in the optimum, and how far the halves agree on it."""
+    rows = [
+        [row.domain, f"{row.proposed:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
+        for row in certainty.weights().itertuples()
+    ]
+    return ["domain", "optimum", "mean of the halves'", "5 % to 95 %"], rows
+
+
+def _gains(certainty: Certainty) -> MarkdownTable:
+    """What a half's optimum gains over observed mixtures, by the other half."""
+    rows = [
+        [
+            row.rival,
+            f"{row.gain:.4g}",
+            f"{row.low:.4g} to {row.high:.4g}",
+            f"{row.probability:.2f}",
+            "≈" if row.within_noise else "",
         ]
-    lines.append(
-        f"{len(certainty.gains)} fits to random halves of the mixtures. Each half says where the best of some thousand "
-        "mixtures lies, and the other half what that one gains; ≈ marks a difference within noise."
-        if len(certainty.gains)
-        else "Fewer than four mixtures have no two halves: nothing can be said."
-    )
-    lines.append("")
-    lines += _markdown(
-        ["domain", "optimum", "mean of the halves'", "5 % to 95 %"],
-        [
-            [row.domain, f"{row.proposed:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
-            for row in certainty.weights().itertuples()
-        ],
-    )
-    lines.append("")
-    lines += _markdown(
-        ["a half's optimum against", "gain", "5 % to 95 %", "probability that it is better", ""],
-        [
-            [
-                row.rival,
-                f"{row.gain:.4g}",
-                f"{row.low:.4g} to {row.high:.4g}",
-                f"{row.probability:.2f}",
-                "≈" if row.within_noise else "",
-            ]
-            for row in certainty.against().itertuples()
-        ],
-    )
-    low = ", ".join(
-        f"{d} {w:.2f}" for d, w in zip(outcome.observations.domains, outcome.worst, strict=True) if w >= 0.005
-    )
-    lines += ["", f"Worst predicted mixture, a check if it is trained: {low}.", "", "## Calibration", ""]
-    lines.append(
-        f"Each mixture predicted {chosen.left.how}; coverage is the share of runs inside the interval."
-    )
-    lines.append("")
-    table = summary(chosen.left)
-    lines += _markdown(
-        ["score", "runs", "Spearman", "RMSE", "RMSE of the mean", "in 50 %", "in 80 %", "in 95 %"],
-        [
-            [row["name"], str(row["runs"])]
-            + [f"{row[key]:.3g}" for key in ("spearman", "rmse", "rmse_constant")]
-            + [f"{row[key]:.2f}" for key in ("coverage_50", "coverage_80", "coverage_95")]
-            for _, row in table.iterrows()
-        ],
-    )
-    return "\n".join(lines) + "\n"
+        for row in certainty.against().itertuples()
+    ]
+    return ["a half's optimum against", "gain", "5 % to 95 %", "probability that it is better", ""], rows
+
+
+def _calibration(table: pd.DataFrame) -> MarkdownTable:
+    """How well left-out mixtures were predicted, a row a score."""
+    rows = [
+        [row["name"], str(row["runs"])]
+        + [f"{row[key]:.3g}" for key in ("spearman", "rmse", "rmse_constant")]
+        + [f"{row[key]:.2f}" for key in ("coverage_50", "coverage_80", "coverage_95")]
+        for _, row in table.iterrows()
+    ]
+    head = ["score", "runs", "Spearman", "RMSE", "RMSE of the mean", "in 50 %", "in 80 %", "in 95 %"]
+    return head, rows
 
 
 def _rounded(outcome: Outcome, proposal: Proposal) -> dict[str, float]:
@@ -201,8 +189,3 @@ def _left_out(outcome: Outcome) -> pd.DataFrame:
         for column, name in enumerate(left.names)
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]

@@ -32,7 +32,7 @@ from modomodo.mixtures.strategies.base import (
 from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe
 from modomodo.mixtures.surrogates.calibration import SelectedSurrogate, choose, is_large, refit
 from modomodo.mixtures.uncertainty import Certainty, best_observed, halves
-from modomodo.replay.config import Recorded, RecordedStrategy, load
+from modomodo.replay.config import ReplayConfig, ReplayStrategy, load
 from modomodo.reporting.results import Results, results_of
 
 
@@ -54,9 +54,9 @@ RIVALS = 5  # observed mixtures that the proposed one is compared with
 class Outcome:
     """What a recorded study says."""
 
-    study: Recorded
+    study: ReplayConfig
     records: Records
-    proposals: dict[str, tuple[RecordedStrategy, Proposal]]  # mixture → its strategy and proposal
+    proposals: dict[str, tuple[ReplayStrategy, Proposal]]  # mixture → its strategy and proposal
     chosen: SelectedSurrogate
     observations: Observations
     aim: Objective
@@ -65,7 +65,7 @@ class Outcome:
     front: pd.DataFrame | None
 
 
-def read(study: Recorded, path: Path | None = None) -> Records:
+def read(study: ReplayConfig, path: Path | None = None) -> Records:
     """The table of the study, or another one in its place. Raises InputError naming file, line and column."""
     source = path or (Path(study.records.path) if study.records.path else None)
     if source is None:
@@ -77,7 +77,7 @@ def read(study: Recorded, path: Path | None = None) -> Records:
     return read_records(source, turned, known)
 
 
-def _check_targets(study: Recorded, records: Records) -> None:
+def _check_targets(study: ReplayConfig, records: Records) -> None:
     """Raises InputError for a target that the table does not have, with how to define it."""
     whole = [name for name in AGGREGATES if records.frame[name].notna().any()]
     known = [*records.benchmarks, *study.records.aggregates, *whole]
@@ -92,7 +92,7 @@ def _check_targets(study: Recorded, records: Records) -> None:
             )
 
 
-def run(study: Recorded, records: Records) -> Outcome:
+def run(study: ReplayConfig, records: Records) -> Outcome:
     """Every strategy's mixtures, and how far they can be trusted. Raises InputError."""
     aggregates = study.records.aggregates
     seen = last_step(records)
@@ -100,7 +100,7 @@ def run(study: Recorded, records: Records) -> Outcome:
     aim = objective(seen, study.target, aggregates)
     observations = observe(seen, aim)
     chosen = choose(observations, study.seed)
-    proposals: dict[str, tuple[RecordedStrategy, Proposal]] = {}
+    proposals: dict[str, tuple[ReplayStrategy, Proposal]] = {}
     for name, strategy in study.strategies.items():
         request = Request(
             records=learned(average_steps(records) if strategy.scores == "mean" else seen, name, strategy),
@@ -169,7 +169,7 @@ def learned(records: Records, name: str, strategy: Strategy) -> Records:
 
 
 def _front(
-    study: Recorded, records: Records, aggregates: Mapping[str, Mapping[str, float]], pool: np.ndarray
+    study: ReplayConfig, records: Records, aggregates: Mapping[str, Mapping[str, float]], pool: np.ndarray
 ) -> pd.DataFrame | None:
     """The front of expected In- against Out-Score, where the table has both."""
     values = []

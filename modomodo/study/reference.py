@@ -21,7 +21,7 @@ from modomodo.evaluation.metrics.metric import metrics
 from modomodo.mixtures.strategies.base import Options, declaration, strategies
 from modomodo.mixtures.surrogates.base import surrogates
 from modomodo.registry import Registry
-from modomodo.replay.config import Recorded
+from modomodo.replay.config import ReplayConfig
 from modomodo.reporting.templates import render_template
 from modomodo.training.builders import model_builders
 from modomodo.training.rewards import rewards
@@ -62,9 +62,9 @@ def page() -> str:
         study=list(keys_of("", Study)),
         names=[_names(*named) for named in _registries()],
         strategies=proposers,
-        replay=_rows(Recorded),
+        replay=_rows(ReplayConfig),
         # `constraints` is among those that options share.
-        replay_parts=[_keys(key, model) for key, model in _inner("", Recorded) if key != "constraints"],
+        replay_parts=[_keys(key, model) for key, model in _inner("", ReplayConfig) if key != "constraints"],
         shared=[_keys(key, model) for key, model in shared.items()],
     )
 

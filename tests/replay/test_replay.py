@@ -12,8 +12,8 @@ import pytest
 from modomodo.errors import InputError
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.replay import report
-from modomodo.replay import run as recorded
-from modomodo.replay.config import recorded_from
+from modomodo.replay import run as replay
+from modomodo.replay.config import replay_from
 
 ROOT = Path(__file__).parents[2]
 DOMAINS = ("maths", "code", "prose")
@@ -54,8 +54,8 @@ def config(path, **changed):
 
 
 def outcome(path, **changed):
-    study = recorded_from(config(path, **changed), "study.yaml")
-    return recorded.run(study, recorded.read(study))
+    study = replay_from(config(path, **changed), "study.yaml")
+    return replay.run(study, replay.read(study))
 
 
 def test_a_strangers_losses_lead_to_the_mixture_of_the_lowest(table):
@@ -168,12 +168,12 @@ def test_a_mistake_is_told_in_one_line(table, changed, message):
 
 
 def test_the_papers_seed_rows(tmp_path):
-    study = recorded.load(str(ROOT / "config/replay.yaml"))
-    records = recorded.read(study, ROOT / "config/recorded/modomodo_seeds.csv")
+    study = replay.load(str(ROOT / "config/replay.yaml"))
+    records = replay.read(study, ROOT / "config/replay/modomodo_seeds.csv")
     # What is not legible stays unknown, and Table 1's sizes give back the printed Out-Score.
     row = records.frame.set_index("mixture").loc["exclude-COCO"]
     assert row["in_score"] == 0.5146 and np.isnan(row["out_score"])
-    aim = recorded.objective(records, "out_score", study.records.aggregates)
+    aim = replay.objective(records, "out_score", study.records.aggregates)
     whole = records.frame[records.frame["out_score"].notna()]
     sums = whole[[f"y_{name}" for name in aim.benchmarks]].to_numpy() @ aim.shares
     np.testing.assert_allclose(sums, whole["out_score"], atol=6e-5)

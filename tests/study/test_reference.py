@@ -12,12 +12,12 @@ import yaml
 from pydantic import BaseModel
 
 from modomodo.config.schema import Study
-from modomodo.replay.config import Recorded
+from modomodo.replay.config import ReplayConfig
 from modomodo.study.reference import _model_in
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config/study.schema.json"
-RECORDED_SCHEMA = ROOT / "config/recorded.schema.json"
+REPLAY_SCHEMA = ROOT / "config/replay.schema.json"
 
 
 def test_page_and_schema_are_in_step_with_the_models(tmp_path):
@@ -38,7 +38,7 @@ def test_page_and_schema_are_in_step_with_the_models(tmp_path):
     for made, kept in (
         ("config.md", ROOT / "docs/config.md"),
         ("schema.json", SCHEMA),
-        (RECORDED_SCHEMA.name, RECORDED_SCHEMA),
+        (REPLAY_SCHEMA.name, REPLAY_SCHEMA),
     ):
         assert (tmp_path / made).read_text() == kept.read_text(), (
             f"{kept.name} is out of step: make reference"
@@ -49,7 +49,7 @@ def test_page_and_schema_are_in_step_with_the_models(tmp_path):
 def test_the_schema_takes_the_studies_and_editors_find_it(path):
     text = path.read_text()
     study = yaml.safe_load(text)
-    schema = RECORDED_SCHEMA if "records" in study else SCHEMA
+    schema = REPLAY_SCHEMA if "records" in study else SCHEMA
     assert text.startswith(f"# yaml-language-server: $schema={schema.name}\n")
     jsonschema.validate(study, json.loads(schema.read_text()))
 
@@ -69,7 +69,7 @@ def models(model: type[BaseModel]):
             yield from models(inner)
 
 
-@pytest.mark.parametrize("model", [*models(Study), *models(Recorded)], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [*models(Study), *models(ReplayConfig)], ids=lambda model: model.__name__)
 def test_every_key_is_described(model):
     assert model.__doc__
     for name, field in model.model_fields.items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from modomodo.config.loading import parse
+from modomodo.config.schema import Strategy as StrategySettings
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.constraints import Constraints, check_names
 from modomodo.mixtures.mixture import Predicted, Weights, validate_weights
@@ -121,11 +122,6 @@ def suffixes(name: str, domains: Sequence[str], requested: int = 1) -> list[str 
     return declaration(name).suffixes(domains, requested)
 
 
-def count(name: str, domains: Sequence[str], requested: int = 1) -> int:
-    """How many mixtures a strategy yields, known before it runs."""
-    return len(suffixes(name, domains, requested))
-
-
 def read_options(name: str, values: Mapping[str, Any], where: str = "options") -> BaseModel:
     """The options of a strategy, checked. Raises InputError naming the key and the mend."""
     return parse(dict(values), declaration(name).options, where)
@@ -163,6 +159,41 @@ def propose(name: str, request: Request) -> list[Proposal]:
         weights = validate_weights(answer.weights, request.domains, f"strategy '{name}'")
         checked.append(replace(answer, weights=weights, suffix=suffix))
     return checked
+
+
+def propose_named(
+    name: str,
+    strategy: StrategySettings,
+    records: Records,
+    domains: Sequence[str],
+    *,
+    aggregates: AggregateSizes | None = None,
+    merged: Records | None = None,
+) -> dict[str, Proposal]:
+    """Mixture → proposal, of the strategy that a study calls `name`. `domains` are all of the study's.
+
+    Raises InputError, naming the strategy, for bad options and as `propose` does.
+    """
+    request = Request(
+        records=records,
+        domains=[domain for domain in domains if domain not in strategy.without],
+        count=strategy.count,
+        seed=strategy.seed,
+        target=strategy.target,
+        options=read_options(strategy.propose, strategy.options, f"strategies.{name}.options"),
+        aggregates=aggregates or {},
+        merged=merged,
+    )
+    try:
+        proposals = propose(strategy.propose, request)
+    except InputError as error:
+        raise InputError(f"strategies.{name}: {error}") from None
+    return {mixture_name(name, proposal.suffix): proposal for proposal in proposals}
+
+
+def mixture_name(strategy: str, suffix: str | None) -> str:
+    """`<strategy>-<suffix>`, or the strategy's name alone."""
+    return strategy if suffix is None else f"{strategy}-{suffix}"
 
 
 OptionsModel = TypeVar("OptionsModel", bound=BaseModel)
