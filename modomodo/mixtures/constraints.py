@@ -12,21 +12,21 @@ from modomodo.mixtures.mixture import SUM_TOLERANCE, validate_weights
 
 
 class Constraints(BaseModel):
-    """What a proposed mixture must keep to, by domain name. An empty one allows the whole simplex."""
+    """Constraints on a proposed mixture, by domain name. Without any, the whole simplex is allowed."""
 
     model_config = ConfigDict(extra="forbid")
 
-    minimum: dict[str, float] = Field(default_factory=dict, description="Least weight of a domain.")
-    maximum: dict[str, float] = Field(default_factory=dict, description="Greatest weight of a domain.")
+    minimum: dict[str, float] = Field(default_factory=dict, description="Minimum weight of a domain.")
+    maximum: dict[str, float] = Field(default_factory=dict, description="Maximum weight of a domain.")
     fixed: dict[str, float] = Field(default_factory=dict, description="Exact weight of a domain.")
     epochs: float | dict[str, float] | None = Field(
-        default=None, description="A domain may be read at most so many times over within the target steps."
+        default=None, description="Maximum number of epochs over a domain within the target steps."
     )
     exhaustion_risk: float = Field(
         default=0.01,
         gt=0,
         lt=1,
-        description="Accepted chance that a domain at its greatest weight runs over `epochs`: draws are random.",
+        description="Accepted probability that a domain at its maximum weight exceeds `epochs`: draws are random.",
     )
     sizes: dict[str, int] = Field(
         default_factory=dict, description="Rows of each domain; needed for `epochs`."
@@ -34,9 +34,9 @@ class Constraints(BaseModel):
     prompts: int | None = Field(
         default=None, gt=0, description="Prompts drawn within the target steps; needed for `epochs`."
     )
-    prior: dict[str, float] = Field(default_factory=dict, description="A mixture to stay near.")
+    prior: dict[str, float] = Field(default_factory=dict, description="A mixture to stay close to.")
     prior_distance: float | None = Field(
-        default=None, ge=0, description="Greatest Kullback-Leibler divergence from `prior`, in nats."
+        default=None, ge=0, description="Maximum Kullback-Leibler divergence from `prior`, in nats."
     )
 
     @model_validator(mode="after")

@@ -67,12 +67,12 @@ strategies: Registry[Strategy] = Registry("strategy")
 
 
 def one(domains: Sequence[str], requested: int) -> list[str | None]:
-    """One mixture, called like the strategy."""
+    """One mixture, named like the strategy."""
     return [None]
 
 
 def each_domain(domains: Sequence[str], requested: int) -> list[str | None]:
-    """One mixture a domain, called by it."""
+    """One mixture for each domain, named after it."""
     return list(domains)
 
 
@@ -123,7 +123,7 @@ def suffixes(name: str, domains: Sequence[str], requested: int = 1) -> list[str 
 
 
 def read_options(name: str, values: Mapping[str, Any], where: str = "options") -> BaseModel:
-    """The options of a strategy, checked. Raises InputError naming the key and the mend."""
+    """The options of a strategy, checked. Raises InputError naming the key, with a hint."""
     return parse(dict(values), declaration(name).options, where)
 
 

@@ -53,7 +53,7 @@ class QuadraticSurfaceOptions(Options):
 
 @declare("quadratic_surface", options=QuadraticSurfaceOptions, suffixes=as_requested)
 def quadratic_surface(request: Request) -> list[Proposal]:
-    """Algorithm 4, QuadSurface: best first. Reads the target's own column, one mean a mixture."""
+    """Algorithm 4, QuadSurface: the best candidates. Uses the mean of the target for each mixture."""
     from modomodo.mixtures.acquisition import quadratic_surface as search_quadratic
 
     options = _options(request, QuadraticSurfaceOptions)
@@ -84,15 +84,15 @@ class SearchOptions(Options):
     surrogate: str = Field(
         "auto", description="A registered surrogate; 'auto': the one that predicts left-out mixtures best."
     )
-    constraints: Constraints = Field(default_factory=Constraints, description="What proposals must keep to.")
+    constraints: Constraints = Field(default_factory=Constraints, description="Constraints on the proposals.")
     apart: float = Field(
-        0.05, ge=0, le=1, description="Least total variation distance between the mixtures of a batch."
+        0.05, ge=0, le=1, description="Minimum total variation distance between the mixtures of a batch."
     )
 
 
 @declare("cma_es", options=SearchOptions, suffixes=as_requested)
 def cma_es(request: Request) -> list[Proposal]:
-    """CMA-ES on the surrogate's expected target; each further mixture keeps its distance."""
+    """CMA-ES on the surrogate's expected target; further mixtures keep a minimum distance."""
     from modomodo.mixtures.acquisition import cma_candidates
 
     options = _options(request, SearchOptions)
@@ -116,8 +116,8 @@ class AcquireOptions(SearchOptions):
         "thompson",
         "explore",
         "worst",
-    ] = Field("expected_improvement", description="What makes a mixture worth a run.")
-    candidates: int = Field(CANDIDATES, ge=30, description="Mixtures the choice is made from.")
+    ] = Field("expected_improvement", description="The value of a candidate.")
+    candidates: int = Field(CANDIDATES, ge=30, description="Number of candidate mixtures.")
     exploration: float = Field(1.0, ge=0, description="Standard deviations that ucb adds to the mean.")
 
 
@@ -134,7 +134,7 @@ def acquire(request: Request) -> list[Proposal]:
 
 @declare("pareto", options=SearchOptions, suffixes=as_requested)
 def pareto(request: Request) -> list[Proposal]:
-    """Mixtures along the front of expected In- against Out-Score; predicted is the target's score."""
+    """Mixtures along the Pareto front of expected In-Score and Out-Score."""
     from modomodo.mixtures.acquisition import Candidate, pareto_candidates
 
     options = _options(request, SearchOptions)
@@ -162,13 +162,13 @@ class MergeScreenOptions(SearchOptions):
 
     surrogate: str = Field("merged", description="A registered surrogate.")
     acquisition: Literal["greedy", "expected_improvement", "ucb", "thompson"] = Field(
-        "greedy", description="What makes a finalist worth a run."
+        "greedy", description="The value of a finalist."
     )
-    candidates: int = Field(300, ge=1, description="Mixtures that merged experts are asked about.")
+    candidates: int = Field(300, ge=1, description="Mixtures that merged experts are scored on.")
     questions: list[float] = Field(
         [0.11, 0.33, 1.0],
         min_length=1,
-        description="Share of the questions that is asked after each round; all candidates begin, few end.",
+        description="Share of the questions asked after each round; all candidates start, few finish.",
     )
 
     @field_validator("questions")

@@ -26,26 +26,26 @@ from modomodo.mixtures.strategies.base import (
 
 @declare("single", suffixes=each_domain, learns=False)
 def single(request: Request) -> list[Proposal]:
-    """One mixture a domain, all weight on it."""
+    """One mixture for each domain, with all weight on it."""
     return [Proposal(weights) for weights in mixture.single(request.domains).values()]
 
 
 @declare("exclude_one", suffixes=each_domain, learns=False)
 def exclude_one(request: Request) -> list[Proposal]:
-    """One mixture a domain, equal weights on all the others."""
+    """One mixture for each domain, with uniform weights on all others."""
     return [Proposal(weights) for weights in mixture.exclude_one(request.domains).values()]
 
 
 @declare("all", learns=False)
 def all_equal(request: Request) -> list[Proposal]:
-    """Equal weights."""
+    """Uniform weights."""
     return [Proposal(weights) for weights in mixture.uniform(request.domains).values()]
 
 
 class ExplicitOptions(Options):
     """Options of `explicit`."""
 
-    weights: dict[str, float] = Field(description="Weight of each domain; one left out has none.")
+    weights: dict[str, float] = Field(description="Weight of each domain; an omitted domain has none.")
 
 
 @declare("explicit", options=ExplicitOptions, learns=False)
@@ -61,13 +61,13 @@ class DirichletOptions(Options):
     concentration: float = Field(
         1.0,
         gt=0,
-        description="1: even over the simplex; below: near its corners and faces; above: near equal.",
+        description="1: even over the simplex; below: near its corners and faces; above: near uniform.",
     )
 
 
 @declare("dirichlet", options=DirichletOptions, suffixes=as_requested, learns=False)
 def dirichlet(request: Request) -> list[Proposal]:
-    """Mixtures drawn at random, each domain alike."""
+    """Mixtures drawn at random, with no domain preferred."""
     options = _options(request, DirichletOptions)
     names = _sorted(request)
     drawn = np.random.default_rng(request.seed).dirichlet(
@@ -81,14 +81,14 @@ class DesignOptions(Options):
 
     kind: Literal["space_filling", "d_optimal"] = Field(
         "space_filling",
-        description="Far from each other, or least variance of a quadratic surface on √w.",
+        description="Far from each other, or minimum variance of a quadratic surface on √w.",
     )
-    constraints: Constraints = Field(default_factory=Constraints, description="What mixtures must keep to.")
+    constraints: Constraints = Field(default_factory=Constraints, description="Constraints on the mixtures.")
 
 
 @declare("design", options=DesignOptions, suffixes=as_requested, learns=False)
 def design(request: Request) -> list[Proposal]:
-    """Mixtures to begin with that teach more than corners and faces."""
+    """First mixtures that are more informative than corners and faces."""
     from modomodo.mixtures import designs
 
     options = _options(request, DesignOptions)
@@ -105,13 +105,13 @@ class BySizeOptions(Options):
 
     sizes: dict[str, int] = Field(description="Rows of each domain.")
     temperature: float = Field(
-        1.0, gt=0, description="1: in proportion to the sizes; the larger, the nearer to equal weights."
+        1.0, gt=0, description="1: in proportion to the sizes; the larger, the closer to uniform weights."
     )
 
 
 @declare("by_size", options=BySizeOptions, learns=False)
 def by_size(request: Request) -> list[Proposal]:
-    """Weights by how much data there is, tempered: w ∝ size^(1 / temperature) (Arivazhagan et al. 2019)."""
+    """Weights by dataset size, tempered: w ∝ size^(1 / temperature) (Arivazhagan et al. 2019)."""
     options = _options(request, BySizeOptions)
     for domain in request.domains:
         if domain not in options.sizes:

@@ -57,7 +57,7 @@ def least_squares(features: np.ndarray, scores: np.ndarray, weight: np.ndarray) 
 
 @surrogates.register("constant")
 def constant(observations: Observations, seed: int) -> Predictor:
-    """The mean score, whatever the mixture: what every other surrogate has to beat."""
+    """The mean score for every mixture: the baseline of every other surrogate."""
 
     def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
         level = float(np.average(scores, weights=precision(variances)))
@@ -68,7 +68,7 @@ def constant(observations: Observations, seed: int) -> Predictor:
 
 @surrogates.register("linear")
 def linear(observations: Observations, seed: int) -> Predictor:
-    """Least squares on the weights. On the simplex the intercept lies in their span."""
+    """Least squares on the weights; on the simplex these span the intercept."""
 
     def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
         coefficients = least_squares(weights, scores, precision(variances))
@@ -118,7 +118,7 @@ def best_split(
 
 @surrogates.register("quadratic_split")
 def quadratic_split(observations: Observations, seed: int) -> Predictor:
-    """The paper's surface with its choice among five random splits (Algorithm 4); benchmark by benchmark."""
+    """The paper's surface with its choice among five random splits (Algorithm 4), for each benchmark."""
 
     def fit(weights: np.ndarray, scores: np.ndarray, variances: np.ndarray, seed: int) -> Mean:
         coefficients, _ = best_split(weights, scores, seed)

@@ -552,7 +552,7 @@ def _average_evidence(tables: list[np.ndarray]) -> float:
 
 @surrogates.register("gp_sqrt")
 def gp_sqrt(observations: Observations, seed: int) -> Predictor:
-    """One Gaussian process on √w a benchmark, averaged over its length, noise and variance."""
+    """A Gaussian process on √w for each benchmark, averaged over length scale, noise and variance."""
     return fit_processes(observations.final(), SQRT)
 
 
