@@ -1,4 +1,4 @@
-"""Does merging experts tell what training a mixture would give? Trains, merges, scores, compares, in few processes.
+"""Does merging experts predict what training a mixture would give? Trains, merges, scores, compares, in few processes.
 
     1. for each base model (--worlds: seeds of its builder) and each --seeds: train and score the mixtures of the
        study's strategies that learn from nothing, and score merged experts on all of them
@@ -336,7 +336,7 @@ def train_and_merge(
             label = f"{world.folder.name}, seed {seed}"
             wait((job.result() for job in jobs), label, len(jobs))
             # One job a block: its merges share the loaded model; the next block trains meanwhile.
-            pool.submit(merge, world, seed, mixtures).add_done_callback(told)
+            pool.submit(merge, world, seed, mixtures).add_done_callback(report_failure)
     # In a pool of its own: when the other has ended, all that is chosen from is there.
     with ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool:
         for world in [choosing(world, candidates) for world in worlds] if candidates else []:
@@ -344,15 +344,17 @@ def train_and_merge(
             choosers = [name for name in chosen if world.study.strategies[name].learns_from]
             jobs = [pool.submit(choose, world, seeds[0], name) for name in choosers]
             wait((job.result() for job in jobs), f"{world.folder.name}, screen", len(jobs))
-            picked = [mixture for name in choosers for mixture in chosen[name]]
+            chosen_mixtures = [mixture for name in choosers for mixture in chosen[name]]
             for seed in seeds:
-                jobs = [pool.submit(run_mixture, world, mixture, seed) for mixture in picked]
+                jobs = [pool.submit(run_mixture, world, mixture, seed) for mixture in chosen_mixtures]
                 wait((job.result() for job in jobs), f"{world.folder.name}, chosen, seed {seed}", len(jobs))
-                pool.submit(collect, world, seed, picked, world.folder / f"chosen-{seed}.csv").result()
+                pool.submit(
+                    collect, world, seed, chosen_mixtures, world.folder / f"chosen-{seed}.csv"
+                ).result()
 
 
-def told(job: Any) -> None:
-    """A merge that failed is told at once; the comparison then lacks it."""
+def report_failure(job: Any) -> None:
+    """A merge that failed is reported at once; the comparison then lacks it."""
     if job.exception():
         print(f"merge: {job.exception()}", file=sys.stderr, flush=True)
 
@@ -436,8 +438,8 @@ def with_other_seeds(block: Block, blocks: Sequence[Block]) -> Block:
     return replace(block, elsewhere=None if mean is None or np.isnan(mean).any() else mean)
 
 
-def judge(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Spearman, root mean square error, and the regret of the top pick: 0 the best unseen mixture, 1 the worst."""
+def measure(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Spearman, root mean square error, and the regret of the top candidate: 0 the best unseen mixture, 1 the worst."""
     varies = np.ptp(predicted) > 0
     spread = truth.max() - truth.min()
     return {
@@ -447,12 +449,12 @@ def judge(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def judge_both(predicted: np.ndarray, block: Block) -> dict[str, float]:
+def measure_both(predicted: np.ndarray, block: Block) -> dict[str, float]:
     """Against the block's own seed, and against the mean of the others where there are any."""
-    judged = judge(predicted, block.truth)
+    measured = measure(predicted, block.truth)
     if block.elsewhere is not None:
-        judged |= {f"{k}_other_seeds": v for k, v in judge(predicted, block.elsewhere).items()}
-    return judged
+        measured |= {f"{k}_other_seeds": v for k, v in measure(predicted, block.elsewhere).items()}
+    return measured
 
 
 def compare(block: Block) -> Iterator[dict[str, Any]]:
@@ -461,7 +463,7 @@ def compare(block: Block) -> Iterator[dict[str, Any]]:
     experts = np.flatnonzero(is_expert(block.learned))
     others = np.flatnonzero(~is_expert(block.learned))
     alone = {**key, "runs": len(experts), "draw": 0, "method": "merge alone", "note": f"alpha {ALPHA:g}"}
-    yield alone | judge_both(block.alone(ALPHA) @ block.unseen.shares, block)
+    yield alone | measure_both(block.alone(ALPHA) @ block.unseen.shares, block)
     for runs in SIZES:
         extra = runs - len(experts)
         if not 0 <= extra <= len(others):
@@ -475,7 +477,7 @@ def compare(block: Block) -> Iterator[dict[str, Any]]:
                 mean, _ = answer.aggregate(block.unseen.shares)
                 inside = np.abs(mean - block.truth) <= LEVEL_80 * answer.run_spread(block.unseen.shares)
                 row = {**key, "runs": runs, "draw": draw, "method": method, "note": predictor.reason}
-                yield row | judge_both(mean, block) | {"coverage_80": float(inside.mean())}
+                yield row | measure_both(mean, block) | {"coverage_80": float(inside.mean())}
 
 
 def merging_alone(block: Block) -> Iterator[dict[str, Any]]:
@@ -486,7 +488,7 @@ def merging_alone(block: Block) -> Iterator[dict[str, Any]]:
         columns = [("target", said @ block.unseen.shares, block.truth)]
         columns += [(n, said[:, b], block.unseen.scores[:, b]) for b, n in enumerate(block.unseen.benchmarks)]
         for name, predicted, truth in columns:
-            row = {**key, "score": name} | judge(predicted, truth)
+            row = {**key, "score": name} | measure(predicted, truth)
             yield row | {"bias": float(np.mean(predicted - truth)), "spread": float(truth.std())}
 
 
@@ -496,7 +498,7 @@ def between_seeds(blocks: Sequence[Block]) -> pd.DataFrame:
     for first, second in itertools.combinations(blocks, 2):
         if (first.world, first.target) == (second.world, second.target):
             key = {"world": first.world, "target": first.target, "seeds": f"{first.seed}, {second.seed}"}
-            rows.append(key | judge(first.truth, second.truth))
+            rows.append(key | measure(first.truth, second.truth))
     return pd.DataFrame(rows)
 
 
@@ -526,18 +528,18 @@ def chosen(folder: Path, learned: Sequence[str], first: int) -> Iterator[dict[st
         others = last_step(trained(read_records(folder / f"records-{name}.csv")))
         scores = pd.Series(target_values(others, "out_score"), index=others.frame["mixture"])
         random[name] = scores[~others.frame["strategy"].isin(learned).to_numpy()]
-        picks = last_step(trained(read_records(path)))
-        index = pd.MultiIndex.from_frame(picks.frame[["strategy", "mixture"]])
-        found[name] = pd.Series(target_values(picks, "out_score"), index=index)
+        candidates = last_step(trained(read_records(path)))
+        index = pd.MultiIndex.from_frame(candidates.frame[["strategy", "mixture"]])
+        found[name] = pd.Series(target_values(candidates, "out_score"), index=index)
     seeds = list(found)
     means = {"mean": seeds, "other seeds": [seed for seed in seeds if seed != str(first)]}
     for name, parts in means.items():
         if len(parts) > 1:
             for scores in (random, found):
                 scores[name] = pd.concat([scores[seed] for seed in parts], axis=1).mean(axis=1)
-    for seed, picks in found.items():
+    for seed, candidates in found.items():
         others = random[seed]
-        for (strategy, mixture), score in picks.items():
+        for (strategy, mixture), score in candidates.items():
             row = {
                 "world": str(folder),
                 "seed": seed,
@@ -556,7 +558,7 @@ PANELS = {
 }
 
 
-def picture(table: pd.DataFrame) -> plt.Figure:
+def draw(table: pd.DataFrame) -> plt.Figure:
     """Spearman and error on unseen mixtures against the number of trained runs: the mean of all blocks."""
     shown = table[table["target"] == "out_score"]
     panels = {name: label for name, label in PANELS.items() if name in shown}
@@ -606,7 +608,7 @@ def report(
     measures = ["spearman", "rmse", "regret", "coverage_80"]
     measures += [column for column in table if str(column).endswith("_other_seeds")]
     means = table.groupby(["target", "runs", "method"])[measures].mean()
-    save(picture(table), means.reset_index(), output / "by_runs.svg")
+    save(draw(table), means.reset_index(), output / "by_runs.svg")
     for block in blocks[::2]:
         print(f"{block.world}, seed {block.seed}: {len(block.learned)} learned, {len(block.unseen)} unseen")
     print(means.reindex(list(dict.fromkeys(table["method"])), level="method").round(3).to_string())

@@ -75,7 +75,7 @@ def test_agreement_is_counted_and_disagreeing_rows_are_named(tmp_path):
     assert (agreeing.stdout, agreeing.returncode) == ("one.jsonl: 1/1\n", 0)
 
 
-def test_bad_files_are_told_in_a_line(tmp_path):
+def test_bad_files_are_reported_in_a_line(tmp_path):
     missing = compare(tmp_path / "none.jsonl")
     assert missing.returncode == 2
     assert missing.stderr == f"error: {tmp_path}/none.jsonl: no such file\n"

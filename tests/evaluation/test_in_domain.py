@@ -37,7 +37,7 @@ def test_another_number_of_answers_is_refused():
         gain([0.0, 1.0], [1.0])
 
 
-def test_the_table_and_what_is_said_of_it():
+def test_the_table_and_its_verdict():
     before, after = [0.0] * 20, [1.0] * 15 + [0.0] * 5  # 0.75 in standard errors of sqrt(.75 * .25 / 19)
     lines = [
         {"domain": "relation", "mixture": "single-relation", **compare(before, after)},

@@ -8,7 +8,15 @@ from modomodo.data.examples import Example
 from modomodo.errors import InputError
 from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.predictions import Prediction
-from modomodo.evaluation.scores import BenchmarkScore, RunScores, collect, read_run_scores, score_benchmark
+from modomodo.evaluation.scores import (
+    BenchmarkScore,
+    RunScores,
+    aggregate_sizes,
+    benchmarks_of,
+    collect,
+    read_run_scores,
+    score_benchmark,
+)
 from modomodo.files import write_json
 from modomodo.mixtures.mixture import Mixture
 from modomodo.mixtures.records import write_records
@@ -77,7 +85,7 @@ def test_a_benchmarks_score_by_hand(examples):
     assert found == (4, 0.75, 0.25, 0)
 
 
-def test_completions_without_an_answer_count_as_wrong_and_are_told(examples):
+def test_completions_without_an_answer_count_as_wrong_and_are_reported(examples):
     found = score_benchmark(examples, predictions("3", None, None, "3"), metrics["exact_match"], "p.jsonl")
     assert (found.n, found.score, found.unparsed) == (4, 0.5, 2)
     assert found.standard_error == pytest.approx(math.sqrt(0.25 / 3))
@@ -89,14 +97,14 @@ def test_examples_are_matched_by_id_not_by_place(examples):
     assert found.score == 0.5
 
 
-def test_a_missing_prediction_is_told(examples):
+def test_a_missing_prediction_is_reported(examples):
     with pytest.raises(
         InputError, match=r"p\.jsonl: no prediction for '3': delete the file and predict again"
     ):
         score_benchmark(examples, predictions("3", "3", "3"), metrics["exact_match"], "p.jsonl")
 
 
-def test_a_benchmark_without_rows_is_told():
+def test_a_benchmark_without_rows_is_reported():
     with pytest.raises(InputError, match="without rows"):
         score_benchmark([], {}, metrics["exact_match"], "p.jsonl")
 
@@ -121,7 +129,7 @@ def test_scores_survive_writing(tmp_path):
         ({"extra": 1}, "steps.2.chart.extra: "),
     ],
 )
-def test_a_damaged_score_is_told_with_file_and_field(tmp_path, change, message):
+def test_a_damaged_score_is_reported_with_file_and_field(tmp_path, change, message):
     data = {"mixture": "all", "seed": 42, "steps": {"2": {"chart": {**score(0.5), **change}}}}
     write_json(tmp_path / "42.json", data)
     with pytest.raises(InputError) as error:
@@ -130,6 +138,17 @@ def test_a_damaged_score_is_told_with_file_and_field(tmp_path, change, message):
 
 
 # --- records ------------------------------------------------------------------------------------------------
+
+
+def test_an_aggregate_is_the_mean_of_its_group_and_a_benchmark_of_itself():
+    groups = {"chart": "out", "small": "in", "large": "out"}
+    assert benchmarks_of("out_score", groups) == ["chart", "large"]
+    assert benchmarks_of("in_score", groups) == ["small"]
+    assert benchmarks_of("chart", groups) == ["chart"]
+    assert aggregate_sizes(groups, {"chart": 5, "small": 3}) == {
+        "in_score": {"small": 3},
+        "out_score": {"chart": 5},
+    }
 
 
 def test_in_and_out_score_weigh_benchmarks_by_size():
@@ -177,12 +196,12 @@ def test_records_survive_their_file(tmp_path):
     assert (again.domains, again.benchmarks) == (records.domains, records.benchmarks)
 
 
-def test_scores_of_an_unknown_mixture_are_told():
+def test_scores_of_an_unknown_mixture_are_reported():
     with pytest.raises(InputError, match="scores of 'alpha' but no mixture of that name"):
         collect([run("alpha", s2=SCORES)], MIXTURES, ["x", "y"], GROUPS)
 
 
-def test_runs_scored_on_other_questions_are_told():
+def test_runs_scored_on_other_questions_are_reported():
     other = run("all", s2=SCORES)
     other.steps[2]["chart"] = BenchmarkScore(**score(0.5, n=49))
     with pytest.raises(
@@ -199,11 +218,11 @@ def test_a_run_that_lacks_a_benchmark_has_no_aggregate_of_it():
     assert row["out_score"] == pytest.approx(0.25)
 
 
-def test_a_run_twice_is_told():
+def test_a_run_twice_is_reported():
     with pytest.raises(InputError, match="'all' with seed 42 and step 2 stands twice"):
         collect([run("all", s2=SCORES), run("all", s2=SCORES)], MIXTURES, ["x", "y"], GROUPS)
 
 
-def test_scores_of_a_benchmark_that_the_study_does_not_have_are_told():
+def test_scores_of_a_benchmark_that_the_study_does_not_have_are_reported():
     with pytest.raises(InputError, match="unknown benchmark 'large'"):
         collect([run("all", s2=SCORES)], MIXTURES, ["x", "y"], {"small": "in", "chart": "out"})

@@ -51,7 +51,7 @@ def test_the_questions_are_compared_one_by_one():
     assert len(find_regressions({"x": some(52)}, {"a": {"x": some(40)}})) == 1
 
 
-def test_a_benchmark_that_is_lost_whole_is_told_and_one_question_tells_nothing():
+def test_a_benchmark_that_is_lost_completely_is_reported_and_one_question_shows_nothing():
     found = find_regressions({"x": RIGHT, "one": [1.0]}, {"a": {"x": WRONG, "one": [0.0]}})
     assert [(each.benchmark, each.standard_errors) for each in found] == [("x", math.inf)]
 

@@ -1,4 +1,4 @@
-"""The study of when merging tells what training gives: its comparison by hand, and a small one for real."""
+"""The study of when merging predicts what training gives: its comparison by hand, and a small one for real."""
 
 import runpy
 import subprocess
@@ -20,12 +20,12 @@ study = runpy.run_path(str(ROOT / "benchmarks/merge_study.py"), run_name="study"
 
 def test_the_verdict_by_hand():
     truth = np.array([0.1, 0.5, 0.3, 0.2])
-    verdict = study["judge"](np.array([0.2, 0.4, 0.6, 0.1]), truth)
+    verdict = study["measure"](np.array([0.2, 0.4, 0.6, 0.1]), truth)
     # Ranks 2 3 4 1 against 1 4 3 2: squared differences 1 + 1 + 1 + 1, so 1 - 6 · 4 / (4 · 15).
     assert verdict["spearman"] == pytest.approx(0.6)
     assert verdict["rmse"] == pytest.approx(np.sqrt((0.01 + 0.01 + 0.09 + 0.01) / 4))
     assert verdict["regret"] == pytest.approx((0.5 - 0.3) / (0.5 - 0.1))
-    assert study["judge"](np.full(4, 0.3), truth)["spearman"] == 0.0
+    assert study["measure"](np.full(4, 0.3), truth)["spearman"] == 0.0
 
 
 def block(count=8):
@@ -64,10 +64,10 @@ def test_other_seeds_are_a_second_truth():
     ]
     crossed = study["with_other_seeds"](first, blocks)
     assert crossed.elsewhere == pytest.approx(1 - first.truth)
-    verdict = study["judge_both"](first.truth, crossed)
+    verdict = study["measure_both"](first.truth, crossed)
     assert verdict["spearman"] == pytest.approx(1) and verdict["spearman_other_seeds"] == pytest.approx(-1)
     alone = study["with_other_seeds"](first, [first])
-    assert alone.elsewhere is None and "spearman_other_seeds" not in study["judge_both"](first.truth, alone)
+    assert alone.elsewhere is None and "spearman_other_seeds" not in study["measure_both"](first.truth, alone)
 
 
 def test_merging_alone_is_read_off_its_own_rows():
@@ -90,7 +90,7 @@ def test_every_method_is_compared_on_the_same_mixtures():
     assert means["merged"] < 0.5 * means["gp_lead"]
 
 
-def test_chosen_mixtures_are_told_beside_the_random_ones(tmp_path):
+def test_chosen_mixtures_are_compared_with_the_random_ones(tmp_path):
     random = {"r1": 0.2, "r2": 0.4, "r3": 0.6}
     for seed, shift in ((42, 0.0), (43, 0.1), (44, 0.5)):
         for file, strategy, scores in (

@@ -96,7 +96,7 @@ def merges():
     ]
 
 
-def test_records_of_merges_tell_alpha_questions_and_experts(tmp_path):
+def test_records_of_merges_have_alpha_questions_and_experts(tmp_path):
     records = merged_records(merges(), EXPERTS, ["boxes", "science", "relation"], GROUPS)
     write_records(tmp_path / "merged.csv", records)
     read = read_records(tmp_path / "merged.csv")
@@ -110,7 +110,7 @@ def test_records_of_merges_tell_alpha_questions_and_experts(tmp_path):
     assert (read.frame["seed"] == 42).all() and (read.frame["step"] == 9).all()
 
 
-def test_records_tell_which_experts_forgot_what(tmp_path):
+def test_records_say_which_experts_forgot_what(tmp_path):
     regression = Regression("boxes", "chart", 0.5, 0.1, 4.0)
     for forgot, cell in (((regression,), "boxes: chart"), ((), "")):
         records = merged_records(merges(), EXPERTS, ["boxes", "science", "relation"], GROUPS, forgot)

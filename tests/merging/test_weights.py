@@ -174,7 +174,7 @@ def test_a_loaded_model_gets_the_merged_weights_in_place(base, runs):
     assert model.values["model.visual.patch.weight"].tolist() == pytest.approx([0.1, 0.7])
 
 
-def test_loading_tells_whether_the_vision_tower_changed(base, runs, tmp_path):
+def test_loading_reports_whether_the_vision_tower_changed(base, runs, tmp_path):
     model = Live()
     assert load_merged(model, read_experts(base, "digest of the base", runs), {"left": 0.5})  # zeros before
     assert not load_merged(model, read_experts(base, "digest of the base", runs), {"right": 1.0})
@@ -188,7 +188,7 @@ def test_a_model_of_other_shapes_is_refused(base, runs):
         load_merged(Live(width=3), read_experts(base, "digest of the base", runs), {"left": 1.0})
 
 
-def test_a_parameter_that_no_file_holds_is_told(base, runs):
+def test_a_parameter_that_no_file_holds_is_reported(base, runs):
     model = Live()
     model.values["lm_head.weight"] = nn.Parameter(torch.zeros(2))
     with pytest.raises(InputError, match="no tensor for the model's 'lm_head.weight'"):
@@ -297,7 +297,7 @@ def test_a_checkpoint_that_is_gone_is_named(base, runs):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_weights_that_are_no_numbers_are_told_with_file_and_tensor(base, tmp_path, value):
+def test_weights_that_are_no_numbers_are_reported_with_file_and_tensor(base, tmp_path, value):
     broken = {**BASE, "model.norm.weight": torch.tensor([1.0, value])}
     paths = [expert(tmp_path, "left", MOVED["left"]), expert(tmp_path, "right", broken)]
     experts = read_experts(base, "digest of the base", paths)
