@@ -65,11 +65,11 @@ def progress(items: Iterable[T], label: str, total: int | None = None, every: fl
         return
     if total is None and isinstance(items, Sized):
         total = len(items)
-    start = said = time.monotonic()
+    start = last = time.monotonic()
     for count, item in enumerate(items):
         now = time.monotonic()
-        if count and now - said >= every:
-            said = now
+        if count and now - last >= every:
+            last = now
             print(progress_line(label, count, total, now - start), file=sys.stderr, flush=True)
         yield item
 

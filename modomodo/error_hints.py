@@ -1,9 +1,9 @@
-"""Errors of others (the system, CUDA, Slurm) and what mends them: one line for whoever reads the log."""
+"""Errors of the system, CUDA and Slurm, and a hint for each: one line for whoever reads the log."""
 
 import re
 
 HINTS = {
-    r"No space left on device|Disk quota exceeded": "the disk is full: `make plan` tells what the study still needs; "
+    r"No space left on device|Disk quota exceeded": "the disk is full: `make plan` shows what the study still needs; "
     "free some and run again, nothing that was finished is lost",
     r"CUDA out of memory|torch\.OutOfMemoryError": "the GPU's memory is too small: raise "
     "training.gradient_accumulation_steps (smaller micro-batches, the same steps), or lower evaluation.batch_size",
@@ -12,12 +12,12 @@ HINTS = {
     "in slurm/config.yaml",
     r"oom[-_ ]kill|Out Of Memory|Cannot allocate memory": "the machine's memory is too small: ask for more in the "
     "profile (set-resources: <rule>:mem_mb=…), or run fewer jobs at once (--cores)",
-    r"DUE TO TIME LIMIT": "a job ran into its time limit: run again, it goes on from its last save; or ask for more in "
-    "the profile (set-resources: train:runtime=…)",
+    r"DUE TO TIME LIMIT": "a job ran into its time limit: run again, it resumes from its last checkpoint; or ask for "
+    "more in the profile (set-resources: train:runtime=…)",
 }
 
 
 def hint_of(text: str) -> str | None:
-    """What mends the first known error in a text, None when there is none."""
-    found = ((match.start(), mend) for pattern, mend in HINTS.items() if (match := re.search(pattern, text)))
+    """The hint for the first known error in a text, None when there is none."""
+    found = ((match.start(), hint) for pattern, hint in HINTS.items() if (match := re.search(pattern, text)))
     return min(found, default=(0, None))[1]

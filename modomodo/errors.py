@@ -1,18 +1,18 @@
-"""The one kind of error a user is meant to read."""
+"""The one kind of error that users are meant to read."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """Bad input, told in one line: where it is (file, line or key), what is wrong, and the mend.
+    """Bad input, reported in one line: where it is (file, line or key), what is wrong, and how to fix it.
 
     Scripts print it without a trace and exit with status 2.
     """
 
 
-class Interrupted(Exception):  # noqa: N818 (nothing is wrong)
-    """Told to stop from outside, all of use was saved: scripts exit with 143, as if SIGTERM had ended them."""
+class Interrupted(Exception):  # noqa: N818  (nothing is wrong)
+    """Stopped from outside after all progress was saved: scripts exit with 143, as if SIGTERM had ended them."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ localrules:
     table1,
 
 
-# Data files lie beside the manifest, undeclared, so that a failed job's downloads are gone on from.
+# Data files lie next to the manifest, undeclared, so that a retry resumes the downloads of a failed job.
 rule download:
     output:
         ensure(f"resources/{{raw}}/{MANIFEST}", non_empty=True),

@@ -7,7 +7,7 @@ Example:
 Where the study says how many examples it expects (the paper's Table 1), two columns compare, and a difference is
 a warning with its likely cause. Stops when a benchmark has no rows, or when the steps of a run need more prompts
 than all domains together hold.
-A single domain may run dry: its run then ends early, as in the paper.
+A single domain may be exhausted: its run then ends early, as in the paper.
 """
 
 import sys
@@ -42,14 +42,14 @@ def main() -> None:
             raise InputError(f"{files[name]}: no examples: a {role} set needs some")
         if role == "training":
             sizes[name] = len(examples)
-        aside = rejected_path(files[name])
+        rejected = rejected_path(files[name])
         rows.append(
             {
                 "dataset": name,
                 "role": role,
                 "answer_type": "+".join(sorted({example.answer_type for example in examples})),
                 "examples": len(examples),
-                "rejected": sum(1 for _ in read_jsonl(aside)) if aside.exists() else 0,
+                "rejected": sum(1 for _ in read_jsonl(rejected)) if rejected.exists() else 0,
             }
         )
     if step.expected:

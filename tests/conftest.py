@@ -76,8 +76,8 @@ def write_study(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
 
 
 @pytest.fixture
-def picture() -> Callable[..., PIL.Image.Image]:
-    """A picture of one colour; another shade, another picture."""
+def drawn_image() -> Callable[..., PIL.Image.Image]:
+    """An image of one colour; another shade, another image."""
 
     def make(shade: int = 0, size: int = 8) -> PIL.Image.Image:
         return PIL.Image.new("RGB", (size, size), (shade, 100, 200))

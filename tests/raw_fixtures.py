@@ -24,7 +24,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TEXT, TEXTS = pa.string(), pa.list_(pa.string())
 
 
-def picture(seed: int = 0, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> PIL.Image.Image:
+def drawn_image(seed: int = 0, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> PIL.Image.Image:
     """Noise on a gradient, so that equal seeds give equal images and others differ."""
     width, height = size
     random = np.random.default_rng(seed)
@@ -49,13 +49,13 @@ def cell(image: PIL.Image.Image | bytes, form: str = "PNG") -> dict[str, Any]:
 
 
 def truncated(form: str = "JPEG") -> bytes:
-    data = encoded(picture(9, (200, 150)), form)
+    data = encoded(drawn_image(9, (200, 150)), form)
     return data[: len(data) // 2]
 
 
 def bomb() -> bytes:
     """A PNG of a few bytes whose header promises 40,000 x 40,000 pixels."""
-    data = bytearray(encoded(picture(1, (8, 8))))
+    data = bytearray(encoded(drawn_image(1, (8, 8))))
     data[16:24] = (40_000).to_bytes(4, "big") * 2
     import zlib
 
@@ -100,14 +100,14 @@ def coco(folder: Path, faults: bool = True) -> int:
     two = one[:-1].replace("1, 366, 344, 657", "0, 0, 500, 1000")
     two += ", {'Position': [501, 2, 1000, 990], 'Confidence': 1}]"
     rows = [
-        row(0, "person", one, cell(picture(0, mode="RGBA"))),
-        row(1, "dining table", two, cell(picture(1), "JPEG")),
-        row(2, "dog", "No Objects", cell(picture(2, mode="RGBA"))) | FAULT,
-        row(3, "cat", one, cell(picture(3, mode="RGBA"))),
-        row(4, "bird", "[{'Position': [5, 5, 5, 90], 'Confidence': 1}]", cell(picture(4))) | FAULT,
-        row(5, "kite", one, cell(picture(5, mode="RGBA"))),
-        row(6, "sheep", two, cell(picture(0, mode="RGBA"))),  # the first one's image again
-        row(7, "boat", one, cell(picture(7, mode="L"), "JPEG")),
+        row(0, "person", one, cell(drawn_image(0, mode="RGBA"))),
+        row(1, "dining table", two, cell(drawn_image(1), "JPEG")),
+        row(2, "dog", "No Objects", cell(drawn_image(2, mode="RGBA"))) | FAULT,
+        row(3, "cat", one, cell(drawn_image(3, mode="RGBA"))),
+        row(4, "bird", "[{'Position': [5, 5, 5, 90], 'Confidence': 1}]", cell(drawn_image(4))) | FAULT,
+        row(5, "kite", one, cell(drawn_image(5, mode="RGBA"))),
+        row(6, "sheep", two, cell(drawn_image(0, mode="RGBA"))),  # the first one's image again
+        row(7, "boat", one, cell(drawn_image(7, mode="L"), "JPEG")),
     ]
     columns = [("image", IMAGE), ("problem", TEXT), ("solution", TEXT)]
     parquet(folder / "data/train-00000-of-00002.parquet", columns, without_faults(rows[:5], faults))
@@ -128,7 +128,7 @@ def reasonseg(folder: Path, faults: bool = True) -> tuple[int, int]:
     ) -> None:
         place = folder / split
         place.mkdir(parents=True, exist_ok=True)
-        (place / f"{name}.jpg").write_bytes(encoded(picture(len(name), size), "JPEG"))
+        (place / f"{name}.jpg").write_bytes(encoded(drawn_image(len(name), size), "JPEG"))
         annotation = {"text": texts, "is_sentence": True, "shapes": shapes}
         text = json.dumps(annotation, ensure_ascii=False)
         (place / f"{name}.json").write_bytes(text.encode(encoding))
@@ -195,13 +195,15 @@ def geoqav(folder: Path, faults: bool = True) -> int:
             0,
             f"Determine the constant term.{choices}",
             "The correct answer is C",
-            cell(picture(10, (716, 200), "RGBA")),
+            cell(drawn_image(10, (716, 200), "RGBA")),
         ),
-        row(1, f"What is x?{choices}", "B", cell(picture(11))),
-        row(2, "What share is red on the map?", "42%", cell(picture(12))),  # left out
-        row(3, f"How wide is it?{choices}", "The answer is (D).", cell(picture(13, (60, 900)))),
-        row(4, "Which one?\nA) left\nB) right", "D", cell(picture(14))) | FAULT,
-        row(5, "Which side is longest, A, B or C?", "A", cell(picture(15), "JPEG")),  # options without a list
+        row(1, f"What is x?{choices}", "B", cell(drawn_image(11))),
+        row(2, "What share is red on the map?", "42%", cell(drawn_image(12))),  # left out
+        row(3, f"How wide is it?{choices}", "The answer is (D).", cell(drawn_image(13, (60, 900)))),
+        row(4, "Which one?\nA) left\nB) right", "D", cell(drawn_image(14))) | FAULT,
+        row(
+            5, "Which side is longest, A, B or C?", "A", cell(drawn_image(15), "JPEG")
+        ),  # options without a list
     ]
     names = ["problem", "solution", "original_question", "original_answer"]
     parquet(
@@ -223,7 +225,7 @@ SAT_COLUMNS = [
 
 def sat(folder: Path, train: int = 12, faults: bool = True) -> tuple[int, int]:
     """SAT: `train` rows and 6 of val; each has a row of two images (left out), val one whose answer is no option."""
-    cells = [cell(picture(seed, (20, 20)), "JPEG") for seed in range(6)]
+    cells = [cell(drawn_image(seed, (20, 20)), "JPEG") for seed in range(6)]
 
     def row(number: int, images: int = 1, answers: Sequence[str] = ("left", "right"), right: int = 0) -> dict:
         return {
@@ -265,14 +267,14 @@ def scienceqa(folder: Path, faults: bool = True) -> tuple[int, int]:
     ]
     columns += [("task", TEXT)]
     train = [
-        row(0, cell(picture(20))),
+        row(0, cell(drawn_image(20))),
         row(1, None),
-        row(2, cell(picture(21, mode="P")), 2, "Look at the map."),
-        row(3, cell(picture(22)), 7) | FAULT,
-        row(4, cell(picture(23, mode="RGBA")), 3),
+        row(2, cell(drawn_image(21, mode="P")), 2, "Look at the map."),
+        row(3, cell(drawn_image(22)), 7) | FAULT,
+        row(4, cell(drawn_image(23, mode="RGBA")), 3),
     ]
     parquet(folder / "ScienceQA-IMG/train-00000-of-00001.parquet", columns, without_faults(train, faults))
-    test = [row(5, cell(picture(24)), 1), row(6, cell(picture(25)), 0, "Hint.")]
+    test = [row(5, cell(drawn_image(24)), 1), row(6, cell(drawn_image(25)), 0, "Hint.")]
     parquet(folder / "ScienceQA-IMG/test-00000-of-00001.parquet", columns, test)
     return 3, 2
 
@@ -284,14 +286,14 @@ def chartqa(folder: Path) -> int:
             "type": "human_test",
             "question": "How many food items?",
             "answer": "14",
-            "image": cell(picture(30)),
+            "image": cell(drawn_image(30)),
         },
-        {"type": "human_test", "question": "Which colour?", "answer": "0", "image": cell(picture(31))},
+        {"type": "human_test", "question": "Which colour?", "answer": "0", "image": cell(drawn_image(31))},
         {
             "type": "augmented_test",
             "question": "Which country?",
             "answer": "Chad",
-            "image": cell(picture(32)),
+            "image": cell(drawn_image(32)),
         },
     ]
     columns = [("type", TEXT), ("question", TEXT), ("answer", TEXT), ("image", IMAGE)]
@@ -319,16 +321,22 @@ def infovqa(folder: Path, faults: bool = True) -> int:
             "questionId": "98313",
             "question": "Which site?",
             "answers": ["pinterest"],
-            "image": cell(picture(40), "JPEG"),
+            "image": cell(drawn_image(40), "JPEG"),
         },
         {
             "questionId": "98314",
             "question": "What share?",
             "answers": ["63%", "63 %", "63"],
-            "image": cell(picture(41, (60, 200)), "JPEG"),
+            "image": cell(drawn_image(41, (60, 200)), "JPEG"),
             "ocr": "[]",
         },
-        {"questionId": "98313", "question": "Again?", "answers": ["no"], "image": cell(picture(42)), **FAULT},
+        {
+            "questionId": "98313",
+            "question": "Again?",
+            "answers": ["no"],
+            "image": cell(drawn_image(42)),
+            **FAULT,
+        },
     ]
     path = folder / "InfographicVQA/validation-00000-of-00001.parquet"
     parquet(path, INFOVQA_COLUMNS, without_faults(rows, faults))
@@ -346,7 +354,7 @@ def mathvista(folder: Path) -> int:
             "pid": pid,
             "question": question,
             "image": f"images/{pid}.jpg",
-            "decoded_image": cell(picture(50 + int(pid)), "JPEG"),
+            "decoded_image": cell(drawn_image(50 + int(pid)), "JPEG"),
             "question_type": kind,
             "answer": answer,
             "answer_type": answer_type,
@@ -389,7 +397,7 @@ def mmmu(folder: Path, faults: bool = True) -> int:
             "question_type": kind,
         } | numbered
 
-    a, b, c = (cell(picture(60 + i, (30 + i, 20), "RGBA" if i == 1 else "RGB")) for i in range(3))
+    a, b, c = (cell(drawn_image(60 + i, (30 + i, 20), "RGBA" if i == 1 else "RGB")) for i in range(3))
     rows = [
         row("validation_Accounting_1", "<image 1> What is it?", "['$6', '$7', \"it's $8\"]", "B", a),
         row("validation_Art_2", "Which fits <image 1>?", "['<image 2>', '<image 3>']", "A", a, b, c),

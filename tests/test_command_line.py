@@ -72,7 +72,7 @@ def test_a_mistake_of_ours_keeps_its_trace():
     ],
     ids=["key", "json", "study", "mixture"],
 )
-def test_a_script_tells_bad_input_without_a_trace(tmp_path, settings, message):
+def test_a_script_reports_bad_input_without_a_trace(tmp_path, settings, message):
     ended = script(
         "draw_stream.py",
         *("--settings", settings, "--mixture", "nowhere.json", "--examples", "a.jsonl"),
@@ -101,15 +101,15 @@ def test_a_script_works_from_its_settings(tmp_path, example_fields):
     assert json.loads(output.with_suffix(".summary.json").read_text())["checkpoint_steps"] == {"2": 2, "9": 2}
 
 
-def test_a_full_disk_is_told_in_a_line_and_other_failures_keep_their_trace(capsys):
+def test_a_full_disk_is_reported_in_a_line_and_other_failures_keep_their_trace(capsys):
     def full():
         raise OSError(errno.ENOSPC, "No space left on device", "results/x.jsonl")
 
     with pytest.raises(SystemExit) as ended:
         command_line.run(full)
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert "results/x.jsonl" in said and "the disk is full" in said and said.count("\n") == 1
+    shown = capsys.readouterr().err
+    assert "results/x.jsonl" in shown and "the disk is full" in shown and shown.count("\n") == 1
 
     def broken():
         raise OSError(errno.EIO, "Input/output error")
@@ -141,12 +141,12 @@ def test_settings_from_json_and_from_a_study_are_the_same(write_study, study_dat
         ("[1]", r"\[1\]: no such file"),
     ],
 )
-def test_bad_settings_are_told(text, message):
+def test_bad_settings_are_reported(text, message):
     with pytest.raises(InputError, match=message):
         command_line.settings(text, ScoreSettings, ScoreSettings.of)
 
 
-def test_a_bad_study_is_told_with_its_file(write_study, study_data):
+def test_a_bad_study_is_reported_with_its_file(write_study, study_data):
     study_data["training"]["steps"] = 0
     path = write_study(study_data)
     with pytest.raises(InputError, match=rf"{path}: training\.steps: "):
@@ -174,7 +174,7 @@ def test_named_paths():
 
 
 @pytest.mark.parametrize("pair", ["a", "=x", "a=", ""])
-def test_a_path_without_a_name_is_told(pair):
+def test_a_path_without_a_name_is_reported(pair):
     with pytest.raises(InputError, match=f"--examples {pair}: expected NAME=PATH"):
         command_line.named_paths([pair], "--examples")
 

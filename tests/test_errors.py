@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from modomodo import command_line
-from modomodo import error_hints as mends
+from modomodo import command_line, error_hints
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import read_study, study_from
@@ -65,9 +64,9 @@ def test_a_mistake_in_the_study(study_data: dict[str, Any], key: str, value: Any
         del home[last]
     else:
         home[last] = value
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         plan(study_from(study_data, "study.yaml"), "study.yaml")
-    assert str(told.value) == f"study.yaml: {message}"
+    assert str(raised.value) == f"study.yaml: {message}"
 
 
 @pytest.mark.parametrize(
@@ -82,9 +81,9 @@ def test_a_mistake_in_the_study(study_data: dict[str, Any], key: str, value: Any
 def test_a_file_that_is_no_study(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(text)
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         read_study(path)
-    assert str(told.value) == f"{path}:{message}"
+    assert str(raised.value) == f"{path}:{message}"
 
 
 # --- at the command line ----------------------------------------------------------------------------------------
@@ -149,7 +148,7 @@ def test_a_snakemake_that_is_not_the_projects(tmp_path: Path) -> None:
 
 
 def test_two_snakemakes_in_one_folder(tmp_path: Path) -> None:
-    """The first one's lock, as it leaves it while it works. Snakemake's own words name the mend."""
+    """The first one's lock, as it leaves it while it works. Snakemake's own message says how to fix it."""
     (tmp_path / "Snakefile").write_text(
         "rule all:\n    output: 'a'\n    shell: 'while [ ! -e stop ]; do sleep 0.1; done; touch a'\n"
     )
@@ -257,18 +256,18 @@ def test_scripts_without_the_environment() -> None:
 
 def test_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         gpus.acquire_gpus(2, "training.gpus")
-    assert str(told.value) == (
+    assert str(raised.value) == (
         "training.gpus: 2 wanted, 0 visible here (CUDA_VISIBLE_DEVICES=): lower it, or ask the scheduler for more"
     )
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
 def test_no_vllm() -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         vllm_environment.check_vllm("evaluation.engine", "transformers", gpus=1)
-    assert str(told.value) == (
+    assert str(raised.value) == (
         "evaluation.engine: vLLM is not installed: make vllm installs it (docs/gpus.md), or set evaluation.engine to "
         "transformers"
     )
@@ -293,7 +292,7 @@ def test_a_full_disk(capsys: pytest.CaptureFixture) -> None:
             file.write("x")
 
     assert shown_by(main, capsys) == (
-        "error: [Errno 28] No space left on device: the disk is full: `make plan` tells what the study still needs; free "
+        "error: [Errno 28] No space left on device: the disk is full: `make plan` shows what the study still needs; free "
         "some and run again, nothing that was finished is lost\n"
     )
 
@@ -304,31 +303,31 @@ def test_a_gpu_that_is_too_small(capsys: pytest.CaptureFixture) -> None:
     def main() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    told = shown_by(main, capsys)
-    assert told.startswith(
+    shown = shown_by(main, capsys)
+    assert shown.startswith(
         "error: CUDA out of memory. Tried to allocate 2.00 GiB.: the GPU's memory is too small: raise "
     )
-    assert told.count("\n") == 1
+    assert shown.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "hint"),
     [
         ("sbatch: error: invalid partition specified: gpux", "`sinfo -s` lists them; name one in slurm/config.yaml"),
         ("sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified", "name one in slurm/config.yaml"),
         ("slurmstepd: error: Detected 1 oom_kill event in StepId=3.batch", "ask for more in the profile"),
-        ("slurmstepd: error: *** JOB 7 ON node1 CANCELLED AT 2026-11-25T02:00:00 DUE TO TIME LIMIT ***", "run again, it goes on from its last save"),
+        ("slurmstepd: error: *** JOB 7 ON node1 CANCELLED AT 2026-11-25T02:00:00 DUE TO TIME LIMIT ***", "run again, it resumes from its last checkpoint"),
     ],
 )  # fmt: skip
-def test_slurms_errors_have_a_mend(text: str, mend: str) -> None:
-    assert mend in str(mends.hint_of(f"some lines before\n{text}\nand after\n"))
+def test_slurms_errors_have_a_hint(text: str, hint: str) -> None:
+    assert hint in str(error_hints.hint_of(f"some lines before\n{text}\nand after\n"))
 
 
 def test_an_unknown_error_keeps_its_trace() -> None:
-    assert mends.hint_of("ZeroDivisionError: division by zero") is None
+    assert error_hints.hint_of("ZeroDivisionError: division by zero") is None
 
 
-def test_a_wrong_partition_ends_the_run_with_its_mend(tmp_path: Path) -> None:
+def test_a_wrong_partition_ends_the_run_with_its_hint(tmp_path: Path) -> None:
     """Snakemake's Slurm executor with an sbatch that answers as Slurm does."""
     for name in ("Snakefile", "rules", "modomodo", "scripts", "config", "envs", "profiles"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -354,7 +353,7 @@ def test_a_wrong_partition_ends_the_run_with_its_mend(tmp_path: Path) -> None:
         words, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120
     )
     assert run.returncode != 0
-    assert f"hint: {mends.HINTS['[Ii]nvalid partition']}" in run.stderr.splitlines()
+    assert f"hint: {error_hints.HINTS['[Ii]nvalid partition']}" in run.stderr.splitlines()
 
 
 # --- hints ------------------------------------------------------------------------------------------------------

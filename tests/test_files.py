@@ -101,14 +101,14 @@ def test_the_digest_of_code_depends_on_the_modules_named():
 
 
 @pytest.mark.parametrize("text", ["{", "", '{"a": 1} x', "\udcff"])
-def test_damaged_json_is_told_with_file_and_mend(tmp_path, text):
+def test_damaged_json_is_reported_with_file_and_hint(tmp_path, text):
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=r"a\.json: not valid JSON .*delete it and run again"):
         read_json(path)
 
 
-def test_missing_files_are_told(tmp_path):
+def test_missing_files_are_reported(tmp_path):
     for read in (read_json, lambda path: list(read_jsonl(path))):
         with pytest.raises(InputError, match="nowhere: no such file"):
             read(tmp_path / "nowhere")
@@ -134,7 +134,7 @@ def test_rows_come_with_their_line_numbers(tmp_path):
         ),
     ],
 )
-def test_a_damaged_row_is_told_with_file_and_line(tmp_path, line, message):
+def test_a_damaged_row_is_reported_with_file_and_line(tmp_path, line, message):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": 1}\n{"a": 2}\n' + line + b'\n{"a": 4}\n')
     with pytest.raises(InputError, match=r"a\.jsonl" + message):

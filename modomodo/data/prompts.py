@@ -21,7 +21,7 @@ def prompt_text(example: Example, templates: Templates) -> str:
 def messages(example: Example, templates: Templates) -> list[dict[str, Any]]:
     """One user turn in the Hugging Face conversational form: the images first, then the text.
 
-    The images themselves travel beside the messages, in the order of `image_paths`.
+    The images themselves are handed over separately, in the order of `image_paths`.
     """
     images = [{"type": "image"} for _ in image_paths(example)]
     return [{"role": "user", "content": [*images, {"type": "text", "text": prompt_text(example, templates)}]}]

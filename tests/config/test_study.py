@@ -1,4 +1,4 @@
-"""The study: its defaults, its bounds, and how bad input is told."""
+"""The study: its defaults, its bounds, and how bad input is reported."""
 
 import copy
 import random
@@ -233,7 +233,7 @@ def test_settings_cannot_be_changed_in_place(small_study):
         ("strategies.all.scores", "first"),
     ],
 )
-def test_a_value_out_of_bounds_is_told_with_its_key(study_data, key, value):
+def test_a_value_out_of_bounds_is_reported_with_its_key(study_data, key, value):
     change(study_data, key, value)
     text = complaint(study_data)
     assert text.startswith(key), text
@@ -316,7 +316,7 @@ def test_a_value_on_its_bound_is_accepted(study_data, key, value):
         ({"scored_steps": [0, 2]}, "scored_steps: must be positive and increasing"),
     ],
 )
-def test_training_values_that_do_not_fit_together_are_told(study_data, training, message):
+def test_training_values_that_do_not_fit_together_are_reported(study_data, training, message):
     study_data["training"] |= training
     text = complaint(study_data)
     assert text.startswith("training")
@@ -447,19 +447,19 @@ def test_a_misspelt_required_key_suggests_the_right_one(study_data, right, wrong
         "strategies.all.group",
     ],
 )
-def test_a_missing_key_is_told(study_data, key):
+def test_a_missing_key_is_reported(study_data, key):
     change(study_data, key, None)
     assert complaint(study_data) == f"{key}: missing: this key is required"
 
 
 @pytest.mark.parametrize("key", ["domains", "benchmarks", "strategies"])
 @pytest.mark.parametrize("value", [{}, [], "text", 7])
-def test_a_section_of_another_shape_is_told(study_data, key, value):
+def test_a_section_of_another_shape_is_reported(study_data, key, value):
     study_data[key] = value
     assert complaint(study_data).startswith(f"{key}: ")
 
 
-def test_an_empty_section_is_told(study_data):
+def test_an_empty_section_is_reported(study_data):
     # `domains:` with nothing below it.
     study_data["domains"] = None
     assert complaint(study_data).startswith("domains: ")
@@ -481,7 +481,7 @@ def test_names_are_fit_for_files(study_data, key, name):
     assert f"'{name}' is not a name: letters, digits and _ . + - only" in complaint(study_data)
 
 
-def test_a_name_that_yaml_reads_as_a_number_is_told(study_data):
+def test_a_name_that_yaml_reads_as_a_number_is_reported(study_data):
     study_data["domains"][2024] = study_data["domains"]["science"]
     assert complaint(study_data).startswith("domains.2024: ")
 
@@ -523,20 +523,20 @@ def test_an_unknown_reward_with_a_weight_suggests_the_nearest(study_data):
     assert "unknown reward 'acuracy': did you mean 'accuracy'?" in complaint(study_data)
 
 
-def test_a_reward_without_a_weight_is_told(study_data):
+def test_a_reward_without_a_weight_is_reported(study_data):
     study_data["training"]["reward_weights"] = {"iou": 2.0, "format": 1.0}
     message = "training.reward_weights: no weight for 'accuracy', a reward of domain 'science'"
     assert complaint(study_data) == message
 
 
-def test_a_benchmark_with_the_name_of_a_domain_is_told(study_data):
+def test_a_benchmark_with_the_name_of_a_domain_is_reported(study_data):
     study_data["benchmarks"]["science"] = study_data["benchmarks"].pop("science_test")
     text = complaint(study_data)
     assert text == "benchmarks.science: a domain has this name too; call it e.g. science_test"
 
 
 @pytest.mark.parametrize(("lost", "missing"), [("science_test", "in"), ("chart", "out")])
-def test_a_study_without_one_of_the_aggregates_is_told(study_data, lost, missing):
+def test_a_study_without_one_of_the_aggregates_is_reported(study_data, lost, missing):
     del study_data["benchmarks"][lost]
     text = complaint(study_data)
     assert f"none has group '{missing}'" in text
@@ -555,14 +555,14 @@ def test_a_study_without_one_of_the_aggregates_is_told(study_data, lost, missing
     ],
     ids=["below", "itself", "its own group", "misspelt", "nothing above", "the last group"],
 )
-def test_learning_from_what_does_not_stand_above_is_told(study_data, learner, teacher, hint):
+def test_learning_from_what_does_not_stand_above_is_reported(study_data, learner, teacher, hint):
     study_data["strategies"][learner]["learns_from"] = [teacher]
     text = complaint(study_data)
     assert text.startswith(f"strategies.{learner}.learns_from: '{teacher}' is neither a strategy nor a group")
     assert text.endswith(hint)
 
 
-def test_a_strategy_without_a_domain_left_is_told(study_data):
+def test_a_strategy_without_a_domain_left_is_reported(study_data):
     study_data["strategies"]["alpha"]["without"] = ["boxes", "science", "relation"]
     assert complaint(study_data) == "strategies.alpha.without: no domain is left"
 
@@ -676,7 +676,7 @@ def test_a_plugin_that_failed_is_executed_again(tmp_path):
         ("no_such_package.plugin", "plugins: no_such_package.plugin: no such module"),
     ],
 )
-def test_a_module_that_is_not_there_is_told(plugin, message):
+def test_a_module_that_is_not_there_is_reported(plugin, message):
     with pytest.raises(InputError, match=f"^{message}"):
         load_plugins([plugin])
 
@@ -706,7 +706,7 @@ def test_without_its_plugin_the_function_is_unknown(plugged):
     assert "unknown dataset 'plugin_dots'" in complaint(plugged)
 
 
-def test_a_plugin_that_takes_a_name_is_told(plugged, tmp_path):
+def test_a_plugin_that_takes_a_name_is_reported(plugged, tmp_path):
     (tmp_path / "other.py").write_text(PLUGIN, encoding="utf-8")
     plugged["plugins"].append(str(tmp_path / "other.py"))
     with pytest.raises(InputError, match="^study.yaml: dataset 'plugin_dots' is registered twice"):
@@ -725,7 +725,7 @@ def test_a_plugin_that_takes_a_name_is_told(plugged, tmp_path):
         ),
     ],
 )
-def test_a_plugin_that_fails_is_told_in_one_line(tmp_path, code, message):
+def test_a_plugin_that_fails_is_reported_in_one_line(tmp_path, code, message):
     path = tmp_path / "own.py"
     path.write_text(code, encoding="utf-8")
     with pytest.raises(InputError) as error:
@@ -734,12 +734,12 @@ def test_a_plugin_that_fails_is_told_in_one_line(tmp_path, code, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_plugin_that_is_not_there_is_told(tmp_path):
+def test_a_plugin_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(InputError, match="own.py: no such file"):
         load_plugins([str(tmp_path / "own.py")])
 
 
-def test_a_plugin_that_is_no_python_file_is_told(tmp_path):
+def test_a_plugin_that_is_no_python_file_is_reported(tmp_path):
     (tmp_path / "own.txt").write_text("x = 1")
     with pytest.raises(InputError, match="own.txt"):
         load_plugins([str(tmp_path / "own.txt")])
@@ -752,7 +752,7 @@ def test_a_study_is_read_from_its_file(write_study, study_data, small_study):
     assert read_study(write_study(study_data)) == small_study
 
 
-def test_a_bad_key_is_told_with_the_file(write_study, study_data):
+def test_a_bad_key_is_reported_with_the_file(write_study, study_data):
     study_data["training"]["setps"] = 3
     path = write_study(study_data)
     with pytest.raises(InputError) as error:
@@ -778,7 +778,7 @@ def test_a_bad_key_is_told_with_the_file(write_study, study_data):
     ],
     ids=["bracket", "indent", "latin", "empty", "control character", "date"],
 )
-def test_a_file_that_is_no_study_is_told_with_its_line(tmp_path, content, message):
+def test_a_file_that_is_no_study_is_reported_with_its_line(tmp_path, content, message):
     path = tmp_path / "study.yaml"
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
@@ -787,7 +787,7 @@ def test_a_file_that_is_no_study_is_told_with_its_line(tmp_path, content, messag
     assert str(error.value).startswith(str(path))
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_a_file_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(InputError, match="nowhere.yaml: no such file"):
         read_yaml(tmp_path / "nowhere.yaml")
 

@@ -67,10 +67,10 @@ PIECES = st.lists(
 
 @settings(max_examples=1500, deadline=None)
 @given(PIECES)
-def test_the_format_is_the_regular_expression_of_the_papers_kin(text):
+def test_the_format_is_the_regular_expression_of_related_projects(text):
     # Theirs can take quadratic time; on short texts it says what ours must.
-    kin = re.fullmatch(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", text, re.DOTALL)
-    assert (extract_answer(text) is not None) == (kin is not None)
+    theirs = re.fullmatch(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", text, re.DOTALL)
+    assert (extract_answer(text) is not None) == (theirs is not None)
 
 
 def test_exact_match_minds_all_but_the_white_space_around():

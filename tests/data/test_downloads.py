@@ -142,22 +142,22 @@ def test_what_is_there_is_not_asked_for_again(tmp_path, get):
 
 def test_a_branch_is_resolved_once(tmp_path, get):
     folder = tmp_path / "x-train" / "main"
-    manifest, said = get(folder)
+    manifest, lines = get(folder)
     assert manifest["commit"] == COMMIT
     assert json.loads((tmp_path / "x-train/resolved.json").read_text()) == {"main": COMMIT}
-    assert any("warning" in line and COMMIT in line for line in said)
+    assert any("warning" in line and COMMIT in line for line in lines)
     for path in folder.rglob("*"):
         if path.is_file():
             path.unlink()
     moved_on = FakeHub(commit=OTHER)
-    manifest, said = get(folder, moved_on)
+    manifest, lines = get(folder, moved_on)
     assert manifest["commit"] == COMMIT and moved_on.asked == COMMIT
-    assert any("warning" in line for line in said)
+    assert any("warning" in line for line in lines)
 
 
 def test_a_moved_repository_is_found_under_its_other_name(tmp_path, get):
-    manifest, said = get(tmp_path / "x-train/main", FakeHub(names=("new/name",)))
-    assert manifest["repo"] == "new/name" and any("old/name: not on the hub" in line for line in said)
+    manifest, lines = get(tmp_path / "x-train/main", FakeHub(names=("new/name",)))
+    assert manifest["repo"] == "new/name" and any("old/name: not on the hub" in line for line in lines)
     with pytest.raises(
         InputError, match="old/name and new/name: not on the hub, or private.*source.repo.*HF_TOKEN"
     ):
@@ -168,10 +168,10 @@ def test_a_moved_repository_is_found_under_its_other_name(tmp_path, get):
 
 def test_retries_then_one_line(tmp_path, get):
     hub = FakeHub(fails=3, fetched=1)
-    _, said = get(tmp_path / "x-train/main", hub)
+    _, lines = get(tmp_path / "x-train/main", hub)
     assert hub.calls["snapshot"] == 1 + 3
     assert hub.calls["fetch"] == 2  # what has come is not fetched again
-    waits = [line for line in said if "connection lost: try" in line]
+    waits = [line for line in lines if "connection lost: try" in line]
     assert [line.rpartition(" in ")[2] for line in waits] == ["2 s", "4 s", "8 s"]
     with pytest.raises(InputError, match="connection lost: the hub was not reached in 5 tries.*raw_from"):
         get(tmp_path / "y-train/main", FakeHub(fails=99))
@@ -234,8 +234,8 @@ def test_a_folder_fetched_beforehand_that_is_wrong(tmp_path, get):
 
 def test_what_is_not_in_the_folder_is_downloaded(tmp_path, get):
     (tmp_path / "raw").mkdir()
-    manifest, said = get(tmp_path / "x-train/main", raw_from=tmp_path / "raw")
-    assert manifest["commit"] == COMMIT and "holds no x/" in said[0]
+    manifest, lines = get(tmp_path / "x-train/main", raw_from=tmp_path / "raw")
+    assert manifest["commit"] == COMMIT and "holds no x/" in lines[0]
 
 
 def test_a_dataset_without_a_repository_says_what_to_do(tmp_path, get):
@@ -380,7 +380,7 @@ def client(folder: Path, endpoint: str, *cases: tuple[str, str], **environment: 
 
 
 def test_the_real_client_downloads_and_its_errors_are_one_line(tmp_path, endpoint):
-    said = client(
+    lines = client(
         tmp_path,
         endpoint,
         ("good/set", "main"),
@@ -390,12 +390,12 @@ def test_the_real_client_downloads_and_its_errors_are_one_line(tmp_path, endpoin
         ("good/set", "nowhere"),
         ("broken/set", "main"),
     )
-    assert said[0] == f"ok: good/set {COMMIT} 2"
-    assert said[1] == f"ok: moved/ChartQA {COMMIT} 2"
-    assert "is gated: accept its terms" in said[2] and "HF_TOKEN" in said[2]
-    assert "refuses this token (403)" in said[3]
-    assert "no revision 'nowhere': correct source.revision" in said[4]
-    assert said[5].startswith("error: broken/set: ")
+    assert lines[0] == f"ok: good/set {COMMIT} 2"
+    assert lines[1] == f"ok: moved/ChartQA {COMMIT} 2"
+    assert "is gated: accept its terms" in lines[2] and "HF_TOKEN" in lines[2]
+    assert "refuses this token (403)" in lines[3]
+    assert "no revision 'nowhere': correct source.revision" in lines[4]
+    assert lines[5].startswith("error: broken/set: ")
     assert (tmp_path / "good/set/main/data/train-1.parquet").read_bytes() == b"second one"
 
 

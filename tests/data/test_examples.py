@@ -1,4 +1,4 @@
-"""The example row: what is valid, what is set aside, and what stops the run."""
+"""The example row: what is valid, what is rejected, and what stops the run."""
 
 import io
 import json
@@ -112,32 +112,32 @@ def test_missing_fields(example_fields, field):
 # --- writing ------------------------------------------------------------------------------------------------
 
 
-def test_examples_are_written_and_read_back(tmp_path, example_fields, picture):
+def test_examples_are_written_and_read_back(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science.jsonl"
     rows = [
-        (example_fields(id="1", meta={"level": 2}), picture(1)),
-        (example_fields(id="2", **BOX), picture(2)),
+        (example_fields(id="1", meta={"level": 2}), drawn_image(1)),
+        (example_fields(id="2", **BOX), drawn_image(2)),
     ]
     assert write_examples("science", rows, path, dataset=settings()) == {"kept": 2, "rejected": 0}
     one, two = read_examples(path)
     assert (one.id, one.dataset, one.answer, one.meta) == ("1", "science", "3", {"level": 2})
     assert two.answer == [(0, 0, 500, 1000)]
     with PIL.Image.open(tmp_path / one.image) as image:
-        assert image.tobytes() == picture(1).tobytes()
+        assert image.tobytes() == drawn_image(1).tobytes()
     assert path.with_name("science.rejected.jsonl").read_text() == ""
 
 
-def test_the_dataset_is_named_by_the_study(tmp_path, example_fields, picture):
+def test_the_dataset_is_named_by_the_study(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science_test.jsonl"
     write_examples(
-        "science_test", [(example_fields(dataset="elsewhere"), picture())], path, dataset=settings()
+        "science_test", [(example_fields(dataset="elsewhere"), drawn_image())], path, dataset=settings()
     )
     assert next(read_examples(path)).dataset == "science_test"
 
 
-def test_equal_pictures_are_kept_once_under_their_digest(tmp_path, example_fields, picture):
+def test_equal_images_are_kept_once_under_their_digest(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science.jsonl"
-    rows = [(example_fields(id=str(i)), picture(shade)) for i, shade in enumerate([1, 2, 1, 1])]
+    rows = [(example_fields(id=str(i)), drawn_image(shade)) for i, shade in enumerate([1, 2, 1, 1])]
     write_examples("science", rows, path, dataset=settings())
     images = [example.image for example in read_examples(path)]
     assert images[0] == images[2] == images[3] != images[1]
@@ -147,27 +147,27 @@ def test_equal_pictures_are_kept_once_under_their_digest(tmp_path, example_field
     assert all(image.startswith("images/science/") and image.endswith(".png") for image in images)
 
 
-def test_the_same_rows_twice_give_the_same_bytes(tmp_path, example_fields, picture):
+def test_the_same_rows_twice_give_the_same_bytes(tmp_path, example_fields, drawn_image):
     def bytes_of(folder):
-        rows = [(example_fields(id=str(i), answer=str(i % 4)), picture(i)) for i in range(5)]
-        rows.append((example_fields(id="0"), picture()))
+        rows = [(example_fields(id=str(i), answer=str(i % 4)), drawn_image(i)) for i in range(5)]
+        rows.append((example_fields(id="0"), drawn_image()))
         write_examples("science", rows, folder / "science.jsonl", dataset=settings(max_rejected=1))
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
     first = bytes_of(tmp_path / "first")
-    assert len(first) == 7  # examples, rejected rows and five pictures
+    assert len(first) == 7  # examples, rejected rows and five images
     assert bytes_of(tmp_path / "second") == first
     assert bytes_of(tmp_path / "first") == first, "written over itself"
 
 
-def test_rows_that_fail_are_set_aside_with_line_and_reason(tmp_path, example_fields, picture):
+def test_rows_that_fail_are_rejected_with_line_and_reason(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science.jsonl"
     rows = [
-        (example_fields(id="1"), picture(1)),
-        (example_fields(id="2", answer=" "), picture(2)),
-        (example_fields(id="3", **{**BOX, "answer": [[5, 0, 5, 1]]}), picture(3)),
-        (example_fields(id="4"), picture(4)),
+        (example_fields(id="1"), drawn_image(1)),
+        (example_fields(id="2", answer=" "), drawn_image(2)),
+        (example_fields(id="3", **{**BOX, "answer": [[5, 0, 5, 1]]}), drawn_image(3)),
+        (example_fields(id="4"), drawn_image(4)),
     ]
     assert write_examples("science", rows, path, dataset=settings(max_rejected=0.5)) == {
         "kept": 2,
@@ -178,12 +178,12 @@ def test_rows_that_fail_are_set_aside_with_line_and_reason(tmp_path, example_fie
         {"line": 2, "reason": "answer: a number answer is a non-empty text", "id": "2"},
         {"line": 3, "reason": "answer: box [5, 0, 5, 1] has no area", "id": "3"},
     ]
-    assert len(os.listdir(tmp_path / "images" / "science")) == 2, "no picture of a row that fails"
+    assert len(os.listdir(tmp_path / "images" / "science")) == 2, "no image of a row that fails"
 
 
-def test_a_second_row_of_one_id_is_set_aside(tmp_path, example_fields, picture):
+def test_a_second_row_of_one_id_is_rejected(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science.jsonl"
-    rows = [(example_fields(id="1", answer=answer), picture()) for answer in "123"]
+    rows = [(example_fields(id="1", answer=answer), drawn_image()) for answer in "123"]
     write_examples("science", rows, path, dataset=settings(max_rejected=1))
     assert [example.answer for example in read_examples(path)] == ["1"]
     assert [(row["line"], row["reason"]) for row in rejected_rows(path)] == [
@@ -192,21 +192,21 @@ def test_a_second_row_of_one_id_is_set_aside(tmp_path, example_fields, picture):
     ]
 
 
-def test_a_row_without_an_id_is_set_aside(tmp_path, example_fields, picture):
+def test_a_row_without_an_id_is_rejected(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science.jsonl"
     nameless = example_fields()
     del nameless["id"]
     write_examples(
         "science",
-        [(example_fields(), picture()), (nameless, picture())],
+        [(example_fields(), drawn_image()), (nameless, drawn_image())],
         path,
         dataset=settings(max_rejected=1),
     )
     assert rejected_rows(path)[0]["reason"].startswith("id: ")
 
 
-def damaged_png(picture) -> bytes:
-    """A picture of several data chunks, the second of which has no valid name."""
+def damaged_png(drawn_image) -> bytes:
+    """A image of several data chunks, the second of which has no valid name."""
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     PIL.Image.fromarray(noise).save(buffer, "PNG")
@@ -217,9 +217,9 @@ def damaged_png(picture) -> bytes:
     return bytes(data)
 
 
-def truncated_png(picture) -> bytes:
+def truncated_png(drawn_image) -> bytes:
     buffer = io.BytesIO()
-    picture(7, size=64).save(buffer, "PNG")
+    drawn_image(7, size=64).save(buffer, "PNG")
     return buffer.getvalue()[:-40]
 
 
@@ -230,11 +230,11 @@ def truncated_png(picture) -> bytes:
         damaged_png,
     ],
 )
-def test_a_picture_that_cannot_be_decoded_is_set_aside(tmp_path, example_fields, picture, damage):
+def test_a_image_that_cannot_be_decoded_is_rejected(tmp_path, example_fields, drawn_image, damage):
     path = tmp_path / "science.jsonl"
     # Opened but not yet decoded, as a dataset's module hands it out.
-    broken = PIL.Image.open(io.BytesIO(damage(picture)))
-    rows = [(example_fields(id="1"), picture()), (example_fields(id="2"), broken)]
+    broken = PIL.Image.open(io.BytesIO(damage(drawn_image)))
+    rows = [(example_fields(id="1"), drawn_image()), (example_fields(id="2"), broken)]
     assert write_examples("science", rows, path, dataset=settings(max_rejected=1)) == {
         "kept": 1,
         "rejected": 1,
@@ -242,9 +242,9 @@ def test_a_picture_that_cannot_be_decoded_is_set_aside(tmp_path, example_fields,
     assert rejected_rows(path)[0]["id"] == "2"
 
 
-def test_a_picture_that_png_cannot_hold_is_set_aside(tmp_path, example_fields, picture):
+def test_a_image_that_png_cannot_hold_is_rejected(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science.jsonl"
-    rows = [(example_fields(id="1"), picture()), (example_fields(id="2"), picture().convert("CMYK"))]
+    rows = [(example_fields(id="1"), drawn_image()), (example_fields(id="2"), drawn_image().convert("CMYK"))]
     assert write_examples("science", rows, path, dataset=settings(max_rejected=1)) == {
         "kept": 1,
         "rejected": 1,
@@ -253,10 +253,13 @@ def test_a_picture_that_png_cannot_hold_is_set_aside(tmp_path, example_fields, p
 
 
 @pytest.mark.parametrize("value", [np.int64(3), b"\xff"], ids=["numpy", "bytes"])
-def test_a_row_that_json_cannot_hold_is_set_aside(tmp_path, example_fields, picture, value):
+def test_a_row_that_json_cannot_hold_is_rejected(tmp_path, example_fields, drawn_image, value):
     # Tables read with pandas hold such values.
     path = tmp_path / "science.jsonl"
-    rows = [(example_fields(id="1"), picture()), (example_fields(id="2", meta={"hint": value}), picture())]
+    rows = [
+        (example_fields(id="1"), drawn_image()),
+        (example_fields(id="2", meta={"hint": value}), drawn_image()),
+    ]
     assert write_examples("science", rows, path, dataset=settings(max_rejected=1)) == {
         "kept": 1,
         "rejected": 1,
@@ -264,17 +267,17 @@ def test_a_row_that_json_cannot_hold_is_set_aside(tmp_path, example_fields, pict
     assert rejected_rows(path)[0]["line"] == 2
 
 
-def test_an_unknown_number_of_a_table_is_null(tmp_path, example_fields, picture):
+def test_an_unknown_number_of_a_table_is_null(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science.jsonl"
     write_examples(
-        "science", [(example_fields(meta={"hint": math.nan}), picture())], path, dataset=settings()
+        "science", [(example_fields(meta={"hint": math.nan}), drawn_image())], path, dataset=settings()
     )
     assert next(read_examples(path)).meta == {"hint": None}
 
 
-def test_the_share_that_may_fail_is_kept_to(tmp_path, example_fields, picture):
+def test_the_share_that_may_fail_is_kept_to(tmp_path, example_fields, drawn_image):
     def rows(bad):
-        return [(example_fields(id=str(i), answer=" " if i < bad else "3"), picture()) for i in range(10)]
+        return [(example_fields(id=str(i), answer=" " if i < bad else "3"), drawn_image()) for i in range(10)]
 
     path = tmp_path / "science.jsonl"
     assert write_examples("science", rows(2), path, dataset=settings(max_rejected=0.2)) == {
@@ -291,19 +294,19 @@ def test_the_share_that_may_fail_is_kept_to(tmp_path, example_fields, picture):
 
 
 @pytest.mark.parametrize("bad", [0, 2])
-def test_a_dataset_without_a_valid_row_is_told(tmp_path, example_fields, picture, bad):
-    rows = [(example_fields(id=str(i), answer=" "), picture()) for i in range(bad)]
+def test_a_dataset_without_a_valid_row_is_reported(tmp_path, example_fields, drawn_image, bad):
+    rows = [(example_fields(id=str(i), answer=" "), drawn_image()) for i in range(bad)]
     with pytest.raises(InputError, match=rf"'science' has no valid row \({bad} rejected"):
         write_examples("science", rows, tmp_path / "science.jsonl", dataset=settings(max_rejected=1))
 
 
-def test_a_reader_that_fails_leaves_the_old_examples(tmp_path, example_fields, picture):
+def test_a_reader_that_fails_leaves_the_old_examples(tmp_path, example_fields, drawn_image):
     path = tmp_path / "science.jsonl"
-    write_examples("science", [(example_fields(), picture())], path, dataset=settings())
+    write_examples("science", [(example_fields(), drawn_image())], path, dataset=settings())
     before = path.read_bytes()
 
     def rows():
-        yield example_fields(id="2"), picture()
+        yield example_fields(id="2"), drawn_image()
         raise InputError("raw.zip: damaged")
 
     with pytest.raises(InputError, match="damaged"):
@@ -342,7 +345,7 @@ def test_a_row_that_cannot_be_drawn_is_reported_with_its_line(tmp_path, row, mes
         ({"colour": "red"}, ":2: colour: "),
     ],
 )
-def test_a_damaged_example_is_told_with_file_line_and_field(tmp_path, example_fields, changes, message):
+def test_a_damaged_example_is_reported_with_file_line_and_field(tmp_path, example_fields, changes, message):
     path = tmp_path / "science.jsonl"
     row = example_fields(image="a.png")
     write_jsonl(path, [row, {**row, "id": "2", **changes}])
@@ -352,7 +355,7 @@ def test_a_damaged_example_is_told_with_file_line_and_field(tmp_path, example_fi
     assert "\n" not in str(error.value)
 
 
-def test_a_cut_line_is_told(tmp_path, example_fields):
+def test_a_cut_line_is_reported(tmp_path, example_fields):
     path = tmp_path / "science.jsonl"
     text = json.dumps(example_fields(image="a.png"))
     path.write_text(text + "\n" + text[:50])
@@ -364,10 +367,12 @@ def test_a_cut_line_is_told(tmp_path, example_fields):
 
 
 @pytest.fixture
-def written(tmp_path, example_fields, picture):
+def written(tmp_path, example_fields, drawn_image):
     """A file of one example, and the example."""
     path = tmp_path / "science.jsonl"
-    write_examples("science", [(example_fields(id="seven"), picture(7, size=64))], path, dataset=settings())
+    write_examples(
+        "science", [(example_fields(id="seven"), drawn_image(7, size=64))], path, dataset=settings()
+    )
     return path, next(read_examples(path))
 
 
@@ -377,7 +382,7 @@ def test_a_whole_image_passes(written):
 
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 20, 33, 45, 0.5, -40])
-def test_a_truncated_image_is_told(written, kept):
+def test_a_truncated_image_is_reported(written, kept):
     path, example = written
     image = path.parent / example.image
     data = image.read_bytes()
@@ -389,15 +394,17 @@ def test_a_truncated_image_is_told(written, kept):
     assert f"delete {path} to rebuild it" in text
 
 
-@pytest.mark.parametrize("damage", [damaged_png, lambda picture: b"no image at all"], ids=["chunk", "text"])
-def test_a_damaged_image_is_told(written, picture, damage):
+@pytest.mark.parametrize(
+    "damage", [damaged_png, lambda drawn_image: b"no image at all"], ids=["chunk", "text"]
+)
+def test_a_damaged_image_is_reported(written, drawn_image, damage):
     path, example = written
-    (path.parent / example.image).write_bytes(damage(picture))
+    (path.parent / example.image).write_bytes(damage(drawn_image))
     with pytest.raises(InputError, match="id 'seven': image: .* cannot be read"):
         check_image(example, path.parent)
 
 
-def test_a_missing_image_is_told(written):
+def test_a_missing_image_is_reported(written):
     path, example = written
     (path.parent / example.image).unlink()
     with pytest.raises(InputError, match="id 'seven': image: .* cannot be read"):

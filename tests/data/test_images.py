@@ -1,4 +1,4 @@
-"""Rows → files: images decoded once and named by content, failing rows set aside, the same on any number of
+"""Rows → files: images decoded once and named by content, failing rows rejected, the same on any number of
 cores.
 """
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import PIL.Image
 import pytest
-from raw_fixtures import bomb, encoded, picture, truncated
+from raw_fixtures import bomb, drawn_image, encoded, truncated
 
 from modomodo.config.schema import MAX_PIXELS, Dataset
 from modomodo.data.examples import (
@@ -40,19 +40,19 @@ def opened(data: bytes) -> PIL.Image.Image:
 
 @pytest.mark.parametrize(("form", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png")])
 def test_published_bytes_are_kept(form, suffix):
-    data = encoded(picture(), form)
+    data = encoded(drawn_image(), form)
     assert encode(Image(data, max_side=40)) == (data, suffix)
 
 
 def test_what_has_to_change_becomes_png():
-    resized, suffix = encode(Image(encoded(picture(0, (1281, 30)), "JPEG"), max_side=640))
+    resized, suffix = encode(Image(encoded(drawn_image(0, (1281, 30)), "JPEG"), max_side=640))
     assert suffix == ".png" and opened(resized).size == (640, 15)
     for mode in ("L", "LA", "P", "1", "CMYK", "RGBA"):
         form = "JPEG" if mode == "CMYK" else "PNG"
-        image = picture(0, mode="RGBA" if mode == "RGBA" else "RGB")
+        image = drawn_image(0, mode="RGBA" if mode == "RGBA" else "RGB")
         data = encoded(image if mode == "RGBA" else image.convert(mode), form)
         assert opened(encode(Image(data))[0]).mode == "RGB"
-    webp = encode(Image(encoded(picture(), "WEBP")))
+    webp = encode(Image(encoded(drawn_image(), "WEBP")))
     assert webp[1] == ".png"
 
 
@@ -64,7 +64,7 @@ def test_sixteen_bits_are_scaled_not_cut_off():
 def test_a_turned_photograph_is_turned_for_good(tmp_path):
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
-    data = encoded(picture(0, (40, 30)), "JPEG", exif=exif)
+    data = encoded(drawn_image(0, (40, 30)), "JPEG", exif=exif)
     (tmp_path / "a.jpg").write_bytes(data)
     assert displayed_size(tmp_path / "a.jpg") == (30, 40)
     upright = opened(encode(Image(tmp_path / "a.jpg"))[0])
@@ -79,7 +79,7 @@ def test_a_turned_photograph_is_turned_for_good(tmp_path):
         (b"", "no image of a known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known format"),
         (bomb(), "max_pixels"),
-        (encoded(picture(0, (500, 2))), "200 times"),
+        (encoded(drawn_image(0, (500, 2))), "200 times"),
         (encoded(PIL.Image.new("F", (4, 4), 0.5), "TIFF"), "32 bits"),
         (encoded(PIL.Image.new("I", (4, 4), 70_000), "TIFF"), "32 bits"),
     ],
@@ -101,7 +101,7 @@ def test_of_an_animation_the_first_frame_is_shown():
 
 
 def test_the_largest_image_is_a_setting():
-    data = encoded(picture(0, (40, 30)))
+    data = encoded(drawn_image(0, (40, 30)))
     assert MAX_PIXELS > 6250 * 9375  # InfoVQA's largest page
     with pytest.raises(InvalidImage, match="1200 pixels"):
         encode(Image(data), max_pixels=1199)
@@ -113,18 +113,18 @@ def many_rows(count: int = 90) -> list:
     """Good rows and one of every way to fail, over several chunks."""
     rows: list = []
     for number in range(count):
-        image = picture(number % 7, (60, 50), "RGBA" if number % 3 else "RGB")
+        image = drawn_image(number % 7, (60, 50), "RGBA" if number % 3 else "RGB")
         rows.append((fields(number), Image(encoded(image, "PNG"), max_side=50)))
     rows[5] = Rejected("5", "answer: ambiguous")
     rows[11] = Filtered("two images")
     rows[20] = (fields(20), Image(truncated()))
-    rows[33] = (fields(20), Image(encoded(picture(33))))  # a duplicate, of an id that failed
-    rows[40] = (fields(40), [Image(encoded(picture(i))) for i in (1, 2, 3)])
-    rows[41] = (fields(41), [Image(encoded(picture(1))), Image(bomb())])
-    rows[50] = (fields(50, answer=" "), Image(encoded(picture(50))))
-    rows[51] = (fields(51, question="x" * 200), Image(encoded(picture(51))))
+    rows[33] = (fields(20), Image(encoded(drawn_image(33))))  # a duplicate, of an id that failed
+    rows[40] = (fields(40), [Image(encoded(drawn_image(i))) for i in (1, 2, 3)])
+    rows[41] = (fields(41), [Image(encoded(drawn_image(1))), Image(bomb())])
+    rows[50] = (fields(50, answer=" "), Image(encoded(drawn_image(50))))
+    rows[51] = (fields(51, question="x" * 200), Image(encoded(drawn_image(51))))
     rows[60] = (fields(60), [])
-    rows[70] = (fields(70), picture(70))  # drawn, not published
+    rows[70] = (fields(70), drawn_image(70))  # drawn, not published
     return rows
 
 
@@ -154,11 +154,11 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path):
 
 def test_a_limit_of_the_study_holds_for_all_images(tmp_path):
     """Published or drawn; the dataset's own limit stays where it is lower; boxes in pixels would not fit."""
-    wide = picture(0, (200, 50))
+    wide = drawn_image(0, (200, 50))
     box = {"answer": [[1, 1, 9, 9]], "answer_type": "box"}
     rows = [
         (fields(0), Image(encoded(wide))),
-        (fields(1), [wide, Image(encoded(picture(1, (30, 20))))]),
+        (fields(1), [wide, Image(encoded(drawn_image(1, (30, 20))))]),
         (fields(2), Image(encoded(wide), max_side=50)),
         (fields(3, **box, meta={"boxes": "0-1000"}), Image(encoded(wide))),
         (fields(4, **box, meta={"boxes": "pixels"}), Image(encoded(wide))),

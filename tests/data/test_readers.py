@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import raw_fixtures
-from raw_fixtures import cell, parquet, picture
+from raw_fixtures import cell, drawn_image, parquet
 
 from modomodo.config.schema import Dataset
 from modomodo.data.examples import Example, Filtered, Rejected, read_examples, rejected_path, write_examples
@@ -54,8 +54,8 @@ def read(raw: Path, place: Path, loader: str, **options) -> tuple[list[Example],
     counts = write_examples(
         loader, datasets[loader](folder, **options), output, dataset=settings(max_rejected=1)
     )
-    aside = [json.loads(line) for line in rejected_path(output).read_text().splitlines()]
-    return list(read_examples(output)), aside, counts
+    rejected = [json.loads(line) for line in rejected_path(output).read_text().splitlines()]
+    return list(read_examples(output)), rejected, counts
 
 
 def image(example: Example, place: Path) -> PIL.Image.Image:
@@ -63,7 +63,7 @@ def image(example: Example, place: Path) -> PIL.Image.Image:
 
 
 def test_coco(raw, tmp_path):
-    examples, aside, counts = read(raw, tmp_path, "coco")
+    examples, rejected, counts = read(raw, tmp_path, "coco")
     assert (counts["kept"], counts["rejected"]) == (6, 2)
     first = examples[0]
     assert first.question == (
@@ -73,12 +73,12 @@ def test_coco(raw, tmp_path):
     )
     assert first.answer == [(1, 366, 344, 657)] and first.meta == {"boxes": "0-1000", "category": "person"}
     assert len(examples[1].answer) == 2
-    assert [(row["line"], row["id"]) for row in aside] == [(3, "train-00002"), (5, "train-00004")]
-    assert "no box" in aside[0]["reason"] and "no area" in aside[1]["reason"]
-    # RGBA on white; the same picture twice is one file; a JPEG in RGB keeps its bytes.
+    assert [(row["line"], row["id"]) for row in rejected] == [(3, "train-00002"), (5, "train-00004")]
+    assert "no box" in rejected[0]["reason"] and "no area" in rejected[1]["reason"]
+    # RGBA on white; the same image twice is one file; a JPEG in RGB keeps its bytes.
     assert image(first, tmp_path).mode == "RGB" and image(first, tmp_path).getpixel((0, 0)) == (255, 255, 255)
     assert first.image == examples[4].image
-    published = raw_fixtures.encoded(picture(1), "JPEG")
+    published = raw_fixtures.encoded(drawn_image(1), "JPEG")
     assert (tmp_path / examples[1].image).read_bytes() == published and examples[1].image.endswith(".jpg")
     assert image(examples[5], tmp_path).mode == "RGB"
 
@@ -106,7 +106,7 @@ def test_coco_template_of_another_wording_is_refused():
 )
 def test_coco_solutions_that_are_refused(tmp_path, solution, reason):
     columns = [("image", raw_fixtures.IMAGE), ("problem", pa.string()), ("solution", pa.string())]
-    good = {"image": cell(picture()), "problem": "Detect.", "solution": "<answer>[[1, 2, 3, 4]]</answer>"}
+    good = {"image": cell(drawn_image()), "problem": "Detect.", "solution": "<answer>[[1, 2, 3, 4]]</answer>"}
     parquet(tmp_path / "train.parquet", columns, [good, good | {"solution": solution}])
     write_examples(
         "coco", datasets["coco"](tmp_path), tmp_path / "out.jsonl", dataset=settings(max_rejected=1)
@@ -116,9 +116,9 @@ def test_coco_solutions_that_are_refused(tmp_path, solution, reason):
 
 
 def test_lisa_train(raw, tmp_path):
-    examples, aside, _ = read(raw, tmp_path, "lisa", split="train")
+    examples, rejected, _ = read(raw, tmp_path, "lisa", split="train")
     by_id = {example.id: example for example in examples}
-    assert len(examples) == 7 and [row["id"] for row in aside] == ["train-edge-1"]
+    assert len(examples) == 7 and [row["id"] for row in rejected] == ["train-edge-1"]
     large = by_id["train-large-1"]
     assert large.question == (
         "Output the bounding box in the image corresponding to the instruction: who guards the goal?"
@@ -153,9 +153,9 @@ def test_lisa_box_rules(raw, tmp_path, box, answer):
 
 
 def test_lisa_test_rejects_files_without_a_polygon(raw, tmp_path):
-    examples, aside, _ = read(raw, tmp_path, "lisa", split="test")
+    examples, rejected, _ = read(raw, tmp_path, "lisa", split="test")
     assert len(examples) == 4
-    assert [(row["id"], row["reason"].split(":")[0]) for row in aside] == [
+    assert [(row["id"], row["reason"].split(":")[0]) for row in rejected] == [
         ("test/broken.json", "not valid JSON"),
         ("test/nopolygon.json", "shapes"),
     ]
@@ -168,13 +168,13 @@ def test_boxes_are_cut_off_to_integers():
 
 
 def test_geoqav(raw, tmp_path):
-    examples, aside, counts = read(raw, tmp_path, "geoqav")
+    examples, rejected, counts = read(raw, tmp_path, "geoqav")
     assert [example.answer for example in examples] == ["C", "B", "D", "A"]
     assert examples[0].choices == ["3", "5", "8", "13"]
     assert examples[3].choices == ["A", "B", "C", "D"]  # no list that could be read
     assert image(examples[0], tmp_path).size == (640, 179) and image(examples[2], tmp_path).size == (43, 640)
     assert counts["answer is no option's letter by pattern 'solution'"] == 1
-    assert "not among the 2 options" in aside[0]["reason"]
+    assert "not among the 2 options" in rejected[0]["reason"]
 
 
 @pytest.mark.parametrize(("pattern", "kept"), [("bare", 3), ("original", 4), (r"answer is \(?([A-D])", 2)])
@@ -225,13 +225,13 @@ def test_sat_options(raw, tmp_path):
 
 
 def test_scienceqa(raw, tmp_path):
-    examples, aside, counts = read(raw, tmp_path / "a", "scienceqa", split="train")
+    examples, rejected, counts = read(raw, tmp_path / "a", "scienceqa", split="train")
     assert [example.answer for example in examples] == ["A", "C", "D"]
     assert examples[0].question == (
         "Which of these states is farthest north? (0)\n"
         "A. West Virginia\nB. Louisiana\nC. Arizona\nD. Oklahoma"
     )
-    assert counts["no image"] == 1 and "7 is not among the 4 options" in aside[0]["reason"]
+    assert counts["no image"] == 1 and "7 is not among the 4 options" in rejected[0]["reason"]
     hinted, _, _ = read(raw, tmp_path / "b", "scienceqa", split="train", hint=True, layout="({}) {}")
     assert (
         hinted[1].question.startswith("Context: Look at the map.\nWhich")
@@ -241,8 +241,8 @@ def test_scienceqa(raw, tmp_path):
 
 
 def test_infovqa_and_chartqa(raw, tmp_path):
-    examples, aside, _ = read(raw, tmp_path / "a", "infovqa")
-    assert [example.id for example in examples] == ["98313", "98314"] and aside[0]["id"] == "98313"
+    examples, rejected, _ = read(raw, tmp_path / "a", "infovqa")
+    assert [example.id for example in examples] == ["98313", "98314"] and rejected[0]["id"] == "98313"
     assert examples[0].meta == {} and examples[1].meta == {"answers": ["63%", "63 %", "63"]}
     charts, _, _ = read(raw, tmp_path / "b", "chartqa")
     assert [example.answer for example in charts] == ["14", "0", "Chad"]
@@ -265,14 +265,14 @@ def test_mathvista(raw, tmp_path):
 
 
 def test_mmmu(raw, tmp_path):
-    examples, aside, _ = read(raw, tmp_path, "mmmu")
+    examples, rejected, _ = read(raw, tmp_path, "mmmu")
     assert examples[0].question == "<image 1> What is it?\nA. $6\nB. $7\nC. it's $8"
     several = examples[1]
     assert several.choices == ["<image 2>", "<image 3>"] and len(several.meta["images"]) == 2
     assert [PIL.Image.open(tmp_path / path).size for path in several.meta["images"]] == [(31, 20), (32, 20)]
     assert examples[2].meta["answers"] == ["24/7", "3.429"] and examples[2].answer_type == "text"
     assert (examples[3].answer, examples[3].meta) == ("Transformation", {})  # one image of its two
-    assert "<image 2>" in aside[0]["reason"]
+    assert "<image 2>" in rejected[0]["reason"]
     for text in ("__import__('os')", "{'a': 1}", "[" * 5000, "['a'"):
         with pytest.raises(InvalidRow):
             literal_list(text)
@@ -304,7 +304,7 @@ NOT_A_NUMBER = float("nan")
         ("coco", {"solution": "<answer>[{'Position': [9, 9, 30, 1001]}]</answer>"}, "outside the image"),
     ],
 )
-def test_a_row_with_a_bad_cell_is_set_aside_and_no_other(raw, tmp_path, loader, changes, reason):
+def test_a_row_with_a_bad_cell_is_rejected_and_no_other(raw, tmp_path, loader, changes, reason):
     folder = split_of(raw, loader, next(iter(catalogue[loader].files)), tmp_path / "published")
     path = min(folder.rglob("*.parquet"))
     table = pq.read_table(path)
@@ -322,14 +322,14 @@ def test_a_row_with_a_bad_cell_is_set_aside_and_no_other(raw, tmp_path, loader, 
         output,
         dataset=settings(max_rejected=1, max_question=20_000),
     )
-    aside = [json.loads(line) for line in rejected_path(output).read_text().splitlines()]
-    assert [one["line"] for one in aside] == [1] and len(list(read_examples(output))) == 1
-    assert re.search(reason, aside[0]["reason"])
+    rejected = [json.loads(line) for line in rejected_path(output).read_text().splitlines()]
+    assert [one["line"] for one in rejected] == [1] and len(list(read_examples(output))) == 1
+    assert re.search(reason, rejected[0]["reason"])
 
 
-def test_a_row_of_another_form_than_published_is_set_aside():
+def test_a_row_of_another_form_than_published_is_rejected():
     def convert(row, id_):
-        return ({"id": id_}, picture()) if row["n"] > 1 else Filtered("small")
+        return ({"id": id_}, drawn_image()) if row["n"] > 1 else Filtered("small")
 
     rows = [{"n": 2}, {"n": "two"}, {}, {"n": 1}]
     found = list(examples_of(iter(rows), lambda row, number: str(number), convert))
@@ -350,7 +350,7 @@ def test_long_texts_take_linear_time(text):
     assert time.process_time() - started < 5
 
 
-def test_unknown_options_are_told(tmp_path):
+def test_unknown_options_are_reported(tmp_path):
     for loader, options, word in [
         ("coco", {"background": "pink"}, "background"),
         ("lisa", {"box": "largest"}, "box"),
@@ -380,7 +380,7 @@ def test_raw_files_that_are_not_what_they_should_be(tmp_path):
 
 def test_an_image_path_that_leaves_its_folder_is_refused(tmp_path):
     secret = tmp_path / "secret.png"
-    secret.write_bytes(raw_fixtures.encoded(picture()))
+    secret.write_bytes(raw_fixtures.encoded(drawn_image()))
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "link.png").symlink_to(secret)
     (tmp_path / "raw" / "good.png").write_bytes(secret.read_bytes())

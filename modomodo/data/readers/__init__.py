@@ -6,9 +6,9 @@ always in the same order:
 - the fields of an `Example` but `image`, and the image: as published (`images.Image`) or drawn
   (Pillow's), or a list of several, of which the first becomes `image` and the others `meta.images`;
 - `Rejected`, in place of a row that fails a check;
-- `Filtered`, in place of a row that the dataset's own filter leaves out.
+- `Filtered`, in place of a row that the dataset's own filter drops.
 
-It reads text only. Images are decoded by whoever writes the examples, on all cores (see `pictures`).
+It reads text only. Images are decoded by whoever writes the examples, on all cores (see `images`).
 """
 
 from modomodo.data.examples import Filtered, RawExample, Rejected

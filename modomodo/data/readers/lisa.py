@@ -78,7 +78,7 @@ def lisa(
 def _examples(path: Path, split: str, box: str, longest: int) -> list[RawExample]:
     """One example an instruction, or Rejected in its place."""
     annotation = read_annotation(path)
-    image = _image_beside(path)
+    image = _image_next_to(path)
     answer = normalised_box(_points(annotation, box), displayed_size(image))
     texts = annotation.get("text")
     if isinstance(texts, str):
@@ -118,11 +118,11 @@ def read_annotation(path: Path) -> dict[str, Any]:
     raise InvalidRow("neither UTF-8 nor cp1252")
 
 
-def _image_beside(path: Path) -> Path:
+def _image_next_to(path: Path) -> Path:
     for suffix in _SUFFIXES:
         if path.with_suffix(suffix).is_file():
             return path.with_suffix(suffix)
-    raise InvalidRow(f"image: no {path.stem}.jpg beside it")
+    raise InvalidRow(f"image: no {path.stem}.jpg next to it")
 
 
 def _points(annotation: dict[str, Any], box: str) -> list[tuple[float, float]]:

@@ -1,8 +1,8 @@
-"""MathVista: mathematics in pictures, AI4Math/MathVista, testmini (540 multiple choice, 460 free form).
+"""MathVista: mathematics in images, AI4Math/MathVista, testmini (540 multiple choice, 460 free form).
 
 Columns pid, question, decoded_image, choices, unit, precision, answer (a text: "145°", "1000", "0.6"),
 question_type, answer_type, query and more. A multiple choice becomes the letter of the option whose text the
-answer is; a free form keeps its text, and `meta` tells the metric its answer_type and precision.
+answer is; a free form keeps its text, and `meta` gives the metric its answer_type and precision.
 
 Open in the paper, an option: `text`: `query` (default), MathVista's own prompt with its hint on the form of
 the answer, which lmms-eval builds on; `question`: question, unit and options only.

@@ -2,10 +2,9 @@
 
 Columns id, question, options (a list written as a Python literal), answer, question_type, image_1 …
 image_7. The options are joined to the question, "A. …", one a line, as lmms-eval does. The images that question
-and options refer to stand in the order of their numbers, and their marks, `<image 2>`, stay in the text; an image
-that only the explanation refers to is not shown. The answer of an
-open question may be a list written as a literal ("['24/7', '3.429']"): all of them are accepted. The test
-split has no answers.
+and options refer to come in the order of their numbers, and their placeholders, `<image 2>`, stay in the text; an
+image that only the explanation refers to is not shown. The answer of an open question may be a list written as a
+literal ("['24/7', '3.429']"): all of them are accepted. The test split has no answers.
 """
 
 import ast
@@ -30,7 +29,7 @@ from modomodo.data.readers.published import (
 )
 
 _IMAGES = [f"image_{number}" for number in range(1, 8)]
-_MARK = re.compile(r"<image (\d+)>")
+_PLACEHOLDER = re.compile(r"<image (\d+)>")
 _LONGEST_LITERAL = 100_000  # characters; more is no list of options
 
 ABOUT = Published(
@@ -57,7 +56,7 @@ def mmmu(raw: Path | None = None, *, split: str = "validation") -> Iterator[RawE
         if choices:
             question = f"{question}\n{lettered(choices)}"
         present = [column for column in _IMAGES if row.get(column) is not None]
-        named = {f"image_{number}" for number in _MARK.findall(question)}
+        named = {f"image_{number}" for number in _PLACEHOLDER.findall(question)}
         for column in sorted(named):
             if column not in present:
                 raise InvalidRow(f"question: refers to <{column.replace('_', ' ')}>, which it has not")

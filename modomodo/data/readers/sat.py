@@ -122,7 +122,7 @@ def _options(row: Row) -> list[str]:
 
 
 def listed(options: list[str]) -> str:
-    """Options as they are said.
+    """Options as an enumeration in a sentence.
 
     >>> listed(["left", "right", "no, neither"])
     'left, right or no, neither'
