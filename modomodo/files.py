@@ -99,7 +99,7 @@ def read_json(path: str | Path, *keys: str) -> Any:
         raise InputError(f"{path}: not valid JSON ({error}): delete it and run again") from None
     for key in keys:
         if key not in value:
-            raise InputError(f"{path}: no '{key}': made by another version: delete it and run again")
+            raise InputError(f"{path}: no '{key}': delete it and run again")
     return value
 
 

@@ -225,14 +225,14 @@ def test_no_network(tmp_path: Path) -> None:
     )
 
 
-def test_results_of_another_version(tmp_path: Path) -> None:
+def test_a_result_of_another_form(tmp_path: Path) -> None:
     old = tmp_path / "all/42/predictions.json"
     old.parent.mkdir(parents=True)
     old.write_text('{"answers": {}}')
     (tmp_path / "chart.jsonl").touch()
     words = ["--predictions", old, "--benchmarks", tmp_path / "chart.jsonl", "--output", tmp_path / "s.json"]
     assert last_line(script("score", "--settings", "config/test.yaml", *words)) == (
-        f"error: {old}: no 'predictions': made by another version: delete it and run again"
+        f"error: {old}: answers: unknown key: known: mixture, predictions, seed, settings: delete it and predict again"
     )
 
 

@@ -206,7 +206,7 @@ def test_a_row_without_an_id_is_rejected(tmp_path, example_fields, drawn_image):
 
 
 def damaged_png(drawn_image) -> bytes:
-    """A image of several data chunks, the second of which has no valid name."""
+    """An image of several data chunks, the second of which has no valid name."""
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     PIL.Image.fromarray(noise).save(buffer, "PNG")
