@@ -286,7 +286,7 @@ def test_another_model_is_made_and_trained_in_every_mixture(done: Path) -> None:
 
 
 def test_how_often_a_run_saves_and_which_weights_stay_changes_nothing(done: Path) -> None:
-    assert planned(done, changed(training__save_every=5, training__keep_weights=[2, 9])) == set()
+    assert planned(done, changed(training__save_steps=5, training__keep_weights=[2, 9])) == set()
 
 
 def test_another_seed_of_the_study_names_other_runs(done: Path) -> None:
