@@ -13,8 +13,8 @@ import gc
 
 from snakemake.utils import min_version
 
-# While rules are read, Python's garbage collector would look through all that Snakemake has loaded again and again
-# and find nothing: a seventh of a dry run's time.
+# While rules are read, Python's garbage collector would traverse all that Snakemake has loaded again and again and find
+# nothing: a seventh of a dry run's time.
 gc.disable()
 
 min_version("9.19")
@@ -25,7 +25,7 @@ if not workflow.overwrite_configfiles:
     configfile: "config/tiny.yaml"
 
 
-# Runs that were recorded elsewhere need no rule that trains.
+# Recorded runs need no rule that trains.
 if "records" in config:
 
     include: "rules/replay.smk"

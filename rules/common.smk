@@ -30,7 +30,7 @@ except InputError as error:
 
 
 def plan_line():
-    """What is left to be done, said when a run starts."""
+    """One line on what is left to do, printed when a run starts."""
     try:
         return summary(costs_of(STUDY, PLAN))
     except InputError as error:
@@ -45,12 +45,12 @@ wildcard_constraints:
 
 
 def environment(gpus):
-    """The conda environment, from the rules' folder, of a job with so many GPUs."""
+    """The conda environment, relative to the rules' folder, of a job with this many GPUs."""
     return "../envs/gpu.yaml" if gpus else "../envs/cpu.yaml"
 
 
 def growing(amount):
-    """A resource that a job may run out of: each further attempt has twice as much."""
+    """A resource that a job may run out of: each further attempt gets twice as much."""
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
@@ -78,7 +78,7 @@ def expert_runs(domains):
 
 
 def records_option(strategy):
-    """How a strategy that learns is told of domains and benchmarks; a seed need not know of a new benchmark."""
+    """The option with domains and benchmarks for a strategy that learns; a seed does not depend on a new benchmark."""
     if not PLAN.learns_from[strategy]:
         return ""
     return f"--records-settings {shlex.quote(RecordsSettings.of(STUDY).unordered().text())}"
@@ -107,14 +107,14 @@ def in_report(path, caption, category, **labels):
 
 
 def raw_folder(dataset):
-    """Where the raw files of a published dataset lie; studies share them."""
+    """The folder of a published dataset's raw files, which studies share."""
     entry = DATASETS[dataset]
     split = catalogue[entry.loader].split(entry.options)
     return folder_of(entry.loader, split, entry.source and entry.source.revision)
 
 
-# Raw folder → the dataset that says how to fill it. Datasets of one folder that differ in their source would fill
-# it by the first one's: `source.revision` tells them apart.
+# Raw folder → the dataset that says how to fill it. Datasets of one folder that differ in their source would fill it by
+# the first one's: `source.revision` distinguishes them.
 RAW = {}
 for name in DATASETS:
     if DATASETS[name].loader in catalogue:

@@ -71,7 +71,7 @@ rule predict:
         " 2>&1 | tee {log}"
 
 
-# A judge is asked over the network, which a cluster's nodes may not have.
+# A judge needs the network, which a cluster's nodes may not have.
 if ScoreSettings.of(STUDY).judge:
 
     localrules:
@@ -116,7 +116,7 @@ rule records:
         " --mixtures {input.mixtures} --output {output} 2>&1 | tee {log}"
 
 
-# What training on one domain alone gains on held-out questions of its own kind; no score has a part in it.
+# What training on one domain alone gains on held-out questions of its kind. Part of no score.
 if STUDY.held_out:
 
     rule in_domain:

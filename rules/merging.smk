@@ -4,7 +4,7 @@ from modomodo.merging.settings import MergeSettings, CACHE_VERSION as MERGE_VERS
 from modomodo.mixtures.plan import usable_domains
 
 
-# What merging says of every mixture of the study, those that were not trained yet among them.
+# The merged scores of every mixture of the study, also of those that are not trained yet.
 rule score_merges:
     input:
         base="<results>/base",
@@ -32,7 +32,7 @@ rule score_merges:
         " --output {output} 2>&1 | tee {log}"
 
 
-# What merging says of the candidates of one strategy.
+# The merged scores of the candidates of one strategy.
 for name in STUDY.strategies:
     if not screened(name):
         continue

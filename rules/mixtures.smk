@@ -5,7 +5,7 @@ from modomodo.mixtures.plan import searches
 from modomodo.mixtures.settings import ProposeSettings, StreamSettings
 from modomodo.mixtures.stream import CACHE_VERSION as STREAM_VERSION
 
-# One rule a strategy, since each writes another number of mixtures.
+# One rule for each strategy, since they write different numbers of mixtures.
 for name in STUDY.strategies:
 
     rule:
@@ -32,8 +32,8 @@ for name in STUDY.strategies:
             round=PLAN.rounds[name],
             settings=ProposeSettings.of(STUDY, name).text(),
             records=records_option(name),
-        # Snakemake puts the command together when the job runs, and `name` is the last strategy by then: the same
-        # words for every strategy, an option without a value where there is nothing to say.
+        # Snakemake formats the command when the job runs, and by then `name` is the last strategy. So the command has
+        # the same words for every strategy, with an option without a value where there is none.
         shell:
             "python scripts/propose.py --settings {params.settings:q} --strategy {params.strategy}"
             " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"

@@ -1,4 +1,4 @@
-# A study of recorded runs: table → mixtures, Table 2 and how sure they are. Nothing is trained.
+# A study of recorded runs: table → mixtures, Table 2, and how certain they are. Trains nothing.
 
 import os
 import sys

@@ -41,7 +41,7 @@ rule table2_files:
         " 2>&1 | tee {log}"
 
 
-# The study that was run last, under the one name that needs no knowledge of it.
+# The table of the study that was run last, under a fixed name.
 rule copy_table2:
     input:
         "<results>/table2.csv",

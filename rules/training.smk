@@ -24,8 +24,8 @@ rule base_model:
         " --output {output.model} --info {output.info} 2>&1 | tee {log}"
 
 
-# Only run.json is an output: checkpoints and the trainer's saves lie beside it, where Snakemake does not
-# delete them when a job fails or runs again (see modomodo/training/run_folder.py).
+# Only run.json is an output: checkpoints and resume checkpoints are next to it, where Snakemake does not delete them when
+# a job fails or runs again (see modomodo/training/run_folder.py).
 rule train:
     input:
         base="<results>/base",
@@ -43,15 +43,15 @@ rule train:
     resources:
         gpu=STUDY.training.gpus,
         mem_mb=growing(8_000 + 56_000 * STUDY.training.gpus),
-        # Does not grow: a run that was out of time goes on from its save, and a longer limit waits longer.
+        # Does not grow: a run that was out of time resumes, and a longer limit waits longer in the queue.
         runtime=24 * 60,
-        # Handed on here and not among the params: how often a run saves changes no result.
+        # Here and not among the params: how often a run writes resume checkpoints changes no result.
         save_steps=STUDY.training.save_steps,
     params:
         recipe=TRAINING_RECIPE,
         settings=lambda wildcards: TrainSettings.of(STUDY, support_of(wildcards)).text(),
     shell:
-        # The trainer is to save when a scheduler ends the job: its shell and tee outlive the signal.
+        # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell and tee ignore the signal.
         "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
         " --save-steps {resources.save_steps} --output {output} 2>&1 | tee {log}"
