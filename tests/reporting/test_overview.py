@@ -11,7 +11,7 @@ from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import OverviewSettings
 
 
-def step(**changes: object) -> OverviewSettings:
+def settings_of(**changes: object) -> OverviewSettings:
     values = {
         "study": "small",
         "seed": 42,
@@ -39,7 +39,7 @@ RUNS = [
 
 @pytest.fixture
 def page() -> str:
-    return overview(step(), example_results(), RUNS, {"boxes": 1234})
+    return overview(settings_of(), example_results(), RUNS, {"boxes": 1234})
 
 
 def test_it_says_what_was_run(page: str) -> None:
@@ -69,7 +69,7 @@ def test_it_says_what_differs_from_the_paper(page: str) -> None:
     assert "- 3 training domains and 4 benchmarks, not 5 and 7" in page
     assert "- training.steps: 10, the paper's is 2000" in page
     assert "training.beta" not in page, "the paper's value is no difference"
-    same = step(
+    same = settings_of(
         model="Qwen/Qwen2-VL-2B-Instruct",
         training=Training(),
         domains=list("abcde"),
@@ -79,13 +79,18 @@ def test_it_says_what_differs_from_the_paper(page: str) -> None:
 
 
 def test_records_of_others_cost_nothing_here() -> None:
-    assert "Nothing was trained here" in overview(step(), example_results(), [], {})
+    assert "Nothing was trained here" in overview(settings_of(), example_results(), [], {})
 
 
 def test_it_is_valid_for_snakemakes_reader_whatever_the_names(page: str) -> None:
     from jinja2 import Environment
 
-    odd = overview(step(notes="50 % *of* {{ us }} like_ `this` |x| {% no %}"), example_results(), RUNS, {})
+    odd = overview(
+        settings_of(study="odd_", notes="50 % *of* {{ us }} like_ `this` |x| {% no %}"),
+        example_results(),
+        RUNS,
+        {},
+    )
     for text in (page, odd):
         rendered = Environment(trim_blocks=True, lstrip_blocks=True).from_string(text).render()
         html = docutils.core.publish_parts(
@@ -100,7 +105,7 @@ def test_noise_is_unknown_without_repeats() -> None:
     alone = records().__class__(
         frame[~frame["seed"].isin([43, 44])].reset_index(drop=True), DOMAINS, BENCHMARKS
     )
-    assert "the noise between seeds is unknown" in overview(step(), results_of(alone), [], {})
+    assert "the noise between seeds is unknown" in overview(settings_of(), results_of(alone), [], {})
 
 
 def test_only_what_the_page_shows_is_a_reason_to_write_it_again(small_study) -> None:

@@ -1,4 +1,4 @@
-"""A changed key changes the settings of the steps it affects, and of no other."""
+"""A changed key changes the settings of the jobs it affects, and of no other."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ from modomodo.training.settings import BaseModelSettings, TrainSettings
 
 
 def texts(data) -> dict[str, str]:
-    """The settings of every step, by a name that says which."""
+    """The settings of every job, by its name."""
     study = study_from(data, "study.yaml")
     found = {
         f"examples {name}": ExamplesSettings.of(study, name) for name in [*study.domains, *study.benchmarks]
@@ -34,7 +34,7 @@ def texts(data) -> dict[str, str]:
         "records": RecordsSettings.of(study),
         "table": TableSettings.of(study, plan(study)),
     }
-    return {name: step.text() for name, step in found.items()}
+    return {name: settings.text() for name, settings in found.items()}
 
 
 def set_key(data, key, value):
@@ -88,20 +88,20 @@ EXAMPLES = {f"examples {name}" for name in ("boxes", "science", "relation", "sci
         ("evaluation.batch_size", 16, set()),
     ],
 )
-def test_a_changed_key_changes_the_steps_it_affects(study_data, key, value, changed):
+def test_a_changed_key_changes_the_jobs_it_affects(study_data, key, value, changed):
     before = texts(study_data)
     set_key(study_data, key, value)
     after = texts(study_data)
     assert {name for name in before if before[name] != after[name]} == changed
 
 
-def test_how_often_a_run_saves_changes_no_result(study_data):
+def test_how_often_a_run_is_saved_changes_no_result(study_data):
     before = texts(study_data)
     study_data["training"]["save_steps"] = 3
     assert texts(study_data) == before
 
 
-def test_a_plugin_concerns_every_step_that_may_call_it(study_data, tmp_path):
+def test_a_plugin_concerns_every_job_that_may_call_it(study_data, tmp_path):
     before = texts(study_data)
     (tmp_path / "own.py").write_text("")
     study_data["plugins"] = [str(tmp_path / "own.py")]
@@ -173,7 +173,7 @@ def test_reordered_domains_propose_nothing_again(study_data):
     assert {name for name in PROPOSE if before[name] != after[name]} == set()
 
 
-def test_what_each_step_holds(small_study):
+def test_what_the_settings_of_each_job_hold(small_study):
     assert ScoreSettings.of(small_study).metrics == {"science_test": "exact_match", "chart": "exact_match"}
     assert RecordsSettings.of(small_study).benchmarks == [("science_test", "in"), ("chart", "out")]
     assert StreamSettings.of(small_study).prompts_per_step == 2
@@ -191,7 +191,7 @@ def test_what_each_step_holds(small_study):
 
 
 @pytest.mark.parametrize(
-    "step",
+    "take",
     [
         lambda study: ExamplesSettings.of(study, "chart"),
         BaseModelSettings.of,
@@ -205,6 +205,6 @@ def test_what_each_step_holds(small_study):
         lambda study: TableSettings.of(study, plan(study)),
     ],
 )
-def test_a_script_reads_the_text_back(small_study, step):
-    settings = step(small_study)
+def test_a_script_reads_the_text_back(small_study, take):
+    settings = take(small_study)
     assert parse(json.loads(settings.text()), type(settings), "--settings") == settings
