@@ -26,6 +26,7 @@ _HOMES = {
     "Rejected": "modomodo.data.examples:Rejected",
     # Raw files of a published dataset.
     "Published": "modomodo.data.readers.published:Published",
+    "check_option": "modomodo.data.readers.published:check_option",
     "examples_of": "modomodo.data.readers.published:examples_of",
     "image_of": "modomodo.data.readers.published:image_of",
     "parquet_rows": "modomodo.data.readers.published:parquet_rows",
