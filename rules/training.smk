@@ -1,6 +1,6 @@
 # the base model, base + stream → checkpoints
 
-from modomodo.training.run_folder import RECIPE as TRAINING_RECIPE
+from modomodo.training.run_folder import CACHE_VERSION as TRAINING_VERSION
 from modomodo.training.settings import BaseModelSettings, TrainSettings
 
 
@@ -48,7 +48,7 @@ rule train:
         # Here and not among the params: how often a run writes resume checkpoints changes no result.
         save_steps=STUDY.training.save_steps,
     params:
-        recipe=TRAINING_RECIPE,
+        cache_version=TRAINING_VERSION,
         settings=lambda wildcards: TrainSettings.of(STUDY, support_of(wildcards)).text(),
     shell:
         # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell and tee ignore the signal.

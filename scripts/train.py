@@ -24,8 +24,9 @@ from modomodo.errors import InputError
 from modomodo.files import digest, file_digest, read_json, read_jsonl, write_json
 from modomodo.training import launch as launching
 from modomodo.training.gpus import acquire_gpus
+from modomodo.training.job import TrainJob
 from modomodo.training.run_folder import CACHE_VERSION, close_run, open_run, weights_digest
-from modomodo.training.settings import TrainJob, TrainSettings
+from modomodo.training.settings import TrainSettings
 from modomodo.training.supervise import LaunchError
 from modomodo.training.vllm_environment import check_vllm, enter_vllm_environment
 
@@ -53,7 +54,7 @@ def main() -> None:
         train_here(job)
         return
     fingerprint = {
-        "version": CACHE_VERSION,
+        "cache_version": CACHE_VERSION,
         "settings": settings.changed(),
         "seed": job.seed,
         "base": read_json(arguments.base_info, "weights")["weights"],
@@ -79,7 +80,7 @@ def main() -> None:
 
 def read_job(arguments: argparse.Namespace, settings: TrainSettings) -> TrainJob:
     """What is trained, by the command's arguments. Raises InputError naming file and line."""
-    drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "marks")
+    drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "checkpoint_steps")
     training = settings.training.model_copy(update={"save_steps": arguments.save_steps})
     return TrainJob(
         base=arguments.base,
@@ -88,7 +89,7 @@ def read_job(arguments: argparse.Namespace, settings: TrainSettings) -> TrainJob
         settings=settings.model_copy(update={"training": training}),
         seed=arguments.seed,
         last_step=drawn["steps"],
-        checkpoint_steps={int(step): real for step, real in drawn["marks"].items()},
+        checkpoint_steps={int(step): real for step, real in drawn["checkpoint_steps"].items()},
     )
 
 

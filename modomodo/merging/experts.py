@@ -93,7 +93,7 @@ def read_experts(base: Path, base_weights: str, runs: Sequence[Path], step: int 
         if domains[0] in found:
             raise InputError(f"{path}: a second expert of '{domains[0]}': give one a domain")
         recipe = {
-            "recipe": run["recipe"],
+            "cache_version": run["cache_version"],
             "seed": run["seed"],
             # The rewards are those of the domain.
             "settings": {key: value for key, value in run["settings"].items() if key != "rewards"},

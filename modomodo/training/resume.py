@@ -1,4 +1,4 @@
-"""What a trainer leaves to resume from: checked, the newest whole one used, the rest removed.
+"""Resume checkpoints: the newest complete one is used, the rest is removed.
 
 runs/<mixture>/<seed>/trainer/checkpoint-<step>/           written by the trainer, file by file
                               checkpoint-<step>/complete   then, last: each file's size and digest
@@ -15,7 +15,7 @@ COMPLETE = "complete"
 
 
 def complete_checkpoint(folder: Path) -> None:
-    """The save was written to its end: note what is in it."""
+    """Note what is in a checkpoint that has been written to its end."""
     files = {
         str(path.relative_to(folder)): [path.stat().st_size, file_digest(path)]
         for path in sorted(folder.rglob("*"))
@@ -25,33 +25,33 @@ def complete_checkpoint(folder: Path) -> None:
 
 
 def keep_newest_complete(folder: Path) -> Path | None:
-    """The newest save in `folder` that is as it was written, None if there is none; the others are removed.
+    """The newest checkpoint in `folder` that is as it was written, None if there is none; the others are removed.
 
-    A save that was cut short is passed over in silence, one that was damaged since with a warning.
+    An incomplete checkpoint is skipped silently, one that was damaged since with a warning.
     """
     kept = None
-    for save in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
         if kept is None:
-            damage = damage_of(save)
+            damage = damage_of(checkpoint)
             if damage is None:
-                kept = save
+                kept = checkpoint
                 continue
             if damage:
-                print(f"warning: {save}: {damage}: it is not resumed from", file=sys.stderr, flush=True)
-        shutil.rmtree(save)
+                print(f"warning: {checkpoint}: {damage}: it is not resumed from", file=sys.stderr, flush=True)
+        shutil.rmtree(checkpoint)
     return kept
 
 
-def damage_of(save: Path) -> str | None:
-    """None for a whole save, "" for one that was cut short, otherwise what happened to it since."""
-    if not (save / COMPLETE).is_file():
+def damage_of(checkpoint: Path) -> str | None:
+    """None for a complete checkpoint, "" for an incomplete one, otherwise what happened to it since."""
+    if not (checkpoint / COMPLETE).is_file():
         return ""
     try:
-        files = read_json(save / COMPLETE)
+        files = read_json(checkpoint / COMPLETE)
     except InputError:
         return f"{COMPLETE} cannot be read"
     for name, (size, digest) in files.items():
-        path = save / name
+        path = checkpoint / name
         if not path.is_file():
             return f"{name} is gone"
         if path.stat().st_size != size or file_digest(path) != digest:
@@ -59,5 +59,5 @@ def damage_of(save: Path) -> str | None:
     return None
 
 
-def _step(save: Path) -> int:
-    return int(save.name.rpartition("-")[2])
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])

@@ -1,15 +1,15 @@
-"""The folder of one training run, and the key that says whose work lies in it.
+"""The folder of one training run, and the fingerprint that says whose work lies in it.
 
     runs/<mixture>/<seed>/run.json             what Snakemake knows of: written last, names the checkpoints
-                          checkpoint-<mark>/   the scored checkpoints, in Hugging Face form; without weights once
-                                               training.keep_weights has let them go
+                          checkpoint-<step>/   the scored checkpoints, in Hugging Face form; without weights once
+                                               training.keep_weights has removed them
                           log.jsonl            one line a step
-                          trainer/             the trainer's saves, while unfinished
-                          key                  digest of all that decides the result
+                          trainer/             the checkpoints to resume from, while unfinished
+                          fingerprint          digest of all that decides the result
 
 Snakemake deletes the outputs it knows of before it runs a job again and when a job fails. Only run.json
-is one, so an interrupted run finds its saves, and a run that is asked for again with the same key is
-handed back as it is.
+is one, so an interrupted run finds its checkpoints, and a run that is asked for again with the same fingerprint
+is returned as it is.
 """
 
 import hashlib
@@ -20,24 +20,23 @@ from pathlib import Path
 from modomodo.errors import InputError
 from modomodo.files import atomic_write, file_digest, read_json, write_json
 
-RECIPE = 1  # raise when the same settings would train other weights: every run is then trained anew
+CACHE_VERSION = 1  # raise when the same settings would train other weights: every run is then trained again
 REMOVED = "weights-removed.json"
 FINISHED = "finished.json"  # a copy of run.json that survives Snakemake
 
 
-def open_run(folder: Path, key: str) -> dict | None:
-    """Make the folder ready for `key`: its finished run.json if the work is done, else None.
+def open_run(folder: Path, fingerprint: str) -> dict | None:
+    """Make the folder ready for `fingerprint`: its finished run.json if the work is done, else None.
 
-    Work under another key is cleared away; work under the same key stays to be resumed.
+    Work under another fingerprint is removed; work under the same one stays to be resumed.
     """
-    whose = folder / "key"
-    if not whose.is_file() or whose.read_text(encoding="utf-8").strip() != key:
+    noted = folder / "fingerprint"
+    if not noted.is_file() or noted.read_text(encoding="utf-8").strip() != fingerprint:
         if folder.exists():
-            whose.unlink(missing_ok=True)  # first: what is half removed is nobody's work
+            noted.unlink(missing_ok=True)  # first: what is half removed is nobody's work
             shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        with atomic_write(whose) as file:
-            file.write(key + "\n")
+        with atomic_write(noted) as file:
+            file.write(fingerprint + "\n")
         return None
     finished = folder / FINISHED
     if not finished.is_file():
@@ -51,28 +50,27 @@ def open_run(folder: Path, key: str) -> dict | None:
 
 
 def close_run(folder: Path, run: dict) -> None:
-    """The run is done: keep its description, drop the trainer's saves."""
+    """The run is done: keep its description, remove the checkpoints to resume from."""
     write_json(folder / FINISHED, run)
     shutil.rmtree(folder / "trainer", ignore_errors=True)
 
 
 def remove_weights(folder: Path, run: dict, keep: Collection[str]) -> list[str]:
-    """Free the disk of the weights of a finished run that no mark in `keep` needs; the marks they served.
+    """Remove the weights of a finished run that no scored step in `keep` needs; returns the scored steps they served.
 
     What is left of a checkpoint says so (weights_removed), and the run counts as finished all the same.
     """
-    kept = {(folder / run["checkpoints"][mark]["path"]).resolve() for mark in keep}
+    kept = {(folder / run["checkpoints"][step]["path"]).resolve() for step in keep}
     freed = []
-    for mark, entry in run["checkpoints"].items():
-        checkpoint = (folder / entry["path"]).resolve()  # marks past the end of a stream share one
+    for step, entry in run["checkpoints"].items():
+        checkpoint = (folder / entry["path"]).resolve()  # scored steps past the end of a stream share one
         if checkpoint in kept:
             continue
-        write_json(
-            checkpoint / REMOVED, {"weights": entry["weights"]}
-        )  # first: whatever happens, they are no longer whole
+        # First: whatever happens, they are no longer complete.
+        write_json(checkpoint / REMOVED, {"weights": entry["weights"]})
         for path in _weight_files(checkpoint):
             path.unlink()
-        freed.append(mark)
+        freed.append(step)
     return freed
 
 
@@ -86,10 +84,10 @@ def weights_digest(folder: Path) -> str:
     files = _weight_files(folder)
     if not files:
         raise InputError(f"{folder}: holds no *.safetensors: delete it and run again")
-    whole = hashlib.sha256()
+    total = hashlib.sha256()
     for path in files:
-        whole.update(f"{path.name} {file_digest(path)}\n".encode())
-    return whole.hexdigest()
+        total.update(f"{path.name} {file_digest(path)}\n".encode())
+    return total.hexdigest()
 
 
 def _weight_files(folder: Path) -> list[Path]:

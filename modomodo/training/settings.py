@@ -32,12 +32,12 @@ class TrainSettings(Settings):
     @classmethod
     def of(cls, study: Study, domains: list[str] | None = None) -> Self:
         # The seed is an argument, so that repeats differ in nothing else; how often a run saves and what it keeps
-        # afterwards changes nothing.
-        aside = ("seed", "save_steps", "keep_weights")
-        passed = {name: Training.model_fields[name].default for name in aside}
+        # afterwards does not change its result.
+        without_effect = ("seed", "save_steps", "keep_weights")
+        defaults = {name: Training.model_fields[name].default for name in without_effect}
         return cls(
             plugins=study.plugins,
-            training=study.training.model_copy(update=passed),
+            training=study.training.model_copy(update=defaults),
             dtype=study.model.dtype,
             prompts=study.prompts,
             own_prompts=study.own_templates(domains or study.domains),

@@ -3,8 +3,7 @@
 TRL does the algorithm. Ours is what it lacks: the stream read in its order, rewards that apply to some
 domains only, checkpoints at the scored steps, and a resume that really restores a Qwen2-VL.
 
-One process trains, or several of them that `launching` started, one a GPU: each runs all of this, and the first
-one writes.
+One process trains, or several that launch.py started, one a GPU: each runs all of this, and the first one writes.
 """
 
 import shutil
@@ -29,7 +28,8 @@ from modomodo.console import progress_line
 from modomodo.data.examples import Example, image_paths
 from modomodo.data.prompts import prompt_text
 from modomodo.errors import Interrupted
-from modomodo.files import write_jsonl
+from modomodo.files import atomic_directory, write_jsonl
+from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
 from modomodo.training.models import cache_vision_features, freeze_vision, load_model, load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete
@@ -42,70 +42,68 @@ VOLATILE = {"step_time", "train_runtime", "train_samples_per_second", "train_ste
 COLOCATED_MEMORY = 0.3
 
 
-def train(
-    base: Path,
-    rows: Sequence[tuple[Example, Path]],
-    folder: Path,
-    settings: Training,
-    dtype: str,
-    templates: Templates,
-    own_templates: Mapping[str, Templates],
-    domain_rewards: Mapping[str, Sequence[str]],
-    seed: int,
-    last_step: int,
-    marks: Mapping[int, int],
-    server: str = "",
-) -> dict[str, float]:
-    """Train `base` on `rows`: (example, folder its image path starts from), in the order of the stream.
+def train(job: TrainJob, server: str = "") -> dict[str, float]:
+    """Train the job's base on its rows, in the order of the stream.
 
-    Leaves `checkpoint-<mark>/` for each mark (mark → the step it really is; marks of one step share a
-    directory) and `log.jsonl` in `folder`; goes on from the last whole save in `folder/trainer`. The
-    learning rate follows the study's steps even when the stream ends before, at `last_step`. `server` is where
-    TRL's vLLM server answers, for settings that want one. Returns durations in seconds.
+    Leaves `checkpoint-<scored step>/` for each scored step (those past the end of the stream share a directory) and
+    `log.jsonl` in the job's folder; resumes from the newest complete checkpoint in `trainer/` there. The learning
+    rate follows the study's steps even when the stream ends before, at `last_step`. `server` is where TRL's vLLM
+    server answers, for settings that want one. Returns durations in seconds.
 
-    Raises Interrupted when told to stop (SIGTERM), after a save.
+    Raises Interrupted after SIGTERM, once a checkpoint to resume from is saved.
     """
     started = time.monotonic()
+    settings, folder = job.settings.training, job.folder
     torch.set_num_threads(settings.threads)
-    processor = load_processor(base)
-    model = load_model(base, dtype)
+    processor = load_processor(job.base)
+    model = load_model(job.base, job.settings.dtype)
     if settings.freeze_vision:
         freeze_vision(model)
-    functions = reward_functions(domain_rewards)
+    functions = reward_functions(job.settings.rewards)
+    names = [function.__name__ for function in functions]
     trainer = StreamTrainer(
         model=model,
-        args=trainer_arguments(settings, folder / "trainer", seed, [f.__name__ for f in functions], server),
+        args=trainer_arguments(settings, folder / "trainer", job.seed, names, server),
         reward_funcs=functions,
-        train_dataset=training_dataset(rows, templates, own_templates),
+        train_dataset=training_dataset(job.rows, job.settings.prompts, job.settings.own_prompts),
         processing_class=processor,
-        callbacks=[KeepScored(folder, processor, marks), StopAt(last_step), Progress(last_step)],
+        callbacks=[
+            KeepScored(folder, processor, job.checkpoint_steps),
+            StopAt(job.last_step),
+            Progress(job.last_step),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
-    told = SaveOnSignal(last_step)
-    trainer.add_callback(told)
+    on_signal = SaveOnSignal(job.last_step)
+    trainer.add_callback(on_signal)
     if settings.freeze_vision:
         # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
         reference = [trainer.ref_model] if isinstance(trainer.ref_model, type(model)) else []
         cache_vision_features([model, *reference])
     if settings.vllm == "colocate":
-        set_seed(seed, device_specific=True)  # its engine has set all seeds to the process's number
+        set_seed(job.seed, device_specific=True)  # its engine has set all seeds to the process's number
     if settings.vllm != "off":
-        # As TRL does for transformers: a completion with an image's mark would want an image, and the step fails.
+        # As TRL does for transformers: a completion with an image placeholder would want an image, and the step fails.
         trainer.vllm_generation.generation_kwargs["logit_bias"] = {model.config.image_token_id: -100.0}
     if settings.vllm == "server":
-        trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, seed))
+        trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, job.seed))
     ready = time.monotonic()
     with PartialState().main_process_first():
-        save = keep_newest_complete(folder / "trainer")
-    trainer.train(resume_from_checkpoint=str(save) if save else None)
-    if told.stopped_at is None and trainer.is_world_process_zero():
-        link_shared_placeholders(folder, marks)
+        checkpoint = keep_newest_complete(folder / "trainer")
+    if trainer.is_world_process_zero():
+        for unfinished in folder.glob(".checkpoint-*"):  # of an attempt that was killed while it wrote one
+            shutil.rmtree(unfinished)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if on_signal.stopped_at is None and trainer.is_world_process_zero():
+        link_shared_checkpoints(folder, job.checkpoint_steps)
         write_log(folder, trainer.state.log_history)
     # Exit with an open group aborts now and then (gloo's threads still run): a finished run would count as failed.
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()
-    if told.stopped_at is not None:
-        raise Interrupted(f"told to stop: saved at step {told.stopped_at} of {last_step}, run again to go on")
+    if on_signal.stopped_at is not None:
+        raise Interrupted(
+            f"stopped: saved at step {on_signal.stopped_at} of {job.last_step}, run again to resume"
+        )
     return {"start": ready - started, "train": time.monotonic() - ready}
 
 
@@ -143,7 +141,7 @@ def trainer_arguments(
         logging_steps=1,
         save_strategy="steps",
         save_steps=settings.save_steps,
-        save_total_limit=2,  # the last save may be half written when the job is killed
+        save_total_limit=2,  # the last one may be half written when the job is killed
         report_to="none",
         disable_tqdm=True,
     )
@@ -226,7 +224,7 @@ class StreamTrainer(GRPOTrainer):
     """TRL's trainer with the two repairs that Qwen2-VL needs."""
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
-        # TRL hands over prompts with a mark for each patch of an image, and vLLM makes as many of the first one once
+        # TRL hands over prompts with a placeholder for each patch of an image, and vLLM expands the first one once
         # more: the completions would answer a prompt that is not the one trained on. TRL's server path is right.
         if self.use_vllm and self.vllm_mode == "colocate":
             prompt_ids = [
@@ -244,9 +242,13 @@ class StreamTrainer(GRPOTrainer):
         target.load_state_dict(saved.state_dict(), strict=True)
 
 
-def one_placeholder_per_image(tokens: Sequence[int], mark: int) -> list[int]:
-    """The tokens with each run of image marks cut down to one."""
-    return [token for i, token in enumerate(tokens) if token != mark or i == 0 or tokens[i - 1] != mark]
+def one_placeholder_per_image(tokens: Sequence[int], placeholder: int) -> list[int]:
+    """The tokens with each run of image placeholders cut down to one."""
+    return [
+        token
+        for i, token in enumerate(tokens)
+        if token != placeholder or i == 0 or tokens[i - 1] != placeholder
+    ]
 
 
 class SeedServer(TrainerCallback):
@@ -264,26 +266,22 @@ class SeedServer(TrainerCallback):
 class KeepScored(TrainerCallback):
     """Keeps the checkpoints that will be scored, and the log, as they come."""
 
-    def __init__(self, folder: Path, processor: ProcessorMixin, marks: Mapping[int, int]) -> None:
+    def __init__(self, folder: Path, processor: ProcessorMixin, checkpoint_steps: Mapping[int, int]) -> None:
         self.folder = folder
         self.processor = processor
-        # The first mark of a step names its directory; link_shared_placeholders gives it its other names.
-        self.mark_of_step = {step: mark for mark, step in sorted(marks.items(), reverse=True)}
+        # The first scored step of a step names its directory; link_shared_checkpoints gives it its other names.
+        self.name_of_step = {step: scored for scored, step in sorted(checkpoint_steps.items(), reverse=True)}
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        mark = self.mark_of_step.get(state.global_step)
-        if mark is None or not state.is_world_process_zero:
+        name = self.name_of_step.get(state.global_step)
+        if name is None or not state.is_world_process_zero:
             return
-        beside = self.folder / f".checkpoint-{mark}"
-        shutil.rmtree(beside, ignore_errors=True)
-        model.save_pretrained(beside)
-        self.processor.save_pretrained(beside)
-        final = self.folder / f"checkpoint-{mark}"
-        shutil.rmtree(final, ignore_errors=True)
-        beside.rename(final)
+        with atomic_directory(self.folder / f"checkpoint-{name}") as directory:
+            model.save_pretrained(directory)
+            self.processor.save_pretrained(directory)
 
     def on_save(self, args, state, control, **kwargs):
-        PartialState().wait_for_everyone()  # each process writes its random state into the save
+        PartialState().wait_for_everyone()  # each process writes its random state into the checkpoint
         if state.is_world_process_zero:
             write_log(self.folder, state.log_history)
             complete_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
@@ -301,25 +299,25 @@ class StopAt(TrainerCallback):
 
 
 class SaveOnSignal(TrainerCallback):
-    """On SIGTERM (time limit, preemption, `scancel`): save after the step at hand, and stop.
+    """On SIGTERM (time limit, preemption, `scancel`): save after the current step, and stop.
 
-    A trainer's state is whole only between two steps. All processes of a run stop at the same one.
+    A trainer's state is complete only between two steps. All processes of a run stop at the same one.
     """
 
     def __init__(self, last_step: int) -> None:
         self.last_step = last_step
-        self.told = False
+        self.received = False
         self.stopped_at: int | None = None
-        signal.signal(signal.SIGTERM, self._tell)
+        signal.signal(signal.SIGTERM, self._receive)
 
-    def _tell(self, *_: object) -> None:
-        self.told = True
+    def _receive(self, *_: object) -> None:
+        self.received = True
 
     def on_step_end(self, args, state, control, **kwargs):
-        told = torch.tensor(float(self.told), device=args.device)
+        received = torch.tensor(float(self.received), device=args.device)
         if torch.distributed.is_initialized():
-            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
-        if told.item() and state.global_step < self.last_step:  # else it is done anyway
+            torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
+        if received.item() and state.global_step < self.last_step:  # else it is done anyway
             self.stopped_at = state.global_step
             control.should_save = control.should_training_stop = True
 
@@ -338,7 +336,7 @@ class Progress(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.first = state.global_step
-        self.start = self.said = time.monotonic()
+        self.start = self.printed = time.monotonic()
         if sys.stderr.isatty() and state.is_world_process_zero:
             from tqdm import tqdm
 
@@ -354,8 +352,8 @@ class Progress(TrainerCallback):
         if self.bar is not None:
             self.bar.set_postfix_str(values, refresh=False)
             self.bar.update(state.global_step - self.bar.n)
-        elif now - self.said >= self.every:
-            self.said = now
+        elif now - self.printed >= self.every:
+            self.printed = now
             done = state.global_step - self.first
             line = progress_line("train", done, self.last_step - self.first, now - self.start)
             print(f"{line}, {values}", file=sys.stderr, flush=True)
@@ -365,14 +363,14 @@ class Progress(TrainerCallback):
             self.bar.close()
 
 
-def link_shared_placeholders(folder: Path, marks: Mapping[int, int]) -> None:
-    """Marks past the end of the stream are the last checkpoint, linked and not copied."""
+def link_shared_checkpoints(folder: Path, checkpoint_steps: Mapping[int, int]) -> None:
+    """Scored steps past the end of the stream are the last checkpoint, linked and not copied."""
     first: dict[int, int] = {}
-    for mark, step in sorted(marks.items()):
-        shared = first.setdefault(step, mark)
-        if shared == mark:
+    for scored, step in sorted(checkpoint_steps.items()):
+        shared = first.setdefault(step, scored)
+        if shared == scored:
             continue
-        link = folder / f"checkpoint-{mark}"
+        link = folder / f"checkpoint-{scored}"
         if link.is_symlink():
             link.unlink()
         link.symlink_to(f"checkpoint-{shared}", target_is_directory=True)

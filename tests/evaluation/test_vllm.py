@@ -506,7 +506,7 @@ def experts(world: Path, trained: Path) -> list[Path]:
         weights = file_digest(trained / f"checkpoint-{mark}/model.safetensors")
         run_ = {
             "base": read_json(world / "base.json")["weights"],
-            "recipe": 1,
+            "cache_version": 1,
             "seed": 42,
             "settings": {},
             "stream": {"requested": {domain: 1.0}, "exhausted": None},

@@ -43,7 +43,7 @@ def expert(
     checkpoint(folder / domain / "checkpoint-40", tensors)
     run = {
         "base": "digest of the base",
-        "recipe": 1,
+        "cache_version": 1,
         "seed": 42,
         "settings": {"training": {"steps": 40}, "rewards": {domain: ["accuracy"]}},
         "stream": {

@@ -31,10 +31,12 @@ import json, os, sys
 from pathlib import Path
 import torch
 import modomodo.command_line
-from modomodo.config.schema import Templates, Training
+from modomodo.config.schema import Training
 from modomodo.data.examples import Example
 from modomodo.training import trainer
+from modomodo.training.job import TrainJob
 from modomodo.training.rewards import rewards
+from modomodo.training.settings import TrainSettings
 
 folder, accumulation, stop_after = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 rank = os.environ["RANK"]
@@ -70,17 +72,15 @@ examples = [Example.model_validate(row) for row in json.loads((folder.parent / "
 def main():
     try:
         trainer.train(
-            base=folder.parent / "base",
-            rows=[(example, folder.parent) for example in examples],
-            folder=folder,
-            settings=settings,
-            dtype="float32",
-            templates=Templates(),
-            own_templates={},
-            domain_rewards={"colours": ["letters"]},
-            seed=7,
-            last_step=6,
-            marks={3: 3, 6: 6},
+            TrainJob(
+                base=folder.parent / "base",
+                rows=[(example, folder.parent) for example in examples],
+                folder=folder,
+                settings=TrainSettings(training=settings, dtype="float32", rewards={"colours": ["letters"]}),
+                seed=7,
+                last_step=6,
+                checkpoint_steps={3: 3, 6: 6},
+            )
         )
     finally:
         # A process that exits with its group open aborts now and then, which no single run shows.

@@ -17,7 +17,7 @@ from modomodo.errors import InputError
 from modomodo.training.trainer import (
     SaveOnSignal,
     StopAt,
-    link_shared_placeholders,
+    link_shared_checkpoints,
     one_placeholder_per_image,
     reward_functions,
     trainer_arguments,
@@ -160,7 +160,7 @@ def test_marks_past_the_end_are_links_to_the_first_of_them(tmp_path):
     (tmp_path / "checkpoint-1500").mkdir()
     (tmp_path / "checkpoint-1500" / "model.safetensors").write_bytes(b"last")
     for _ in range(2):  # again, as a resumed run does
-        link_shared_placeholders(tmp_path, {2000: 663, 500: 500, 1500: 663})
+        link_shared_checkpoints(tmp_path, {2000: 663, 500: 500, 1500: 663})
     assert not (tmp_path / "checkpoint-500").is_symlink()
     assert (tmp_path / "checkpoint-2000").readlink().name == "checkpoint-1500"
     assert (tmp_path / "checkpoint-2000" / "model.safetensors").read_bytes() == b"last"
@@ -169,7 +169,7 @@ def test_marks_past_the_end_are_links_to_the_first_of_them(tmp_path):
 def test_marks_that_are_all_reached_are_no_links(tmp_path):
     for mark in (2, 7):
         (tmp_path / f"checkpoint-{mark}").mkdir()
-    link_shared_placeholders(tmp_path, {2: 2, 7: 7})
+    link_shared_checkpoints(tmp_path, {2: 2, 7: 7})
     assert not any(path.is_symlink() for path in tmp_path.iterdir())
 
 

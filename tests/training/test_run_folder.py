@@ -31,8 +31,8 @@ def finished(tmp_path):
 def test_a_new_folder_is_made_with_its_key(tmp_path):
     folder = tmp_path / "all" / "42"
     assert open_run(folder, "one") is None
-    assert [path.name for path in folder.iterdir()] == ["key"]
-    assert (folder / "key").read_text() == "one\n"
+    assert [path.name for path in folder.iterdir()] == ["fingerprint"]
+    assert (folder / "fingerprint").read_text() == "one\n"
 
 
 def test_a_finished_run_of_the_same_key_is_handed_back(finished):
@@ -51,8 +51,8 @@ def test_it_is_handed_back_after_snakemake_deleted_run_json(finished):
 def test_work_under_another_key_is_cleared_away(finished):
     folder, _ = finished
     assert open_run(folder, "two") is None
-    assert [path.name for path in folder.iterdir()] == ["key"]
-    assert (folder / "key").read_text() == "two\n"
+    assert [path.name for path in folder.iterdir()] == ["fingerprint"]
+    assert (folder / "fingerprint").read_text() == "two\n"
     assert open_run(folder, "one") is None, "the first key's work is gone"
 
 
@@ -61,7 +61,7 @@ def test_a_folder_without_a_key_is_cleared_away(tmp_path):
     folder.mkdir()
     add_checkpoint(folder, 2)
     assert open_run(folder, "one") is None
-    assert [path.name for path in folder.iterdir()] == ["key"]
+    assert [path.name for path in folder.iterdir()] == ["fingerprint"]
 
 
 def test_unfinished_work_of_the_same_key_is_kept(tmp_path):
