@@ -23,7 +23,7 @@ from modomodo.tiny.curriculum import Curriculum, train
 from modomodo.tiny.dataset import Learner
 from modomodo.tiny.examples import AUXILIARY, sft_examples
 from modomodo.tiny.thread_pool import ThreadPool
-from modomodo.training.models import ImageOnlyQwen2VLProcessor
+from modomodo.training.models import Qwen2VLProcessor
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 SPECIAL += ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
@@ -95,7 +95,7 @@ def make_tokenizer(templates: Sequence[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def make_processor(templates: Sequence[str]) -> ImageOnlyQwen2VLProcessor:
+def make_processor(templates: Sequence[str]) -> Qwen2VLProcessor:
     """The tokenizer with Qwen2-VL's image processor, set to boards of 32 x 32 pixels."""
     side = boards.CELL * boards.CELLS
     images = Qwen2VLImageProcessorPil(
@@ -104,7 +104,7 @@ def make_processor(templates: Sequence[str]) -> ImageOnlyQwen2VLProcessor:
         temporal_patch_size=2,
         size={"shortest_edge": side * side, "longest_edge": side * side},
     )
-    return ImageOnlyQwen2VLProcessor(images, make_tokenizer(templates), chat_template=CHAT_TEMPLATE)
+    return Qwen2VLProcessor(images, make_tokenizer(templates), chat_template=CHAT_TEMPLATE)
 
 
 def make_model(

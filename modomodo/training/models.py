@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoProcessor, Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+import transformers
+from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import ProcessorMixin
 
@@ -16,10 +17,11 @@ from modomodo.errors import InputError
 from modomodo.files import atomic_directory
 
 
-class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
-    """Qwen2VLProcessor without its video processor, the one part that needs torchvision.
+class Qwen2VLProcessor(transformers.Qwen2VLProcessor):
+    """transformers' Qwen2VLProcessor without its video processor, the one part that needs torchvision.
 
-    What it saves loads as an ordinary Qwen2VLProcessor where torchvision is installed, and in vLLM.
+    What it saves loads as transformers' own where torchvision is installed, and in vLLM. It has the same name because
+    transformers writes the class's name into the directory as `processor_class`, by which readers find the class.
     """
 
     def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs) -> None:
@@ -41,10 +43,6 @@ class ImageOnlyQwen2VLProcessor(Qwen2VLProcessor):
             (Path(save_directory) / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-# transformers writes the class's name into the directory as `processor_class`, and readers look it up.
-ImageOnlyQwen2VLProcessor.__name__ = "Qwen2VLProcessor"
-
-
 def torchvision_works() -> bool:
     """Whether torchvision imports: beside a CPU build of torch, the one from PyPI may be there and fail."""
     try:
@@ -60,7 +58,7 @@ def load_processor(path: str | Path) -> ProcessorMixin:
     Raises InputError when the directory holds no processor.
     """
     _check_directory(path)
-    loader = AutoProcessor if torchvision_works() else ImageOnlyQwen2VLProcessor
+    loader = AutoProcessor if torchvision_works() else Qwen2VLProcessor
     try:
         return loader.from_pretrained(str(path))
     except (OSError, ValueError, TypeError) as error:
@@ -96,57 +94,57 @@ def freeze_vision(model: Qwen2VLForConditionalGeneration) -> int:
 
 
 def cache_vision_features(models: Sequence[Qwen2VLForConditionalGeneration]) -> None:
-    """Let models of one frozen vision tower share it, and look at the images of a step once.
+    """Let models with equal frozen vision towers share one, which encodes each image of a step once.
 
-    GRPO shows the tower each image k times in the rollouts, and again to the policy and to its reference; what
-    it answers is the same each time. Only the images of the last batch are remembered.
+    GRPO shows the tower each image k times in the rollouts, and again to the policy and to its reference; its
+    features are the same each time. Only those of the last batch's images are cached.
     """
     tower = models[0].model.visual
     for other in models[1:]:
         other.model.visual = tower
-    look = tower.forward
-    known: list[_Seen] = []
+    encode = tower.forward
+    cached: list[_EncodedImage] = []
 
-    def remembering(
+    def forward(
         hidden_states: torch.Tensor, grid_thw: torch.Tensor, **kwargs: Any
     ) -> BaseModelOutputWithPooling:
         sizes = grid_thw.prod(-1).tolist()
         precision = (tower.dtype, torch.is_autocast_enabled(hidden_states.device.type))
-        shown: list[_Seen] = []
-        new: list[_Seen] = []
+        batch: list[_EncodedImage] = []
+        new: list[_EncodedImage] = []
         for patches, grid in zip(hidden_states.split(sizes), grid_thw, strict=True):
-            image = next((seen for seen in (*known, *new) if seen.shows(patches, grid, precision)), None)
+            image = next((one for one in (*cached, *new) if one.equals(patches, grid, precision)), None)
             if image is None:
-                image = _Seen(patches, grid, precision)
+                image = _EncodedImage(patches, grid, precision)
                 new.append(image)
-            shown.append(image)
+            batch.append(image)
         if new:
-            seen = look(
+            encoded = encode(
                 torch.cat([image.patches for image in new]), grid_thw=torch.stack([i.grid for i in new])
             )
             sizes = [len(image.patches) for image in new]
-            merged = seen.pooler_output.split([size // tower.spatial_merge_size**2 for size in sizes])
-            for image, *answer in zip(new, seen.last_hidden_state.split(sizes), merged, strict=True):
-                image.answer = answer
-        known[:] = {id(image): image for image in shown}.values()
-        states, pooled = zip(*(image.answer for image in shown), strict=True)
+            merged = encoded.pooler_output.split([size // tower.spatial_merge_size**2 for size in sizes])
+            for image, *features in zip(new, encoded.last_hidden_state.split(sizes), merged, strict=True):
+                image.features = features
+        cached[:] = {id(image): image for image in batch}.values()
+        states, pooled = zip(*(image.features for image in batch), strict=True)
         return BaseModelOutputWithPooling(
             last_hidden_state=torch.cat(states), pooler_output=torch.cat(pooled)
         )
 
-    tower.forward = remembering
+    tower.forward = forward
 
 
 @dataclass(eq=False)
-class _Seen:
-    """An image as the tower gets it, and what the tower answered: by patch and by merged patch."""
+class _EncodedImage:
+    """An image as the tower gets it, and its features by patch and by merged patch."""
 
     patches: torch.Tensor
     grid: torch.Tensor
     precision: tuple[torch.dtype, bool]
-    answer: list[torch.Tensor] = field(default_factory=list)
+    features: list[torch.Tensor] = field(default_factory=list)
 
-    def shows(self, patches: torch.Tensor, grid: torch.Tensor, precision: tuple[torch.dtype, bool]) -> bool:
+    def equals(self, patches: torch.Tensor, grid: torch.Tensor, precision: tuple[torch.dtype, bool]) -> bool:
         same = precision == self.precision and torch.equal(grid, self.grid)
         return same and torch.equal(patches, self.patches)
 
@@ -170,12 +168,12 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
     from huggingface_hub import errors, snapshot_download
 
     patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt"]
-    with atomic_directory(Path(output)) as beside:
+    with atomic_directory(Path(output)) as directory:
         try:
-            snapshot_download(repo, revision=revision, local_dir=beside, allow_patterns=patterns)
+            snapshot_download(repo, revision=revision, local_dir=directory, allow_patterns=patterns)
         except errors.GatedRepoError:
-            mend = f"accept its terms at https://huggingface.co/{repo}, then set HF_TOKEN"
-            raise InputError(f"{repo} is gated: {mend}") from None
+            hint = f"accept its terms at https://huggingface.co/{repo}, then set HF_TOKEN"
+            raise InputError(f"{repo} is gated: {hint}") from None
         except errors.RevisionNotFoundError:
             raise InputError(f"{repo} has no revision {revision}: check the hash") from None
         except errors.RepositoryNotFoundError:
@@ -183,13 +181,13 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
                 f"{repo} is not on the hub, or is private: check the name, or set HF_TOKEN"
             ) from None
         except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
-            mend = "check the network (and HF_HUB_OFFLINE, HF_ENDPOINT), then run again"
-            raise InputError(f"{repo} cannot be downloaded: {_first_line(error)}: {mend}") from error
-        if not list(beside.glob("*.safetensors")):
+            hint = "check the network (and HF_HUB_OFFLINE, HF_ENDPOINT), then run again"
+            raise InputError(f"{repo} cannot be downloaded: {_first_line(error)}: {hint}") from error
+        if not list(directory.glob("*.safetensors")):
             raise InputError(
                 f"{repo} at {revision} holds no safetensors weights: choose a revision that does"
             )
-        shutil.rmtree(beside / ".cache", ignore_errors=True)
+        shutil.rmtree(directory / ".cache", ignore_errors=True)
     return {"repo": repo, "revision": revision}
 
 

@@ -60,9 +60,12 @@ TRAINER = """
 import functools, hashlib, json, os, sys
 from pathlib import Path
 import modomodo.command_line
-from modomodo.examples import read_examples
-from modomodo.rewards import rewards
-from modomodo.study import Training, read_study
+from modomodo.config.schema import Training
+from modomodo.data.examples import read_examples
+from modomodo.study.checks import read_study
+from modomodo.training.job import TrainJob
+from modomodo.training.rewards import rewards
+from modomodo.training.settings import TrainSettings
 
 base, examples, folder, stop_after = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 folder.mkdir(exist_ok=True)
@@ -83,13 +86,13 @@ def letters(prompts, completions, id, **columns):
 
 import trl.generation.vllm_generation as theirs
 
-from modomodo import training
+from modomodo.training import trainer
 
 # To vLLM, the precision of a float32 model is bfloat16 unless it is told; TRL does not tell.
 theirs.LLM = functools.partial(theirs.LLM, dtype="float32")
 
 
-class Watched(training.StreamTrainer):
+class Watched(trainer.StreamTrainer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         engine = self.vllm_generation
@@ -113,22 +116,25 @@ class Watched(training.StreamTrainer):
             self.add_callback(Crash())
 
 
-class Crash(training.TrainerCallback):
+class Crash(trainer.TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == stop_after:
             os._exit(9)
 
 
-training.StreamTrainer = Watched
+trainer.StreamTrainer = Watched
 settings = Training(
     steps=6, scored_steps=[3, 6], gpus=1, vllm="colocate", learning_rate=1e-3, max_completion_length=12, save_steps=2,
     bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0},
 ).model_copy(update={"gpus": 0})
 rows = [(example, examples.parent) for example in read_examples(examples)][:12]
-training.train(
-    base=base, rows=rows, folder=folder, settings=settings, dtype="float32", templates=read_study(sys.argv[5]).prompts,
-    own_templates={}, domain_rewards={rows[0][0].dataset: ["letters"]}, seed=7, last_step=6, marks={3: 3, 6: 6},
-)
+trainer.train(TrainJob(
+    base=base, rows=rows, folder=folder, seed=7, last_step=6, checkpoint_steps={3: 3, 6: 6},
+    settings=TrainSettings(
+        training=settings, dtype="float32", prompts=read_study(sys.argv[5]).prompts,
+        rewards={rows[0][0].dataset: ["letters"]},
+    ),
+))
 """
 
 
@@ -260,8 +266,9 @@ PLUGIN = {
 SERVED = """
 import json, os, sys, time
 from pathlib import Path
-from modomodo import launching
-from modomodo.study import Training, read_study
+from modomodo.config.schema import Training
+from modomodo.study.checks import read_study
+from modomodo.training import launch as launching
 
 base, examples, folder, kill_at = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 settings = Training(
@@ -277,9 +284,11 @@ import psutil
 import safetensors.torch
 import torch
 import trl.generation.vllm_generation as theirs
-from modomodo import training
-from modomodo.examples import read_examples
-from modomodo.rewards import rewards
+from modomodo.training import trainer
+from modomodo.data.examples import read_examples
+from modomodo.training.job import TrainJob
+from modomodo.training.rewards import rewards
+from modomodo.training.settings import TrainSettings
 
 rank = int(os.environ["RANK"])
 notes = (folder / f"notes-{rank}.jsonl").open("a")
@@ -319,11 +328,14 @@ theirs.VLLMClient = ByFile
 torch.serialization.register_package(0, lambda _: None, lambda obj, place: obj if "cpu:" in place else None)
 (folder / "weights").mkdir(exist_ok=True)
 rows = [(example, examples.parent) for example in read_examples(examples)][:8]
-training.train(
-    base=base, rows=rows, folder=folder, settings=settings, dtype="float32",
-    templates=read_study(sys.argv[5]).prompts, own_templates={}, domain_rewards={rows[0][0].dataset: ["letters"]},
-    seed=7, last_step=4, marks={4: 4}, server=launching.server_of_trainer(),
+job = TrainJob(
+    base=base, rows=rows, folder=folder, seed=7, last_step=4, checkpoint_steps={4: 4},
+    settings=TrainSettings(
+        training=settings, dtype="float32", prompts=read_study(sys.argv[5]).prompts,
+        rewards={rows[0][0].dataset: ["letters"]},
+    ),
 )
+trainer.train(job, launching.server_of_trainer())
 """
 
 

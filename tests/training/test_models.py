@@ -62,11 +62,11 @@ def test_model_loads_in_the_dtype_asked_for(directory):
 def test_processor_without_torchvision(directory, monkeypatch):
     monkeypatch.setattr(models, "torchvision_works", lambda: False)
     processor = models.load_processor(directory)
-    assert isinstance(processor, models.ImageOnlyQwen2VLProcessor)
+    assert isinstance(processor, models.Qwen2VLProcessor)
     assert processor.image_processor.patch_size == 4
 
 
-def test_missing_and_damaged_directories_are_told(directory, tmp_path):
+def test_missing_and_damaged_directories_are_reported(directory, tmp_path):
     with pytest.raises(InputError, match="no config.json"):
         models.load_model(tmp_path)
     with pytest.raises(InputError, match="no config.json"):
@@ -118,19 +118,19 @@ def test_hub_keeps_the_weights_and_refuses_a_directory_without(tmp_path, monkeyp
     assert (tmp_path / "model" / "model.safetensors").exists()
 
 
-def test_a_frozen_tower_sees_each_image_once_and_answers_as_before(directory):
+def test_a_frozen_tower_encodes_each_image_once_and_answers_as_before(directory):
     """A step of GRPO: images of two prompts, three times each, asked for again by the reference in another order."""
     models_ = [models.load_model(directory) for _ in range(2)]
     plain = models.load_model(directory).model.visual
     for model in models_:
         models.freeze_vision(model)
-    looked: list[int] = []
+    encoded: list[int] = []
     tower = models_[0].model.visual
-    look = tower.forward
+    encode = tower.forward
 
     def counted(hidden_states, grid_thw, **kwargs):
-        looked.append(len(grid_thw))
-        return look(hidden_states, grid_thw=grid_thw, **kwargs)
+        encoded.append(len(grid_thw))
+        return encode(hidden_states, grid_thw=grid_thw, **kwargs)
 
     tower.forward = counted
     models.cache_vision_features(models_)
@@ -144,11 +144,11 @@ def test_a_frozen_tower_sees_each_image_once_and_answers_as_before(directory):
         return model.model.visual(torch.cat(images), grid_thw=torch.tensor([grid[len(i)] for i in images]))
 
     for images, new in (([one, one, one, two, two, two], 2), ([two, one, two], 0), ([other, one, small], 2)):
-        before = len(looked)
+        before = len(encoded)
         for model in models_:
             answer = ask(model, images)
             expected = plain(torch.cat(images), grid_thw=torch.tensor([grid[len(i)] for i in images]))
             torch.testing.assert_close(answer.pooler_output, expected.pooler_output)
             torch.testing.assert_close(answer.last_hidden_state, expected.last_hidden_state)
             answer.pooler_output = None  # as Qwen2-VL does, which must harm no later answer
-        assert looked[before:] == ([new] if new else [])
+        assert encoded[before:] == ([new] if new else [])
