@@ -8,8 +8,7 @@ Example:
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.evaluation.scores import collect, read_run_scores
-from modomodo.mixtures.mixture import read_mixture
+from modomodo.evaluation.scores import read_scored
 from modomodo.mixtures.records import write_records
 from modomodo.mixtures.settings import RecordsSettings
 from modomodo.study.provenance import describe
@@ -22,13 +21,10 @@ def main() -> None:
     parser.add_argument("--mixtures", type=Path, required=True, nargs="+", help="their mixtures")
     parser.add_argument("--output", type=Path, required=True, help="records.csv")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, RecordsSettings, RecordsSettings.of)
-    mixtures = {
-        mixture.name: mixture for mixture in (read_mixture(p, step.domains) for p in arguments.mixtures)
-    }
-    runs = [read_run_scores(path) for path in arguments.scores]
-    write_records(arguments.output, collect(runs, mixtures, step.domains, dict(step.benchmarks)))
-    describe(arguments.output, step, [*arguments.scores, *arguments.mixtures])
+    settings = command_line.settings(arguments.settings, RecordsSettings, RecordsSettings.of)
+    records = read_scored(arguments.scores, arguments.mixtures, settings.domains, dict(settings.benchmarks))
+    write_records(arguments.output, records)
+    describe(arguments.output, settings, [*arguments.scores, *arguments.mixtures])
 
 
 if __name__ == "__main__":

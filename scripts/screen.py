@@ -20,12 +20,12 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.evaluation.benchmarks import load_benchmarks
-from modomodo.evaluation.scores import collect, read_run_scores
+from modomodo.evaluation.scores import read_scored
 from modomodo.merging.arguments import add_experts, experts_of
 from modomodo.merging.screening import MergeScorer, log_regressions, merged_records, screen
 from modomodo.merging.settings import ScreenSettings
 from modomodo.mixtures.mixture import read_mixture
-from modomodo.mixtures.records import average_steps, last_step, write_records
+from modomodo.mixtures.records import one_step, write_records
 from modomodo.mixtures.strategies.base import read_options
 from modomodo.mixtures.strategies.search import MergeScreenOptions
 from modomodo.study.provenance import describe
@@ -48,18 +48,14 @@ def main() -> None:
     options = read_options(settings.strategy.propose, settings.strategy.options, "options")
     assert isinstance(options, MergeScreenOptions)
     groups = dict(settings.benchmarks)
-    mixtures = {
-        mixture.name: mixture for mixture in (read_mixture(p, settings.domains) for p in arguments.mixtures)
-    }
-    records = collect(
-        [read_run_scores(path) for path in arguments.scores], mixtures, settings.domains, groups
-    )
-    records = average_steps(records) if settings.strategy.scores == "mean" else last_step(records)
+    records = read_scored(arguments.scores, arguments.mixtures, settings.domains, groups)
+    records = one_step(records, settings.strategy.scores)
+    mixtures = [read_mixture(path, settings.domains) for path in arguments.mixtures]
     experts = experts_of(arguments)
     questions = load_benchmarks(arguments.benchmarks, groups)
     scorer = MergeScorer(experts, questions, settings, arguments.output.parent / "scored", options.questions)
     forgot = log_regressions(scorer)
-    merges = screen(scorer, records, list(mixtures.values()), settings, options)
+    merges = screen(scorer, records, mixtures, settings, options)
     write_records(arguments.output, merged_records(merges, experts, settings.domains, groups, forgot))
     described = [arguments.base_info, *arguments.experts, *arguments.scores, *arguments.mixtures]
     describe(arguments.output, settings, [*described, *arguments.benchmarks])

@@ -11,7 +11,7 @@ from modomodo.errors import InputError
 from modomodo.evaluation.metrics.metric import Metric, Score, Summary, summarise
 from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
-from modomodo.mixtures.mixture import Mixture
+from modomodo.mixtures.mixture import Mixture, read_mixture
 from modomodo.mixtures.records import AGGREGATES, BASE, Records, from_rows
 
 Ask = Callable[[Sequence[str]], Mapping[str, str]]  # prompts → a judge's replies
@@ -105,6 +105,18 @@ def aggregate_sizes(groups: Mapping[str, str], questions: Mapping[str, int]) -> 
         target: {name: questions[name] for name in benchmarks_of(target, groups) if name in questions}
         for target in AGGREGATES
     }
+
+
+def read_scored(
+    scores: Sequence[Path], mixtures: Sequence[Path], domains: Sequence[str], groups: Mapping[str, str]
+) -> Records:
+    """Records of the runs whose scores and mixtures lie in these files. `groups`: as for `collect`.
+
+    Raises InputError naming file and field, and as `collect` does.
+    """
+    found = [read_mixture(path, domains) for path in mixtures]
+    runs = [read_run_scores(path) for path in scores]
+    return collect(runs, {mixture.name: mixture for mixture in found}, domains, groups)
 
 
 def collect(

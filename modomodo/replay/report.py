@@ -82,6 +82,17 @@ def write(outcome: Outcome, folder: Path) -> None:
         file.write(report(outcome))
 
 
+def in_short(outcome: Outcome) -> str:
+    """The surrogate and the proposed mixtures, a line each."""
+    lines = [outcome.chosen.reason]
+    if not outcome.chosen.informed:
+        lines.append("nothing predicts left-out mixtures better than their mean: no optimum is claimed")
+    for mixture, (_, proposal) in outcome.proposals.items():
+        shares = [f"{domain} {weight:.2f}" for domain, weight in proposal.weights.items() if weight > 0.005]
+        lines.append(f"{mixture}: {', '.join(shares)}")
+    return "\n".join(lines)
+
+
 def report(outcome: Outcome) -> str:
     """Markdown: what to train next, how sure it is, and what the surrogate knows (report/replay.md.jinja)."""
     study, chosen = outcome.study, outcome.chosen

@@ -18,16 +18,14 @@ from modomodo.mixtures.constraints import check_names
 from modomodo.mixtures.records import (
     AGGREGATES,
     Records,
-    average_steps,
     last_step,
+    one_step,
 )
 from modomodo.mixtures.records_csv import read_records
 from modomodo.mixtures.strategies.base import (
     Proposal,
-    Request,
     declaration,
-    propose,
-    read_options,
+    propose_named,
 )
 from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe
 from modomodo.mixtures.surrogates.calibration import SelectedSurrogate, choose, is_large, refit
@@ -102,22 +100,9 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
     chosen = choose(observations, study.seed)
     proposals: dict[str, tuple[ReplayStrategy, Proposal]] = {}
     for name, strategy in study.strategies.items():
-        request = Request(
-            records=learned(average_steps(records) if strategy.scores == "mean" else seen, name, strategy),
-            domains=[domain for domain in records.domains if domain not in strategy.without],
-            count=strategy.count,
-            seed=strategy.seed,
-            target=strategy.target,
-            options=read_options(strategy.propose, strategy.options, f"strategies.{name}.options"),
-            aggregates=aggregates,
-        )
-        try:
-            found = propose(strategy.propose, request)
-        except InputError as error:
-            raise InputError(f"strategies.{name}: {error}") from None
-        for proposal in found:
-            mixture = "-".join(filter(None, [name, proposal.suffix]))
-            proposals[mixture] = (strategy, proposal)
+        rows = learned(one_step(records, strategy.scores), name, strategy)
+        found = propose_named(name, strategy, rows, records.domains, aggregates=aggregates)
+        proposals |= {mixture: (strategy, proposal) for mixture, proposal in found.items()}
     check_names(study.constraints, records.domains)
     random = np.random.default_rng(study.seed)
     pool = candidates(observations.domains, study.constraints, POOL, random, observations.weights)
