@@ -38,6 +38,10 @@ class Rate:
     seconds: float
     measured: int
 
+    def times(self, units: int) -> "Rate":
+        """The rate of so many units together."""
+        return Rate(self.seconds * units, self.measured)
+
 
 @dataclass(frozen=True)
 class StageCost:
@@ -111,25 +115,22 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
         prediction_rate(study, results),
     )
     missing = [result for result in results if not result.path.exists()]
-    untrained = {result.run for result in missing if result.stage == RUNS and result.run}
-    unpredicted = {result.run for result in missing if result.stage == PREDICTIONS and result.run}
+    untrained = [result.run for result in missing if result.stage == RUNS and result.run]
+    unpredicted = [result.run for result in missing if result.stage == PREDICTIONS and result.run]
     base = _base_rate(folder)
     each = {
-        RUNS: times.training and Rate(times.training.seconds * training.steps, times.training.measured),
-        PREDICTIONS: times.prediction
-        and Rate(times.prediction.seconds * len(training.scored_steps), times.prediction.measured),
+        RUNS: times.training and times.training.times(training.steps),
+        PREDICTIONS: times.prediction and times.prediction.times(len(training.scored_steps)),
         BASE_MODEL: base,
     }
+    total = Counter(result.stage for result in results)
+    undone = Counter(result.stage for result in missing)
     left = {
         RUNS: _sum(map(times.train, untrained)),
         PREDICTIONS: _sum(map(times.predict, unpredicted)),
-        BASE_MODEL: None
-        if base is None
-        else base.seconds * sum(result.stage == BASE_MODEL for result in missing),
+        BASE_MODEL: base.times(undone[BASE_MODEL]).seconds if base else None,
     }
     gpus = {RUNS: training.gpus, PREDICTIONS: study.evaluation.gpus}
-    total = Counter(result.stage for result in results)
-    undone = Counter(result.stage for result in missing)
     return Costs(
         stages=[
             StageCost(
@@ -262,11 +263,11 @@ def _checkpoint_bytes(study: Study, plan: Plan, folder: Path) -> float | None:
     return None if study.costs.checkpoint_gb is None else study.costs.checkpoint_gb * 1e9
 
 
-def _chain(plan: Plan, times: RunTimes, untrained: set[Run], unpredicted: set[Run]) -> float | None:
+def _chain(plan: Plan, times: RunTimes, untrained: Sequence[Run], unpredicted: Sequence[Run]) -> float | None:
     """Seconds of the longest run of each round, one round after another; None where unknown."""
     strategy_of = {mixture: name for name, mixtures in plan.by_strategy.items() for mixture in mixtures}
     longest: dict[int, float] = {}
-    for run in (untrained | unpredicted) - {(BASE, 0)}:
+    for run in {*untrained, *unpredicted} - {(BASE, 0)}:
         seconds = _sum([times.train(run) if run in untrained else 0.0, times.predict(run)])
         if seconds is None:
             return None
