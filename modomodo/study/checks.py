@@ -80,14 +80,15 @@ def _named_functions(study: Study) -> Iterator[tuple[str, Registry, str]]:
 
 
 def _check_registered(key: str, registry: Registry, name: str) -> None:
-    if name in registry:
-        return
-    if name in FIRST_PARTY_PLUGINS:
-        plugin = FIRST_PARTY_PLUGINS[name]
-        raise InputError(
-            f"{key}: {registry.kind} '{name}' comes with the plugin {plugin}: add it: plugins: [{plugin}]"
-        )
-    raise InputError(f"{key}: unknown {registry.kind} '{name}': {nearest(name, registry)}")
+    plugin = FIRST_PARTY_PLUGINS.get(name)
+    try:
+        if plugin is not None and name not in registry:
+            raise InputError(
+                f"{registry.kind} '{name}' comes with the plugin {plugin}: add it: plugins: [{plugin}]"
+            )
+        registry.check(name)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
 
 
 def _check_judges(study: Study) -> None:
