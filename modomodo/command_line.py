@@ -92,12 +92,12 @@ def parser(documentation: str | None) -> argparse.ArgumentParser:
 
 
 def add_settings(arguments: argparse.ArgumentParser, required: bool = True) -> None:
-    """The --settings argument of a step."""
+    """The --settings argument of a job."""
     arguments.add_argument(
         "--settings",
         required=required,
         metavar="JSON|STUDY.yaml",
-        help="this step's settings: JSON as the rule passes it, or a study's YAML file to take them from",
+        help="the settings of the job: JSON as the rule passes it, or a study's YAML file to take them from",
     )
 
 
@@ -117,7 +117,7 @@ def add_study(arguments: argparse.ArgumentParser) -> None:
 
 
 def settings(text: str, model: type[S], take: Callable[[Study], S]) -> S:
-    """Settings of one step, from JSON or from a study file."""
+    """Settings of one job, from JSON or from a study file."""
     if text.lstrip().startswith("{"):
         try:
             data = json.loads(text)

@@ -30,22 +30,22 @@ def main() -> None:
         "--output", type=Path, required=True, help="manifest.json; the files are written next to it"
     )
     arguments = parser.parse_args()
-    step = command_line.settings(
+    settings = command_line.settings(
         arguments.settings, DownloadSettings, lambda study: DownloadSettings.of(study, arguments.name)
     )
-    load_plugins(step.plugins)
-    if step.loader not in catalogue:
-        raise InputError(f"--settings: loader '{step.loader}' has nothing to download")
-    raw_from = arguments.raw_from or (Path(step.raw_from) if step.raw_from else None)
+    load_plugins(settings.plugins)
+    if settings.loader not in catalogue:
+        raise InputError(f"--settings: loader '{settings.loader}' has nothing to download")
+    raw_from = arguments.raw_from or (Path(settings.raw_from) if settings.raw_from else None)
     if raw_from is not None and not raw_from.exists() and arguments.raw_from is None:
         print(f"data.raw_from: no folder {raw_from}: downloading")
         raw_from = None
     manifest = obtain(
-        step.loader,
-        catalogue[step.loader],
-        step.split,
+        settings.loader,
+        catalogue[settings.loader],
+        settings.split,
         folder=arguments.output.parent,
-        source=step.source,
+        source=settings.source,
         raw_from=raw_from,
     )
     write_json(arguments.output, manifest)

@@ -32,11 +32,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="processes that decode images (default: 1)")
     parser.add_argument("--output", type=Path, required=True, help="the examples, DATASET.jsonl")
     arguments = parser.parse_args()
-    step = command_line.settings(
+    settings = command_line.settings(
         arguments.settings, ExamplesSettings, lambda study: ExamplesSettings.of(study, arguments.name)
     )
-    load_plugins(step.plugins)
-    dataset = step.dataset
+    load_plugins(settings.plugins)
+    dataset = settings.dataset
     if arguments.raw is not None and dataset.loader in catalogue:
         check_raw(arguments.raw)
     try:
@@ -48,7 +48,7 @@ def main() -> None:
         arguments.name, rows, arguments.output, dataset=dataset, workers=arguments.threads
     )
     raw = sorted(arguments.raw.glob(MANIFEST)) if arguments.raw else []
-    describe(arguments.output, step, raw)
+    describe(arguments.output, settings, raw)
     print(f"{arguments.output}: {counts.pop('kept')} examples, {counts.pop('rejected')} rejected")
     for reason, count in counts.items():
         print(f"{arguments.output}: {count} rows filtered: {reason}")

@@ -32,11 +32,11 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="table1.csv")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, Table1Settings, Table1Settings.of)
-    files = find_examples(arguments.examples, [name for name, _ in step.roles], "--examples")
+    settings = command_line.settings(arguments.settings, Table1Settings, Table1Settings.of)
+    files = find_examples(arguments.examples, [name for name, _ in settings.roles], "--examples")
     rows: list[dict[str, Any]] = []
     sizes = {}
-    for name, role in step.roles:
+    for name, role in settings.roles:
         examples = list(read_examples(files[name]))
         if not examples:
             raise InputError(f"{files[name]}: no examples: a {role} set needs some")
@@ -52,10 +52,10 @@ def main() -> None:
                 "rejected": sum(1 for _ in read_jsonl(rejected)) if rejected.exists() else 0,
             }
         )
-    if step.expected:
+    if settings.expected:
         for row in rows:
-            compare(row, step.expected.get(str(row["dataset"])))
-    check_enough(sizes, step.steps, step.prompts_per_step)
+            compare(row, settings.expected.get(str(row["dataset"])))
+    check_enough(sizes, settings.steps, settings.prompts_per_step)
     # Nullable integers: a dataset without an expected count leaves its cells empty, not the others "5997.0".
     write_csv(arguments.output, pd.DataFrame(rows).convert_dtypes())
 
