@@ -23,6 +23,7 @@ from modomodo.mixtures.records import (
 )
 
 EQUAL = 1e-4  # weights nearer than this count as equal: files keep six digits
+HIGH, LOW = 0.2, 0.1  # of Algorithm 3, before the weights are normalised: after the worst and the best score
 
 
 def alpha(
@@ -34,8 +35,8 @@ def alpha(
     for A_bal) and `single_factor` is α_single, by which scores of single-domain mixtures are multiplied. The
     paper does not print α_single; 0.5 is our choice.
 
-    Sums that are all equal tell nothing: their min-max (0/0) is taken as 0 for every domain. When nothing is
-    left, the weights are equal. A score with coefficient 0 is not needed.
+    Where all sums are equal, their min-max (0/0) is taken as 0 for every domain; where all of C is 0, the weights are
+    equal. A score with coefficient 0 is not needed.
 
     Raises InputError for no records, and naming the mixture whose score is missing.
     """
@@ -68,9 +69,7 @@ def collinearity(records: Records, domains: Sequence[str], ridge: float = 1e-3) 
     return normalise(dict(zip(domains, adjusted.tolist(), strict=True)))
 
 
-def leave_one_out(
-    records: Records, domains: Sequence[str], high: float = 0.2, low: float = 0.1, range_over: str = "all"
-) -> Weights:
+def leave_one_out(records: Records, domains: Sequence[str], range_over: str = "all") -> Weights:
     """Algorithm 3 ("Norm"). The better the mixture without a domain, the less weight the domain gets.
 
     Out-Scores of the exclude-one mixtures are min-max normalised to ŝ; the domain that a mixture leaves out
@@ -106,7 +105,7 @@ def leave_one_out(
             f"leave_one_out: {'; '.join(parts)}: train and score the exclude-one mixtures (strategy exclude_one)"
         )
     scaled = dict(zip(needed, _min_max(np.array([found[domain] for domain in needed])), strict=True))
-    return normalise({domain: high - (high - low) * float(scaled[domain]) for domain in domains})
+    return normalise({domain: HIGH - (HIGH - LOW) * float(scaled[domain]) for domain in domains})
 
 
 def _one_per_mixture(records: Records) -> Records:

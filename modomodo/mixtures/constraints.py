@@ -1,7 +1,8 @@
 """What proposed mixtures must keep to: bounds, fixed weights, epochs of a domain, distance from a prior."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -66,6 +67,14 @@ def check_names(constraints: Constraints, domains: Sequence[str]) -> None:
                 raise InputError(f"constraints: {key}: unknown domain '{domain}': {nearest(domain, domains)}")
 
 
+@dataclass
+class _Bound:
+    """The limit of a domain's weight in one direction, and the constraint that set it."""
+
+    weight: float
+    reason: str = ""
+
+
 def bounds(constraints: Constraints, domains: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest weight of each of `domains`, two arrays of shape [domains].
 
@@ -74,59 +83,55 @@ def bounds(constraints: Constraints, domains: Sequence[str]) -> tuple[np.ndarray
     Raises InputError for an unknown or contradictory bound and when no mixture keeps to all, naming the
     culprits.
     """
-    lower = dict.fromkeys(domains, 0.0)
-    upper = dict.fromkeys(domains, 1.0)
-    source: dict[str, str] = {}
-
-    def lift(domain: str, weight: float, why: str) -> None:
-        if domain not in lower:
-            if weight > 0:
-                raise InputError(
-                    f"constraints: {why}: '{domain}' may not be used here: {nearest(domain, domains)}"
-                )
-        elif weight > lower[domain]:
-            lower[domain], source[domain] = weight, why
-
-    def cap(domain: str, weight: float, why: str) -> None:
-        if domain not in upper:
-            return
-        if weight < upper[domain]:
-            upper[domain] = weight
-            source[domain + " cap"] = why
-
-    for domain, weight in constraints.minimum.items():
-        lift(domain, weight, f"minimum of {weight:g}")
-    for domain, weight in constraints.maximum.items():
-        cap(domain, weight, f"maximum of {weight:g}")
-    for domain, weight in constraints.fixed.items():
-        lift(domain, weight, f"fixed weight {weight:g}")
-        cap(domain, weight, f"fixed weight {weight:g}")
-    for domain, weight in epoch_caps(constraints, domains).items():
-        cap(domain, weight, "epochs")
-
-    for domain in domains:
-        if lower[domain] > upper[domain]:
+    lower = {domain: _Bound(0.0) for domain in domains}
+    upper = {domain: _Bound(1.0) for domain in domains}
+    fixed = [(domain, weight, f"fixed weight {weight:g}") for domain, weight in constraints.fixed.items()]
+    least = [(domain, weight, f"minimum of {weight:g}") for domain, weight in constraints.minimum.items()]
+    greatest = [(domain, weight, f"maximum of {weight:g}") for domain, weight in constraints.maximum.items()]
+    caps = [(domain, weight, "epochs") for domain, weight in epoch_caps(constraints, domains).items()]
+    for domain, weight, reason in [*least, *fixed]:
+        if domain in lower and weight > lower[domain].weight:
+            lower[domain] = _Bound(weight, reason)
+        elif domain not in lower and weight > 0:
             raise InputError(
-                f"constraints: '{domain}' needs at least {lower[domain]:.4g} ({source[domain]}) but may have at most "
-                f"{upper[domain]:.4g} ({source[domain + ' cap']})"
+                f"constraints: {reason}: '{domain}' may not be used here: {nearest(domain, domains)}"
             )
-    if math.fsum(lower.values()) > 1 + SUM_TOLERANCE:
-        culprits = ", ".join(f"{domain} {lower[domain]:g}" for domain in domains if lower[domain] > 0)
-        raise InputError(
-            f"constraints: the least weights sum to {math.fsum(lower.values()):g}, above 1: {culprits}: "
-            "lower one of them"
-        )
-    if math.fsum(upper.values()) < 1 - SUM_TOLERANCE:
+    for domain, weight, reason in [*greatest, *fixed, *caps]:
+        if domain in upper and weight < upper[domain].weight:
+            upper[domain] = _Bound(weight, reason)
+    _check_feasible(lower, upper)
+    return (
+        np.array([lower[domain].weight for domain in domains]),
+        np.array([upper[domain].weight for domain in domains]),
+    )
+
+
+def _check_feasible(lower: Mapping[str, _Bound], upper: Mapping[str, _Bound]) -> None:
+    """Raises InputError when no mixture keeps to the bounds, naming those that exclude each other."""
+    for domain, bound in lower.items():
+        if bound.weight > upper[domain].weight:
+            raise InputError(
+                f"constraints: '{domain}' needs at least {bound.weight:.4g} ({bound.reason}) but may have at most "
+                f"{upper[domain].weight:.4g} ({upper[domain].reason})"
+            )
+    least = math.fsum(bound.weight for bound in lower.values())
+    if least > 1 + SUM_TOLERANCE:
         culprits = ", ".join(
-            f"{domain} {upper[domain]:.4g} ({source[domain + ' cap']})"
-            for domain in domains
-            if upper[domain] < 1
+            f"{domain} {bound.weight:g}" for domain, bound in lower.items() if bound.weight > 0
         )
         raise InputError(
-            f"constraints: the greatest weights sum to {math.fsum(upper.values()):.4g}, below 1: {culprits}: "
-            "raise one of them"
+            f"constraints: the least weights sum to {least:g}, above 1: {culprits}: lower one of them"
         )
-    return np.array([lower[domain] for domain in domains]), np.array([upper[domain] for domain in domains])
+    greatest = math.fsum(bound.weight for bound in upper.values())
+    if greatest < 1 - SUM_TOLERANCE:
+        culprits = ", ".join(
+            f"{domain} {bound.weight:.4g} ({bound.reason})"
+            for domain, bound in upper.items()
+            if bound.weight < 1
+        )
+        raise InputError(
+            f"constraints: the greatest weights sum to {greatest:.4g}, below 1: {culprits}: raise one of them"
+        )
 
 
 def epoch_caps(constraints: Constraints, domains: Iterable[str]) -> dict[str, float]:
