@@ -161,20 +161,12 @@ def epoch_caps(constraints: Constraints, domains: Iterable[str]) -> dict[str, fl
     return caps
 
 
-def exhaustion_chance(weight: float, rows: int, prompts: int) -> float:
-    """The chance that a two-stage draw of `prompts` prompts has used up `rows` of a domain before its last prompt.
-
-    The draw takes the domain of each prompt at random, and ends with the last example of any
-    (`streams.draw_stream`): it is cut short when all but the last prompt hold `rows` of them,
-    Binomial(prompts - 1, weight) ≥ rows.
-    """
-    from scipy.stats import binom
-
-    return float(binom.sf(rows - 1, prompts - 1, weight))
-
-
 def weight_within(rows: int, prompts: int, risk: float) -> float:
-    """The greatest weight whose `exhaustion_chance` is at most `risk`."""
+    """The greatest weight under which a draw of `prompts` exhausts `rows` of a domain with a chance of at most `risk`.
+
+    The draw takes the domain of each prompt at random and ends with the last example of any (`stream.draw_stream`):
+    it ends early when all prompts but the last hold `rows` of them, Binomial(prompts - 1, weight) ≥ rows.
+    """
     if rows >= prompts:
         return 1.0
     if rows < 1:

@@ -39,8 +39,8 @@ def validate_weights(weights: Mapping[str, Any], domains: Sequence[str], where: 
         if total == 0:
             raise InputError(f"{where}: all weights are 0: give at least one domain a weight")
         scaled = round_weights({domain: weight / total for domain, weight in weights.items()})
-        mend = ", ".join(f"{domain}: {weight:g}" for domain, weight in scaled.items() if weight > 0)
-        raise InputError(f"{where}: weights sum to {total:.10g}, not 1: scaled they are {mend}")
+        scaled_weights = ", ".join(f"{domain}: {weight:g}" for domain, weight in scaled.items() if weight > 0)
+        raise InputError(f"{where}: weights sum to {total:.10g}, not 1: scaled they are {scaled_weights}")
     return {domain: float(weights.get(domain, 0.0)) for domain in domains}
 
 

@@ -250,8 +250,8 @@ def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) 
                 )
         total = math.fsum(row)
         if abs(total - 1) > SUM_TOLERANCE:
-            mend = ": divide percentages by 100" if abs(total / 100 - 1) <= SUM_TOLERANCE else ""
-            raise InputError(f"{path}:{i + 2}: w_{domains[0]}…: the weights sum to {total:g}, not 1{mend}")
+            hint = ": divide percentages by 100" if abs(total / 100 - 1) <= SUM_TOLERANCE else ""
+            raise InputError(f"{path}:{i + 2}: w_{domains[0]}…: the weights sum to {total:g}, not 1{hint}")
         if abs(total - 1) > 1e-9:
             matrix[i] = row / total
     for j, domain in enumerate(domains):

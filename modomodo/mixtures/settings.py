@@ -44,7 +44,7 @@ class RecordsSettings(Settings):
         return cls(domains=list(study.domains), benchmarks=benchmarks)
 
     def unordered(self) -> Self:
-        """For a strategy, which goes by names: another order in the study is no reason to propose anew."""
+        """For a strategy, which goes by names: another order in the study is no reason to propose again."""
         return self.model_copy(
             update={"domains": sorted(self.domains), "benchmarks": sorted(self.benchmarks)}
         )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from modomodo.config.loading import parse
 from modomodo.errors import InputError
@@ -13,7 +14,6 @@ from modomodo.mixtures.constraints import (
     Constraints,
     bounds,
     divergence,
-    exhaustion_chance,
     project,
     weight_within,
 )
@@ -43,7 +43,7 @@ def test_weights_left_out_are_zero_and_the_order_is_the_studys():
         ({"COCO": 1 + 2e-9}, "weights sum to 1.000000002, not 1"),
     ],
 )
-def test_bad_weights_are_told_in_one_line(weights, message):
+def test_bad_weights_are_reported_in_one_line(weights, message):
     with pytest.raises(InputError) as error:
         mixtures.validate_weights(weights, DOMAINS, "mix.yaml")
     assert message in str(error.value)
@@ -110,7 +110,7 @@ def test_a_mixture_file_survives_rewriting(tmp_path):
         ({"predicted": {"mean": 1, "sd": 2}}, "predicted.sd: unknown key"),
     ],
 )
-def test_a_damaged_mixture_file_is_told_with_file_and_field(tmp_path, change, message):
+def test_a_damaged_mixture_file_is_reported_with_file_and_field(tmp_path, change, message):
     path = tmp_path / "mixture.json"
     good = {"name": "x", "weights": {"COCO": 1.0}, "strategy": "all", "round": 0}
     path.write_text(json.dumps(good | change))
@@ -161,6 +161,11 @@ def test_a_domain_that_is_not_used_may_be_capped_but_not_required():
     assert lower.tolist() == [0, 0] and upper.tolist() == [1, 1]
 
 
+def exhaustion_chance(weight, rows, prompts):
+    """That all prompts but the last hold `rows` of a domain: the draw then ends before its last prompt."""
+    return binom.sf(rows - 1, prompts - 1, weight)
+
+
 def test_exhaustion_chance_by_hand():
     # Three prompts, weight 1/2: two of the first two with chance 1/4, at least one of them with 3/4.
     assert exhaustion_chance(0.5, 2, 3) == pytest.approx(1 / 4)
@@ -169,7 +174,7 @@ def test_exhaustion_chance_by_hand():
 
 
 @given(st.integers(1, 300), st.integers(1, 400), st.floats(0.001, 0.5))
-def test_the_cap_is_where_the_chance_of_running_dry_equals_the_risk(rows, prompts, risk):
+def test_the_cap_is_where_the_chance_of_exhaustion_equals_the_risk(rows, prompts, risk):
     cap = weight_within(rows, prompts, risk)
     if rows >= prompts:
         assert cap == 1
@@ -178,7 +183,7 @@ def test_the_cap_is_where_the_chance_of_running_dry_equals_the_risk(rows, prompt
 
 
 @pytest.mark.parametrize(("rows", "weight"), [(30, 0.25), (30, 0.2), (30, 0.35), (12, 0.1)])
-def test_the_chance_of_running_dry_is_that_of_the_real_draw(rows, weight):
+def test_the_chance_of_exhaustion_is_that_of_the_real_draw(rows, weight):
     """1,000 streams of 120 prompts: the share that ends early lies within four standard errors."""
     ids = {"small": [str(i) for i in range(rows)], "large": [str(i) for i in range(500)]}
     streams = [draw_stream({"small": weight, "large": 1 - weight}, ids, 60, 2, seed) for seed in range(1000)]
@@ -196,7 +201,7 @@ def test_the_chance_of_running_dry_is_that_of_the_real_draw(rows, weight):
 def test_epochs_cap_a_small_domain():
     constraints = Constraints(epochs={"LISA": 1}, sizes={"LISA": 1326}, prompts=4000, exhaustion_risk=0.01)
     _, upper = bounds(constraints, DOMAINS)
-    # 1326 / 4000 = 0.3315 would run dry half the time; about 2.33 standard deviations below it is safe.
+    # 1326 / 4000 = 0.3315 would be exhausted half the time; about 2.33 standard deviations below it is safe.
     deviation = math.sqrt(0.33 * 0.67 / 4000)
     assert upper[1] == pytest.approx(0.3315 - 2.33 * deviation, abs=5e-4)
     assert upper[0] == upper[2] == 1

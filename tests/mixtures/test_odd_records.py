@@ -1,4 +1,4 @@
-"""Every strategy on tables that people really have: each a defined answer, or an error that names the mend."""
+"""Every strategy on tables that people really have: each a defined answer, or an error with a hint."""
 
 import json
 import math
@@ -288,7 +288,7 @@ def proposed(tmp_path, path, name, **options):
         ("w_b", "inf", "runs.csv:4: w_b: 'inf' is not a finite number"),
     ],
 )
-def test_a_bad_cell_is_told_with_file_line_and_column(tmp_path, column, value, message):
+def test_a_bad_cell_is_reported_with_file_line_and_column(tmp_path, column, value, message):
     path = written(tmp_path, table())
     text = pd.read_csv(path, dtype=str)
     text.loc[2, column] = value
@@ -299,7 +299,7 @@ def test_a_bad_cell_is_told_with_file_line_and_column(tmp_path, column, value, m
     assert not (tmp_path / "next").exists()
 
 
-def test_a_column_that_stands_twice_is_told(tmp_path):
+def test_a_repeated_column_is_reported(tmp_path):
     path = written(tmp_path, table())
     path.write_text(path.read_text().replace("y_in_2", "y_in_1", 1))
     code, said = proposed(tmp_path, path, "acquire")

@@ -133,7 +133,7 @@ def test_repeats_are_further_runs_that_nobody_learns_from(study_data):
         ({"all": [43, 43]}, "repeats.all: [43, 43]: seeds must differ"),
     ],
 )
-def test_repeats_of_nothing_new_are_told(study_data, repeats, message):
+def test_repeats_of_nothing_new_are_reported(study_data, repeats, message):
     study_data["repeats"] = repeats
     assert complaint(study_data).startswith(message)
 
@@ -146,7 +146,7 @@ def test_the_training_seed_is_every_runs_seed(study_data):
 
 
 @pytest.mark.parametrize("name", ["single-science", "surface-002"])
-def test_two_strategies_whose_mixtures_have_one_name_are_told(study_data, name):
+def test_two_strategies_whose_mixtures_have_one_name_are_reported(study_data, name):
     study_data["strategies"][name] = {"propose": "all", "group": "seed"}
     owner = name.partition("-")[0]
     text = complaint(study_data)
@@ -196,7 +196,7 @@ def test_the_strategy_base_may_have_several_mixtures(study_data):
         ),
     ],
 )
-def test_a_strategys_bad_settings_are_told_before_anything_runs(study_data, strategy, message):
+def test_a_strategys_bad_settings_are_reported_before_anything_runs(study_data, strategy, message):
     study_data["strategies"]["new"] = strategy
     assert complaint(study_data).startswith(message)
 
@@ -214,7 +214,7 @@ def test_a_strategys_bad_settings_are_told_before_anything_runs(study_data, stra
     ],
     ids=["surrogate", "constrained domain", "infeasible"],
 )
-def test_a_model_based_strategys_bad_settings_are_told_before_anything_runs(
+def test_a_model_based_strategys_bad_settings_are_reported_before_anything_runs(
     study_data, propose, options, message
 ):
     study_data["strategies"]["new"] = {

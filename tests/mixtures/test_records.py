@@ -321,7 +321,7 @@ def test_two_files_without_a_common_name_of_the_runs(tmp_path):
         ),
     ],
 )
-def test_a_damaged_table_is_told_with_file_line_and_column(tmp_path, monkeypatch, text, message):
+def test_a_damaged_table_is_reported_with_file_line_and_column(tmp_path, monkeypatch, text, message):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "R.csv", text)
     with pytest.raises(InputError) as error:
@@ -337,7 +337,7 @@ def test_a_missing_file_and_ragged_rows(tmp_path):
         records_csv.read_records(write(tmp_path / "R.csv", "w_a,y_x\n1,1\n1,1,1\n"))
 
 
-def test_unknown_names_in_rows_are_told():
+def test_unknown_names_in_rows_are_reported():
     with pytest.raises(InputError, match="unknown domain 'c'"):
         records.from_rows([{"mixture": "m", "seed": 0, "step": 0, "weights": {"c": 1.0}}], ["a"], ["x"])
     with pytest.raises(InputError, match="stands twice"):

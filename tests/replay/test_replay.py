@@ -162,7 +162,7 @@ def test_everything_is_written_and_twice_the_same(table, tmp_path):
         ({"replicats": 3}, "replicats: unknown key: did you mean 'replicates'"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(table, changed, message):
+def test_a_mistake_is_reported_in_one_line(table, changed, message):
     with pytest.raises(InputError, match=message):
         outcome(table, **changed)
 

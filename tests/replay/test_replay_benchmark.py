@@ -144,7 +144,7 @@ def test_without_names_no_surrogate_can_tell_a_namesake(tmp_path):
         (lambda f: f.assign(y_m1="high"), "T.csv:2: y_m1: 'high' is not a number"),
     ],
 )
-def test_a_table_that_cannot_be_replayed_is_told_with_its_mend(tmp_path, change, message):
+def test_a_table_that_cannot_be_replayed_is_reported_with_a_hint(tmp_path, change, message):
     with pytest.raises(InputError, match=message):
         read(tmp_path, change(runs()))
 

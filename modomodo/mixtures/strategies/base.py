@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -200,9 +200,8 @@ OptionsModel = TypeVar("OptionsModel", bound=BaseModel)
 
 
 def _options(request: Request, model: type[OptionsModel]) -> OptionsModel:
-    if not isinstance(request.options, model):
-        raise InputError(f"options: expected {model.__name__}: pass read_options(name, {{…}})")
-    return request.options
+    """The options as a strategy declared them: `propose` has checked it."""
+    return cast(OptionsModel, request.options)
 
 
 def _sorted(request: Request) -> list[str]:
