@@ -18,7 +18,7 @@ Example:
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.config.loading import load_plugins
+from modomodo.config.loading import load_plugins, parse
 from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.evaluation.scores import read_scored
 from modomodo.merging.arguments import add_experts, experts_of
@@ -26,7 +26,6 @@ from modomodo.merging.screening import MergeScorer, log_regressions, merged_reco
 from modomodo.merging.settings import ScreenSettings
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.records import one_step, write_records
-from modomodo.mixtures.strategies.base import read_options
 from modomodo.mixtures.strategies.search import MergeScreenOptions
 from modomodo.study.provenance import describe
 
@@ -45,8 +44,7 @@ def main() -> None:
         arguments.settings, ScreenSettings, lambda study: ScreenSettings.of(study, arguments.strategy)
     )
     load_plugins(settings.plugins)
-    options = read_options(settings.strategy.propose, settings.strategy.options, "options")
-    assert isinstance(options, MergeScreenOptions)
+    options = parse(settings.strategy.options, MergeScreenOptions, "options")
     groups = dict(settings.benchmarks)
     records = read_scored(arguments.scores, arguments.mixtures, settings.domains, groups)
     records = one_step(records, settings.strategy.scores)

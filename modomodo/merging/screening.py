@@ -181,7 +181,7 @@ def log_regressions(scorer: MergeScorer) -> list[Regression]:
     return found
 
 
-def halve(
+def successive_halving(
     scorer: MergeScorer,
     mixtures: Sequence[Mapping[str, float]],
     alpha: float,
@@ -269,7 +269,7 @@ def screen(
         return np.average([means[name] for name in chosen], axis=0, weights=[sizes[name] for name in chosen])
 
     fewest = 2 * settings.strategy.count
-    return known + halve(
+    return known + successive_halving(
         scorer, drawn, alpha, value, fewest, lambda alive: progress(alive, "merge candidates", len(alive))
     )
 

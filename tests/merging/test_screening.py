@@ -16,10 +16,10 @@ from modomodo.merging.screening import (
     Merge,
     MergeScorer,
     draw_candidates,
-    halve,
     merged_records,
     portions,
     screen,
+    successive_halving,
 )
 from modomodo.merging.settings import MergeSettings, ScreenSettings
 from modomodo.mixtures.constraints import Constraints
@@ -67,7 +67,7 @@ class FakeScorer:
 def test_halving_asks_all_candidates_little_and_the_best_everything():
     scorer = FakeScorer([0.1, 0.3, 1.0])
     mixtures = [{"a": i / 30, "b": 1 - i / 30} for i in range(30)]
-    merges = halve(scorer, mixtures, 1.5, lambda weights, means: means["chart"], fewest=2)
+    merges = successive_halving(scorer, mixtures, 1.5, lambda weights, means: means["chart"], fewest=2)
     assert [merge.mixture for merge in merges[:2]] == ["candidate-0001", "candidate-0002"]
     assert [merge.questions for merge in merges] == [0.1] * 20 + [0.3] * 7 + [1.0] * 3
     # 30 x 10 + 10 x 20 + 3 x 70 questions instead of 30 x 100
@@ -76,7 +76,7 @@ def test_halving_asks_all_candidates_little_and_the_best_everything():
 
 
 def test_halving_keeps_as_many_as_must_be_proposed():
-    merges = halve(
+    merges = successive_halving(
         FakeScorer([0.1, 1.0]),
         [{"a": i / 10} for i in range(10)],
         1.0,
