@@ -671,23 +671,23 @@ def test_every_script_explains_itself(path: Path) -> None:
     assert "Example:" in run.stdout and "--output" in run.stdout
 
 
-# --- what is told about a study -----------------------------------------------------------------------------------
+# --- what is shown of a study -----------------------------------------------------------------------------------
 
 
 def test_the_plan_of_a_finished_study(done: Path) -> None:
-    told = script(done, "plan", "--study", "config/test.yaml")
-    assert told.returncode == 0, told.stderr
-    lines = told.stdout.splitlines()
+    shown = script(done, "plan", "--study", "config/test.yaml")
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
     assert lines[0] == ("study test: 3 mixtures of 2 domains, 3 runs, scored at step 2, 7, 9 on 2 benchmarks")
     runs = next(line for line in lines if line.startswith("runs")).split()
-    assert runs[:4] == ["runs", "3", "3", "0"] and "measured on 3" in told.stdout
+    assert runs[:4] == ["runs", "3", "3", "0"] and "measured on 3" in shown.stdout
     assert lines[-1] == "nothing is left to train or predict"
 
 
 def test_the_status_of_a_finished_study(done: Path) -> None:
-    told = script(done, "status", "--study", "config/test.yaml")
-    assert told.returncode == 0, told.stderr
-    counts = dict(re.findall(r"^(\S[\w ]*\S) +(\d+/\d+)$", told.stdout, flags=re.MULTILINE))
+    shown = script(done, "status", "--study", "config/test.yaml")
+    assert shown.returncode == 0, shown.stderr
+    counts = dict(re.findall(r"^(\S[\w ]*\S) +(\d+/\d+)$", shown.stdout, flags=re.MULTILINE))
     assert counts == {
         "examples": "5/5",
         "base model": "1/1",
@@ -699,7 +699,7 @@ def test_the_status_of_a_finished_study(done: Path) -> None:
         "table": "1/1",
     }
     best = pd.read_csv(done / "results/table2.csv").dropna(subset="w_science")["out_score"].max()
-    assert f"\n  {best:.4f} ± " in told.stdout
+    assert f"\n  {best:.4f} ± " in shown.stdout
 
 
 def provenance(folder: Path, mixture: str, benchmark: str) -> subprocess.CompletedProcess:
@@ -710,19 +710,19 @@ def provenance(folder: Path, mixture: str, benchmark: str) -> subprocess.Complet
 @pytest.mark.parametrize("mixture", ["collinearity", "base"])
 @pytest.mark.parametrize("benchmark", ["chart", "out_score"])
 def test_the_chain_behind_a_number_holds(done: Path, mixture: str, benchmark: str) -> None:
-    told = provenance(done, mixture, benchmark)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert told.stdout.endswith("\nevery link holds\n")
+    shown = provenance(done, mixture, benchmark)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert shown.stdout.endswith("\nevery link holds\n")
     table = pd.read_csv(done / "results/table2.csv").set_index("mixture")
-    assert f": {table.loc[mixture, 'y_chart']:.4f} ± " in told.stdout.splitlines()[0]
-    kinds = {line.split("  ")[0] for line in told.stdout.splitlines() if line and not line.startswith(" ")}
+    assert f": {table.loc[mixture, 'y_chart']:.4f} ± " in shown.stdout.splitlines()[0]
+    kinds = {line.split("  ")[0] for line in shown.stdout.splitlines() if line and not line.startswith(" ")}
     assert {"record", "scores", "base model", "examples"} <= kinds
     if mixture != "base":
         assert {"checkpoint", "training", "stream", "mixture"} <= kinds
 
 
 @pytest.mark.parametrize(
-    ("changed_file", "told_of"),
+    ("changed_file", "check"),
     [
         ("predictions/collinearity/42/9/chart.jsonl", "as listed, sha256"),
         ("examples/chart.jsonl", "answers of these weights to these questions"),
@@ -730,7 +730,7 @@ def test_the_chain_behind_a_number_holds(done: Path, mixture: str, benchmark: st
         ("runs/collinearity/42/checkpoint-9/model.safetensors", "weights as recorded"),
     ],
 )
-def test_a_link_that_has_changed_is_told(done: Path, tmp_path: Path, changed_file: str, told_of: str) -> None:
+def test_a_link_that_has_changed_is_found(done: Path, tmp_path: Path, changed_file: str, check: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(done, copy, symlinks=True, ignore=shutil.ignore_patterns(".snakemake", "images"))
     path = copy / RESULTS / changed_file
@@ -739,10 +739,10 @@ def test_a_link_that_has_changed_is_told(done: Path, tmp_path: Path, changed_fil
         path.write_text("".join(lines[1:] + lines[:1]))
     else:
         path.write_bytes(path.read_bytes() + b" ")
-    told = provenance(copy, "collinearity", "chart")
-    assert told.returncode == 1, told.stdout + told.stderr
-    changed_links = [line for line in told.stdout.splitlines() if "CHANGED SINCE: " in line]
-    assert any(told_of in line for line in changed_links), told.stdout
+    shown = provenance(copy, "collinearity", "chart")
+    assert shown.returncode == 1, shown.stdout + shown.stderr
+    changed_links = [line for line in shown.stdout.splitlines() if "CHANGED SINCE: " in line]
+    assert any(check in line for line in changed_links), shown.stdout
 
 
 def test_every_step_left_its_description(done: Path) -> None:
