@@ -9,8 +9,8 @@ Commands are found in fenced and indented blocks and between backticks. How each
     python benchmarks/X.py …   the same
     source, git clone, cd      the file or folder is there; a clone needs a network
 
-A command of any other kind fails, so that none is left out unseen; so does one whose study, script, page or target is
-not there.
+A command of any other kind fails, so that none is skipped unnoticed; so does one whose study, script, page or target does
+not exist. The README's example is run and its output compared; its table of results is compared with what was measured.
 """
 
 import functools
@@ -152,10 +152,10 @@ def check_python(words: list[str]) -> None:
         assert script.startswith(("scripts/", "benchmarks/")) and words[1:] == ["--help"]
         return  # every script's --help is run by test_workflow.py
     assert (ROOT / script).is_file(), script
-    told = help_of(script)
+    printed = help_of(script)
     for word in words[1:]:
         if word.startswith("--"):
-            assert re.search(rf"{re.escape(word.partition('=')[0])}\b", told), f"{script} has no {word}"
+            assert re.search(rf"{re.escape(word.partition('=')[0])}\b", printed), f"{script} has no {word}"
     for study in (word for word in words[1:] if word.startswith("config/")):
         assert (ROOT / study).is_file(), study
 
@@ -203,7 +203,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_pages_name_files_that_exist() -> None:
-    """Paths of the project between backticks: a page must not outlive what it tells of."""
+    """Paths of the project between backticks: a page must not outlive what it describes."""
     kinds = r"(?:modomodo|scripts|rules|tests|benchmarks|config|envs|docs|profiles|slurm)/[\w./-]+\.(?:py|smk|yaml|md|sh|lock|in|png)"
     for page in PAGES:
         for path in re.findall(rf"`({kinds})`", page.read_text(encoding="utf-8")):
