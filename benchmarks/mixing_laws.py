@@ -2,7 +2,7 @@
 
 A surrogate tuned on one recorded table may only have learnt that table. These families differ in what is true
 (how many domains, whether a score saturates, jumps, or suffers from the wrong company, how loud the noise is),
-and the truth is known. Each is drawn anew under every --seed.
+and the truth is known. Each is drawn again under every --seed.
 
 Example:
     python benchmarks/mixing_laws.py --rows 160 --seed 1 2 --output results/mixing_laws

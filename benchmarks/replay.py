@@ -78,7 +78,7 @@ class Table:
     composite: np.ndarray  # [runs], NaN where a score is missing
 
     @property
-    def whole(self) -> np.ndarray:
+    def complete(self) -> np.ndarray:
         """The rows that have every score."""
         return np.flatnonzero(np.isfinite(self.composite))
 
@@ -111,13 +111,13 @@ def read_table(path: Path, lower_is_better: bool | Collection[str] = False, anon
         raise InputError(f"{path}: no column 'y_…' varies over the mixtures: nothing to rank")
     scores = runs.scores[:, useful]
     scale = np.nanstd(scores, axis=0)
-    whole = np.isfinite(scores).all(axis=1)
-    if whole.sum() < 2 * FEWEST:
+    complete = np.isfinite(scores).all(axis=1)
+    if complete.sum() < 2 * FEWEST:
         gaps = np.isnan(scores).sum(axis=0)
         worst = int(gaps.argmax())
-        mend = f": y_{metrics[useful[worst]]} lacks {gaps[worst]}, fill or remove it" if gaps.any() else ""
+        hint = f": y_{metrics[useful[worst]]} lacks {gaps[worst]}, fill or remove it" if gaps.any() else ""
         raise InputError(
-            f"{path}: {whole.sum()} mixtures have every score, {2 * FEWEST} are the fewest to replay{mend}"
+            f"{path}: {complete.sum()} mixtures have every score, {2 * FEWEST} are the fewest to replay{hint}"
         )
     names = tuple(f"metric{i:03d}" if anonymous else metrics[column] for i, column in enumerate(useful))
     runs = replace(
@@ -191,10 +191,10 @@ def regret(predicted: np.ndarray, actual: np.ndarray) -> float:
 
 def replayable(table: Table, count: int, option: str) -> bool:
     """Whether enough mixtures with every score are sure to be left after `count`; says so if not."""
-    if count <= len(table.whole) - FEWEST:
+    if count <= len(table.complete) - FEWEST:
         return True
     print(
-        f"{option} {count}: '{table.name}' has {len(table.whole)} mixtures with every score, {FEWEST} of which must "
+        f"{option} {count}: '{table.name}' has {len(table.complete)} mixtures with every score, {FEWEST} of which must "
         "stay unseen: left out",
         file=sys.stderr,
     )
@@ -204,7 +204,7 @@ def replayable(table: Table, count: int, option: str) -> bool:
 def search(table: Table, name: str, acquisition: str, first: int, last: int, seed: int) -> list[dict]:
     """The regret of the best run so far, run by run, when the method chooses from the table's rows."""
     random = np.random.default_rng(seed)
-    runs, composite = table.runs.rows(table.whole), table.composite[table.whole]
+    runs, composite = table.runs.rows(table.complete), table.composite[table.complete]
     seen = list(random.permutation(len(runs))[:first])
     rows = []
     for count in range(first, last + 1):

@@ -61,8 +61,10 @@ LOOKED_AT = {
     "reporting/results",
     "mixtures/records",
     "reporting/tables",
+    "mixtures/surrogates/evidence",
     "mixtures/surrogates/gaussian_processes",
     "mixtures/surrogates/kernels",
+    "mixtures/surrogates/posterior",
     "mixtures/surrogates/calibration",
 }
 

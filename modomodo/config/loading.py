@@ -17,7 +17,7 @@ from modomodo.config.schema import Evaluation, Training
 from modomodo.errors import InputError, nearest
 from modomodo.files import digest
 
-# Keys that have had another name, by the model they belong to: old → new.
+# Keys that have had another name, by the model they belong to: old → new. A model may also say its own, as RENAMED.
 RENAMED: dict[type[BaseModel], dict[str, str]] = {
     Training: {
         "trajectories": "train_batch_size",
@@ -47,7 +47,7 @@ def _unknown_key_hint(key: str, model: type[BaseModel] | None) -> str:
     """What a message says of a key that `model` does not have."""
     if model is None:
         return "unknown key: remove it"
-    if key in (renamed := RENAMED.get(model, {})):
+    if key in (renamed := {**RENAMED.get(model, {}), **getattr(model, "RENAMED", {})}):
         return f"renamed: write {renamed[key]}"
     if model is Training and key in TRL_KEYS:
         return f"unknown key: {TRL_KEYS[key]}"

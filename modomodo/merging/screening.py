@@ -25,7 +25,7 @@ from modomodo.files import digest, read_json, write_json
 from modomodo.merging.experts import Experts
 from modomodo.merging.forgetting import Regression, find_regressions, format_regressions
 from modomodo.merging.settings import CACHE_VERSION, MergeSettings, ScreenSettings
-from modomodo.mixtures.acquisition import candidates
+from modomodo.mixtures.acquisition import sample_mixtures
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import Mixture, Weights, round_weights
 from modomodo.mixtures.records import Records, from_rows
@@ -225,7 +225,7 @@ def draw_candidates(
     random = np.random.default_rng(seed)
     taken = {tuple(round_weights(weights).get(domain, 0.0) for domain in domains) for weights in trained}
     drawn: list[Weights] = []
-    for row in random.permutation(candidates(domains, constraints, 2 * count + len(taken), random)):
+    for row in random.permutation(sample_mixtures(domains, constraints, 2 * count + len(taken), random)):
         weights = round_weights(dict(zip(domains, row.tolist(), strict=True)))
         if tuple(weights.values()) not in taken:
             taken.add(tuple(weights.values()))

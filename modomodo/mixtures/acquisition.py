@@ -1,19 +1,22 @@
-"""Predictor → the next mixtures: Algorithm 4, search by CMA-ES, and acquisition from a pool of candidates."""
+"""Predictor → the next mixtures: Algorithm 4, search by CMA-ES, and acquisition from candidates."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
-from modomodo.errors import InputError, nearest
+from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints, allowed, bounds, project
-from modomodo.mixtures.surrogates.base import Objective, Observations, Predictor
+from modomodo.mixtures.surrogates.base import Objective, Predictor
+from modomodo.mixtures.surrogates.baselines import best_split, quadratic_features
+from modomodo.mixtures.surrogates.threads import one_blas_thread
 
-ACQUISITIONS = (
-    *("greedy", "expected_improvement", "noisy_expected_improvement", "ucb", "thompson"),
-    *("explore", "worst"),
-)
+AcquisitionName = Literal[
+    "greedy", "expected_improvement", "noisy_expected_improvement", "ucb", "thompson", "explore", "worst"
+]
 
 
 @dataclass(frozen=True)
@@ -28,72 +31,90 @@ class Candidate:
 # --- Algorithm 4 ---------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class QuadraticSearch:
+    """How Algorithm 4 searches: mixtures wanted, draws at a time, random train/test splits."""
+
+    count: int
+    seed: int
+    samples: int = 10_000
+    splits: int = 5
+
+
+@dataclass(frozen=True)
+class QuadraticOptima:
+    """Candidates, best first, and the test R² of the surface that ranked them (NaN without a test part)."""
+
+    candidates: list[Candidate]
+    test_r2: float
+
+
+@one_blas_thread()
 def quadratic_surface(
-    weights: np.ndarray,
-    scores: np.ndarray,
-    usable: Sequence[int],
-    count: int,
-    seed: int,
-    samples: int = 10_000,
-    splits: int = 5,
-) -> tuple[list[Candidate], float]:
-    """Algorithm 4: the `count` best of `samples` mixtures under the quadratic surface that tested best.
+    weights: np.ndarray, scores: np.ndarray, usable: Sequence[int], search: QuadraticSearch
+) -> QuadraticOptima:
+    """Algorithm 4: the best of many mixtures under the quadratic surface that tested best.
 
     `weights` [runs, domains] and `scores` [runs] are the observations, `usable` the columns that may get
     weight. Five random 80/20 splits each fit [1, w, w ⊗ w] by least squares; the fit of greatest R² on its
     test part ranks the candidates: draws from one Gaussian fitted to the observed mixtures, those with a
-    negative weight rejected, divided by their sum. Returns the picks, best first, and the test R² (NaN
-    without a test part).
+    negative weight rejected, divided by their sum.
 
     As in the paper the surface is fitted however few the runs are: below 1 + m + m(m+1)/2 - (m+1)
     distinct mixtures least squares interpolates them with the solution of least norm. Fewer than four
     runs cannot be split: all are fitted. The paper draws candidates until some are left; where a thousand
-    rounds of `samples` do not give `count`, negative weights are set to 0 instead.
+    rounds do not give enough, negative weights are set to 0 instead.
     """
+    surface, quality = best_split(weights, scores, search.seed, search.splits)
+    drawn = _near_observed(weights[:, list(usable)], search)
+    mixtures = np.zeros((len(drawn), weights.shape[1]))
+    mixtures[:, list(usable)] = drawn
+    mixtures /= mixtures.sum(axis=1, keepdims=True)
+    expected = quadratic_features(mixtures) @ surface
+    top = np.argsort(-expected, kind="stable")[: search.count]
+    return QuadraticOptima([Candidate(mixtures[i], float(expected[i]), None) for i in top], quality)
+
+
+def _near_observed(observed: np.ndarray, search: QuadraticSearch) -> np.ndarray:
+    """At least `count` draws [n, domains] without a negative weight from a Gaussian fitted to [runs, domains]."""
     from sklearn.mixture import GaussianMixture
 
-    from modomodo.mixtures.surrogates.baselines import best_split, quadratic_features
-
-    surface, quality = best_split(weights, scores, seed, splits)
-    observed = weights[:, list(usable)]
+    width = observed.shape[1]
     if len(observed) > 1:
-        mixture = GaussianMixture(n_components=1, random_state=seed).fit(observed)
+        mixture = GaussianMixture(n_components=1, random_state=search.seed).fit(observed)
         center, covariance = mixture.means_[0], mixture.covariances_[0]
     else:
         # One run has no covariance: GaussianMixture's own floor would keep every candidate at that run.
-        center, covariance = observed[0], np.eye(len(usable)) / len(usable) ** 2
-    random = np.random.default_rng(seed)
+        center, covariance = observed[0], np.eye(width) / width**2
+    random = np.random.default_rng(search.seed)
+
+    def draw() -> np.ndarray:
+        return random.multivariate_normal(center, covariance, size=search.samples, method="eigh")
+
     kept: list[np.ndarray] = []
     found = 0
     for _ in range(1000):
-        drawn = random.multivariate_normal(center, covariance, size=samples, method="eigh")
+        drawn = draw()
         valid = drawn[(drawn >= 0).all(axis=1) & (drawn.sum(axis=1) > 1e-9)]
         kept.append(valid)
         found += len(valid)
-        if found >= count:
-            break
-    else:
-        clipped = np.maximum(random.multivariate_normal(center, covariance, size=samples, method="eigh"), 0.0)
-        kept.append(clipped[clipped.sum(axis=1) > 1e-9])
-    candidates = np.zeros((sum(map(len, kept)), weights.shape[1]))
-    candidates[:, list(usable)] = np.concatenate(kept)
-    candidates /= candidates.sum(axis=1, keepdims=True)
-    expected = quadratic_features(candidates) @ surface
-    top = np.argsort(-expected, kind="stable")[:count]
-    return [Candidate(candidates[i], float(expected[i]), None) for i in top], quality
+        if found >= search.count:
+            return np.concatenate(kept)
+    clipped = np.maximum(draw(), 0.0)
+    return np.concatenate([*kept, clipped[clipped.sum(axis=1) > 1e-9]])
 
 
 # --- candidates ----------------------------------------------------------------------------------------------
 
 
-def candidates(
+def sample_mixtures(
     domains: Sequence[str],
     constraints: Constraints,
     count: int,
     random: np.random.Generator,
     observed: np.ndarray | None = None,
 ) -> np.ndarray:
-    """About `count` mixtures [n, domains] that keep to the constraints, spread over the whole simplex.
+    """About `count` mixtures [n, domains] that keep to the constraints, spread over the simplex.
 
     A third each from Dirichlet distributions of concentration 1 (even over the simplex), 0.3 (near its faces)
     and, when there are observed mixtures, 60 · w + 0.3 around them; and the corners, faces and centre. All are
@@ -104,23 +125,23 @@ def candidates(
     lower, upper = bounds(constraints, domains)
     width = len(domains)
     part = count // 3
-    pools = [random.dirichlet(np.ones(width), part), random.dirichlet(np.full(width, 0.3), part)]
+    parts = [random.dirichlet(np.ones(width), part), random.dirichlet(np.full(width, 0.3), part)]
     if observed is not None and len(observed):
         around = observed[random.integers(len(observed), size=part)]
         gammas = random.gamma(60 * around + 0.3)
-        pools.append(gammas / gammas.sum(axis=1, keepdims=True))
-    pools.append(np.eye(width))
+        parts.append(gammas / gammas.sum(axis=1, keepdims=True))
+    parts.append(np.eye(width))
     if width > 1:
-        pools.append((1 - np.eye(width)) / (width - 1))
-    pools.append(np.full((1, width), 1 / width))
-    pool = project(np.concatenate(pools), lower, upper)
+        parts.append((1 - np.eye(width)) / (width - 1))
+    parts.append(np.full((1, width), 1 / width))
+    mixtures = project(np.concatenate(parts), lower, upper)
     test = allowed(constraints, domains)
-    kept = pool[test(pool)]
+    kept = mixtures[test(mixtures)]
     if constraints.prior_distance is not None:
         # Kullback-Leibler balls can be small: mixtures on the way to the prior are inside at some point.
         prior = np.array([constraints.prior.get(domain, 0.0) for domain in domains])
-        for step in (0.5, 0.75, 0.9, 1.0):
-            nearer = (1 - step) * pool + step * prior
+        for fraction in (0.5, 0.75, 0.9, 1.0):
+            nearer = (1 - fraction) * mixtures + fraction * prior
             kept = np.concatenate([kept, nearer[test(nearer)]])
     if not len(kept):
         raise InputError(
@@ -135,122 +156,144 @@ def distance(points: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.abs(points - other).sum(axis=1) / 2
 
 
+def spread_apart(candidates: np.ndarray, order: np.ndarray, count: int, min_distance: float) -> list[int]:
+    """The first `count` of `order` at least `min_distance` from those before; the distance is halved as needed."""
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(order)):
+        for i in order:
+            if len(chosen) == count:
+                break
+            if i in chosen:
+                continue
+            if not chosen or min(distance(candidates[chosen], candidates[i])) >= min_distance:
+                chosen.append(int(i))
+        min_distance = min_distance / 2 if min_distance > 1e-3 else 0.0
+    return chosen
+
+
 # --- search ---------------------------------------------------------------------------------------------------
 
+Value = Callable[[np.ndarray], np.ndarray]
+"""Mixtures [n, domains] → what each is worth [n]."""
 
-def cma_search(
-    value: Callable[[np.ndarray], np.ndarray],
-    domains: Sequence[str],
-    constraints: Constraints,
-    seed: int,
-    taken: Sequence[np.ndarray] = (),
-    apart: float = 0.0,
-    restarts: int = 2,
-    evaluations: int = 2000,
-) -> np.ndarray:
-    """The mixture [domains] of greatest `value` ([n, domains] → [n]) that CMA-ES finds.
+
+@dataclass(frozen=True)
+class CmaSearch:
+    """CMA-ES over the mixtures of some domains that keep to the constraints.
 
     CMA-ES walks freely in m dimensions; a point becomes a mixture by softmax, which knows no border (weights
-    below 1e-6 count as none, so corners and faces are reached), then by projection onto the bounds. Mixtures
-    nearer than `apart` (total variation) to a `taken` one or too far from the prior are penalised. The
-    searches start from the best of a thousand spread mixtures that lie apart from each other; the best end
-    counts.
+    below 1e-6 count as none, so corners and faces are reached), then by projection onto the bounds.
     """
-    import cma
 
-    lower, upper = bounds(constraints, domains)
-    test = allowed(constraints, domains)
-    pool = candidates(domains, constraints, 1000, np.random.default_rng(seed))
-    if len(domains) == 1:
-        return pool[0]
+    domains: Sequence[str]
+    constraints: Constraints
+    seed: int
+    min_distance: float = 0.0  # total variation from mixtures that are taken
+    restarts: int = 2
+    evaluations: int = 2000  # a restart
 
-    def penalty(rows: np.ndarray) -> np.ndarray:
+    def best(self, value: Value, taken: Sequence[np.ndarray] = ()) -> np.ndarray:
+        """The mixture [domains] of greatest value that is found.
+
+        Mixtures too near to a `taken` one or too far from the prior are penalised. The searches start from the
+        best of a thousand spread mixtures that lie apart from each other; the best end counts.
+        """
+        spread = sample_mixtures(self.domains, self.constraints, 1000, np.random.default_rng(self.seed))
+        if len(self.domains) == 1:
+            return spread[0]
+        values, penalties = value(spread), self._penalty(spread, taken)
+        # Larger than any gain in value: a penalised mixture never beats one that keeps its distance.
+        unit = 10 * (float(np.ptp(values)) + 1e-9)
+        order = np.argsort(penalties * unit * 100 - values, kind="stable")
+        best = (-math.inf, spread[order[0]])
+        if penalties[order[0]] == 0:
+            best = (float(values[order[0]]), spread[order[0]])
+        for restart, start in enumerate(spread_apart(spread, order, self.restarts, 0.3)):
+            search = self._start(spread[start], restart, 1e-7 * unit)
+            while not search.stop():
+                points = search.ask()
+                rows = self._mixtures(np.array(points))
+                values, penalties = value(rows), self._penalty(rows, taken)
+                search.tell(points, list(penalties * unit - values))
+                for i in np.flatnonzero(penalties == 0):
+                    if values[i] > best[0]:
+                        best = (float(values[i]), rows[i])
+        return best[1]
+
+    @cached_property
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        return bounds(self.constraints, self.domains)
+
+    @cached_property
+    def _allowed(self) -> Callable[[np.ndarray], np.ndarray]:
+        return allowed(self.constraints, self.domains)
+
+    def _start(self, mixture: np.ndarray, restart: int, tolerance: float):
+        import cma
+
+        point = np.log(mixture + 1e-4)
+        return cma.CMAEvolutionStrategy(
+            np.clip(point - point.mean(), -15, 15),
+            1.0,
+            {
+                "seed": self.seed % 2**31 + restart + 1,
+                "verbose": -9,
+                "maxfevals": self.evaluations,
+                "bounds": [-16, 16],
+                "tolfun": tolerance,
+            },
+        )
+
+    def _penalty(self, rows: np.ndarray, taken: Sequence[np.ndarray]) -> np.ndarray:
         missing = np.zeros(len(rows))
         for other in taken:
-            missing += np.maximum(0.0, apart - distance(rows, other))
-        return missing + ~test(rows)
+            missing += np.maximum(0.0, self.min_distance - distance(rows, other))
+        return missing + ~self._allowed(rows)
 
-    def mixtures(points: np.ndarray) -> np.ndarray:
+    def _mixtures(self, points: np.ndarray) -> np.ndarray:
+        lower, upper = self._bounds
         shifted = np.exp(points - points.max(axis=1, keepdims=True))
         shares = shifted / shifted.sum(axis=1, keepdims=True)
         shares = np.where(shares < 1e-6, 0.0, shares)
         return project(shares / shares.sum(axis=1, keepdims=True), lower, upper)
 
-    values, penalties = value(pool), penalty(pool)
-    # Larger than any gain in value: a penalised mixture never beats one that keeps its distance.
-    unit = 10 * (float(np.ptp(values)) + 1e-9)
-    order = np.argsort(penalties * unit * 100 - values, kind="stable")
-    best = (-math.inf, pool[order[0]])
-    if penalties[order[0]] == 0:
-        best = (float(values[order[0]]), pool[order[0]])
-    for restart, start in enumerate(spread_apart(pool, order, restarts, 0.3)):
-        point = np.log(pool[start] + 1e-4)
-        search = cma.CMAEvolutionStrategy(
-            np.clip(point - point.mean(), -15, 15),
-            1.0,
-            {
-                "seed": seed % 2**31 + restart + 1,
-                "verbose": -9,
-                "maxfevals": evaluations,
-                "bounds": [-16, 16],
-                "tolfun": 1e-7 * unit,
-            },
-        )
-        while not search.stop():
-            points = search.ask()
-            rows = mixtures(np.array(points))
-            values, penalties = value(rows), penalty(rows)
-            search.tell(points, list(penalties * unit - values))
-            for i in np.flatnonzero(penalties == 0):
-                if values[i] > best[0]:
-                    best = (float(values[i]), rows[i])
-    return best[1]
 
-
+@one_blas_thread()
 def cma_candidates(
-    predictor: Predictor,
-    aim: Objective,
-    domains: Sequence[str],
-    constraints: Constraints,
-    count: int,
-    seed: int,
-    apart: float,
+    predictor: Predictor, objective: Objective, search: CmaSearch, count: int
 ) -> list[Candidate]:
-    """`count` mixtures of greatest predicted objective, each at least `apart` from the others, best first."""
-    place = [predictor.domains.index(domain) for domain in domains]
+    """`count` mixtures of greatest predicted objective that keep their distance from each other, best first."""
+    place = [predictor.domains.index(domain) for domain in search.domains]
 
-    def whole(rows: np.ndarray) -> np.ndarray:
+    def complete(rows: np.ndarray) -> np.ndarray:
         full = np.zeros((len(rows), len(predictor.domains)))
         full[:, place] = rows
         return full
 
     def value(rows: np.ndarray) -> np.ndarray:
-        return predictor.mean(whole(rows)) @ aim.shares
+        return predictor.mean(complete(rows)) @ objective.shares
 
     taken: list[np.ndarray] = []
     for i in range(count):
-        taken.append(cma_search(value, domains, constraints, seed + 100 * i, taken, apart))
-    points = whole(np.array(taken))
-    mean, deviation = predictor.predict(points).aggregate(aim.shares)
+        taken.append(replace(search, seed=search.seed + 100 * i).best(value, taken))
+    points = complete(np.array(taken))
+    mean, deviation = predictor.predict(points).aggregate(objective.shares)
     order = np.argsort(-mean, kind="stable")
     return [Candidate(points[i], float(mean[i]), float(deviation[i])) for i in order]
 
 
 # --- acquisition ----------------------------------------------------------------------------------------------
 
+PROMISING_DRAWS = (
+    400  # a joint draw costs the cube of the number of mixtures: only where the objective may be greatest
+)
+PROMISING_IMPROVEMENTS = 300  # the same, together with the observed mixtures
+SURFACES = 128  # drawn for noisy_expected_improvement
 
-def acquire(
-    predictor: Predictor,
-    observations: Observations,
-    aim: Objective,
-    pool: np.ndarray,
-    count: int,
-    acquisition: str,
-    random: np.random.Generator,
-    apart: float = 0.05,
-    exploration: float = 1.0,
-) -> list[Candidate]:
-    """`count` mixtures of a pool [n, predictor.domains], at least `apart` from each other where the pool allows.
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How a batch of `count` mixtures is chosen from candidates, `min_distance` apart where these allow it.
 
     greedy: greatest mean. expected_improvement: expected gain of the expected score over the best expected
     score of an observed mixture (so noise in the records is no gain). ucb: mean + `exploration` standard
@@ -258,33 +301,70 @@ def acquire(
     gain over the best observed mixture, averaged over drawn surfaces, each with a best of its own (Letham et al.
     2019). explore: farthest from what was observed, whatever is predicted. worst: least mean, the check whether
     the surrogate knows bad from good.
-
-    Raises InputError for an unknown acquisition.
     """
-    if acquisition not in ACQUISITIONS:
-        raise InputError(f"unknown acquisition '{acquisition}': {nearest(acquisition, ACQUISITIONS)}")
-    mean, deviation = predictor.predict(pool).aggregate(aim.shares)
-    if acquisition == "thompson":
-        return _thompson(predictor, aim, pool, mean, deviation, count, random, apart)
-    if acquisition == "explore":
-        chosen = farthest(np.sqrt(pool), count, np.sqrt(observations.weights))
-        return [Candidate(pool[i], float(mean[i]), float(deviation[i])) for i in chosen]
-    if acquisition == "greedy":
-        value = mean
-    elif acquisition == "worst":
-        value = -mean
-    elif acquisition == "noisy_expected_improvement":
-        value = _noisy_improvement(predictor, observations, aim, pool, mean + 2 * deviation, random)
-    elif acquisition == "ucb":
-        value = mean + exploration * deviation
+
+    name: AcquisitionName
+    count: int
+    min_distance: float = 0.05  # total variation
+    exploration: float = 1.0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates [n, domains] and the objective expected of them, [n]."""
+
+    candidates: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def promising(self, count: int) -> np.ndarray:
+        """Places of those in which the objective may be greatest."""
+        return np.argsort(-(self.mean + 2 * self.deviation), kind="stable")[:count]
+
+
+@one_blas_thread()
+def acquire(
+    predictor: Predictor,
+    objective: Objective,
+    candidates: np.ndarray,
+    acquisition: Acquisition,
+    random: np.random.Generator,
+) -> list[Candidate]:
+    """A batch from candidates [n, predictor.domains]; what was observed are the predictor's runs."""
+    scored = Scored(candidates, *predictor.predict(candidates).aggregate(objective.shares))
+    if acquisition.name == "thompson":
+        chosen = _thompson(predictor, objective, scored, acquisition, random)
+    elif acquisition.name == "explore":
+        observed = predictor.observations.final().weights
+        chosen = farthest(np.sqrt(candidates), acquisition.count, np.sqrt(observed))
     else:
-        seen, _ = predictor.predict(observations.weights).aggregate(aim.shares)
-        value = expected_improvement(mean, deviation, float(seen.max()))
-    order = np.argsort(-value, kind="stable")
-    return [
-        Candidate(pool[i], float(mean[i]), float(deviation[i]))
-        for i in spread_apart(pool, order, count, apart)
-    ]
+        value = _value(predictor, objective, scored, acquisition, random)
+        order = np.argsort(-value, kind="stable")
+        chosen = spread_apart(candidates, order, acquisition.count, acquisition.min_distance)
+    return [Candidate(candidates[i], float(scored.mean[i]), float(scored.deviation[i])) for i in chosen]
+
+
+def _value(
+    predictor: Predictor,
+    objective: Objective,
+    scored: Scored,
+    acquisition: Acquisition,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """What each candidate is worth by itself, [n]."""
+    match acquisition.name:
+        case "greedy":
+            return scored.mean
+        case "worst":
+            return -scored.mean
+        case "ucb":
+            return scored.mean + acquisition.exploration * scored.deviation
+        case "noisy_expected_improvement":
+            return _noisy_improvement(predictor, objective, scored, random)
+        case _:
+            observed = predictor.observations.final().weights
+            known, _ = predictor.predict(observed).aggregate(objective.shares)
+            return expected_improvement(scored.mean, scored.deviation, float(known.max()))
 
 
 def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
@@ -297,23 +377,40 @@ def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -
 
 
 def _noisy_improvement(
-    predictor: Predictor,
-    observations: Observations,
-    aim: Objective,
-    pool: np.ndarray,
-    hope: np.ndarray,
-    random: np.random.Generator,
-    width: int = 300,
-    draws: int = 128,
+    predictor: Predictor, objective: Objective, scored: Scored, random: np.random.Generator
 ) -> np.ndarray:
-    """E[max(0, f(w) - max f(observed))] over drawn surfaces, [n]; for the `width` mixtures of most `hope`."""
-    seen = np.unique(observations.weights, axis=0)
-    promising = np.argsort(-hope, kind="stable")[:width]
-    surfaces = predictor.draw(np.concatenate([pool[promising], seen]), draws, random) @ aim.shares
+    """E[max(0, f(w) - max f(observed))] over drawn surfaces, [n]; -∞ for the candidates that promise least."""
+    observed = np.unique(predictor.observations.final().weights, axis=0)
+    promising = scored.promising(PROMISING_IMPROVEMENTS)
+    points = np.concatenate([scored.candidates[promising], observed])
+    surfaces = predictor.draw(points, SURFACES, random) @ objective.shares
     gain = surfaces[:, : len(promising)] - surfaces[:, len(promising) :].max(axis=1, keepdims=True)
-    value = np.full(len(pool), -np.inf)
+    value = np.full(len(scored.candidates), -np.inf)
     value[promising] = np.maximum(gain, 0.0).mean(axis=0)
     return value
+
+
+def _thompson(
+    predictor: Predictor,
+    objective: Objective,
+    scored: Scored,
+    acquisition: Acquisition,
+    random: np.random.Generator,
+) -> list[int]:
+    """The best candidate of each drawn surface that keeps its distance from those chosen before."""
+    promising = scored.promising(PROMISING_DRAWS)
+    points = scored.candidates[promising]
+    chosen: list[int] = []
+    for surface in predictor.draw(points, acquisition.count, random) @ objective.shares:
+        order = promising[np.argsort(-surface, kind="stable")]
+        far = (i for i in order if _keeps_distance(scored.candidates, i, chosen, acquisition.min_distance))
+        pick = next(far, None)
+        chosen.append(int(next(i for i in order if i not in chosen) if pick is None else pick))
+    return chosen
+
+
+def _keeps_distance(candidates: np.ndarray, place: int, chosen: list[int], min_distance: float) -> bool:
+    return all(distance(candidates[[other]], candidates[place])[0] >= min_distance for other in chosen)
 
 
 def farthest(points: np.ndarray, count: int, seen: np.ndarray | None = None) -> list[int]:
@@ -347,7 +444,7 @@ def pareto_candidates(values: np.ndarray, count: int) -> list[int]:
     """`count` rows along the front of [n, 2]: its two ends, then the widest gaps halved.
 
     One row alone is the one nearest to the best of both. Distances are in units of the front's extent; a front
-    shorter than `count` is given whole.
+    shorter than `count` is returned complete.
     """
     front = pareto_front(values)
     scaled = values[front] / np.maximum(np.ptp(values[front], axis=0), 1e-12)
@@ -356,40 +453,3 @@ def pareto_candidates(values: np.ndarray, count: int) -> list[int]:
     ends = [0, len(front) - 1]
     between = [i for i in farthest(scaled, count + 2, scaled[ends]) if i not in ends]
     return [int(front[i]) for i in dict.fromkeys([*ends, *between])][:count]
-
-
-def spread_apart(pool: np.ndarray, order: np.ndarray, count: int, apart: float) -> list[int]:
-    """The first `count` of `order` that lie `apart` from those before; the distance is halved as needed."""
-    chosen: list[int] = []
-    while len(chosen) < min(count, len(order)):
-        for i in order:
-            if len(chosen) == count:
-                break
-            if i in chosen:
-                continue
-            if not chosen or min(distance(pool[chosen], pool[i])) >= apart:
-                chosen.append(int(i))
-        apart = apart / 2 if apart > 1e-3 else 0.0
-    return chosen
-
-
-def _thompson(
-    predictor: Predictor,
-    aim: Objective,
-    pool: np.ndarray,
-    mean: np.ndarray,
-    deviation: np.ndarray,
-    count: int,
-    random: np.random.Generator,
-    apart: float,
-    width: int = 400,
-) -> list[Candidate]:
-    # A joint draw costs the cube of the number of mixtures: draw where the objective may be greatest.
-    promising = np.argsort(-(mean + 2 * deviation), kind="stable")[:width]
-    surfaces = predictor.draw(pool[promising], count, random) @ aim.shares
-    chosen: list[int] = []
-    for surface in surfaces:
-        order = promising[np.argsort(-surface, kind="stable")]
-        extended = [i for i in order if all(distance(pool[[j]], pool[i])[0] >= apart for j in chosen)]
-        chosen.append(int(extended[0] if extended else next(i for i in order if i not in chosen)))
-    return [Candidate(pool[i], float(mean[i]), float(deviation[i])) for i in chosen]

@@ -1,4 +1,4 @@
-"""First designs: which mixtures to train before anything is known, and where to look when nothing was learnt."""
+"""First designs: which mixtures to train before anything is known."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,48 +6,49 @@ from typing import Literal
 import numpy as np
 
 from modomodo.errors import InputError
-from modomodo.mixtures.acquisition import candidates, farthest
+from modomodo.mixtures.acquisition import farthest, sample_mixtures
 from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.surrogates.threads import one_blas_thread
 
 Kind = Literal["space_filling", "d_optimal"]
 
-POOL = 2000
+CANDIDATES = 2000
 RIDGE = 1e-3  # makes fewer mixtures than coefficients comparable
 EXCHANGES = 10  # rounds of exchange at most
 
 
+@one_blas_thread()
 def design(
     domains: Sequence[str],
     constraints: Constraints,
     count: int,
     seed: int,
     kind: Kind = "space_filling",
-    seen: np.ndarray | None = None,
 ) -> np.ndarray:
     """`count` mixtures [count, domains] that keep to the constraints, chosen for what they would teach.
 
     space_filling: each next mixture is the one farthest from all before it in Hellinger distance, starting from
-    the pool's middle (Kennard and Stone 1969); `seen` mixtures [n, domains] count as chosen.
+    the middle of the candidates (Kennard and Stone 1969).
     d_optimal: the greatest determinant of FᵀF for the quadratic surface on √w, the variance of its coefficients
     being least (Fedorov's exchange). The square root makes it prefer small weights to none.
 
     Raises InputError for infeasible constraints and when they leave fewer than `count` mixtures.
     """
-    pool = np.unique(candidates(domains, constraints, POOL, np.random.default_rng(seed)).round(6), axis=0)
-    if len(pool) < count:
+    sampled = sample_mixtures(domains, constraints, CANDIDATES, np.random.default_rng(seed))
+    candidates = np.unique(sampled.round(6), axis=0)
+    if len(candidates) < count:
         raise InputError(
-            f"design: the constraints leave {len(pool)} mixtures to choose from, asked are {count}"
+            f"design: the constraints leave {len(candidates)} mixtures to choose from, asked are {count}"
         )
     if kind == "d_optimal":
-        return pool[_d_optimal(np.sqrt(pool), count, None if seen is None else np.sqrt(seen))]
-    return pool[farthest(np.sqrt(pool), count, None if seen is None else np.sqrt(seen))]
+        return candidates[_d_optimal(np.sqrt(candidates), count)]
+    return candidates[farthest(np.sqrt(candidates), count)]
 
 
-def _d_optimal(points: np.ndarray, count: int, seen: np.ndarray | None) -> list[int]:
+def _d_optimal(points: np.ndarray, count: int) -> list[int]:
+    """Rows of [n, domains], chosen one by one and then exchanged (Fedorov 1972)."""
     features = _scheffe(points)
     known = RIDGE * np.eye(features.shape[1])
-    if seen is not None:
-        known += _scheffe(seen).T @ _scheffe(seen)
     chosen: list[int] = []
     inverse = np.linalg.inv(known)
     for _ in range(count):

@@ -18,7 +18,7 @@ from modomodo.mixtures.records import (
 )
 from modomodo.mixtures.strategies.base import Proposal
 from modomodo.mixtures.surrogates.calibration import summary
-from modomodo.mixtures.uncertainty import Certainty
+from modomodo.mixtures.uncertainty import Uncertainty
 from modomodo.replay.run import Outcome
 from modomodo.reporting.templates import render_template
 
@@ -73,9 +73,9 @@ def write(outcome: Outcome, folder: Path) -> None:
     write_csv(folder / "comparison.csv", outcome.chosen.comparison)
     write_csv(folder / "calibration.csv", summary(outcome.chosen.left))
     write_csv(folder / "left_out.csv", _left_out(outcome))
-    write_csv(folder / "optimum_weights.csv", outcome.certainty.weights())
-    write_csv(folder / "optimum_against.csv", outcome.certainty.against())
-    write_csv(folder / "proposals_against.csv", outcome.certainty.others_against())
+    write_csv(folder / "optimum_weights.csv", outcome.uncertainty.weights())
+    write_csv(folder / "optimum_against.csv", outcome.uncertainty.over_baselines())
+    write_csv(folder / "proposals_against.csv", outcome.uncertainty.proposals_over_reference())
     if outcome.front is not None:
         write_csv(folder / "pareto.csv", outcome.front)
     with atomic_write(folder / "report.md") as file:
@@ -114,11 +114,11 @@ def report(outcome: Outcome) -> str:
         informed=chosen.informed,
         reason=chosen.reason,
         proposed=_proposed(outcome),
-        best=outcome.certainty.rival,
+        best=outcome.uncertainty.reference,
         notes=list(dict.fromkeys(notes)),
-        halves=len(outcome.certainty.gains),
-        optimum=_optimum(outcome.certainty),
-        gains=_gains(outcome.certainty),
+        halves=len(outcome.uncertainty.cross_fitted),
+        optimum=_optimum(outcome.uncertainty),
+        gains=_gains(outcome.uncertainty),
         worst=", ".join(f"{domain} {weight:.2f}" for domain, weight in worst if weight >= 0.005),
         how=chosen.left.how,
         calibration=_calibration(summary(chosen.left)),
@@ -130,7 +130,7 @@ def _proposed(outcome: Outcome) -> MarkdownTable:
     domains = outcome.records.domains
     rows = []
     for (mixture, (_, proposal)), against in zip(
-        outcome.proposals.items(), outcome.certainty.others_against().itertuples(), strict=True
+        outcome.proposals.items(), outcome.uncertainty.proposals_over_reference().itertuples(), strict=True
     ):
         weights = _rounded(outcome, proposal)
         predicted = ""
@@ -141,29 +141,29 @@ def _proposed(outcome: Outcome) -> MarkdownTable:
             )
         better = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
         rows.append([mixture, *(f"{weights[domain]:.3f}" for domain in domains), predicted, better])
-    return ["mixture", *domains, "predicted", f"better than {outcome.certainty.rival}"], rows
+    return ["mixture", *domains, "predicted", f"better than {outcome.uncertainty.reference}"], rows
 
 
-def _optimum(certainty: Certainty) -> MarkdownTable:
+def _optimum(uncertainty: Uncertainty) -> MarkdownTable:
     """Each domain's weight in the optimum, and how far the halves agree on it."""
     rows = [
-        [row.domain, f"{row.proposed:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
-        for row in certainty.weights().itertuples()
+        [row.domain, f"{row.optimum:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
+        for row in uncertainty.weights().itertuples()
     ]
     return ["domain", "optimum", "mean of the halves'", "5 % to 95 %"], rows
 
 
-def _gains(certainty: Certainty) -> MarkdownTable:
-    """What a half's optimum gains over observed mixtures, by the other half."""
+def _gains(uncertainty: Uncertainty) -> MarkdownTable:
+    """What a half's optimum gains over the baselines, by the other half."""
     rows = [
         [
-            row.rival,
+            row.baseline,
             f"{row.gain:.4g}",
             f"{row.low:.4g} to {row.high:.4g}",
             f"{row.probability:.2f}",
             "≈" if row.within_noise else "",
         ]
-        for row in certainty.against().itertuples()
+        for row in uncertainty.over_baselines().itertuples()
     ]
     return ["a half's optimum against", "gain", "5 % to 95 %", "probability that it is better", ""], rows
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from modomodo.config.schema import Strategy
 from modomodo.errors import InputError, nearest
-from modomodo.mixtures.acquisition import candidates, pareto_front
+from modomodo.mixtures.acquisition import pareto_front, sample_mixtures
 from modomodo.mixtures.constraints import check_names
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -29,7 +29,7 @@ from modomodo.mixtures.strategies.base import (
 )
 from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe
 from modomodo.mixtures.surrogates.calibration import SelectedSurrogate, choose, is_large, refit
-from modomodo.mixtures.uncertainty import Certainty, best_observed, halves
+from modomodo.mixtures.uncertainty import Comparison, Uncertainty, best_observed, split_half
 from modomodo.replay.config import ReplayConfig, ReplayStrategy, load
 from modomodo.reporting.results import Results, results_of
 
@@ -45,7 +45,7 @@ def replay_results(config: str) -> tuple[str, Results]:
 
 POOL = 4000  # mixtures among which the best, the worst and the front are looked for
 LARGE_POOL = 1000  # and of them those among which a half of a large table looks for its best
-RIVALS = 5  # observed mixtures that the proposed one is compared with
+BASELINES = 5  # observed mixtures that the proposed one is compared with
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Outcome:
     chosen: SelectedSurrogate
     observations: Observations
     aim: Objective
-    certainty: Certainty
+    uncertainty: Uncertainty
     worst: np.ndarray
     front: pd.DataFrame | None
 
@@ -105,25 +105,27 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
         proposals |= {mixture: (strategy, proposal) for mixture, proposal in found.items()}
     check_names(study.constraints, records.domains)
     random = np.random.default_rng(study.seed)
-    pool = candidates(observations.domains, study.constraints, POOL, random, observations.weights)
+    pool = sample_mixtures(observations.domains, study.constraints, POOL, random, observations.weights)
     mean = chosen.mean(pool) @ aim.shares
-    rivals = {"uniform": np.full(len(observations.domains), 1 / len(observations.domains))}
-    for mixture, weights, _ in best_observed(observations, aim.shares)[:RIVALS]:
-        rivals[mixture] = weights
-    certainty = halves(
-        observations,
-        refit(chosen, observations),
-        aim.shares,
+    baselines = {"uniform": np.full(len(observations.domains), 1 / len(observations.domains))}
+    for observed in best_observed(observations)[:BASELINES]:
+        baselines[observed.name] = observed.weights
+    comparison = Comparison(
         pool[:: POOL // LARGE_POOL] if is_large(observations) else pool,
         pool[int(mean.argmax())],
-        rivals,
-        study.seed,
-        study.replicates,
-        chosen.informed,
+        baselines,
         {
             mixture: np.array([proposal.weights.get(domain, 0.0) for domain in observations.domains])
             for mixture, (_, proposal) in proposals.items()
         },
+    )
+    uncertainty = split_half(
+        observations,
+        refit(chosen, observations),
+        comparison,
+        study.seed,
+        study.replicates,
+        chosen.informed,
     )
     return Outcome(
         study,
@@ -132,7 +134,7 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
         chosen,
         observations,
         aim,
-        certainty,
+        uncertainty,
         pool[int(mean.argmin())],
         _front(study, seen, aggregates, pool),
     )

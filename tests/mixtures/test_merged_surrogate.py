@@ -30,8 +30,8 @@ def truth(weights):
     )
 
 
-def told(weights, alpha, right=1.5):
-    """Merged scores: a steady half of the truth at the right alpha, more and more astray beside it."""
+def merged_scores(weights, alpha, right=1.5):
+    """Merged scores: half of the truth at the right alpha, the worse the farther from it."""
     astray = np.abs(alpha - right) * np.column_stack([np.sin(40 * weights[:, 1]), np.cos(37 * weights[:, 0])])
     return 0.3 + 0.5 * truth(weights) + astray
 
@@ -40,7 +40,7 @@ def mixtures(count, seed=0):
     return np.concatenate([np.eye(4), np.random.default_rng(seed).dirichlet(np.full(4, 0.9), count)])
 
 
-def observed(count=8, seed=0, say=told, alphas=ALPHAS):
+def observed(count=8, seed=0, say=merged_scores, alphas=ALPHAS):
     """Four experts and `count` mixtures, trained; and those and a hundred more, merged."""
     weights = mixtures(count, seed)
     every = np.concatenate([weights, mixtures(100, 77)[4:]])
@@ -84,7 +84,7 @@ def test_many_exact_runs_give_the_line_they_lie_on():
 
 
 def test_few_runs_leave_the_slope_near_one():
-    # One run tells the level and nothing of the slope.
+    # One run determines the level and nothing of the slope.
     trend = Trend.fit(np.array([[0.2]]), np.array([[0.5]]), np.array([[math.nan]]))
     assert trend.slope[0] == pytest.approx(1.0)
     assert trend(np.array([[0.3]]))[0, 0] == pytest.approx(0.6)
@@ -107,7 +107,7 @@ def test_the_calibration_is_less_sure_away_from_what_it_has_seen():
 
 @pytest.mark.parametrize("right", ALPHAS)
 def test_alpha_is_the_one_that_predicts_left_out_mixtures(right):
-    choice = choose_alpha(observed(say=lambda weights, alpha: told(weights, alpha, right)))
+    choice = choose_alpha(observed(say=lambda weights, alpha: merged_scores(weights, alpha, right)))
     assert choice.alpha == right and choice.errors[right] == min(choice.errors.values())
 
 
@@ -137,14 +137,14 @@ def test_with_experts_alone_the_default_is_taken_and_said_to_be_untested():
 # --- prediction -------------------------------------------------------------------------------------------------
 
 
-def test_it_beats_the_plain_surrogate_where_merging_tells_the_truth():
+def test_it_beats_the_plain_surrogate_where_merged_scores_are_right():
     runs, points = observed(), mixtures(100, 77)[4:]
     predictor, plain = surrogates["merged"](runs, 0), surrogates["gp_lead"](runs, 0)
     assert rmse(predictor, points) < 0.5 * rmse(plain, points)
     assert "alpha 1.5" in predictor.reason and "without merging" in predictor.reason
 
 
-def test_it_falls_back_and_says_so_where_merging_tells_nothing():
+def test_it_falls_back_and_says_so_where_merging_carries_no_signal():
     runs = observed(say=nonsense, count=12)
     predictor = surrogates["merged"](runs, 0)
     assert isinstance(predictor, Fallback)
@@ -192,7 +192,7 @@ def test_its_uncertainty_grows_where_merging_misleads():
     points = mixtures(30, 5)
     good, bad = (
         fit_at(runs, surface(runs), 1.5).predict(points).run_spread(runs.shares).mean()
-        for runs in (observed(), observed(say=lambda w, alpha: told(w, alpha + 0.4)))
+        for runs in (observed(), observed(say=lambda w, alpha: merged_scores(w, alpha + 0.4)))
     )
     assert bad > 2 * good
 

@@ -141,7 +141,13 @@ def test_a_gaussian_process_is_surer_where_it_has_seen_runs():
     )
 
 
-def test_nothing_to_learn_from_is_told():
+@pytest.mark.parametrize("name", ["acquire", "cma_es", "merge_screen", "pareto"])
+def test_the_old_name_of_min_distance_is_refused_with_the_new_one(name):
+    with pytest.raises(InputError, match="apart: renamed: write min_distance"):
+        read_options(name, {"apart": 0.1})
+
+
+def test_nothing_to_learn_from_is_reported():
     with pytest.raises(InputError, match="no trained mixture has a out_score"):
         ask("quadratic_surface", seen=from_rows([], DOMAINS, ["bench", "other"]))
 
@@ -179,8 +185,8 @@ def test_auto_explores_when_nothing_beats_the_mean_and_a_chosen_surrogate_warns(
     found = ask("acquire", count=2, surrogate="auto", seen=noise)
     assert found[0].note.startswith("explore,") and "better than their mean" in found[0].note
     assert not found[0].comparison["beats_mean"].any()
-    told = ask("acquire", count=1, surrogate="quadratic", seen=noise)
-    assert told[0].note.startswith("expected_improvement,") and "do not trust an optimum" in told[0].note
+    warned = ask("acquire", count=1, surrogate="quadratic", seen=noise)
+    assert warned[0].note.startswith("expected_improvement,") and "do not trust an optimum" in warned[0].note
 
 
 @pytest.mark.parametrize(
@@ -193,7 +199,7 @@ def test_weights_by_size_are_tempered(temperature, expected):
     assert list(found[0].weights.values()) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_size_that_is_missing_is_told():
+def test_a_missing_size_is_reported():
     options = read_options("by_size", {"sizes": {"a": 100}})
     with pytest.raises(InputError, match="give the number of rows of 'b' under 'sizes'"):
         propose("by_size", Request(empty(["a", "b"]), ["a", "b"], options=options))

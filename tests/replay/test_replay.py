@@ -90,7 +90,7 @@ def test_columns_in_another_order_change_nothing_by_name(table, tmp_path):
     one, two = outcome(table), outcome(other)
     for mixture, (_, proposal) in one.proposals.items():
         assert proposal.weights == two.proposals[mixture][1].weights
-    pd.testing.assert_frame_equal(one.certainty.weights(), two.certainty.weights())
+    pd.testing.assert_frame_equal(one.uncertainty.weights(), two.uncertainty.weights())
 
 
 def test_noise_is_not_taken_for_an_optimum(table):
@@ -101,8 +101,8 @@ def test_noise_is_not_taken_for_an_optimum(table):
     assert not found.chosen.informed
     assert "No optimum is claimed" in report.report(found)
     assert "these probabilities mean nothing" in report.report(found)
-    assert found.certainty.against()["within_noise"].all()
-    assert found.certainty.others_against()["within_noise"].all()
+    assert found.uncertainty.over_baselines()["within_noise"].all()
+    assert found.uncertainty.proposals_over_reference()["within_noise"].all()
     assert found.proposals["next-001"][1].note.startswith("explore")
 
 

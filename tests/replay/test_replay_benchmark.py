@@ -87,7 +87,7 @@ def test_a_row_without_a_score_is_learnt_from_but_not_ranked_by_the_composite(tm
     frame.loc[[3, 8], "y_m1"] = np.nan
     frame.loc[5, ["y_m0", "y_m1"]] = np.nan
     table = read(tmp_path, frame)
-    assert len(table.runs) == 29 and len(table.whole) == 27
+    assert len(table.runs) == 29 and len(table.complete) == 27
     found = replay["rank_unseen"](table, "gp_lead", 12, 0)
     assert found["composite_spearman"] > 0.8 and found["metric_spearman"] > 0.8
     curve = replay["search"](table, "gp_lead", "expected_improvement", 6, 10, 0)

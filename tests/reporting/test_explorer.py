@@ -84,7 +84,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
 
 @pytest.fixture
 def opened(browser, page: Path) -> Iterator:
-    """The page, anew; nothing in the browser's console at the end, warnings included."""
+    """The page, loaded again; nothing in the browser's console at the end, warnings included."""
     browser.get(page.as_uri())
     yield browser
     assert browser.get_log("browser") == []
@@ -220,7 +220,7 @@ def wait_for(condition) -> None:
 # --- what is shown ----------------------------------------------------------------------------------------------
 
 
-def test_constraints_are_shown_and_broken_ones_told(opened) -> None:
+def test_constraints_are_shown_and_broken_ones_reported(opened) -> None:
     marks = [mark.get_attribute("title") for mark in opened.find_elements("css selector", ".bound")]
     assert sorted(marks) == ["least 0.10", "most 0.50", "runs out above 0.70"]
     put(opened, "science", 0.9)
@@ -318,7 +318,7 @@ def test_the_page_is_one_file_that_asks_for_no_other(page: Path) -> None:
     assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}, (
         "a name, never fetched"
     )
-    assert not any(mark in text for mark in (" src=", "@import", "url(", "{{"))
+    assert not any(part in text for part in (" src=", "@import", "url(", "{{"))
 
 
 def test_the_same_records_give_the_same_bytes(data: dict) -> None:

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from modomodo.errors import InputError
+from modomodo.mixtures.acquisition import AcquisitionName
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import Predicted, normalise
 from modomodo.mixtures.records import (
@@ -54,6 +55,7 @@ class QuadraticSurfaceOptions(Options):
 @declare("quadratic_surface", options=QuadraticSurfaceOptions, suffixes=as_requested)
 def quadratic_surface(request: Request) -> list[Proposal]:
     """Algorithm 4, QuadSurface: the best candidates. Uses the mean of the target for each mixture."""
+    from modomodo.mixtures.acquisition import QuadraticSearch
     from modomodo.mixtures.acquisition import quadratic_surface as search_quadratic
 
     options = _options(request, QuadraticSurfaceOptions)
@@ -65,27 +67,26 @@ def quadratic_surface(request: Request) -> list[Proposal]:
         raise InputError(
             f"quadratic_surface: no trained mixture has a {request.target}: nothing to learn from"
         )
-    picks, quality = search_quadratic(
+    found = search_quadratic(
         weights_matrix(runs, names)[known],
         scores[known],
         [names.index(domain) for domain in _sorted(request)],
-        request.count,
-        request.seed,
-        options.samples,
-        options.splits,
+        QuadraticSearch(request.count, request.seed, options.samples, options.splits),
     )
-    note = f"best test R² of {options.splits} splits {quality:.3g}, {int(known.sum())} mixtures"
-    return [_named(pick, names, request, note) for pick in picks]
+    note = f"best test R² of {options.splits} splits {found.test_r2:.3g}, {int(known.sum())} mixtures"
+    return [_named(pick, names, request, note) for pick in found.candidates]
 
 
 class SearchOptions(Options):
     """Options that every search on a surrogate shares."""
 
+    RENAMED: ClassVar[dict[str, str]] = {"apart": "min_distance"}
+
     surrogate: str = Field(
         "auto", description="A registered surrogate; 'auto': the one that predicts left-out mixtures best."
     )
     constraints: Constraints = Field(default_factory=Constraints, description="Constraints on the proposals.")
-    apart: float = Field(
+    min_distance: float = Field(
         0.05, ge=0, le=1, description="Minimum total variation distance between the mixtures of a batch."
     )
 
@@ -93,30 +94,21 @@ class SearchOptions(Options):
 @declare("cma_es", options=SearchOptions, suffixes=as_requested)
 def cma_es(request: Request) -> list[Proposal]:
     """CMA-ES on the surrogate's expected target; further mixtures keep a minimum distance."""
-    from modomodo.mixtures.acquisition import cma_candidates
+    from modomodo.mixtures.acquisition import CmaSearch, cma_candidates
 
     options = _options(request, SearchOptions)
     chosen, observations, aim, note = _fit(request, options)
     if options.surrogate == "auto" and not chosen.informed:
         return _acquired(request, options, chosen, observations, aim, note, "explore")
-    picks = cma_candidates(
-        chosen, aim, _sorted(request), options.constraints, request.count, request.seed, options.apart
-    )
+    search = CmaSearch(_sorted(request), options.constraints, request.seed, options.min_distance)
+    picks = cma_candidates(chosen, aim, search, request.count)
     return [_proposal(pick, chosen, request, note) for pick in picks]
 
 
 class AcquireOptions(SearchOptions):
     """Options of `acquire`."""
 
-    acquisition: Literal[
-        "greedy",
-        "expected_improvement",
-        "noisy_expected_improvement",
-        "ucb",
-        "thompson",
-        "explore",
-        "worst",
-    ] = Field("expected_improvement", description="The value of a candidate.")
+    acquisition: AcquisitionName = Field("expected_improvement", description="The value of a candidate.")
     candidates: int = Field(CANDIDATES, ge=30, description="Number of candidate mixtures.")
     exploration: float = Field(1.0, ge=0, description="Standard deviations that ucb adds to the mean.")
 
@@ -185,7 +177,7 @@ def merge_screen(request: Request) -> list[Proposal]:
 
     The finalists of the screening are what it chooses from, by the surrogate calibrated on the trained runs.
     """
-    from modomodo.mixtures.acquisition import acquire
+    from modomodo.mixtures.acquisition import Acquisition, acquire
     from modomodo.mixtures.surrogates.base import objective, observe, surrogates
     from modomodo.mixtures.surrogates.calibration import choose
     from modomodo.mixtures.surrogates.merged import Fallback
@@ -201,24 +193,21 @@ def merge_screen(request: Request) -> list[Proposal]:
     if finalists.sum() < request.count:
         raise InputError(
             f"merge_screen: {finalists.sum()} candidates answered every question, fewer than the count of "
-            f"{request.count}: screen anew"
+            f"{request.count}: screen again"
         )
     predictor = surrogates[options.surrogate](observations, request.seed)
     compared = predictor.comparison
     if compared is None:
         compared = choose(observations, request.seed, (options.surrogate,)).comparison
-    # Where merging says nothing, its finalists are as good as any.
+    # Where merged scores carry no signal, its finalists are no better than the other candidates.
     chosen = screened if isinstance(predictor, Fallback) else finalists
     pool = weights_matrix(request.merged, observations.domains)[chosen]
     picks = acquire(
         predictor,
-        observations,
         aim,
         pool,
-        request.count,
-        options.acquisition,
+        Acquisition(options.acquisition, request.count, options.min_distance),
         np.random.default_rng(request.seed),
-        options.apart,
     )
     note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {predictor.reason}"
     if "forgot" in frame and frame["forgot"].fillna("").any():
@@ -262,14 +251,14 @@ def _pool(
     count: int,
 ) -> np.ndarray:
     """Candidate mixtures [n, predictor's domains]."""
-    from modomodo.mixtures.acquisition import candidates
+    from modomodo.mixtures.acquisition import sample_mixtures
 
     usable = _sorted(request)
     place = [chosen.domains.index(domain) for domain in usable]
     inside = observations.weights[:, place]
     inside = inside[np.abs(inside.sum(axis=1) - 1) < 1e-6]
     random = np.random.default_rng(request.seed)
-    drawn = candidates(usable, options.constraints, count, random, inside)
+    drawn = sample_mixtures(usable, options.constraints, count, random, inside)
     pool = np.zeros((len(drawn), len(chosen.domains)))
     pool[:, place] = drawn
     return pool
@@ -282,9 +271,9 @@ def _acquired(
     observations: "Observations",
     aim: "Objective",
     note: str,
-    acquisition: str,
+    acquisition: AcquisitionName,
 ) -> list[Proposal]:
-    from modomodo.mixtures.acquisition import acquire
+    from modomodo.mixtures.acquisition import Acquisition, acquire
 
     candidates, exploration = (
         (options.candidates, options.exploration)
@@ -294,14 +283,10 @@ def _acquired(
     pool = _pool(request, options, chosen, observations, candidates)
     picks = acquire(
         chosen,
-        observations,
         aim,
         pool,
-        request.count,
-        acquisition,
+        Acquisition(acquisition, request.count, options.min_distance, exploration),
         np.random.default_rng([request.seed, 1]),
-        options.apart,
-        exploration,
     )
     return [_proposal(pick, chosen, request, f"{acquisition}, {note}") for pick in picks]
 

@@ -258,7 +258,7 @@ def objective(
     return Objective(target, names, np.array([shares[name] for name in names]))
 
 
-def observe(records: Records, aim: Objective, merged: Records | None = None) -> Observations:
+def observe(records: Records, objective: Objective, merged: Records | None = None) -> Observations:
     """The trained runs of the records, for the benchmarks of an objective, as arrays.
 
     Runs in which none of them was scored are left out. `merged`: records of merged experts, with a column
@@ -270,8 +270,8 @@ def observe(records: Records, aim: Objective, merged: Records | None = None) -> 
     runs = trained(records)
     frame = runs.frame.sort_values(["mixture", "seed", "step"]).reset_index(drop=True)
     runs = Records(frame, runs.domains, runs.benchmarks)
-    scores = np.column_stack([target_values(runs, name) for name in aim.benchmarks])
-    errors = np.column_stack([frame[f"se_{name}"].to_numpy(float) for name in aim.benchmarks])
+    scores = np.column_stack([target_values(runs, name) for name in objective.benchmarks])
+    errors = np.column_stack([frame[f"se_{name}"].to_numpy(float) for name in objective.benchmarks])
     steps = frame["step"].to_numpy(float)
     last = frame.groupby(["mixture", "seed"])["step"].transform("max").to_numpy(float)
     progress = np.divide(steps, last, out=np.ones(len(frame)), where=last > 0)
@@ -282,30 +282,30 @@ def observe(records: Records, aim: Objective, merged: Records | None = None) -> 
         progress,
         tuple(frame["mixture"]),
         domains,
-        aim.benchmarks,
-        aim.shares,
-        None if merged is None else _merged_scores(merged, aim, domains),
+        objective.benchmarks,
+        objective.shares,
+        None if merged is None else _merged_scores(merged, objective, domains),
     )
     kept = np.isfinite(scores).any(axis=1)
     if not kept.any():
-        names = ", ".join(aim.benchmarks)
+        names = ", ".join(objective.benchmarks)
         raise InputError(f"records: no trained run has a score of {names}: nothing to learn from")
     return observations if kept.all() else observations.rows(kept)
 
 
-def _merged_scores(merged: Records, aim: Objective, domains: tuple[str, ...]) -> MergedScores:
+def _merged_scores(merged: Records, objective: Objective, domains: tuple[str, ...]) -> MergedScores:
     """Raises InputError for a table without the column `alpha`."""
     for name in ("alpha", "questions"):
         if name not in merged.frame:
             raise InputError(
                 f"merged records: no column '{name}': not a table that scripts/score_merges.py or screen.py wrote"
             )
-    whole = merged.frame["questions"].astype(float) >= 1
-    runs = Records(merged.frame[whole].reset_index(drop=True), merged.domains, merged.benchmarks)
+    complete = merged.frame["questions"].astype(float) >= 1
+    runs = Records(merged.frame[complete].reset_index(drop=True), merged.domains, merged.benchmarks)
     return MergedScores(
         runs.frame["alpha"].to_numpy(float),
         weights_matrix(runs, domains),
-        np.column_stack([target_values(runs, name) for name in aim.benchmarks]),
+        np.column_stack([target_values(runs, name) for name in objective.benchmarks]),
     )
 
 

@@ -1,7 +1,7 @@
 """Baselines: what others publish (quadratic surface, log-linear law, boosted trees), and simpler functions of w.
 
-`ridge_sqrt` and `quadratic` are among what `auto` chooses from. None is linear regression of scikit-learn's: runs are
-weighted by their standard errors, and the ridge's leave-one-out error counts the fitted intercept.
+Each is a function of w fitted to one benchmark's standardised scores; points.py measures its uncertainty. `ridge_sqrt`
+and `quadratic` are among what `auto` chooses from.
 """
 
 from typing import Any

@@ -24,8 +24,8 @@ likelihood for every signal share s and variance v.
 
 Standard errors of the records set the relative noise of the runs and a floor to its level.
 
-Axes, as einsum writes them: s signal share, v variance, b benchmark, r eigenvector, i run, n mixture asked about.
-[signal, variance, benchmark] stand together in this order, as svb.
+kernels.py has the kernels, posterior.py conditions one on the runs (its axes are named there), evidence.py weighs them;
+here they are fitted and averaged.
 """
 
 import re
@@ -43,6 +43,7 @@ from modomodo.mixtures.surrogates.base import (
     shrunk_correlation,
     surrogates,
 )
+from modomodo.mixtures.surrogates.evidence import average_evidence, kernel_weights
 from modomodo.mixtures.surrogates.kernels import (
     DOMINANT,
     FLAT,
@@ -56,155 +57,10 @@ from modomodo.mixtures.surrogates.kernels import (
     MeanTerm,
     PriorMean,
 )
+from modomodo.mixtures.surrogates.posterior import ConditionedKernel, EigenDecomposition
 
-SIGNALS = np.array([0.2, 0.5, 0.75, 0.9, 0.97, 0.995])
-VARIANCES = np.array([0.5, 1.0, 2.0, 4.0])
 KEPT = 1e-3  # kernels of less weight are dropped
-USED = 1e-13  # signals and variances of less weight in every benchmark do not count
 SCREENED = 120  # with more runs than this, kernels are first screened on so many
-
-
-# --- one kernel, conditioned on the runs ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EigenDecomposition:
-    """Of one kernel between the runs, each divided by the root of its relative noise."""
-
-    values: np.ndarray  # [eigenvector]
-    vectors: np.ndarray  # [run, eigenvector], rows divided once more by the root of the noise
-    scores: np.ndarray  # [eigenvector, benchmark], standardised less their prior mean, in the eigenbasis
-
-    @classmethod
-    def of(cls, kernel: np.ndarray, scores: np.ndarray, relative_noise: np.ndarray) -> "EigenDecomposition":
-        """From a kernel [run, run], scores less their prior mean [run, benchmark] and noise [run]."""
-        root = 1 / np.sqrt(relative_noise)
-        values, vectors = np.linalg.eigh(kernel * root[:, None] * root)
-        vectors = vectors * root[:, None]
-        return cls(np.maximum(values, 0.0), vectors, vectors.T @ scores)
-
-    def spread(self, floor: np.ndarray) -> np.ndarray:
-        """Eigenvalues of the covariance over v, [signal, variance, benchmark, eigenvector]."""
-        return SIGNALS[:, None, None, None] * self.values + noise_share(floor)[..., None]
-
-    def log_evidence(self, spread: np.ndarray) -> np.ndarray:
-        """Log marginal likelihood, up to a constant of the noise: [signal, variance, benchmark]."""
-        squares = np.einsum("svbr,rb->svb", 1 / spread, self.scores**2)
-        count = len(self.values)
-        return -0.5 * (
-            squares / VARIANCES[:, None] + count * np.log(VARIANCES)[:, None] + np.log(spread).sum(axis=-1)
-        )
-
-
-def noise_share(floor: np.ndarray) -> np.ndarray:
-    """Noise variance over v, at least the `floor` [benchmark] of the standard errors: [signal, variance, benchmark]."""
-    free = np.broadcast_to((1 - SIGNALS)[:, None, None], (len(SIGNALS), len(VARIANCES), len(floor)))
-    return np.maximum(free, floor / VARIANCES[:, None]) + 1e-9
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """Of the expected score by one kernel: sums over signals and variances times their weights, [n, benchmark]."""
-
-    mean: np.ndarray
-    square: np.ndarray  # of the means
-    variance: np.ndarray
-
-
-@dataclass(frozen=True)
-class LeftOutScores:
-    """Each run predicted by one kernel from the runs outside its fold."""
-
-    error: np.ndarray  # [run, signal, variance, benchmark], its score less the prediction
-    variance: np.ndarray  # [run, signal, variance, benchmark] of that error, over v
-    log_density: np.ndarray  # [fold, signal, variance, benchmark] of the fold's scores, up to a constant
-
-
-@dataclass(frozen=True)
-class ConditionedKernel:
-    """A kernel conditioned on the runs, for the benchmarks of one group."""
-
-    spec: KernelSpec
-    peak: float  # prior variance at any mixture, over v · s
-    eigen: EigenDecomposition
-    spread: np.ndarray  # [signal, variance, benchmark, eigenvector]
-    weights: np.ndarray  # [signal, variance, benchmark]; over all kernels they sum to 1
-
-    @property
-    def used(self) -> np.ndarray:
-        """Mask [signal, variance]: most have next to no weight."""
-        return self.weights.max(axis=2) > USED
-
-    def rotated_coefficients(self) -> np.ndarray:
-        """What the eigenbasis' coordinates count in the mean, [signal, variance, benchmark, eigenvector]."""
-        return SIGNALS[:, None, None, None] * self.eigen.scores.T / self.spread
-
-    def coefficients(self) -> np.ndarray:
-        """What the kernel with each run counts in the mean, [run, signal, variance, benchmark]."""
-        return np.tensordot(self.eigen.vectors, self.rotated_coefficients(), (1, 3))
-
-    def prior_variance(self) -> np.ndarray:
-        """Before any run, times the weights: [benchmark]."""
-        return self.peak * self._scale().sum(axis=(0, 1))
-
-    def explained(self) -> np.ndarray:
-        """What the squared coordinates take off that variance, [eigenvector, benchmark]."""
-        return np.einsum("svb,svbr->rb", self._scale() * SIGNALS[:, None, None], 1 / self.spread)
-
-    def _scale(self) -> np.ndarray:
-        return self.weights * SIGNALS[:, None, None] * VARIANCES[:, None]
-
-    def posterior(self, at: KernelsAt) -> Posterior:
-        """At some mixtures."""
-        cross, weights = at.cross(self.spec), self.weights[self.used]
-        means = np.tensordot(cross, self.coefficients()[:, self.used], 1)
-        means += at.prior_mean(self.spec)[:, None, None]
-        weighted = means * weights
-        rotated = (cross @ self.eigen.vectors) ** 2
-        return Posterior(
-            weighted.sum(axis=1),
-            (weighted * means).sum(axis=1),
-            np.maximum(self.prior_variance() - rotated @ self.explained(), 0.0),
-        )
-
-    def surface(self, at: KernelsAt, s: int, v: int, b: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean [n] and Cholesky factor [n, n] at one signal share and variance, for one benchmark."""
-        rotated = at.cross(self.spec) @ self.eigen.vectors
-        spread = self.spread[s, v, b]
-        left = at.between(self.spec) - SIGNALS[s] * (rotated / spread) @ rotated.T
-        covariance = VARIANCES[v] * SIGNALS[s] * left
-        jitter = 1e-8 * VARIANCES[v] * self.peak
-        mean = rotated @ (SIGNALS[s] * self.eigen.scores[:, b] / spread)
-        mean += at.prior_mean(self.spec)
-        return mean, np.linalg.cholesky(covariance + jitter * np.eye(len(at.points)))
-
-    def leave_out(self, folds: list[np.ndarray]) -> LeftOutScores:
-        """Each run given all runs but its fold's; `folds` are the rows of each.
-
-        With A the rows and columns of a fold in C⁻¹, its scores y are expected at y - A⁻¹ (C⁻¹ y) with covariance
-        A⁻¹ (Rasmussen and Williams 2006, 5.4.2): one eigendecomposition serves all folds.
-        """
-        vectors, spread = self.eigen.vectors, self.spread
-        scale = VARIANCES[:, None]
-        solved = np.tensordot(vectors, self.eigen.scores.T / spread, (1, 3))
-        error, variance = np.empty_like(solved), np.empty_like(solved)
-        density = np.zeros((len(folds), *solved.shape[1:]))
-        sizes = np.array([len(runs) for runs in folds])
-        alone = np.array([runs[0] for runs in folds if len(runs) == 1], int)
-        inverse = np.tensordot(vectors[alone] ** 2, 1 / spread, (1, 3))
-        error[alone], variance[alone] = solved[alone] / inverse, 1 / inverse
-        density[sizes == 1] = (np.log(inverse / scale) - solved[alone] * error[alone] / scale) / 2
-        for fold in np.flatnonzero(sizes > 1):
-            runs = folds[fold]
-            block = (vectors[runs] / spread[..., None, :]) @ vectors[runs].T
-            covariance = np.linalg.inv(block)
-            right = np.moveaxis(solved[runs], 0, -1)
-            missed = (covariance @ right[..., None])[..., 0]
-            error[runs] = np.moveaxis(missed, -1, 0)
-            variance[runs] = np.moveaxis(np.einsum("svbii->svbi", covariance), -1, 0)
-            misfit = (right * missed).sum(axis=-1) / scale
-            density[fold] = (np.linalg.slogdet(block)[1] - len(runs) * np.log(scale) - misfit) / 2
-        return LeftOutScores(error, variance, density)
 
 
 # --- benchmarks that were scored on the same runs ------------------------------------------------------------
@@ -310,11 +166,10 @@ class FittedGroup:
 
     def noise_variance(self) -> np.ndarray:
         """What one run adds, [benchmark]."""
-        share = noise_share(self.group.floor)
-        noise = np.zeros(len(self.group.columns))
-        for kernel in self.kernels:
-            noise += (kernel.weights * VARIANCES[:, None] * share).sum(axis=(0, 1))
-        return noise
+        return sum(
+            (kernel.noise_variance(self.group.floor) for kernel in self.kernels),
+            start=np.zeros(len(self.group.columns)),
+        )
 
     def left_out_errors(self) -> np.ndarray:
         """Leave-one-run-out residuals [run, benchmark], averaged over kernels by weight."""
@@ -416,8 +271,23 @@ def fit_processes(
     for each in fitted:
         errors[np.ix_(each.group.rows, each.group.columns)] = each.left_out_errors()
     return ProcessPredictor(
-        observations, scaler, fitted, shrunk_correlation(errors), _average_evidence(tables), grid
+        observations, scaler, fitted, shrunk_correlation(errors), average_evidence(tables), grid
     )
+
+
+def _screened(
+    groups: list[BenchmarkGroup], choices: list[list[KernelSpec]], sharing: float
+) -> list[list[KernelSpec]]:
+    """The kernels that have some weight on SCREENED of the runs, evenly chosen."""
+    tables = []
+    for group, specs in zip(groups, choices, strict=True):
+        rows = np.linspace(0, len(group.rows) - 1, SCREENED).astype(int)
+        tables.append(np.stack([kernel.log for kernel in group.evidence(specs, rows)]))
+    weights = kernel_weights(tables, choices, sharing)
+    return [
+        [spec for spec, w in zip(specs, table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100]
+        for specs, table in zip(choices, weights, strict=True)
+    ]
 
 
 def _groups(observations: Observations, scaler: StandardScaler, grid: KernelGrid) -> list[BenchmarkGroup]:
@@ -475,76 +345,6 @@ def same_name(domain: str, benchmark: str) -> bool:
     """Whether a benchmark's name begins with the domain's, word by word: SAT and sat_test, not SAT and SATURN."""
     left, right = (re.findall(r"[a-z0-9]+", name.lower()) for name in (domain, benchmark))
     return bool(left) and right[: len(left)] == left
-
-
-# --- weights of the kernels ----------------------------------------------------------------------------------
-
-
-def _screened(
-    groups: list[BenchmarkGroup], choices: list[list[KernelSpec]], sharing: float
-) -> list[list[KernelSpec]]:
-    """The kernels that have some weight on SCREENED of the runs, evenly chosen."""
-    tables = []
-    for group, specs in zip(groups, choices, strict=True):
-        rows = np.linspace(0, len(group.rows) - 1, SCREENED).astype(int)
-        tables.append(np.stack([kernel.log for kernel in group.evidence(specs, rows)]))
-    weights = kernel_weights(tables, choices, sharing)
-    return [
-        [spec for spec, w in zip(specs, table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100]
-        for specs, table in zip(choices, weights, strict=True)
-    ]
-
-
-def kernel_weights(
-    tables: list[np.ndarray], specs: list[list[KernelSpec]], sharing: float
-) -> list[np.ndarray]:
-    """Weights [spec, signal, variance, benchmark] of each group from its log evidence, summing to 1 a benchmark.
-
-    With `sharing`, the evidence for a shape of the kernel is raised by that power of the evidence that the
-    other benchmarks give it.
-    """
-    if sharing and sum(table.shape[-1] for table in tables) > 1:
-        tables = _shared(tables, specs, sharing)
-    weights = []
-    for table in tables:
-        raised = np.exp(table - table.max(axis=(0, 1, 2)))
-        weights.append(raised / raised.sum(axis=(0, 1, 2)))
-    return weights
-
-
-def _shared(tables: list[np.ndarray], specs: list[list[KernelSpec]], sharing: float) -> list[np.ndarray]:
-    """Log evidence with that of the other benchmarks for each shape."""
-    shapes = sorted({spec.shape for part in specs for spec in part})
-    place = {shape: i for i, shape in enumerate(shapes)}
-    index = [np.array([place[spec.shape] for spec in part]) for part in specs]
-    own = [_shape_evidence(table, where, len(shapes)) for table, where in zip(tables, index, strict=True)]
-    total = np.concatenate(own, axis=1).sum(axis=1, keepdims=True)
-    shared = []
-    for table, where, mine in zip(tables, index, own, strict=True):
-        others = sharing * (total - mine)
-        shared.append(table + (others - others.max(axis=0))[where][:, None, None, :])
-    return shared
-
-
-def _shape_evidence(table: np.ndarray, index: np.ndarray, shapes: int) -> np.ndarray:
-    """Log of the mean evidence for each shape, [shape, benchmark]; `index` [spec] is the shape of each kernel."""
-    flat = table.reshape(len(index), -1, table.shape[-1])
-    sums, counts = np.zeros((shapes, table.shape[-1])), np.zeros(shapes)
-    np.add.at(sums, index, np.exp(flat - flat.max(axis=(0, 1))).sum(axis=1))
-    np.add.at(counts, index, 1)
-    # A shape that no run of this group can test (or that screening dropped) is as good as the average.
-    mean = sums.sum(axis=0) / max(counts.sum(), 1)
-    each = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], mean)
-    return np.log(np.maximum(each, 1e-300))
-
-
-def _average_evidence(tables: list[np.ndarray]) -> float:
-    """Log marginal likelihood of all benchmarks, each averaged over kernels, signals and variances."""
-    total = 0.0
-    for table in tables:
-        top = table.max(axis=(0, 1, 2))
-        total += float((top + np.log(np.exp(table - top).mean(axis=(0, 1, 2)))).sum())
-    return total
 
 
 # --- surrogates ----------------------------------------------------------------------------------------------

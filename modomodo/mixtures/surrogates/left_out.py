@@ -10,15 +10,10 @@ import numpy as np
 
 from modomodo.mixtures.surrogates.base import LeftOutPrediction, Prediction, Predictor
 from modomodo.mixtures.surrogates.components import ComponentsPredictor
-from modomodo.mixtures.surrogates.gaussian_processes import (
-    VARIANCES,
-    FittedGroup,
-    LeftOutScores,
-    ProcessPredictor,
-    kernel_weights,
-    noise_share,
-)
+from modomodo.mixtures.surrogates.evidence import kernel_weights
+from modomodo.mixtures.surrogates.gaussian_processes import FittedGroup, ProcessPredictor
 from modomodo.mixtures.surrogates.points import GROUPS, PointPredictor
+from modomodo.mixtures.surrogates.posterior import LeftOutScores
 
 
 @singledispatch
@@ -93,11 +88,10 @@ def _averaged(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance [run, benchmark] by `weights` [run, kernel, signal, variance, benchmark]."""
     group = fitted.group
-    noise = noise_share(group.floor) * group.noise[:, None, None, None]
     first, second = np.zeros((2, *group.scores.shape))
     for number, left in enumerate(answers):
         means = group.scores[:, None, None] - left.error
-        variances = np.maximum(left.variance - noise, 0.0) * VARIANCES[:, None]
+        variances = left.expected_variance(group.floor, group.noise)
         first += np.einsum("isvb,isvb->ib", weights[:, number], means)
         second += np.einsum("isvb,isvb->ib", weights[:, number], variances + means**2)
     return first, np.maximum(second - first**2, 0.0)

@@ -1,7 +1,7 @@
 """The explorer: one HTML file that predicts any mixture's scores, from disk and without a network.
 
 The page evaluates the fitted surrogate itself (`page.js`), from the coefficients that `exported` writes into it: kernel
-terms, the eigenvectors of each kernel between the runs, and what the coordinates in them count in mean and variance.
+terms, the eigendecomposition of each kernel between the runs, and what each counts.
 What it shows equals `Predictor.predict` but for rounding.
 """
 
@@ -9,7 +9,7 @@ import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,24 +17,21 @@ import numpy as np
 import pandas as pd
 
 from modomodo.errors import InputError
-from modomodo.mixtures.acquisition import candidates, cma_candidates, pareto_front
+from modomodo.mixtures.acquisition import CmaSearch, cma_candidates, pareto_front, sample_mixtures
 from modomodo.mixtures.constraints import Constraints, epoch_caps
 from modomodo.mixtures.records import AGGREGATES, Records, last_step, score_column, trained
 from modomodo.mixtures.surrogates.base import Objective, objective, observe, surrogates
 from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out, summary
-from modomodo.mixtures.surrogates.gaussian_processes import (
-    ConditionedKernel,
-    FittedGroup,
-    ProcessPredictor,
-)
+from modomodo.mixtures.surrogates.gaussian_processes import FittedGroup, ProcessPredictor
 from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels, KernelTerm, MeanTerm
-from modomodo.mixtures.uncertainty import halves
+from modomodo.mixtures.surrogates.posterior import SIGNALS, VARIANCES, ConditionedKernel, noise_share
+from modomodo.mixtures.uncertainty import Comparison, split_half
 from modomodo.reporting.results import COLOURS, Results, title
 
 EXPORTABLE = ("gp_sqrt", "gp_lead")
 HERE = Path(__file__).parent
 SEED = 0
-POOL = 3000  # mixtures that the Pareto front and the refits' best are taken from
+CANDIDATES = 3000  # mixtures that the Pareto front and the refits' best are taken from
 REFITS = 100
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LARGEST = 3_000_000  # numbers in the page: some 30 MB
@@ -63,18 +60,18 @@ def fit(records: Records, surrogate: str) -> Surface:
         )
     runs = trained(records)
     targets = [t for t in records.targets if runs.frame[score_column(t)].notna().any()]
-    aims = {target: objective(records, target) for target in targets}
-    names = sorted({name for aim in aims.values() for name in aim.benchmarks})
+    objectives = {target: objective(records, target) for target in targets}
+    names = sorted({name for wanted in objectives.values() for name in wanted.benchmarks})
     even = Objective("all", tuple(names), np.full(len(names), 1 / len(names)))
     predictor = surrogates[surrogate](observe(records, even), SEED)
     assert isinstance(predictor, ProcessPredictor)
     shares = {}
-    for target, aim in aims.items():
-        whole = np.zeros(len(names))
-        whole[[names.index(name) for name in aim.benchmarks]] = aim.shares
-        shares[target] = whole
+    for target, wanted in objectives.items():
+        full = np.zeros(len(names))
+        full[[names.index(name) for name in wanted.benchmarks]] = wanted.shares
+        shares[target] = full
     main = targets[0]
-    left = leave_one_mixture_out(observe(records, aims[main]), surrogates[surrogate], SEED)
+    left = leave_one_mixture_out(observe(records, objectives[main]), surrogates[surrogate], SEED)
     row = summary(left).iloc[0]
     quality = {
         name: _number(float(row[name]))
@@ -88,12 +85,7 @@ def exported(predictor: ProcessPredictor) -> dict[str, Any]:
 
     Raises InputError when it is too large for a page.
     """
-    size = sum(
-        kernel.eigen.vectors.size
-        + len(kernel.eigen.values) * len(fitted.group.columns) * int(kernel.used.sum())
-        for fitted in predictor.groups
-        for kernel in fitted.kernels
-    )
+    size = sum(kernel.eigen.vectors.size for fitted in predictor.groups for kernel in fitted.kernels)
     if size > LARGEST:
         raise InputError(
             f"explorer: a page of {size:,} numbers is too large: use reporting.surrogate gp_sqrt, or fewer runs"
@@ -137,19 +129,31 @@ def _group(fitted: FittedGroup) -> dict[str, Any]:
             for term in terms
         ],
         "mean_terms": [_mean_term(kernels, term) for term in mean_terms],
+        "pairs": _pairs(fitted.group.floor),
         "kernels": conditioned,
     }
 
 
 def _posterior(kernel: ConditionedKernel) -> dict[str, Any]:
-    """What `ConditionedKernel.posterior` computes with."""
+    """What `ConditionedKernel.posterior` computes with, in the kernel's eigenbasis."""
+    pairs = len(SIGNALS) * len(VARIANCES)
     return {
         "vectors": _packed(kernel.eigen.vectors),  # [run, eigenvector]
-        "coefficients": _packed(kernel.rotated_coefficients()[kernel.used]),  # [used, benchmark, eigenvector]
-        "weights": kernel.weights[kernel.used].tolist(),  # [used, benchmark]
+        "values": kernel.eigen.values.tolist(),  # [eigenvector]
+        "scores": _packed(kernel.eigen.scores.T),  # [benchmark, eigenvector]
+        "weights": kernel.weights.reshape(pairs, -1).tolist(),  # [pair, benchmark]
         "prior": kernel.prior_variance().tolist(),  # [benchmark]
-        "explained": kernel.explained().T.tolist(),  # [benchmark, eigenvector]
+        "explained": _packed(kernel.explained().T),  # [benchmark, eigenvector]
     }
+
+
+def _pairs(floor: np.ndarray) -> list[dict[str, Any]]:
+    """Each signal share with each variance: the share, and the noise variance over v [benchmark]."""
+    return [
+        {"signal": signal, "noise": noise.tolist()}
+        for signal, of_signal in zip(SIGNALS.tolist(), noise_share(floor), strict=True)
+        for noise in of_signal
+    ]
 
 
 def _numbered(weighted: list[tuple[T, float]], known: list[T]) -> list[list[float]]:
@@ -177,36 +181,35 @@ def _packed(array: np.ndarray) -> str:
 
 
 def best(surface: Surface, target: str, constraints: Constraints) -> dict[str, Any]:
-    """The mixture of greatest predicted score, and where the best lies by halves of the mixtures (`certainty.halves`).
+    """The mixture of greatest predicted score, and where the best lies by halves of the mixtures (`split_half`).
 
     `spread` has, per domain, the quantiles 5, 25, 50, 75 and 95 % of its weight in the halves' best mixtures.
     """
     predictor, shares = surface.predictor, surface.shares[target]
-    aim = Objective(target, predictor.benchmarks, shares)
-    domains = list(predictor.domains)
-    pick = cma_candidates(predictor, aim, domains, constraints, 1, SEED, 0.0)[0]
-    pool = np.vstack([pick.weights, _pool(surface, constraints)])
-    refits = halves(
-        predictor.observations, surrogates[surface.name], shares, pool, pick.weights, {}, SEED, REFITS
-    )
+    objective = Objective(target, predictor.benchmarks, shares)
+    search = CmaSearch(list(predictor.domains), constraints, SEED)
+    pick = cma_candidates(predictor, objective, search, 1)[0]
+    comparison = Comparison(np.vstack([pick.weights, _candidates(surface, constraints)]), pick.weights)
+    observations = replace(predictor.observations, shares=shares)
+    refits = split_half(observations, surrogates[surface.name], comparison, SEED, REFITS)
     spread = np.quantile(refits.best, QUANTILES, axis=0).T
     return {"weights": pick.weights.tolist(), "mean": pick.mean, "spread": np.round(spread, 4).tolist()}
 
 
 def front(surface: Surface, constraints: Constraints) -> list[dict[str, list[float]]]:
     """Mixtures that no other beats in both predicted In- and Out-Score, by rising In-Score, with both."""
-    pool = _pool(surface, constraints)
-    mean = surface.predictor.mean(pool)
+    candidates = _candidates(surface, constraints)
+    mean = surface.predictor.mean(candidates)
     values = np.column_stack([mean @ surface.shares["in_score"], mean @ surface.shares["out_score"]])
     rows = pareto_front(values)[::-1]
-    return [{"mixture": pool[i].tolist(), "score": values[i].tolist()} for i in rows]
+    return [{"mixture": candidates[i].tolist(), "score": values[i].tolist()} for i in rows]
 
 
-def _pool(surface: Surface, constraints: Constraints) -> np.ndarray:
+def _candidates(surface: Surface, constraints: Constraints) -> np.ndarray:
     """Mixtures [n, domains] all over what the constraints allow."""
     observed = surface.predictor.observations.weights
     random = np.random.default_rng(SEED)
-    return candidates(list(surface.predictor.domains), constraints, POOL, random, observed)
+    return sample_mixtures(list(surface.predictor.domains), constraints, CANDIDATES, random, observed)
 
 
 def page_data(
@@ -308,6 +311,6 @@ def render(data: Mapping[str, Any]) -> str:
         "<", "\\u003c"
     )
     page = parts["page.html"].replace("{{study}}", html.escape(str(data["study"])))
-    for mark, text in (("css", parts["page.css"]), ("js", parts["page.js"]), ("data", plain)):
-        page = page.replace("{{" + mark + "}}", text)
+    for name, text in (("css", parts["page.css"]), ("js", parts["page.js"]), ("data", plain)):
+        page = page.replace("{{" + name + "}}", text)
     return page

@@ -1,7 +1,7 @@
 "use strict";
 // The surrogate in plain JavaScript, then the page around it. No network, no library.
 
-// --- surrogate: modomodo/mixtures/surrogates/gaussian_processes.py, from exported coefficients ----------------
+// --- surrogate: modomodo/mixtures/surrogates/{gaussian_processes,posterior}.py, from exported coefficients ----
 
 function unpack(text) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -13,8 +13,7 @@ class Surrogate {
     Object.assign(this, data);
     for (const group of this.groups) {
       for (const kernel of group.kernels) {
-        kernel.vectors = unpack(kernel.vectors);
-        kernel.coefficients = unpack(kernel.coefficients);
+        for (const name of ["vectors", "scores", "explained"]) kernel[name] = unpack(kernel[name]);
       }
     }
   }
@@ -54,14 +53,19 @@ class Surrogate {
         for (let r = 0; r < runs; r++) rotated[r] += cross[i] * kernel.vectors[i * runs + r];
       }
       for (let b = 0; b < count; b++) {
-        kernel.weights.forEach((weight, used) => {
-          let expected = prior;
-          for (let r = 0; r < runs; r++) expected += rotated[r] * kernel.coefficients[(used * count + b) * runs + r];
-          mean[b] += weight[b] * expected;
-          square[b] += weight[b] * expected * expected;
+        group.pairs.forEach(({ signal, noise }, pair) => {
+          const weight = kernel.weights[pair][b];
+          if (weight === 0) return;
+          let sum = 0;
+          for (let r = 0; r < runs; r++) {
+            sum += rotated[r] * kernel.scores[b * runs + r] / (signal * kernel.values[r] + noise[b]);
+          }
+          const expected = prior + signal * sum;
+          mean[b] += weight * expected;
+          square[b] += weight * expected * expected;
         });
         let explained = 0;
-        for (let r = 0; r < runs; r++) explained += rotated[r] * rotated[r] * kernel.explained[b][r];
+        for (let r = 0; r < runs; r++) explained += rotated[r] * rotated[r] * kernel.explained[b * runs + r];
         square[b] += Math.max(kernel.prior[b] - explained, 0);
       }
     }

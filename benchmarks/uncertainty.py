@@ -8,7 +8,7 @@ as proposals are compared, the others that of a half.
 
 Example:
     python benchmarks/mixing_laws.py --rows 160 --seed 1 --output results/mixing_laws
-    python benchmarks/certainty.py results/mixing_laws/*.csv --noise --runs 24 --seeds 20
+    python benchmarks/uncertainty.py results/mixing_laws/*.csv --noise --runs 24 --seeds 20
 """
 
 from pathlib import Path
@@ -18,13 +18,13 @@ import pandas as pd
 from replay import Table, read_table
 
 from modomodo import command_line, console
-from modomodo.mixtures.acquisition import candidates
+from modomodo.mixtures.acquisition import sample_mixtures
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.surrogates.base import Observations
 from modomodo.mixtures.surrogates.calibration import DEFAULT, choose, refit
-from modomodo.mixtures.uncertainty import best_observed, halves
+from modomodo.mixtures.uncertainty import Comparison, best_observed, split_half
 
-POOL = 1500
+CANDIDATES = 1500
 
 
 def noise(runs: int, seed: int) -> Observations:
@@ -42,16 +42,16 @@ def noise(runs: int, seed: int) -> Observations:
 def judge(source: str, seen: Observations, surrogate: str, seed: int, count: int) -> dict:
     """What is said of one table."""
     chosen = choose(seen, seed, (surrogate,))
-    pool = candidates(seen.domains, Constraints(), POOL, np.random.default_rng(seed), seen.weights)
-    proposed = pool[int((chosen.mean(pool) @ seen.shares).argmax())]
-    rivals = {"uniform": np.full(len(seen.domains), 1 / len(seen.domains))}
-    rivals["best"] = best_observed(seen, seen.shares)[0][1]
-    found = halves(
-        *(seen, refit(chosen, seen), seen.shares, pool, proposed, rivals, seed, count, chosen.informed),
-        {"optimum": proposed},
+    candidates = sample_mixtures(
+        seen.domains, Constraints(), CANDIDATES, np.random.default_rng(seed), seen.weights
     )
-    against = found.against().set_index("rival")
-    other = found.others_against().iloc[0]
+    optimum = candidates[int((chosen.mean(candidates) @ seen.shares).argmax())]
+    baselines = {"uniform": np.full(len(seen.domains), 1 / len(seen.domains))}
+    baselines["best"] = best_observed(seen)[0].weights
+    comparison = Comparison(candidates, optimum, baselines, {"optimum": optimum})
+    found = split_half(seen, refit(chosen, seen), comparison, seed, count, chosen.informed)
+    against = found.over_baselines().set_index("baseline")
+    other = found.proposals_over_reference().iloc[0]
     return {
         "table": source,
         "uniform": against.loc["uniform", "probability"],
