@@ -12,7 +12,7 @@ licence.
 
 from pathlib import Path
 
-from modomodo import command_line
+from modomodo import command_line, console
 from modomodo.config.loading import load_plugins
 from modomodo.data.downloads import obtain
 from modomodo.data.readers.published import catalogue
@@ -50,7 +50,7 @@ def main() -> None:
     )
     write_json(arguments.output, manifest)
     total = sum(entry["size"] for entry in manifest["files"].values())
-    print(f"{arguments.output}: {len(manifest['files'])} files, {total / 1e9:.2f} GB")
+    print(f"{arguments.output}: {len(manifest['files'])} files, {console.size(total)}")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,9 @@ def predict(
         answers = engine.answer_all(batches[file.benchmark], lambda: next(steps))
         file.write(answers[example.id] for example in asked[file.benchmark].examples)
         written[file.content] = file
-    print(f"{missing[0].path.parents[1]}: {len(missing)} predictions in {time.monotonic() - started:.0f} s")
+    print(
+        f"{missing[0].path.parents[1]}: {len(missing)} predictions in {console.duration(time.monotonic() - started)}"
+    )
 
 
 if __name__ == "__main__":

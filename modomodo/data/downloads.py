@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.config.schema import Source
+from modomodo.console import size
 from modomodo.data.examples import leaves_its_folder
 from modomodo.data.hub import fetch, first_listing, say
 from modomodo.data.raw_folder import ORIGIN, check_sums, entry_of, linked, present, write_sums
@@ -137,6 +138,5 @@ def _check_room(folder: Path, sizes: Sequence[int]) -> None:
     needed, free = sum(sizes), shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            f"{folder}: disk full: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB free: make room, "
-            "then run again"
+            f"{folder}: disk full: {size(needed)} are needed, {size(free)} free: make room, then run again"
         )

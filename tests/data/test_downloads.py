@@ -189,7 +189,7 @@ def test_damage_and_wrong_sums(tmp_path, get):
 
 def test_a_disk_too_small_is_reported_before_the_download(tmp_path, get):
     hub = FakeHub(sizes={"data/train-0.parquet": 10**18})
-    with pytest.raises(InputError, match="disk full: 1000000000.0 GB are needed"):
+    with pytest.raises(InputError, match="disk full: 1000000.0 TB are needed"):
         get(tmp_path / "x-train/main", hub)
     assert not hub.calls["snapshot"]
 
