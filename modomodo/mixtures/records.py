@@ -123,7 +123,7 @@ def from_rows(
     "scores" and "standard_errors" by benchmark; `aggregates` ({"in_score": {benchmark: size}, …}) adds In-
     and Out-Score.
 
-    Raises InputError for an unknown domain or benchmark and for a (mixture, seed, step) that stands twice.
+    Raises InputError for an unknown domain or benchmark and for a (mixture, seed, step) that appears twice.
     """
     import pandas as pd
 
@@ -339,7 +339,7 @@ def _checked(records: Records, where: str) -> Records:
         row = frame[twice].iloc[0]
         line = int(np.flatnonzero(twice)[0]) + 2
         raise InputError(
-            f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} stands twice: "
+            f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} appears twice: "
             "give its runs different seeds"
         )
     weights = [f"w_{domain}" for domain in records.domains]

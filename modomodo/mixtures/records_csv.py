@@ -86,7 +86,7 @@ def read_ratios_and_metrics(
         twice = text[key].duplicated()
         if twice.any():
             line = int(np.flatnonzero(twice)[0]) + 2
-            raise InputError(f"{path}:{line}: {key}: '{text[key].iloc[line - 2]}' stands twice")
+            raise InputError(f"{path}:{line}: {key}: '{text[key].iloc[line - 2]}' appears twice")
     for path, text, other, others in ((ratios, left, metrics, right), (metrics, right, ratios, left)):
         alone = ~text[key].isin(others[key])
         if alone.any():
@@ -122,7 +122,7 @@ def _read_text(path: Path) -> pd.DataFrame:
     header = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(lines[0])]
     for name in header:
         if header.count(name) > 1:
-            raise InputError(f"{path}:1: column '{name}' stands twice: give it another name")
+            raise InputError(f"{path}:1: column '{name}' appears twice: give it another name")
     for number, cells in enumerate(lines[1:], 2):
         if len(cells) != len(header):
             raise InputError(f"{path}:{number}: {len(cells)} cells, expected {len(header)}")

@@ -219,7 +219,7 @@ def test_a_run_that_lacks_a_benchmark_has_no_aggregate_of_it():
 
 
 def test_a_run_twice_is_reported():
-    with pytest.raises(InputError, match="'all' with seed 42 and step 2 stands twice"):
+    with pytest.raises(InputError, match="'all' with seed 42 and step 2 appears twice"):
         collect([run("all", s2=SCORES), run("all", s2=SCORES)], MIXTURES, ["x", "y"], GROUPS)
 
 

@@ -303,7 +303,7 @@ def test_a_repeated_column_is_reported(tmp_path):
     path = written(tmp_path, table())
     path.write_text(path.read_text().replace("y_in_2", "y_in_1", 1))
     code, said = proposed(tmp_path, path, "acquire")
-    assert code != 0 and said.endswith("runs.csv:1: column 'y_in_1' stands twice: give it another name")
+    assert code != 0 and said.endswith("runs.csv:1: column 'y_in_1' appears twice: give it another name")
 
 
 @pytest.mark.parametrize("name", LEARNING)

@@ -305,7 +305,7 @@ def test_two_files_without_a_common_name_of_the_runs(tmp_path):
         ("w_a,w_b,y_x\n1.5,-0.5,1\n", "R.csv:2: w_b: the weight -0.5 is negative"),
         ("w_a,w_b,y_x\n1.0,,1\n", "R.csv:2: w_b: empty, though other weights are given: write 0"),
         ("w_a,y_x\n1.0,1\n1.0\n", "R.csv:3: 1 cells, expected 2"),
-        ("w_a,w_a,y_x\n1.0,0,1\n", "R.csv:1: column 'w_a' stands twice"),
+        ("w_a,w_a,y_x\n1.0,0,1\n", "R.csv:1: column 'w_a' appears twice"),
         ("a,y_x\n1.0,1\n", "R.csv: no column 'w_…'"),
         ("w_a\n1.0\n", "R.csv: no column 'y_…'"),
         ("", "R.csv: empty"),
@@ -313,7 +313,7 @@ def test_two_files_without_a_common_name_of_the_runs(tmp_path):
         ("w_a,y_x,se_x\n1,1,-1\n", "R.csv:2: se_x: a standard error is not negative"),
         (
             "mixture,seed,step,w_a,y_x\nm,1,1,1,1\nm,1,1,1,1\n",
-            "R.csv:3: mixture: 'm' with seed 1 and step 1 stands twice",
+            "R.csv:3: mixture: 'm' with seed 1 and step 1 appears twice",
         ),
         (
             "mixture,seed,w_a,w_b,y_x\nm,1,1,0,1\nm,2,0,1,1\n",
@@ -340,7 +340,7 @@ def test_a_missing_file_and_ragged_rows(tmp_path):
 def test_unknown_names_in_rows_are_reported():
     with pytest.raises(InputError, match="unknown domain 'c'"):
         records.from_rows([{"mixture": "m", "seed": 0, "step": 0, "weights": {"c": 1.0}}], ["a"], ["x"])
-    with pytest.raises(InputError, match="stands twice"):
+    with pytest.raises(InputError, match="appears twice"):
         make(("m", 1, 9, 0.2, 0.2), ("m", 1, 9, 0.2, 0.3))
 
 
