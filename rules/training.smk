@@ -45,13 +45,12 @@ rule train:
         mem_mb=growing(8_000 + 56_000 * STUDY.training.gpus),
         # Does not grow: a run that was out of time resumes, and a longer limit waits longer in the queue.
         runtime=24 * 60,
-        # Here and not among the params: how often a run writes resume checkpoints changes no result.
-        save_steps=STUDY.training.save_steps,
     params:
         cache_version=TRAINING_VERSION,
         settings=lambda wildcards: TrainSettings.of(STUDY, support_of(wildcards)).text(),
     shell:
         # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell and tee ignore the signal.
+        # --save-steps is none of the params: how often one is written changes no result, so a new value re-runs nothing.
         "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
-        " --save-steps {resources.save_steps} --output {output} 2>&1 | tee {log}"
+        " --save-steps {STUDY.training.save_steps} --output {output} 2>&1 | tee {log}"

@@ -7,8 +7,8 @@ Example:
 
 1. Read the stream's rows. If this very run was finished before, return it.
 2. Check every image and number before anything slow; an interrupted run resumes from its last checkpoint.
-3. Train with TRL's GRPO on the stream in its order; on several GPUs as several processes of this script, beside a
-   vLLM server where the settings want one (docs/gpus.md).
+3. Train with TRL's GRPO on the stream in its order; on several GPUs as several processes of this script, with a
+   vLLM server where the settings ask for one (docs/gpus.md).
 4. Keep the checkpoints of the scored steps, the log and, last, run.json with the provenance.
 """
 
@@ -39,13 +39,13 @@ def main() -> None:
         "--base-info", type=Path, required=True, help="its JSON, with the digest of the weights"
     )
     parser.add_argument(
-        "--stream", type=Path, required=True, help="the stream; its .summary.json lies beside it"
+        "--stream", type=Path, required=True, help="the stream; its .summary.json lies in the same folder"
     )
     parser.add_argument("--examples", type=Path, required=True, nargs="+", help="DOMAIN.jsonl files")
     parser.add_argument("--mixture", required=True, help="the mixture's name, for run.json")
     parser.add_argument("--seed", type=int, required=True, help="seed of the training")
     parser.add_argument("--save-steps", type=int, default=100, help="steps between resume checkpoints (100)")
-    parser.add_argument("--output", type=Path, required=True, help="run.json; the rest lies beside it")
+    parser.add_argument("--output", type=Path, required=True, help="run.json; the rest lies in its folder")
     arguments = parser.parse_args()
     settings = command_line.settings(arguments.settings, TrainSettings, TrainSettings.of)
     load_plugins(settings.plugins)

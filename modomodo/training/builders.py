@@ -1,7 +1,7 @@
 """Where the base model comes from: functions that leave a Hugging Face directory, called by name.
 
-A builder is `builder(output, options, templates, threads) -> summary`. A model that is made here has to know
-the words of the reasoning templates; one that is downloaded ignores them.
+A builder is `builder(output, options, templates, threads) -> summary`. A model that is built here needs the
+vocabulary of the reasoning templates; one that is downloaded ignores them.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One training run as several processes: TRL's vLLM server beside the trainers.
+"""One training run as several processes: TRL's vLLM server and the trainers.
 
     1. Start the vLLM server on the last GPU and wait until it answers.
     2. Start a trainer on each other GPU, with the environment by which torch's processes find each other.
@@ -41,7 +41,7 @@ def server_of_trainer() -> str:
 
 
 def launch(command: Sequence[str], settings: Training, base: Path, folder: Path, gpus: Sequence[str]) -> None:
-    """Run `command` as the trainers of a run, beside a vLLM server where the settings want one.
+    """Run `command` as the trainers of a run, with a vLLM server where the settings ask for one.
 
     Logs of the server and of all trainers but the first lie in `folder`. Raises LaunchError when a process fails,
     Interrupted after a signal.
@@ -63,7 +63,7 @@ def server_spec(base: Path, gpu: str, port: int, log: Path) -> ProcessSpec:
     served = ScriptArguments(
         model=str(base), host=HOST, port=port, gpu_memory_utilization=SERVER_MEMORY, log_level="warning"
     )
-    # Videos are never asked about; room for one would be set aside.
+    # No prompt has a video; without this, memory would be reserved for one.
     command = build_command(served, ["--limit-mm-per-prompt", '{"video": 0}'])
     # The endpoints by which weights are sent belong to what vLLM calls its development mode.
     environment = _environment([gpu]) | {"VLLM_SERVER_DEV_MODE": "1", "HF_HUB_OFFLINE": "1"}

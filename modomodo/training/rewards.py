@@ -26,7 +26,7 @@ rewards: Registry[Reward] = Registry("reward")
 
 
 def columns(example: Example) -> dict[str, str]:
-    """The columns that rewards see beside a prompt; `answer` is JSON, since a column has one type."""
+    """The columns that rewards get with a prompt; `answer` is JSON, since a column has one type."""
     return {
         "id": example.id,
         "dataset": example.dataset,

@@ -58,7 +58,7 @@ def close_run(folder: Path, run: dict) -> None:
 def remove_weights(folder: Path, run: dict, keep: Collection[str]) -> list[str]:
     """Remove the weights of a finished run that no scored step in `keep` needs; returns the scored steps they served.
 
-    What is left of a checkpoint says so (weights_removed), and the run counts as finished all the same.
+    A file in the checkpoint says so (weights_removed), and the run counts as finished all the same.
     """
     kept = {(folder / run["checkpoints"][step]["path"]).resolve() for step in keep}
     freed = []

@@ -8,7 +8,7 @@ from modomodo.config.schema import Model, Settings, Study, Templates, Training
 
 
 class BaseModelSettings(Settings):
-    """The base model. The templates are in because a built model has to know their words."""
+    """The base model. It depends on the templates: a model that is built needs their vocabulary."""
 
     plugins: list[str] = []
     model: Model

@@ -110,7 +110,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
 def trainer_arguments(
     settings: Training, folder: Path, seed: int, reward_names: Sequence[str], server: str = ""
 ) -> GRPOConfig:
-    """The study's training settings in TRL's words."""
+    """The study's training settings as TRL's."""
     gpu = settings.gpus > 0
     return GRPOConfig(
         output_dir=str(folder),
@@ -148,7 +148,7 @@ def trainer_arguments(
 
 
 def vllm_arguments(settings: Training, server: str) -> dict[str, Any]:
-    """What generates the completions, in TRL's words."""
+    """What generates the completions, as TRL's settings."""
     if settings.vllm == "off":
         return {}
     if settings.vllm == "colocate":
@@ -325,7 +325,7 @@ class SaveOnSignal(TrainerCallback):
 class Progress(TrainerCallback):
     """One calm bar in a terminal, a plain line now and then elsewhere.
 
-    Reward and KL are means of the last ten steps: two prompts a step tell little.
+    Reward and KL are means of the last ten steps: of two prompts a step they are noisy.
     """
 
     def __init__(self, last_step: int, every: float = 15.0) -> None:

@@ -1,4 +1,4 @@
-"""The environment beside the ordinary one that vLLM is installed in, and whether it serves here."""
+"""vLLM's own environment next to the ordinary one, and whether vLLM works here."""
 
 import importlib.metadata
 import importlib.util
@@ -37,10 +37,12 @@ def check_vllm(key: str, instead: str, gpus: int, for_training: bool = False) ->
         return
     from trl.import_utils import is_vllm_available
 
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         available = is_vllm_available()
-    complaint = next((str(w.message).split("\n")[0] for w in said if "vLLM version" in str(w.message)), None)
+    complaint = next(
+        (str(w.message).split("\n")[0] for w in caught if "vLLM version" in str(w.message)), None
+    )
     if complaint or not available:
         raise InputError(
             f"{key}: {complaint or 'TRL does not find vLLM'}: docs/gpus.md names versions that fit"

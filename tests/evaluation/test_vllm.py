@@ -213,7 +213,7 @@ def test_trainer_and_vllm_agree_on_the_log_probabilities(trained):
     log = [row for _, row in read_jsonl(trained / "log.jsonl")]
     assert len(log) == 6
     for row in log:
-        # vLLM never samples the mark of an image, to which the trainer gives some probability.
+        # vLLM never samples an image placeholder, to which the trainer gives some probability.
         assert row["sampling/sampling_logp_difference/mean"] < TOLERANCE, row
         assert abs(row["sampling/importance_sampling_ratio/mean"] - 1) < 5 * TOLERANCE
 
@@ -416,12 +416,12 @@ runpy.run_path("scripts/predict.py", run_name="__main__")
 
 @pytest.fixture(scope="module")
 def run_json(world: Path, trained: Path) -> Path:
-    """What a training run says of its checkpoints: two, and a mark past the end that shares the last."""
+    """What a training run says of its checkpoints: two, and a scored step past the end that shares the last."""
     (trained / "checkpoint-9").symlink_to("checkpoint-6")
-    digests = {mark: file_digest(trained / f"checkpoint-{mark}/model.safetensors") for mark in (3, 6, 9)}
+    digests = {step: file_digest(trained / f"checkpoint-{step}/model.safetensors") for step in (3, 6, 9)}
     kept = {
-        str(mark): {"step": min(mark, 6), "path": f"checkpoint-{mark}", "weights": digest}
-        for mark, digest in digests.items()
+        str(step): {"step": min(step, 6), "path": f"checkpoint-{step}", "weights": digest}
+        for step, digest in digests.items()
     }
     write_json(trained / "run.json", {"checkpoints": kept})
     return trained / "run.json"
@@ -464,7 +464,7 @@ def test_vllm_predicts_what_transformers_predicts(world, run_json, predicted):
     other = predict(world, "transformers", run_json, ["science_test", "chart"])
     assert dict(answers(predicted)) == dict(answers(other))
     names = [name for name, _ in answers(predicted)]
-    assert names == [f"{mark}/{name}.jsonl" for mark in (3, 6, 9) for name in ("chart", "science_test")]
+    assert names == [f"{step}/{name}.jsonl" for step in (3, 6, 9) for name in ("chart", "science_test")]
     assert {p.finish_reason for _, ps in answers(predicted) for p in ps} == {"stop", "length"}
 
 
@@ -481,7 +481,7 @@ def test_a_benchmark_added_later_predicts_only_itself(world, run_json, predicted
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/chart.jsonl")} == before
     parts = read_json(folder / "run.json")["parts"]
     assert [part["answered"] for part in parts] == [
-        [f"{mark}/{name}" for mark in (3, 6, 9)] for name in ("chart", "science_test")
+        [f"{step}/{name}" for step in (3, 6, 9)] for name in ("chart", "science_test")
     ]
     for path in folder.glob("*/*.jsonl"):  # nor does it matter what was predicted together
         assert path.read_bytes() == (predicted / path.relative_to(folder)).read_bytes()
@@ -511,11 +511,11 @@ def as_a_number(text, example):
 def experts(world: Path, trained: Path) -> list[Path]:
     """The two checkpoints of the training, as if each domain alone had trained one."""
     runs = []
-    for domain, mark in (("detection", 3), ("science", 6)):
+    for domain, step in (("detection", 3), ("science", 6)):
         folder = world / "experts" / domain
         folder.mkdir(parents=True)
-        (folder / "checkpoint-9").symlink_to(trained / f"checkpoint-{mark}")
-        weights = file_digest(trained / f"checkpoint-{mark}/model.safetensors")
+        (folder / "checkpoint-9").symlink_to(trained / f"checkpoint-{step}")
+        weights = file_digest(trained / f"checkpoint-{step}/model.safetensors")
         run_ = {
             "base": read_json(world / "base.json")["weights"],
             "cache_version": 1,

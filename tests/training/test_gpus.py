@@ -19,7 +19,7 @@ HOLDER = """
 import json, signal, sys, time
 from pathlib import Path
 from modomodo.training.gpus import lock_gpus
-signal.alarm(60)  # a device that is never given back is told by an end without words
+signal.alarm(60)  # a device that is never given back ends the test with an empty line
 devices, count, locks = json.loads(sys.argv[1])
 print(json.dumps(lock_gpus(devices, count, Path(locks), poll=0.05)), flush=True)
 time.sleep(600)
@@ -52,10 +52,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def devices_of(job: "subprocess.Popen[str]") -> list[str]:
     """Waits until the job holds its devices."""
-    return json.loads(said(job))
+    return json.loads(line_of(job))
 
 
-def said(job: "subprocess.Popen[str]") -> str:
+def line_of(job: "subprocess.Popen[str]") -> str:
     """Its next line: that it waits, or its devices."""
     return job.stdout.readline()
 
@@ -70,7 +70,7 @@ def test_a_job_that_dies_gives_its_devices_back(start: Start, end: str) -> None:
     first, second = start(3), None
     held = devices_of(first)
     second = start(2)
-    assert said(second) == "waiting for 2 of 4 GPUs: 1 free\n"
+    assert line_of(second) == "waiting for 2 of 4 GPUs: 1 free\n"
     getattr(first, end)()
     assert len(set(devices_of(second))) == 2 and len(held) == 3
 
@@ -78,7 +78,7 @@ def test_a_job_that_dies_gives_its_devices_back(start: Start, end: str) -> None:
 def test_a_job_that_waits_holds_nothing(start: Start) -> None:
     devices_of(start(1))
     big = start(4)
-    assert "3 free" in said(big)
+    assert "3 free" in line_of(big)
     time.sleep(0.3)
     assert len(devices_of(start(3))) == 3, "the three that the big job cannot use alone are free to others"
 
@@ -146,7 +146,7 @@ def test_a_device_stays_taken_while_a_trainer_outlives_its_launcher(start: Start
     launched.launcher.kill()
     launched.launcher.wait()
     second = start(1, ("0",))
-    assert said(second) == waits_for(launched.trainer, launched.engine)
+    assert line_of(second) == waits_for(launched.trainer, launched.engine)
     launched.trainer.kill()
     launched.engine.kill()
     assert devices_of(second) == ["0"]
@@ -161,7 +161,7 @@ def test_a_device_stays_taken_while_a_process_without_the_lock_outlives_all_othe
         process.kill()
         process.wait(10)
     second = start(1, ("0",))
-    assert said(second) == waits_for(launched.engine)
+    assert line_of(second) == waits_for(launched.engine)
     launched.engine.kill()
     assert devices_of(second) == ["0"]
 
@@ -172,7 +172,7 @@ def test_a_group_of_another_boot_is_another_group(start: Start, tmp_path: Path) 
     note, mine = tmp_path / "locks/gpu-0.groups", os.getpgrp()
     note.write_text(f"{BOOT.read_text()}{mine}\n")
     waiting = start(1, ("0",))
-    assert "processes of a job that died live on" in said(waiting)
+    assert "processes of a job that died live on" in line_of(waiting)
     note.write_text(f"another boot\n{mine}\n")
     assert devices_of(waiting) == ["0"]
     assert note.read_text() == BOOT.read_text(), "what was noted is forgotten"
@@ -188,7 +188,7 @@ def test_a_device_stays_taken_until_all_that_a_dead_launcher_left_is_killed(
         process.wait()
     assert launched.engine.is_running()
     second = start(1, ("0",))
-    living = said(second).removeprefix(
+    living = line_of(second).removeprefix(
         "waiting for 1 of 1 GPUs: 0 free; processes of a job that died live on: "
     )
     assert {launched.leader.pid, launched.engine.pid} <= set(map(int, living.split(", ")))
@@ -213,12 +213,12 @@ def test_a_device_stays_taken_while_a_forked_child_outlives_its_job(start: Start
     job = subprocess.Popen(
         [sys.executable, "-c", FORKING, str(tmp_path / "locks")], stdout=subprocess.PIPE, text=True
     )
-    assert said(job) == "forked\n"
+    assert line_of(job) == "forked\n"
     [child] = psutil.Process(job.pid).children()
     job.kill()
     job.wait()
     second = start(1, ("0",))
-    assert said(second) == "waiting for 1 of 1 GPUs: 0 free\n"
+    assert line_of(second) == "waiting for 1 of 1 GPUs: 0 free\n"
     child.kill()
     assert devices_of(second) == ["0"]
     job.stdout.close()

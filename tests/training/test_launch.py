@@ -1,4 +1,4 @@
-"""Server and trainers as one: started in order, watched, told of signals, and gone whatever happens.
+"""Server and trainers as one: started in order, watched, stopped by signals, and gone whatever happens.
 
 The processes are real; instead of vLLM and TRL they are small programs that behave well or badly on purpose.
 """
@@ -126,7 +126,7 @@ def test_the_log_of_an_earlier_attempt_stays(world):
 # --- the server -------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_cannot_start_is_told_with_its_last_words(world):
+def test_a_server_that_cannot_start_is_reported_with_its_last_line(world):
     bad = world.server(text="raise SystemExit('CUDA out of memory')")
     with pytest.raises(
         LaunchError, match=r"vLLM server ended with status 1: CUDA out of memory \(.*server.log\)"
@@ -143,7 +143,7 @@ def test_a_server_that_refuses_everything_is_given_up(world):
     assert world.left() == []
 
 
-def test_a_command_that_does_not_exist_is_told(world):
+def test_a_command_that_does_not_exist_is_reported(world):
     with pytest.raises(LaunchError, match="vLLM server cannot be started"):
         supervise(
             world.trainers("pass"), ProcessSpec("vLLM server", ["/no/such/program"]), world.health, QUICK
@@ -182,7 +182,7 @@ def test_a_trainer_that_fails_ends_the_others_and_the_server(world):
     assert world.left() == []
 
 
-def test_a_trainer_that_is_killed_is_told_as_such(world):
+def test_a_trainer_that_is_killed_is_reported_as_such(world):
     with pytest.raises(LaunchError, match="trainer 0 was killed by SIGKILL"):
         supervise(world.trainers("import os; os.kill(os.getpid(), 9)"), timeouts=QUICK)
 
@@ -219,7 +219,7 @@ LAUNCHER = """
     try:
         supervise(trainers, server, f"http://127.0.0.1:{PORT}/health", Timeouts(20, 2, SAVE, 1, 0.02))
     except Interrupted as interruption:
-        (folder / "told").write_text(str(interruption))
+        (folder / "interrupted").write_text(str(interruption))
         raise SystemExit(143)
     except LaunchError as error:
         raise SystemExit(str(error))
@@ -260,8 +260,8 @@ def test_a_signal_makes_every_trainer_save_while_the_server_still_answers(world,
     assert launcher.wait(30) == 143
     for rank in range(2):
         assert (world.folder / f"trainer-{rank}.log").read_text() == "training\nsaved\n"
-    told = (world.folder / "told").read_text()
-    assert told == f"stopped by {number.name}: the trainers have ended; run again to resume"
+    message = (world.folder / "interrupted").read_text()
+    assert message == f"stopped by {number.name}: the trainers have ended; run again to resume"
     assert world.left() == []
 
 
@@ -282,7 +282,7 @@ def test_a_second_signal_is_that_of_someone_without_patience(world):
     time.sleep(0.5)
     launcher.send_signal(signal.SIGINT)
     assert launcher.wait(30) == 143
-    assert "trainers that did not end were killed" in (world.folder / "told").read_text()
+    assert "trainers that did not end were killed" in (world.folder / "interrupted").read_text()
     assert world.left() == []
 
 
@@ -314,7 +314,7 @@ def test_a_signal_while_the_server_starts_ends_it(world, tmp_path):
         time.sleep(0.02)
     launcher.send_signal(signal.SIGINT)
     assert launcher.wait(30) == 143
-    assert "the training had not begun" in (tmp_path / "told").read_text()
+    assert "the training had not begun" in (tmp_path / "interrupted").read_text()
     assert world.left() == []
 
 
@@ -359,7 +359,7 @@ def test_without_a_scheduler_gpus_that_nobody_holds_are_taken(four_gpus, monkeyp
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
 
 
-def test_a_missing_vllm_is_told_with_the_mend(monkeypatch):
+def test_a_missing_vllm_is_reported_with_a_hint(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"training.vllm: vLLM is not installed: make vllm .* to off"):
         vllm_environment.check_vllm("training.vllm", "off", 1, for_training=True)
@@ -382,7 +382,7 @@ def test_a_program_goes_over_to_where_vllm_is_once(monkeypatch, tmp_path):
     assert len(calls) == 1  # it is there already
 
 
-def test_a_vllm_that_trl_does_not_know_is_told(monkeypatch):
+def test_a_vllm_that_trl_does_not_know_is_reported(monkeypatch):
     available = importlib.import_module("trl.import_utils")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     monkeypatch.setattr(available, "_is_package_available", lambda *_, **__: (True, "0.99.0"))

@@ -1,18 +1,18 @@
-"""Which save a training goes on from: the newest that is as it was written."""
+"""Which checkpoint a training resumes from: the newest that is as it was written."""
 
 import pytest
 
 from modomodo.training.resume import COMPLETE, complete_checkpoint, keep_newest_complete
 
 
-def add_save(folder, step, whole=True):
-    save = folder / f"checkpoint-{step}"
-    (save / "nested").mkdir(parents=True)
-    (save / "optimizer.pt").write_bytes(b"moments of step %d" % step)
-    (save / "nested" / "rng_state.pth").write_bytes(b"random")
-    if whole:
-        complete_checkpoint(save)
-    return save
+def add_checkpoint(folder, step, complete=True):
+    checkpoint = folder / f"checkpoint-{step}"
+    (checkpoint / "nested").mkdir(parents=True)
+    (checkpoint / "optimizer.pt").write_bytes(b"moments of step %d" % step)
+    (checkpoint / "nested" / "rng_state.pth").write_bytes(b"random")
+    if complete:
+        complete_checkpoint(checkpoint)
+    return checkpoint
 
 
 def test_no_save_at_all(tmp_path):
@@ -22,39 +22,45 @@ def test_no_save_at_all(tmp_path):
 
 def test_the_newest_is_by_number_and_the_others_go(tmp_path, capsys):
     for step in (5, 100, 20):
-        add_save(tmp_path, step)
+        add_checkpoint(tmp_path, step)
     assert keep_newest_complete(tmp_path) == tmp_path / "checkpoint-100"
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-100"]
     assert capsys.readouterr().err == ""
 
 
 def test_one_that_was_cut_short_is_passed_over_in_silence(tmp_path, capsys):
-    add_save(tmp_path, 3)
-    add_save(tmp_path, 6, whole=False)
+    add_checkpoint(tmp_path, 3)
+    add_checkpoint(tmp_path, 6, complete=False)
     assert keep_newest_complete(tmp_path) == tmp_path / "checkpoint-3"
-    assert not (tmp_path / "checkpoint-6").exists(), "it would lie in the way of the save to come"
+    assert not (tmp_path / "checkpoint-6").exists(), "it would lie in the way of the checkpoint to come"
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
-        (lambda save: (save / "optimizer.pt").write_bytes(b"moments of step 9"), "optimizer.pt is damaged"),
-        (lambda save: (save / "optimizer.pt").write_bytes(b"moments"), "optimizer.pt is damaged"),
-        (lambda save: (save / "nested" / "rng_state.pth").unlink(), "nested/rng_state.pth is gone"),
-        (lambda save: (save / COMPLETE).write_text(""), "complete cannot be read"),
+        (
+            lambda checkpoint: (checkpoint / "optimizer.pt").write_bytes(b"moments of step 9"),
+            "optimizer.pt is damaged",
+        ),
+        (lambda checkpoint: (checkpoint / "optimizer.pt").write_bytes(b"moments"), "optimizer.pt is damaged"),
+        (
+            lambda checkpoint: (checkpoint / "nested" / "rng_state.pth").unlink(),
+            "nested/rng_state.pth is gone",
+        ),
+        (lambda checkpoint: (checkpoint / COMPLETE).write_text(""), "complete cannot be read"),
     ],
 )
-def test_a_damaged_one_is_passed_over_with_a_warning(tmp_path, capsys, damage, told):
-    add_save(tmp_path, 3)
-    damage(add_save(tmp_path, 6))
+def test_a_damaged_one_is_passed_over_with_a_warning(tmp_path, capsys, damage, message):
+    add_checkpoint(tmp_path, 3)
+    damage(add_checkpoint(tmp_path, 6))
     assert keep_newest_complete(tmp_path) == tmp_path / "checkpoint-3"
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"warning: {tmp_path}/checkpoint-6: {told}: it is not resumed from"
+    assert line == f"warning: {tmp_path}/checkpoint-6: {message}: it is not resumed from"
 
 
 def test_when_all_are_damaged_training_starts_anew(tmp_path, capsys):
-    (add_save(tmp_path, 3) / "optimizer.pt").unlink()
+    (add_checkpoint(tmp_path, 3) / "optimizer.pt").unlink()
     assert keep_newest_complete(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
     assert "checkpoint-3: optimizer.pt is gone" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What stands between a study and TRL: rewards by domain, arguments, the stream's order, and marks.
+"""What lies between a study and TRL: rewards by domain, arguments, the stream's order, and checkpoint steps.
 
 The one module of the quick tests that imports modomodo.training.trainer, which takes seconds.
 """
@@ -152,7 +152,7 @@ def test_a_question_about_several_images_shows_them_all_in_order(tmp_path, examp
     assert [part["type"] for part in message["content"]] == ["image", "image", "text"]
 
 
-# --- marks ----------------------------------------------------------------------------------------------
+# --- checkpoint steps ----------------------------------------------------------------------------------------------
 
 
 def test_marks_past_the_end_are_links_to_the_first_of_them(tmp_path):
@@ -167,8 +167,8 @@ def test_marks_past_the_end_are_links_to_the_first_of_them(tmp_path):
 
 
 def test_marks_that_are_all_reached_are_no_links(tmp_path):
-    for mark in (2, 7):
-        (tmp_path / f"checkpoint-{mark}").mkdir()
+    for step in (2, 7):
+        (tmp_path / f"checkpoint-{step}").mkdir()
     link_shared_checkpoints(tmp_path, {2: 2, 7: 7})
     assert not any(path.is_symlink() for path in tmp_path.iterdir())
 

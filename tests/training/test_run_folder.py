@@ -9,11 +9,11 @@ from modomodo.files import write_json
 from modomodo.training.run_folder import close_run, open_run, remove_weights, weights_digest, weights_removed
 
 
-def add_checkpoint(folder, mark, weights=b"weights"):
-    path = folder / f"checkpoint-{mark}"
+def add_checkpoint(folder, step, weights=b"weights"):
+    path = folder / f"checkpoint-{step}"
     path.mkdir()
     (path / "model.safetensors").write_bytes(weights)
-    return {"path": path.name, "step": mark}
+    return {"path": path.name, "step": step}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_new_folder_is_made_with_its_key(tmp_path):
 def test_a_finished_run_of_the_same_key_is_handed_back(finished):
     folder, run = finished
     assert open_run(folder, "one") == run
-    assert not (folder / "trainer").exists(), "saves of a finished run are of no use"
+    assert not (folder / "trainer").exists(), "resume checkpoints of a finished run are of no use"
 
 
 def test_it_is_handed_back_after_snakemake_deleted_run_json(finished):
@@ -68,11 +68,11 @@ def test_unfinished_work_of_the_same_key_is_kept(tmp_path):
     folder = tmp_path / "42"
     open_run(folder, "one")
     add_checkpoint(folder, 2)
-    save = folder / "trainer" / "checkpoint-3"
-    save.mkdir(parents=True)
-    (save / "optimizer.pt").write_bytes(b"state")
+    checkpoint = folder / "trainer" / "checkpoint-3"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "optimizer.pt").write_bytes(b"state")
     assert open_run(folder, "one") is None
-    assert (save / "optimizer.pt").read_bytes() == b"state"
+    assert (checkpoint / "optimizer.pt").read_bytes() == b"state"
     assert (folder / "checkpoint-2" / "model.safetensors").exists()
 
 
