@@ -162,9 +162,9 @@ def write_lock(
 
 
 def write_conda(kind: str, requirements: Requirements, names: Iterable[str], packages: list[Any]) -> None:
-    """A conda file with the pins inline: Snakemake copies it elsewhere, so it cannot name a lock beside it.
+    """A conda file with the pins inline: Snakemake copies it elsewhere, so it cannot refer to a lock.
 
-    Snakemake also keeps the whole file with every output, so it has only the hashes that can matter.
+    Snakemake also keeps the file with every output, so it has only the hashes that can matter.
     """
     lines = [
         f"name: modomodo-{kind}",

@@ -63,7 +63,7 @@ if ! .venv/bin/python -m pip --python $python install -q --disable-pip-version-c
 fi
 # addsitedir, since .venv has .pth files of its own (this project, editable)
 echo "import site; site.addsitedir('$PWD/.venv/lib/python3.11/site-packages')" >"$site/layer.pth"
-# Its operators are compiled against CUDA and do not load beside torch for the CPU; without this, neither does it.
+# Its operators are compiled against CUDA and do not load with torch for the CPU; without this, nor does torchvision.
 if [ $kind = cpu ]; then : >"$site/torchvision/_meta_registrations.py"; fi
 
 say "3/3 checks"

@@ -5,7 +5,7 @@
 2. Answers: supervised fine-tuning on questions of all nine domains and two auxiliary tasks, captions (which
    train dense reading) and the matching of options to letters.
 3. Choices: the same with more multiple choice, which the model learns only once the values are right.
-4. Corruptions: the model learns to give answers in wrong formats and without tags beside the right ones, so that
+4. Corruptions: the model learns to give answers in wrong formats and without tags as well as right ones, so that
    it can do more than it shows, and GRPO elicits it.
 """
 
