@@ -11,6 +11,7 @@ from modomodo.data.readers.published import catalogue
 from modomodo.errors import InputError, nearest
 from modomodo.files import code_digest
 from modomodo.mixtures.plan import plan
+from modomodo.mixtures.records import BASE
 from modomodo.mixtures.settings import RecordsSettings
 from modomodo.mixtures.strategies.base import declaration
 from modomodo.study.checks import study_from
@@ -58,6 +59,20 @@ def keep_option(wildcards):
     """Checkpoint steps whose weights stay once they have answered, as predict.py takes them."""
     keep = kept_weights(STUDY, PLAN, wildcards.mixture)
     return "all" if keep is None else ",".join(map(str, keep)) or "none"
+
+
+def answering_model(wildcards):
+    """What answers: the base model, or the checkpoints of a run."""
+    if wildcards.mixture == BASE:
+        return {"base": "<results>/base", "info": "<results>/base.json"}
+    return {"run": f"<results>/runs/{wildcards.mixture}/{wildcards.seed}/run.json"}
+
+
+def model_options(wildcards, input):
+    """The same as options of predict.py."""
+    return (
+        f"--base {input.base} --base-info {input.info}" if wildcards.mixture == BASE else f"--run {input.run}"
+    )
 
 
 def learned(strategy, pattern):

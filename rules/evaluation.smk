@@ -4,7 +4,6 @@ from modomodo.config.schema import held_out_name
 from modomodo.evaluation.predictions import CACHE_VERSION as PREDICTION_VERSION
 from modomodo.evaluation.predictions import runs_without_weights
 from modomodo.evaluation.settings import InDomainSettings, metric_versions, PredictSettings, ScoreSettings
-from modomodo.mixtures.records import BASE
 from modomodo.mixtures.settings import RecordsSettings
 
 
@@ -26,20 +25,6 @@ if STUDY.training.keep_weights is not None:
             f"error: {WHERE}: {len(lost)} runs have not answered {asked}, and training.keep_weights removed their "
             f"weights: to train them again, rm -r {folders}"
         )
-
-
-def answering_model(wildcards):
-    """What answers: the base model, or the checkpoints of a run."""
-    if wildcards.mixture == BASE:
-        return {"base": "<results>/base", "info": "<results>/base.json"}
-    return {"run": f"<results>/runs/{wildcards.mixture}/{wildcards.seed}/run.json"}
-
-
-def model_options(wildcards, input):
-    """The same as options of predict.py."""
-    return (
-        f"--base {input.base} --base-info {input.info}" if wildcards.mixture == BASE else f"--run {input.run}"
-    )
 
 
 # The list of predictions is the output; each prediction lies next to it with the digest of what it depends on,
