@@ -396,8 +396,8 @@ class Merging(Settings):
     def _is_linear(cls, data: Any) -> Any:
         if removed := {"method", "density", "seed"} & set(data if isinstance(data, dict) else ()):
             raise ValueError(
-                f"{min(removed)}: experts are only added up linearly; TIES and DARE predicted worse and are gone "
-                "(docs/merging.md): remove the key"
+                f"{min(removed)}: experts are only added up linearly; TIES and DARE predicted worse and were removed "
+                "(docs/research/merging.md): remove the key"
             )
         return data
 
