@@ -1,6 +1,7 @@
 """Reading and writing the files between stages: complete or not there, and the same bytes for the same data."""
 
 import ast
+import glob
 import hashlib
 import json
 import os
@@ -43,7 +44,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """A directory that appears under its name once it is complete, in place of an older one."""
+    """A directory that appears under its name once it is complete, in place of an older one.
+
+    What an earlier attempt left that was killed is removed first; so two processes must not write one at once.
+    """
+    path = Path(path)
+    for unfinished in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
     with atomic_path(path) as temporary:
         temporary.mkdir()
         yield temporary

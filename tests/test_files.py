@@ -8,6 +8,7 @@ import pytest
 
 from modomodo.errors import InputError, nearest
 from modomodo.files import (
+    atomic_directory,
     atomic_write,
     canonical,
     code_digest,
@@ -39,6 +40,22 @@ def test_an_exception_leaves_the_old_file_and_no_litter(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_directory_replaces_the_old_one_and_what_a_killed_attempt_left(tmp_path):
+    path, other = tmp_path / "base", tmp_path / ".base-2.ab"
+    for folder in (path, tmp_path / ".base.0a1b2c3d", other):
+        folder.mkdir()
+        (folder / "old").touch()
+    with pytest.raises(RuntimeError), atomic_directory(path) as directory:
+        (directory / "new").touch()
+        raise RuntimeError
+    assert os.listdir(path) == ["old"] and sorted(os.listdir(tmp_path)) == [".base-2.ab", "base"]
+    with atomic_directory(path) as directory:
+        (directory / "inner").mkdir()
+        (directory / "inner/new").touch(0o600)  # as libraries leave their files
+    assert os.listdir(path) == ["inner"] and sorted(os.listdir(tmp_path)) == [".base-2.ab", "base"]
+    assert (path / "inner/new").stat().st_mode & 0o777 == 0o644
 
 
 def test_rows_that_fail_half_way_leave_the_old_file(tmp_path):
