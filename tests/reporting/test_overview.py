@@ -55,7 +55,7 @@ def test_it_says_what_won_and_how_sure(page: str) -> None:
     base = frame[frame["mixture"] == "base"].iloc[0]["out_score"]
     assert f"**Out-Score**: {best['mixture']} scored {best['out_score']:.4f}" in page
     assert f"{best['out_score'] - base:+.4f} to the base model (beyond noise)" in page
-    assert "other mixtures cannot be told apart from it" in page
+    assert "other mixtures are within noise of it" in page
 
 
 def test_it_says_what_it_cost(page: str) -> None:
