@@ -109,8 +109,7 @@ def support_of(wildcards):
 
 def examples_of(wildcards):
     """Examples of the domains that the mixture can have weight on."""
-    domains = support_of(wildcards)
-    return collect("<results>/examples/{domain}.jsonl", domain=domains)
+    return [f"<results>/examples/{domain}.jsonl" for domain in support_of(wildcards)]
 
 
 DATASETS = STUDY.datasets

@@ -339,8 +339,8 @@ def _checked(records: Records, where: str) -> Records:
         row = frame[twice].iloc[0]
         line = int(np.flatnonzero(twice)[0]) + 2
         raise InputError(
-            f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} appears twice: "
-            "give its runs different seeds"
+            f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} appears "
+            "twice: give its runs different seeds"
         )
     weights = [f"w_{domain}" for domain in records.domains]
     spread = frame.groupby("mixture")[weights].agg(lambda column: column.max() - column.min())

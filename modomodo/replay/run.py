@@ -43,8 +43,8 @@ def replay_results(config: str) -> tuple[str, Results]:
     return study.name, results_of(records, sides=sides)
 
 
-POOL = 4000  # mixtures among which the best, the worst and the front are looked for
-LARGE_POOL = 1000  # and of them those among which a half of a large table looks for its best
+CANDIDATES = 4000  # mixtures among which the best, the worst and the front are looked for
+FEWER = 1000  # and of them those among which a half of a large table looks for its best
 BASELINES = 5  # observed mixtures that the proposed one is compared with
 
 
@@ -57,7 +57,7 @@ class Outcome:
     proposals: dict[str, tuple[ReplayStrategy, Proposal]]  # mixture → its strategy and proposal
     chosen: SelectedSurrogate
     observations: Observations
-    aim: Objective
+    objective: Objective
     uncertainty: Uncertainty
     worst: np.ndarray
     front: pd.DataFrame | None
@@ -95,8 +95,8 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
     aggregates = study.records.aggregates
     seen = last_step(records)
     _check_targets(study, seen)
-    aim = objective(seen, study.target, aggregates)
-    observations = observe(seen, aim)
+    target = objective(seen, study.target, aggregates)
+    observations = observe(seen, target)
     chosen = choose(observations, study.seed)
     proposals: dict[str, tuple[ReplayStrategy, Proposal]] = {}
     for name, strategy in study.strategies.items():
@@ -105,14 +105,16 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
         proposals |= {mixture: (strategy, proposal) for mixture, proposal in found.items()}
     check_names(study.constraints, records.domains)
     random = np.random.default_rng(study.seed)
-    pool = sample_mixtures(observations.domains, study.constraints, POOL, random, observations.weights)
-    mean = chosen.mean(pool) @ aim.shares
+    mixtures = sample_mixtures(
+        observations.domains, study.constraints, CANDIDATES, random, observations.weights
+    )
+    mean = chosen.mean(mixtures) @ target.shares
     baselines = {"uniform": np.full(len(observations.domains), 1 / len(observations.domains))}
     for observed in best_observed(observations)[:BASELINES]:
         baselines[observed.name] = observed.weights
     comparison = Comparison(
-        pool[:: POOL // LARGE_POOL] if is_large(observations) else pool,
-        pool[int(mean.argmax())],
+        mixtures[:: CANDIDATES // FEWER] if is_large(observations) else mixtures,
+        mixtures[int(mean.argmax())],
         baselines,
         {
             mixture: np.array([proposal.weights.get(domain, 0.0) for domain in observations.domains])
@@ -133,10 +135,10 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
         proposals,
         chosen,
         observations,
-        aim,
+        target,
         uncertainty,
-        pool[int(mean.argmin())],
-        _front(study, seen, aggregates, pool),
+        mixtures[int(mean.argmin())],
+        _front(study, seen, aggregates, mixtures),
     )
 
 
@@ -156,15 +158,17 @@ def learned(records: Records, name: str, strategy: Strategy) -> Records:
 
 
 def _front(
-    study: ReplayConfig, records: Records, aggregates: Mapping[str, Mapping[str, float]], pool: np.ndarray
+    study: ReplayConfig, records: Records, aggregates: Mapping[str, Mapping[str, float]], mixtures: np.ndarray
 ) -> pd.DataFrame | None:
     """The front of expected In- against Out-Score, where the table has both."""
     values = []
-    for target in AGGREGATES:
-        if target not in aggregates and records.frame[target].isna().all():
+    for name in AGGREGATES:
+        if name not in aggregates and records.frame[name].isna().all():
             return None
-        aim = objective(records, target, aggregates)
-        values.append(choose(observe(records, aim), study.seed).mean(pool) @ aim.shares)
+        target = objective(records, name, aggregates)
+        values.append(choose(observe(records, target), study.seed).mean(mixtures) @ target.shares)
     rows = pareto_front(np.column_stack(values))
-    frame = pd.DataFrame(pool[rows], columns=[f"w_{domain}" for domain in sorted(records.domains)]).round(6)
+    frame = pd.DataFrame(mixtures[rows], columns=[f"w_{domain}" for domain in sorted(records.domains)]).round(
+        6
+    )
     return frame.assign(in_score=values[0][rows], out_score=values[1][rows])

@@ -63,7 +63,7 @@ def test_a_strangers_losses_lead_to_the_mixture_of_the_lowest(table):
     best = found.proposals["next-001"][1]
     # 3 a + b: by hand the lowest lies at maths (3 ln 3 - ln 1 apart) with some code, no prose.
     assert best.weights["maths"] > 0.5 > best.weights["prose"]
-    assert found.chosen.informed and found.aim.shares.tolist() == [0.75, 0.25]
+    assert found.chosen.informed and found.objective.shares.tolist() == [0.75, 0.25]
     # Reversed, the same table leads away from maths.
     upside = outcome(table, records=config(table)["records"] | {"lower_is_better": False})
     assert upside.proposals["next-001"][1].weights["maths"] < 0.3

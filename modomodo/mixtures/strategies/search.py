@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from modomodo.mixtures.acquisition import AcquisitionName
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import Predicted, normalise
 from modomodo.mixtures.records import (
+    AGGREGATES,
     Records,
     average_seeds,
     in_order,
@@ -74,7 +75,7 @@ def quadratic_surface(request: Request) -> list[Proposal]:
         QuadraticSearch(request.count, request.seed, options.samples, options.splits),
     )
     note = f"best test R² of {options.splits} splits {found.test_r2:.3g}, {int(known.sum())} mixtures"
-    return [_named(pick, names, request, note) for pick in found.candidates]
+    return [_named(candidate, names, request, note) for candidate in found.candidates]
 
 
 class SearchOptions(Options):
@@ -97,12 +98,12 @@ def cma_es(request: Request) -> list[Proposal]:
     from modomodo.mixtures.acquisition import CmaSearch, cma_candidates
 
     options = _options(request, SearchOptions)
-    chosen, observations, aim, note = _fit(request, options)
-    if options.surrogate == "auto" and not chosen.informed:
-        return _acquired(request, options, chosen, observations, aim, note, "explore")
+    fit = _fit(request, options)
+    if options.surrogate == "auto" and not fit.surrogate.informed:
+        return _acquired(request, options, fit, "explore")
     search = CmaSearch(_sorted(request), options.constraints, request.seed, options.min_distance)
-    picks = cma_candidates(chosen, aim, search, request.count)
-    return [_proposal(pick, chosen, request, note) for pick in picks]
+    found = cma_candidates(fit.surrogate, fit.objective, search, request.count)
+    return [_proposal(candidate, fit, request, fit.note) for candidate in found]
 
 
 class AcquireOptions(SearchOptions):
@@ -117,11 +118,9 @@ class AcquireOptions(SearchOptions):
 def acquire(request: Request) -> list[Proposal]:
     """A batch by an acquisition function on a surrogate with uncertainty."""
     options = _options(request, AcquireOptions)
-    chosen, observations, aim, note = _fit(request, options)
-    acquisition = options.acquisition
-    if options.surrogate == "auto" and not chosen.informed:
-        acquisition = "explore"
-    return _acquired(request, options, chosen, observations, aim, note, acquisition)
+    fit = _fit(request, options)
+    explores = options.surrogate == "auto" and not fit.surrogate.informed
+    return _acquired(request, options, fit, "explore" if explores else options.acquisition)
 
 
 @declare("pareto", options=SearchOptions, suffixes=as_requested)
@@ -130,23 +129,23 @@ def pareto(request: Request) -> list[Proposal]:
     from modomodo.mixtures.acquisition import Candidate, pareto_candidates
 
     options = _options(request, SearchOptions)
-    chosen, observations, aim, note = _fit(request, options)
-    pool = _pool(request, options, chosen, observations, CANDIDATES)
+    fit = _fit(request, options)
+    weights = _candidates(request, options, fit, CANDIDATES)
     values = []
-    for target in ("in_score", "out_score"):
-        one, _, share, _ = _fit(replace(request, target=target), options)
-        values.append(one.mean(pool) @ share.shares)
+    for target in AGGREGATES:
+        one = _fit(replace(request, target=target), options)
+        values.append(one.surrogate.mean(weights) @ one.objective.shares)
     rows = pareto_candidates(np.column_stack(values), request.count)
     if len(rows) < request.count:
         raise InputError(
             f"pareto: the front has {len(rows)} of the {request.count} mixtures asked for: lower `count` to {len(rows)}"
         )
-    mean, deviation = chosen.predict(pool[rows]).aggregate(aim.shares)
-    picks = [Candidate(pool[row], float(mean[i]), float(deviation[i])) for i, row in enumerate(rows)]
+    mean, deviation = fit.surrogate.predict(weights[rows]).aggregate(fit.objective.shares)
+    found = [Candidate(weights[row], float(mean[i]), float(deviation[i])) for i, row in enumerate(rows)]
     notes = [
-        f"In-Score {values[0][row]:.4g}, Out-Score {values[1][row]:.4g} expected, {note}" for row in rows
+        f"In-Score {values[0][row]:.4g}, Out-Score {values[1][row]:.4g} expected, {fit.note}" for row in rows
     ]
-    return [_proposal(pick, chosen, request, text) for pick, text in zip(picks, notes, strict=True)]
+    return [_proposal(candidate, fit, request, note) for candidate, note in zip(found, notes, strict=True)]
 
 
 class MergeScreenOptions(SearchOptions):
@@ -185,8 +184,8 @@ def merge_screen(request: Request) -> list[Proposal]:
     options = _options(request, MergeScreenOptions)
     if request.merged is None:
         raise InputError("merge_screen: no records of merged experts: make them with scripts/screen.py")
-    aim = objective(request.records, request.target, request.aggregates)
-    observations = observe(request.records, aim, request.merged)
+    target = objective(request.records, request.target, request.aggregates)
+    observations = observe(request.records, target, request.merged)
     frame = request.merged.frame
     screened = frame["strategy"].eq(CANDIDATE).to_numpy()
     finalists = screened & frame["questions"].astype(float).ge(1).to_numpy()
@@ -201,18 +200,18 @@ def merge_screen(request: Request) -> list[Proposal]:
         compared = choose(observations, request.seed, (options.surrogate,)).comparison
     # Where merged scores carry no signal, its finalists are no better than the other candidates.
     chosen = screened if isinstance(predictor, Fallback) else finalists
-    pool = weights_matrix(request.merged, observations.domains)[chosen]
-    picks = acquire(
+    found = acquire(
         predictor,
-        aim,
-        pool,
+        target,
+        weights_matrix(request.merged, observations.domains)[chosen],
         Acquisition(options.acquisition, request.count, options.min_distance),
         np.random.default_rng(request.seed),
     )
     note = f"{screened.sum()} candidates, {finalists.sum()} finalists, {predictor.reason}"
     if "forgot" in frame and frame["forgot"].fillna("").any():
         note += f"; experts that forgot: {frame['forgot'].iloc[0]}"
-    return [replace(_named(pick, predictor.domains, request, note), comparison=compared) for pick in picks]
+    proposals = [_named(candidate, predictor.domains, request, note) for candidate in found]
+    return [replace(proposal, comparison=compared) for proposal in proposals]
 
 
 def _target_values(runs: Records, request: Request) -> np.ndarray:
@@ -224,79 +223,77 @@ def _target_values(runs: Records, request: Request) -> np.ndarray:
     return columns @ np.array(list(sizes.values())) / sum(sizes.values())
 
 
-def _fit(
-    request: Request, options: SearchOptions
-) -> "tuple[SelectedSurrogate, Observations, Objective, str]":
-    """The surrogate, fitted and tested on left-out mixtures; the runs it saw, the target, one line on why."""
+@dataclass(frozen=True)
+class Fit:
+    """A surrogate fitted to what a request shows, and tested on left-out mixtures."""
+
+    surrogate: "SelectedSurrogate"
+    observations: "Observations"  # of the last step of each run
+    objective: "Objective"
+    note: str  # on what it stands, and whether it is of use
+
+
+def _fit(request: Request, options: SearchOptions) -> Fit:
     from modomodo.mixtures.surrogates.base import objective, observe
     from modomodo.mixtures.surrogates.calibration import CANDIDATES as COMPARED
     from modomodo.mixtures.surrogates.calibration import choose
 
-    aim = objective(request.records, request.target, request.aggregates)
-    observations = observe(request.records, aim)
+    target = objective(request.records, request.target, request.aggregates)
+    observations = observe(request.records, target)
     compared = COMPARED if options.surrogate == "auto" else (options.surrogate,)
-    chosen = choose(observations, request.seed, compared)
-    note = f"{len(observations.final())} runs, {chosen.reason}"
-    if not chosen.informed:
+    surrogate = choose(observations, request.seed, compared)
+    note = f"{len(observations.final())} runs, {surrogate.reason}"
+    if not surrogate.informed:
         note += "; nothing predicts left-out mixtures better than their mean does: "
         note += "explore" if options.surrogate == "auto" else "do not trust an optimum"
-    return chosen, observations.final(), aim, note
+    return Fit(surrogate, observations.final(), target, note)
 
 
-def _pool(
-    request: Request,
-    options: SearchOptions,
-    chosen: "SelectedSurrogate",
-    observations: "Observations",
-    count: int,
-) -> np.ndarray:
-    """Candidate mixtures [n, predictor's domains]."""
+def _candidates(request: Request, options: SearchOptions, fit: Fit, count: int) -> np.ndarray:
+    """Candidate mixtures [n, surrogate's domains] that keep to the constraints, near observed ones among them."""
     from modomodo.mixtures.acquisition import sample_mixtures
 
     usable = _sorted(request)
-    place = [chosen.domains.index(domain) for domain in usable]
-    inside = observations.weights[:, place]
+    place = [fit.surrogate.domains.index(domain) for domain in usable]
+    inside = fit.observations.weights[:, place]
     inside = inside[np.abs(inside.sum(axis=1) - 1) < 1e-6]
     random = np.random.default_rng(request.seed)
     drawn = sample_mixtures(usable, options.constraints, count, random, inside)
-    pool = np.zeros((len(drawn), len(chosen.domains)))
-    pool[:, place] = drawn
-    return pool
+    weights = np.zeros((len(drawn), len(fit.surrogate.domains)))
+    weights[:, place] = drawn
+    return weights
 
 
 def _acquired(
-    request: Request,
-    options: SearchOptions,
-    chosen: "SelectedSurrogate",
-    observations: "Observations",
-    aim: "Objective",
-    note: str,
-    acquisition: AcquisitionName,
+    request: Request, options: SearchOptions, fit: Fit, acquisition: AcquisitionName
 ) -> list[Proposal]:
+    """The batch that an acquisition function chooses from candidates."""
     from modomodo.mixtures.acquisition import Acquisition, acquire
 
-    candidates, exploration = (
+    count, exploration = (
         (options.candidates, options.exploration)
         if isinstance(options, AcquireOptions)
         else (CANDIDATES, 1.0)
     )
-    pool = _pool(request, options, chosen, observations, candidates)
-    picks = acquire(
-        chosen,
-        aim,
-        pool,
+    found = acquire(
+        fit.surrogate,
+        fit.objective,
+        _candidates(request, options, fit, count),
         Acquisition(acquisition, request.count, options.min_distance, exploration),
         np.random.default_rng([request.seed, 1]),
     )
-    return [_proposal(pick, chosen, request, f"{acquisition}, {note}") for pick in picks]
+    return [_proposal(candidate, fit, request, f"{acquisition}, {fit.note}") for candidate in found]
 
 
-def _proposal(pick: "Candidate", chosen: "SelectedSurrogate", request: Request, note: str) -> Proposal:
-    return replace(_named(pick, chosen.domains, request, note), comparison=chosen.comparison)
+def _proposal(candidate: "Candidate", fit: Fit, request: Request, note: str) -> Proposal:
+    proposal = _named(candidate, fit.surrogate.domains, request, note)
+    return replace(proposal, comparison=fit.surrogate.comparison)
 
 
-def _named(pick: "Candidate", names: Sequence[str], request: Request, note: str) -> Proposal:
-    weights = {name: max(0.0, float(weight)) for name, weight in zip(names, pick.weights, strict=True)}
+def _named(candidate: "Candidate", names: Sequence[str], request: Request, note: str) -> Proposal:
+    weights = {name: max(0.0, float(weight)) for name, weight in zip(names, candidate.weights, strict=True)}
     usable = normalise({domain: weights[domain] for domain in request.domains})
-    deviation = pick.deviation if pick.deviation is None or math.isfinite(pick.deviation) else None
-    return Proposal(usable, Predicted(mean=pick.mean, standard_deviation=deviation), note)
+    deviation = (
+        candidate.deviation if candidate.deviation is None or math.isfinite(candidate.deviation) else None
+    )
+    return Proposal(usable, Predicted(mean=candidate.mean, standard_deviation=deviation), note)
