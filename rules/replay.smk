@@ -67,6 +67,8 @@ rule propose_from_records:
             "mixtures/uncertainty",
             "mixtures/strategies/search",
             "mixtures/acquisition",
+            "reporting/templates",
+            "../report/replay.md.jinja",
         ),
         settings=REPLAY.text(),
         folder=lambda wildcards, output: Path(output.report).parent,

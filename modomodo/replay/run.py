@@ -168,7 +168,6 @@ def _front(
         target = objective(records, name, aggregates)
         values.append(choose(observe(records, target), study.seed).mean(mixtures) @ target.shares)
     rows = pareto_front(np.column_stack(values))
-    frame = pd.DataFrame(mixtures[rows], columns=[f"w_{domain}" for domain in sorted(records.domains)]).round(
-        6
-    )
+    columns = [f"w_{domain}" for domain in sorted(records.domains)]
+    frame = pd.DataFrame(mixtures[rows], columns=columns).round(6)
     return frame.assign(in_score=values[0][rows], out_score=values[1][rows])
