@@ -88,7 +88,7 @@ def format_reward(completion: str, truth: Truth, answer_type: str) -> float:
 
 @reward("accuracy")
 def accuracy(completion: str, truth: Truth, answer_type: str) -> float | None:
-    """1 when the answer is exactly the true one, surrounding white space aside, else 0; None for boxes."""
+    """1 when the answer is exactly the true one, except for white space around it, else 0; None for boxes."""
     if answer_type == "box":
         return None
     answer = extract_answer(completion)
