@@ -23,13 +23,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the model's directory")
     parser.add_argument("--info", type=Path, required=True, help="JSON: digest of the weights, provenance")
     arguments = parser.parse_args()
-    step = command_line.settings(arguments.settings, BaseModelSettings, BaseModelSettings.of)
-    load_plugins(step.plugins)
-    build = model_builders[step.model.builder]
-    summary = build(arguments.output, step.model.options, step.prompts, step.model.threads)
+    settings = command_line.settings(arguments.settings, BaseModelSettings, BaseModelSettings.of)
+    load_plugins(settings.plugins)
+    build = model_builders[settings.model.builder]
+    summary = build(arguments.output, settings.model.options, settings.prompts, settings.model.threads)
     about = {
         "weights": weights_digest(arguments.output),
-        "settings": step.changed(),
+        "settings": settings.changed(),
         "summary": summary,
         **provenance(),
         "seconds": start().seconds,

@@ -108,8 +108,8 @@ def test_training_changed_the_weights_and_kept_the_vision_tower(done: Path) -> N
     assert not any("visual" in name for name in changed)
 
 
-def test_marks_past_the_end_of_the_stream_share_a_checkpoint(done: Path) -> None:
-    # science has 12 examples, two a step: the stream of its single ends at step 6, before the mark 7.
+def test_scored_steps_past_the_end_of_the_stream_share_a_checkpoint(done: Path) -> None:
+    # science has 12 examples, two a step: the stream of its single ends at step 6, before the scored step 7.
     run = done / RESULTS / "runs/single-science/42"
     assert (run / "checkpoint-9").is_symlink() and (run / "checkpoint-9").resolve() == run / "checkpoint-7"
     summary = yaml.safe_load((done / RESULTS / "streams/single-science/42.summary.json").read_text())

@@ -1,0 +1,99 @@
+"""scripts/train.py before it trains: which process checks the images, and what run.json names."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import PIL.Image
+import pytest
+
+from modomodo.config.schema import Training
+from modomodo.errors import InputError
+from modomodo.files import file_digest, read_json, write_json, write_jsonl
+from modomodo.training import launch as launching
+from modomodo.training.settings import TrainSettings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The script with its command line set; the training itself only notes its job and writes a checkpoint."""
+    spec = importlib.util.spec_from_file_location("train_script", ROOT / "scripts/train.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    PIL.Image.new("RGB", (4, 4)).save(tmp_path / "i.png")
+    example = {"dataset": "shapes", "image": "i.png", "question": "?", "answer": "1", "answer_type": "number"}
+    write_jsonl(tmp_path / "shapes.jsonl", [{"id": name, **example} for name in ("a", "b")])
+    write_jsonl(tmp_path / "42.jsonl", [{"domain": "shapes", "id": name} for name in ("b", "a")])
+    write_json(tmp_path / "42.summary.json", {"steps": 1, "checkpoint_steps": {"1": 1, "9": 1}})
+    write_json(tmp_path / "base.json", {"weights": "0" * 64})
+    settings = TrainSettings(
+        training=Training(steps=9, scored_steps=[1, 9]), dtype="float32", rewards={"shapes": ["format"]}
+    )
+    words = {
+        "settings": settings.text(),
+        "base": tmp_path / "base",
+        "base-info": tmp_path / "base.json",
+        "stream": tmp_path / "42.jsonl",
+        "examples": tmp_path / "shapes.jsonl",
+        "mixture": "all",
+        "seed": 42,
+        "save-steps": 3,
+        "output": tmp_path / "runs/elsewhere/7/run.json",
+    }
+    arguments = [str(part) for name, value in words.items() for part in (f"--{name}", value)]
+    monkeypatch.setattr("sys.argv", ["scripts/train.py", *arguments])
+    module.jobs = []
+
+    def train_here(job) -> dict[str, float]:
+        module.jobs.append(job)
+        for step in job.checkpoint_steps:
+            (job.folder / f"checkpoint-{step}").mkdir(exist_ok=True)
+            (job.folder / f"checkpoint-{step}/model.safetensors").write_text("weights")
+        return {"train": 1.0}
+
+    monkeypatch.setattr(module, "train_here", train_here)
+    return module
+
+
+def test_a_run_names_its_mixture_seed_and_inputs(script: ModuleType, tmp_path: Path) -> None:
+    script.main()
+    run = read_json(tmp_path / "runs/elsewhere/7/run.json")
+    assert (run["mixture"], run["seed"], list(run["checkpoints"])) == ("all", 42, ["1", "9"])
+    inputs = [tmp_path / name for name in ("base.json", "42.jsonl", "42.summary.json", "shapes.jsonl")]
+    assert run["inputs"] == {str(path): file_digest(path) for path in inputs}
+    [job] = script.jobs
+    assert [example.id for example, _ in job.rows] == ["b", "a"]
+    assert (job.settings.training.save_steps, job.seed, job.last_step) == (3, 42, 1)
+    assert job.checkpoint_steps == {1: 1, 9: 1}
+
+
+def test_a_finished_run_is_returned_and_how_often_it_saves_is_no_part_of_it(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.main()
+    output = tmp_path / "runs/elsewhere/7/run.json"
+    first = json.loads(output.read_text())
+    output.unlink()
+    argv = [word if word != "3" else "5" for word in script.sys.argv]
+    monkeypatch.setattr("sys.argv", argv)
+    script.main()
+    assert json.loads(output.read_text()) == first
+    assert len(script.jobs) == 1
+
+
+def test_the_launcher_decodes_the_images_and_a_trainer_does_not(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "i.png").write_text("not an image")
+    with pytest.raises(InputError, match=r"i\.png"):
+        script.main()
+    assert script.jobs == []
+    (tmp_path / "runs/elsewhere/7").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv(launching.SERVER_URL, "")
+    script.main()
+    assert len(script.jobs) == 1
+    assert not (tmp_path / "runs/elsewhere/7/run.json").exists(), "a trainer describes nothing"
