@@ -31,6 +31,7 @@ here they are fitted and averaged.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -104,6 +105,15 @@ class BenchmarkGroup:
 
 
 @dataclass(frozen=True)
+class SummedTerms:
+    """The posterior mean, averaged over kernels, as a sum over terms."""
+
+    level: np.ndarray  # [benchmark]
+    slopes: dict[MeanTerm, np.ndarray]  # [benchmark] each
+    coefficients: dict[KernelTerm, np.ndarray]  # [run, benchmark] each
+
+
+@dataclass(frozen=True)
 class FittedGroup:
     """A group of benchmarks and the kernels it is averaged over."""
 
@@ -133,11 +143,21 @@ class FittedGroup:
         )
 
     def mean(self, points: np.ndarray) -> np.ndarray:
-        """Standardised scores [n, benchmark]: each term is computed once, its coefficients summed."""
+        """Standardised scores [n, benchmark]: each term is computed once, with its coefficients summed."""
+        kernels, summed = self.group.kernels, self._summed
+        mean = np.tile(summed.level, (len(points), 1))
+        for mean_term, slope in summed.slopes.items():
+            mean += kernels.standardised(mean_term, points)[:, None] * slope
+        for term, coefficients in summed.coefficients.items():
+            mean += kernels.cross(term, points) @ coefficients
+        return mean
+
+    @cached_property
+    def _summed(self) -> SummedTerms:
         kernels = self.group.kernels
-        coefficients: dict[KernelTerm, np.ndarray] = {}
-        slopes: dict[MeanTerm, np.ndarray] = {}
         level = np.zeros(len(self.group.columns))
+        slopes: dict[MeanTerm, np.ndarray] = {}
+        coefficients: dict[KernelTerm, np.ndarray] = {}
         for kernel in self.kernels:
             averaged = np.einsum("isvb,svb->ib", kernel.coefficients(), kernel.weights)
             level += LEVEL * averaged.sum(axis=0)
@@ -145,12 +165,7 @@ class FittedGroup:
                 slopes[mean_term] = slopes.get(mean_term, 0.0) + weight * kernel.weights.sum(axis=(0, 1))
             for term, weight in kernels.terms(kernel.spec):
                 coefficients[term] = coefficients.get(term, 0.0) + weight * averaged
-        mean = np.tile(level, (len(points), 1))
-        for mean_term, slope in slopes.items():
-            mean += kernels.standardised(mean_term, points)[:, None] * slope
-        for term, value in coefficients.items():
-            mean += kernels.cross(term, points) @ value
-        return mean
+        return SummedTerms(level, slopes, coefficients)
 
     def moments(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the expected scores, [n, benchmark]."""

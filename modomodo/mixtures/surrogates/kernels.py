@@ -27,7 +27,7 @@ class KernelTerm:
             np.exp(-np.maximum(self._distances(points, others, block), 0.0) / (2 * self.length**2))
             for block in self.blocks
         ]
-        return np.mean(curves, axis=0)
+        return curves[0] if len(curves) == 1 else np.mean(curves, axis=0)
 
     def _distances(self, points: np.ndarray, others: np.ndarray, block: tuple[int, ...]) -> np.ndarray:
         """Squared, [n, k]."""
