@@ -1,7 +1,15 @@
 # the base model, base + stream → checkpoints
 
+import functools
+
 from modomodo.training.run_folder import CACHE_VERSION as TRAINING_VERSION
 from modomodo.training.settings import BaseModelSettings, TrainSettings
+
+
+@functools.cache
+def train_settings(domains):
+    """Settings of a run; most mixtures of a study may use the same domains."""
+    return TrainSettings.of(STUDY, list(domains)).text()
 
 
 rule base_model:
@@ -47,7 +55,7 @@ rule train:
         runtime=24 * 60,
     params:
         cache_version=TRAINING_VERSION,
-        settings=lambda wildcards: TrainSettings.of(STUDY, support_of(wildcards)).text(),
+        settings=lambda wildcards: train_settings(tuple(support_of(wildcards))),
     shell:
         # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell and tee ignore the signal.
         # --save-steps is none of the params: how often one is written changes no result, so a new value re-runs nothing.
