@@ -188,12 +188,9 @@ class FittedGroup:
 
     def left_out_errors(self) -> np.ndarray:
         """Leave-one-run-out residuals [run, benchmark], averaged over kernels by weight."""
-        runs = len(self.group.rows)
-        errors = np.zeros((runs, len(self.group.columns)))
-        for kernel in self.kernels:
-            left = kernel.leave_out(list(np.arange(runs)[:, None]))
-            errors += np.einsum("isvb,svb->ib", left.error, kernel.weights)
-        return errors
+        return sum(
+            (kernel.left_out_errors() for kernel in self.kernels), start=np.zeros(self.group.scores.shape)
+        )
 
     def draw(self, points: np.ndarray, choices: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """Surfaces [count, n, benchmark] for uniform `choices` [count] and `normal` [count, n, benchmark].

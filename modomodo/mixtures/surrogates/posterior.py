@@ -138,6 +138,21 @@ class ConditionedKernel:
         mean += at.prior_mean(self.spec)
         return mean, np.linalg.cholesky(covariance + jitter * np.eye(len(at.points)))
 
+    def _solved(self) -> np.ndarray:
+        """C⁻¹ (y - μ), [run, signal, variance, benchmark]."""
+        return np.tensordot(self.eigen.vectors, self.eigen.scores.T / self.spread, (1, 3))
+
+    def _precision(self, runs: np.ndarray | slice) -> np.ndarray:
+        """The diagonal of C⁻¹ at some runs, [run, signal, variance, benchmark]."""
+        return np.tensordot(self.eigen.vectors[runs] ** 2, 1 / self.spread, (1, 3))
+
+    def left_out_errors(self) -> np.ndarray:
+        """Each run less its prediction from all others, averaged by weight: [run, benchmark].
+
+        (C⁻¹ (y - μ))ᵢ / (C⁻¹)ᵢᵢ, Rasmussen and Williams 2006, equation 5.12.
+        """
+        return np.einsum("isvb,svb->ib", self._solved() / self._precision(slice(None)), self.weights)
+
     def leave_out(self, folds: list[np.ndarray]) -> LeftOutScores:
         """Each run given all runs but its fold's; `folds` are the rows of each.
 
@@ -146,12 +161,12 @@ class ConditionedKernel:
         """
         vectors, spread = self.eigen.vectors, self.spread
         scale = VARIANCES[:, None]
-        solved = np.tensordot(vectors, self.eigen.scores.T / spread, (1, 3))
+        solved = self._solved()
         error, variance = np.empty_like(solved), np.empty_like(solved)
         density = np.zeros((len(folds), *solved.shape[1:]))
         sizes = np.array([len(runs) for runs in folds])
         alone = np.array([runs[0] for runs in folds if len(runs) == 1], int)
-        inverse = np.tensordot(vectors[alone] ** 2, 1 / spread, (1, 3))
+        inverse = self._precision(alone)
         error[alone], variance[alone] = solved[alone] / inverse, 1 / inverse
         density[sizes == 1] = (np.log(inverse / scale) - solved[alone] * error[alone] / scale) / 2
         for fold in np.flatnonzero(sizes > 1):
