@@ -48,8 +48,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
-def job_environment(root: str | Path = Path(__file__).parents[1]) -> None:
-    """Let the processes started from this one find its interpreter as `python`, and this package (in `root`).
+def job_environment(root: str | Path) -> None:
+    """Let the processes started from this one find its interpreter as `python`, and the package in `root`.
 
     Holds also where this environment was not activated, or jobs run in another one.
     """

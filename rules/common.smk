@@ -19,8 +19,8 @@ from modomodo.study.costs import costs_of, summary
 from modomodo.study.outputs import kept_weights
 from modomodo.study.snakemake_log import hints_of
 
-# Jobs call `python` and import the package: those of the environment that runs Snakemake.
-job_environment()
+# Jobs call `python` and import the package: this environment's interpreter, the package beside these rules.
+job_environment(Path(str(workflow.current_basedir)).parent)
 
 WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:

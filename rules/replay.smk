@@ -10,7 +10,7 @@ from modomodo.files import code_digest
 from modomodo.replay.config import replay_from, tables_of
 from modomodo.reporting.figures import DRAWN_BY
 
-job_environment()
+job_environment(Path(str(workflow.current_basedir)).parent)
 
 WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:
