@@ -1,5 +1,6 @@
 # The study and its static plan, which every rule file reads.
 
+import functools
 import os
 import shlex
 import sys
@@ -18,6 +19,7 @@ from modomodo.study.checks import study_from
 from modomodo.study.costs import costs_of, summary
 from modomodo.study.outputs import kept_weights
 from modomodo.study.snakemake_log import hints_of
+from modomodo.training.settings import TrainSettings
 
 # Jobs call `python` and import the package: this environment's interpreter, the package beside these rules.
 job_environment(Path(str(workflow.current_basedir)).parent)
@@ -105,6 +107,12 @@ def support_of(wildcards):
         known = nearest(wildcards.mixture, PLAN.support)
         sys.exit(f"error: {WHERE}: the study has no mixture '{wildcards.mixture}': {known}")
     return PLAN.support[wildcards.mixture]
+
+
+@functools.cache
+def train_settings(domains):
+    """Settings of a run; most mixtures of a study may use the same domains."""
+    return TrainSettings.of(STUDY, list(domains)).text()
 
 
 def examples_of(wildcards):

@@ -1,15 +1,7 @@
 # the base model, base + stream → checkpoints
 
-import functools
-
 from modomodo.training.run_folder import CACHE_VERSION as TRAINING_VERSION
-from modomodo.training.settings import BaseModelSettings, TrainSettings
-
-
-@functools.cache
-def train_settings(domains):
-    """Settings of a run; most mixtures of a study may use the same domains."""
-    return TrainSettings.of(STUDY, list(domains)).text()
+from modomodo.training.settings import BaseModelSettings
 
 
 rule base_model:
@@ -61,4 +53,5 @@ rule train:
         # --save-steps is none of the params: how often one is written changes no result, so a new value re-runs nothing.
         "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
-        " --save-steps {STUDY.training.save_steps} --output {output} 2>&1 | tee {log}"
+        f" --save-steps {STUDY.training.save_steps}"
+        " --output {output} 2>&1 | tee {log}"
