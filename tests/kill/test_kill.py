@@ -130,6 +130,19 @@ class Slow(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
+        if "/tree/" in path:
+            tree = [
+                {
+                    "type": "file",
+                    "path": name,
+                    "oid": "0" * 40,
+                    "size": len(data),
+                    "lfs": {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 9},
+                }
+                for name, data in FILES.items()
+            ]
+            self.answer(200, json.dumps(tree).encode(), Content_Type="application/json")
+            return
         if path.startswith("/api/datasets/"):
             files = [
                 {
