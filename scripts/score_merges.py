@@ -5,7 +5,7 @@ Example:
         --base-info results/tiny/base.json --experts results/tiny/runs/single-*/42/run.json \\
         --mixtures results/tiny/mixtures/*.json --benchmarks results/tiny/examples/*.jsonl --output /tmp/merged.csv
 
-1. Check that the experts, runs of one domain each, share base, recipe, seed and step. Let each answer, and the base:
+1. Check that the experts, runs of one domain each, share base, settings, seed and step. Let each answer, and the base:
    a warning names those that lost what the base could do.
 2. Give the model the merged weights of one mixture after another, for each alpha of the study; nothing is written.
 3. Let it answer the benchmarks and score the answers. What was scored before is read back (`merged/scored/` next to

@@ -490,7 +490,7 @@ class Study(Settings):
         found = {name: self.templates(name) for name in datasets}
         return {name: templates for name, templates in found.items() if templates != self.prompts}
 
-    def teachers(self, name: str) -> list[str]:
+    def depends_on(self, name: str) -> list[str]:
         """The strategies that a strategy learns from, groups spelt out, in table order."""
         wanted = self.strategies[name].learns_from
         above = list(self.strategies)[: list(self.strategies).index(name)]

@@ -31,7 +31,7 @@ class Expert:
 
 @dataclass(frozen=True)
 class Experts:
-    """One expert a domain, all from one base by one recipe."""
+    """One expert a domain, all trained from one base in one way."""
 
     base: Path
     base_weights: str  # digest
@@ -76,7 +76,7 @@ class Experts:
 def read_experts(base: Path, base_weights: str, runs: Sequence[Path], step: int | None = None) -> Experts:
     """The experts of some domains. `runs`: a run.json each; `step`: the scored step, the last if None.
 
-    Raises InputError when one has another base, recipe, seed or step than the first, or is a run of several
+    Raises InputError when one has another base, version, settings, seed or step than the first, or is a run of several
     domains, and for two of one domain.
     """
     found: dict[str, Expert] = {}
@@ -92,14 +92,14 @@ def read_experts(base: Path, base_weights: str, runs: Sequence[Path], step: int 
             )
         if domains[0] in found:
             raise InputError(f"{path}: a second expert of '{domains[0]}': give one a domain")
-        recipe = {
+        shared = {
             "cache_version": run["cache_version"],
             "seed": run["seed"],
             # The rewards are those of the domain.
             "settings": {key: value for key, value in run["settings"].items() if key != "rewards"},
         }
-        first = first or (path, recipe)
-        for key, value in recipe.items():
+        first = first or (path, shared)
+        for key, value in shared.items():
             if value != first[1][key]:
                 raise InputError(
                     f"{path}: {key} differs from that of {first[0]}: experts share all but the data"

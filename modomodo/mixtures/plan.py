@@ -71,7 +71,7 @@ def _plan(study: Study) -> Plan:
         weights=weights,
         rounds=count_rounds(study),
         learns_from={
-            name: [(mixture, seed) for other in study.teachers(name) for mixture in by_strategy[other]]
+            name: [(mixture, seed) for other in study.depends_on(name) for mixture in by_strategy[other]]
             for name in study.strategies
         },
         support=support,
@@ -105,7 +105,7 @@ def count_rounds(study: Study) -> dict[str, int]:
     """Strategy → its round: 0 for one that learns from nothing, else one more than the last it learns from."""
     rounds: dict[str, int] = {}
     for name in study.strategies:
-        rounds[name] = 1 + max((rounds[other] for other in study.teachers(name)), default=-1)
+        rounds[name] = 1 + max((rounds[other] for other in study.depends_on(name)), default=-1)
     return rounds
 
 
@@ -124,7 +124,7 @@ def find_experts(
     for name, strategy in study.strategies.items():
         if not declaration(strategy.propose).screens:
             continue
-        seen = {mixture for other in study.teachers(name) for mixture in by_strategy[other]}
+        seen = {mixture for other in study.depends_on(name) for mixture in by_strategy[other]}
         for domain in usable_domains(study, name):
             if experts.get(domain) not in seen:
                 raise InputError(

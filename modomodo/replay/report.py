@@ -139,7 +139,9 @@ def _proposed(outcome: Outcome) -> MarkdownTable:
             predicted = f"{proposal.predicted.mean:.4g}" + (
                 f" ± {deviation:.2g}" if deviation is not None else ""
             )
-        better = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
+        better = ""  # too few mixtures to split into halves tell nothing
+        if np.isfinite(against.probability):
+            better = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
         rows.append([mixture, *(f"{weights[domain]:.3f}" for domain in domains), predicted, better])
     return ["mixture", *domains, "predicted", f"better than {outcome.uncertainty.reference}"], rows
 

@@ -105,7 +105,8 @@ GRAPH = ("```mermaid\n", "```\n")  # around the one graph of a page
 def with_graph(page: str, graph: str) -> str:
     """A page with its mermaid block replaced by a rule graph, as `snakemake --rulegraph mermaid-js` prints it.
 
-    Colours are left out, so that it reads on a dark page too. Raises InputError for a page without such a block.
+    Colours are left out, so that it reads on a dark page too. Raises InputError for a page without such a block and
+    for a graph without arrows, as a failed Snakemake leaves it.
     """
     start, end = GRAPH
     before, found, rest = page.partition(start)
@@ -114,6 +115,10 @@ def with_graph(page: str, graph: str) -> str:
     _, _, after = rest.partition(end)
     names = dict(re.findall(r"^\s*(id\d+)\[(\w+)\]", graph, flags=re.MULTILINE))
     edges = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)}
+    if not edges:
+        raise InputError(
+            "no graph on standard input: snakemake --rulegraph mermaid-js prints one, or why it cannot"
+        )
     # By name: Snakemake's own order differs from call to call.
     lines = [f"    {source} --> {target}" for source, target in sorted(edges)]
     return before + start + "\n".join(["flowchart TB", *lines]) + "\n" + end + after

@@ -544,7 +544,7 @@ def test_a_study_without_one_of_the_aggregates_is_reported(study_data, lost, mis
 
 
 @pytest.mark.parametrize(
-    ("learner", "teacher", "hint"),
+    ("learner", "other", "hint"),
     [
         ("alpha", "surface", "known: all, seed, single"),
         ("alpha", "alpha", "did you mean 'all'?"),
@@ -555,10 +555,10 @@ def test_a_study_without_one_of_the_aggregates_is_reported(study_data, lost, mis
     ],
     ids=["below", "itself", "its own group", "misspelt", "nothing above", "the last group"],
 )
-def test_learning_from_what_does_not_stand_above_is_reported(study_data, learner, teacher, hint):
-    study_data["strategies"][learner]["learns_from"] = [teacher]
+def test_learning_from_what_does_not_stand_above_is_reported(study_data, learner, other, hint):
+    study_data["strategies"][learner]["learns_from"] = [other]
     text = complaint(study_data)
-    assert text.startswith(f"strategies.{learner}.learns_from: '{teacher}' is neither a strategy nor a group")
+    assert text.startswith(f"strategies.{learner}.learns_from: '{other}' is neither a strategy nor a group")
     assert text.endswith(hint)
 
 
@@ -567,10 +567,10 @@ def test_a_strategy_without_a_domain_left_is_reported(study_data):
     assert complaint(study_data) == "strategies.alpha.without: no domain is left"
 
 
-def test_teachers_are_in_table_order_with_groups_spelt_out(small_study):
-    assert small_study.teachers("single") == []
-    assert small_study.teachers("alpha") == ["single", "all"]
-    assert small_study.teachers("surface") == ["single", "all", "alpha"]
+def test_what_a_strategy_depends_on_is_in_table_order_with_groups_spelt_out(small_study):
+    assert small_study.depends_on("single") == []
+    assert small_study.depends_on("alpha") == ["single", "all"]
+    assert small_study.depends_on("surface") == ["single", "all", "alpha"]
 
 
 # --- plugins ------------------------------------------------------------------------------------------------

@@ -106,6 +106,14 @@ def test_noise_is_not_taken_for_an_optimum(table):
     assert found.proposals["next-001"][1].note.startswith("explore")
 
 
+def test_three_mixtures_tell_nothing_of_the_certainty_and_print_no_nan(table, tmp_path):
+    few = tmp_path / "few.csv"
+    pd.read_csv(table).head(3).to_csv(few, index=False)
+    text = report.report(outcome(few))
+    assert "cannot be split into halves" in text and "half's optimum" not in text
+    assert "nan" not in text.split("## Calibration")[0]
+
+
 def test_everything_is_written_and_twice_the_same(table, tmp_path):
     settings = tmp_path / "config.yaml"
     settings.write_text(json.dumps(config("elsewhere.csv")))

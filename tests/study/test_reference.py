@@ -12,8 +12,9 @@ import yaml
 from pydantic import BaseModel
 
 from modomodo.config.schema import Study
+from modomodo.errors import InputError
 from modomodo.replay.config import ReplayConfig
-from modomodo.study.reference import _model_in
+from modomodo.study.reference import _model_in, with_graph
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config/study.schema.json"
@@ -75,3 +76,13 @@ def test_every_key_is_described(model):
     for name, field in model.model_fields.items():
         inner, _ = _model_in(field.annotation)
         assert field.description or inner, f"{model.__name__}.{name}"
+
+
+def test_the_rule_graph_replaces_the_pages_own_and_an_empty_one_does_not():
+    page_before = "Before.\n```mermaid\nflowchart TB\n    old --> all\n```\nAfter.\n"
+    printed = "---\ntitle: DAG\n---\nflowchart TB\n\tid0[all]\n\tid1[train]\n\tid1 --> id0\n"
+    assert with_graph(page_before, printed) == page_before.replace("old", "train")
+    with pytest.raises(InputError, match="no graph on standard input"):
+        with_graph(page_before, "")
+    with pytest.raises(InputError, match="no mermaid block"):
+        with_graph("Before.\n", printed)

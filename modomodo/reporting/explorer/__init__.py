@@ -188,12 +188,17 @@ def best(surface: Surface, target: str, constraints: Constraints) -> dict[str, A
     predictor, shares = surface.predictor, surface.shares[target]
     objective = Objective(target, predictor.benchmarks, shares)
     search = CmaSearch(list(predictor.domains), constraints, SEED)
-    pick = cma_candidates(predictor, objective, search, 1)[0]
-    comparison = Comparison(np.vstack([pick.weights, _candidates(surface, constraints)]), pick.weights)
+    candidate = cma_candidates(predictor, objective, search, 1)[0]
+    among = np.vstack([candidate.weights, _candidates(surface, constraints)])
+    comparison = Comparison(among, candidate.weights)
     observations = replace(predictor.observations, shares=shares)
     refits = split_half(observations, surrogates[surface.name], comparison, SEED, REFITS)
     spread = np.quantile(refits.best, QUANTILES, axis=0).T
-    return {"weights": pick.weights.tolist(), "mean": pick.mean, "spread": np.round(spread, 4).tolist()}
+    return {
+        "weights": candidate.weights.tolist(),
+        "mean": candidate.mean,
+        "spread": np.round(spread, 4).tolist(),
+    }
 
 
 def front(surface: Surface, constraints: Constraints) -> list[dict[str, list[float]]]:
