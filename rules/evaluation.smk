@@ -51,9 +51,8 @@ rule predict:
         settings=PREDICT.text(),
         model=model_options,
     shell:
-        "python scripts/predict.py --settings {params.settings:q} {params.model} --mixture {wildcards.mixture}"
-        " --seed {wildcards.seed} --benchmarks {input.benchmarks} --output {output} --keep {resources.keep}"
-        " 2>&1 | tee {log}"
+        "python scripts/predict.py --settings {params.settings:q} {params.model} --benchmarks {input.benchmarks}"
+        " --output {output} --keep {resources.keep} 2>&1 | tee {log}"
 
 
 # A judge needs the network, which a cluster's nodes may not have.

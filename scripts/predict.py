@@ -2,8 +2,7 @@
 
 Example:
     python scripts/predict.py --settings config/tiny.yaml --run results/tiny/runs/all/42/run.json \\
-        --mixture all --seed 42 --benchmarks results/tiny/examples/chart.jsonl \\
-        --output /tmp/predictions/all/42/predictions.json
+        --benchmarks results/tiny/examples/chart.jsonl --output /tmp/predictions/all/42/predictions.json
 
 1. List what every checkpoint answers: STEP/BENCHMARK.jsonl next to the output, with a cache key each.
 2. Load each checkpoint that has answers missing once, into transformers or vLLM (evaluation.engine), and write them.
@@ -34,6 +33,7 @@ from modomodo.evaluation.predictions import (
 )
 from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import read_json, write_json
+from modomodo.mixtures.records import BASE
 from modomodo.study.provenance import describe_part
 from modomodo.training.run_folder import remove_weights, weights_removed
 
@@ -55,9 +55,10 @@ def main() -> None:
     entries: dict[int, dict[str, PredictionEntry]] = {}
     for file in files:
         entries.setdefault(file.checkpoint.step, {})[file.benchmark] = file.entry()
+    run = read_json(arguments.run, "mixture", "seed") if arguments.run else {"mixture": BASE, "seed": 0}
     listed = RunPredictions(
-        mixture=arguments.mixture,
-        seed=arguments.seed,
+        mixture=run["mixture"],
+        seed=run["seed"],
         settings=settings.changed(),
         predictions=entries,
     )
@@ -75,8 +76,6 @@ def parse_arguments() -> argparse.Namespace:
     source.add_argument("--run", type=Path, help="run.json of a training run")
     source.add_argument("--base", type=Path, help="the base model's directory")
     parser.add_argument("--base-info", type=Path, help="with --base: its JSON with the digest of the weights")
-    parser.add_argument("--mixture", required=True, help="the mixture that was trained, or base")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the training")
     parser.add_argument("--benchmarks", type=Path, required=True, nargs="+", help="BENCHMARK.jsonl files")
     parser.add_argument(
         "--output", type=Path, required=True, help="predictions.json; the rest lies next to it"

@@ -42,7 +42,7 @@ def main() -> None:
         "--stream", type=Path, required=True, help="the stream; its .summary.json lies in the same folder"
     )
     parser.add_argument("--examples", type=Path, required=True, nargs="+", help="DOMAIN.jsonl files")
-    parser.add_argument("--mixture", required=True, help="the mixture's name, for run.json")
+    parser.add_argument("--mixture", default="unnamed", help="the mixture's name, for run.json (%(default)s)")
     parser.add_argument("--seed", type=int, required=True, help="seed of the training")
     parser.add_argument("--save-steps", type=int, default=100, help="steps between resume checkpoints (100)")
     parser.add_argument("--output", type=Path, required=True, help="run.json; the rest lies in its folder")

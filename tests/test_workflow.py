@@ -500,7 +500,7 @@ def test_weights_are_let_go_once_they_have_answered_and_a_new_question_is_told(
             copy,
             "predict",
             *("--settings", "config/changed.yaml", "--run", run / "run.json", "--keep", 9),
-            *("--mixture", "single-detection", "--seed", 42, "--output"),
+            "--output",
             RESULTS / "predictions/single-detection/42/predictions.json",
             *("--benchmarks", RESULTS / "examples/science_test.jsonl", RESULTS / "examples/chart.jsonl"),
         )
@@ -638,7 +638,6 @@ def test_a_benchmark_without_rows_is_refused(done: Path, tmp_path: Path) -> None
         RESULTS / "base",
         "--base-info",
         RESULTS / "base.json",
-        *("--mixture", "base", "--seed", 0),
     )
     run = script(
         done, "predict", *arguments, "--benchmarks", empty, "--output", tmp_path / "predictions.json"

@@ -423,7 +423,7 @@ def run_json(world: Path, trained: Path) -> Path:
         str(step): {"step": min(step, 6), "path": f"checkpoint-{step}", "weights": digest}
         for step, digest in digests.items()
     }
-    write_json(trained / "run.json", {"checkpoints": kept})
+    write_json(trained / "run.json", {"mixture": "trained", "seed": 42, "checkpoints": kept})
     return trained / "run.json"
 
 
@@ -439,7 +439,6 @@ def predict(
     output = world / (folder or f"by-{engine}") / "predictions.json"
     questions = [world / f"{name}.jsonl" for name in benchmarks]
     words = ["--settings", settings, "--run", run_json, "--benchmarks", *questions, "--output", output]
-    words += ["--mixture", "trained", "--seed", 42]
     if engine == "vllm":
         print(run(program(world, "predict", PLAIN_MATRICES + PREDICT), *words))
     else:  # as outside of tests, with the transformers of the ordinary environment, which is newer

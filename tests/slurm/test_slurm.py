@@ -39,7 +39,7 @@ DEADLINE = 900
 
 def study() -> dict:
     data = yaml.safe_load((ROOT / "config/test.yaml").read_text(encoding="utf-8"))
-    data |= {"name": "slurm", "plugins": ["paced.py"], "held_out": {}}
+    data |= {"name": "slurm", "plugins": ["modomodo.tiny", "paced.py"], "held_out": {}}
     weights = {"accuracy": 2.0, "iou": 2.0, "iou_visual_rft": 2.0, "format": 1.0, "paced": 0.0}
     data["training"] |= {"steps": STEPS, "scored_steps": [STEPS], "reward_weights": weights}
     data["domains"]["detection"]["rewards"] = ["iou", "format", "paced"]
