@@ -264,7 +264,7 @@ def choosing(world: World, candidates: int) -> World:
 def choose(world: World, seed: int, strategy: str) -> None:
     """The mixtures that one strategy of --screen chooses; what the screening took is counted."""
     study, folder = world.study, world.folder
-    known = [mixture for name in study.teachers(strategy) for mixture in plan(study).by_strategy[name]]
+    known = [mixture for name in study.depends_on(strategy) for mixture in plan(study).by_strategy[name]]
     scores = [folder / f"scores/{mixture}/{seed}.json" for mixture in known]
     mixtures = [folder / f"mixtures/{mixture}.json" for mixture in known]
     outputs = [folder / f"mixtures/{mixture}.json" for mixture in plan(study).by_strategy[strategy]]
