@@ -185,7 +185,7 @@ def run_mixture(world: World, mixture: str, seed: int) -> None:
         predict = (
             "--settings",
             PredictSettings.of(study).text(),
-            *("--run", run, "--mixture", mixture, "--seed", seed),
+            *("--run", run),
             *("--benchmarks", *tests(world)),
         )
         with counted(world, "predict", f"{mixture}-{seed}"):
