@@ -27,7 +27,7 @@ STEPS, GENERATIONS, PROMPTS = 6, 6, 2
 # One trainer. Its reward writes down what it was shown, rank by rank; it is the number of letters, so that even an
 # untrained model's completions differ.
 TRAINER = """
-import json, os, sys
+import json, os, signal, sys, time
 from pathlib import Path
 import torch
 import modomodo.command_line
@@ -38,9 +38,9 @@ from modomodo.training.job import TrainJob
 from modomodo.training.rewards import rewards
 from modomodo.training.settings import TrainSettings
 
-folder, accumulation, stop_after = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+folder, accumulation, stop_after, signal_at = Path(sys.argv[1]), *map(int, sys.argv[2:])
 rank = os.environ["RANK"]
-shown = (folder / f"shown-{rank}.jsonl").open("a")
+shown, seen = (folder / f"shown-{rank}.jsonl").open("a"), []
 
 
 @rewards.register("letters")
@@ -48,6 +48,9 @@ def letters(prompts, completions, id, **columns):
     texts = [completion[-1]["content"] for completion in completions]
     shown.write(json.dumps({"ids": id, "texts": texts}) + "\\n")
     shown.flush()
+    seen.append(id)
+    while len(seen) == signal_at and not signal.getsignal(signal.SIGTERM).__self__.received:
+        time.sleep(0.02)
     return [len(text) / 10 for text in texts]
 
 
@@ -116,10 +119,12 @@ def world(tmp_path_factory) -> Path:
     return folder
 
 
-def run(world: Path, name: str, accumulation: int = 1, stop_after: int = 0) -> Path:
+def run(world: Path, name: str, accumulation: int = 1, stop_after: int = 0, signal_at: int = 0) -> Path:
+    """Every process dies after step `stop_after`, or waits in step `signal_at` until it has got SIGTERM."""
     folder = world / name
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, str(world / "trainer.py"), str(folder), str(accumulation), str(stop_after)]
+    numbers = map(str, (accumulation, stop_after, signal_at))
+    command = [sys.executable, str(world / "trainer.py"), str(folder), *numbers]
     specs = trainer_specs(command, [], 2, "", folder)
     cpu = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
     supervise(
@@ -183,21 +188,19 @@ def test_a_run_whose_process_crashed_goes_on_to_the_same_bytes(world, whole):
 def test_a_run_that_is_told_to_stop_saves_and_goes_on_to_the_same_bytes(world, whole):
     shown_by_first = world / "told/shown-0.jsonl"
 
-    def tell_after_two_steps() -> None:
-        while not shown_by_first.exists() or len(shown_by_first.read_bytes().splitlines()) < 2:
+    def tell_in_the_third_step() -> None:
+        while not shown_by_first.exists() or len(shown_by_first.read_bytes().splitlines()) < 3:
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=tell_after_two_steps, daemon=True).start()
+    threading.Thread(target=tell_in_the_third_step, daemon=True).start()
     with pytest.raises(Interrupted, match="SIGTERM: the trainers have ended; run again to resume"):
-        run(world, "told")
+        run(world, "told", signal_at=3)
     newest = max(
         int(path.parent.name.split("-")[1]) for path in world.glob("told/trainer/checkpoint-*/complete")
     )
     steps = len(shown_by_first.read_bytes().splitlines())
-    assert (
-        newest == steps < STEPS
-    )  # both stopped after the step that was under way, and nothing of it is lost
+    assert newest == steps == 3  # both stopped after the step that was under way, and nothing of it is lost
     run(world, "told")
     assert digests(world / "told") == digests(whole)
 
