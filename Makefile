@@ -80,8 +80,9 @@ test-slurm: env-dev ## faults of jobs on a real Slurm, which is installed if mis
 	@tests/slurm/install.sh
 	$(RUN) pytest tests/slurm
 
+# Each kill and each run has a limit of its own there: 30 of them may take longer than one test may.
 test-kill: env-dev ## a run and a download, killed at random moments (KILLS=30 KILLED=config/tiny.yaml)
-	KILLS=$(KILLS) KILLED=$(KILLED) $(RUN) pytest -s tests/kill
+	KILLS=$(KILLS) KILLED=$(KILLED) $(RUN) pytest -s -o timeout=0 -o faulthandler_timeout=0 tests/kill
 
 test-vllm: env-dev vllm ## GRPO and predictions with a real vLLM on the CPU (needs torch for the CPU)
 	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest tests/evaluation/test_vllm.py
