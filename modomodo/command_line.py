@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -26,6 +28,16 @@ def run(main: Callable[[], None]) -> NoReturn:
     Work that was asked to stop and was saved exits with 143. Scripts import torch inside their main, since its
     libraries read their environment, which is prepared here, when they are loaded.
     """
+    try:
+        _run(main)
+    except BaseException as end:
+        distributed = sys.modules.get("torch.distributed")
+        if distributed is not None and distributed.is_available() and distributed.is_initialized():
+            _exit_at_once(end)
+        raise
+
+
+def _run(main: Callable[[], None]) -> NoReturn:
     console.prepare()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a rule's shell may ignore it, to let its program finish
     try:
@@ -46,6 +58,23 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(f"error: {' '.join(str(error).split())}: {hint}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
+
+
+def _exit_at_once(end: BaseException) -> NoReturn:
+    """Exit as `end` would, without freeing what Python holds: for one of several processes that train together.
+
+    torch 2.13 joins gloo's threads while it holds the GIL, which such a thread waits for when it frees the tensors of
+    the last collective: now and then the process never ends, or aborts.
+    """
+    if isinstance(end, SystemExit):
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    else:
+        status = 1
+        traceback.print_exception(end)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def job_environment(root: str | Path) -> None:

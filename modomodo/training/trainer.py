@@ -97,9 +97,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     if on_signal.stopped_at is None and trainer.is_world_process_zero():
         link_shared_checkpoints(folder, job.checkpoint_steps)
         write_log(folder, trainer.state.log_history)
-    # Exit with an open group aborts now and then (gloo's threads still run): a finished run would count as failed.
-    trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.end_training()
+    trainer.accelerator.wait_for_everyone()  # the group stays open: command_line.run exits without closing it
     if on_signal.stopped_at is not None:
         raise Interrupted(
             f"stopped: saved at step {on_signal.stopped_at} of {job.last_step}, run again to resume"

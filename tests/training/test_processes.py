@@ -73,21 +73,19 @@ examples = [Example.model_validate(row) for row in json.loads((folder.parent / "
 
 
 def main():
-    try:
-        trainer.train(
-            TrainJob(
-                base=folder.parent / "base",
-                rows=[(example, folder.parent) for example in examples],
-                folder=folder,
-                settings=TrainSettings(training=settings, dtype="float32", rewards={"colours": ["letters"]}),
-                seed=7,
-                last_step=6,
-                checkpoint_steps={3: 3, 6: 6},
-            )
+    trainer.train(
+        TrainJob(
+            base=folder.parent / "base",
+            rows=[(example, folder.parent) for example in examples],
+            folder=folder,
+            settings=TrainSettings(training=settings, dtype="float32", rewards={"colours": ["letters"]}),
+            seed=7,
+            last_step=6,
+            checkpoint_steps={3: 3, 6: 6},
         )
-    finally:
-        # A process that exits with its group open aborts now and then, which no single run shows.
-        assert not torch.distributed.is_initialized()
+    )
+    # Who closes the group hangs or aborts now and then, which no single run shows: command_line.run must find it open.
+    assert torch.distributed.is_initialized()
 
 
 modomodo.command_line.run(main)
