@@ -78,6 +78,8 @@ def start_browser(profile: Path):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     driver = start_browser(tmp_path_factory.mktemp("profile"))
+    driver.get("about:blank")
+    driver.get_log("browser")  # what Chromium's own first page complained of, as of a slow network
     yield driver
     driver.quit()
 
