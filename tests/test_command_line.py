@@ -119,7 +119,7 @@ def test_a_full_disk_is_reported_in_a_line_and_other_failures_keep_their_trace(c
 
 
 PROCESS = """
-import atexit, sys
+import atexit
 import torch
 from modomodo import command_line
 from modomodo.errors import InputError, Interrupted
