@@ -60,7 +60,9 @@ def load_processor(path: str | Path) -> ProcessorMixin:
     _check_directory(path)
     loader = AutoProcessor if torchvision_works() else Qwen2VLProcessor
     try:
-        return loader.from_pretrained(str(path))
+        # Left, whatever the directory says: TRL pads the prompts' ids on the left, and takes which of them are image
+        # placeholders as the processor padded it. Padded on the right, the two disagree without a word.
+        return loader.from_pretrained(str(path), padding_side="left")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: its processor cannot be loaded: {_first_line(error)}") from error
 

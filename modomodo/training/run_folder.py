@@ -20,7 +20,7 @@ from pathlib import Path
 from modomodo.errors import InputError
 from modomodo.files import atomic_write, file_digest, read_json, write_json
 
-CACHE_VERSION = 1  # raise when the same settings would train other weights: every run is then trained again
+CACHE_VERSION = 2  # raise when the same settings would train other weights: every run is then trained again
 REMOVED = "weights-removed.json"
 FINISHED = "finished.json"  # a copy of run.json that survives Snakemake
 

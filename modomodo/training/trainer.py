@@ -38,6 +38,31 @@ from modomodo.training.rewards import columns, rewards
 # What differs between two equal runs does not belong in their log; run.json has the durations.
 VOLATILE = {"step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
 
+# The paper's objective in TRL's words, whatever the defaults of the installed TRL: docs/fidelity.md compares them with
+# those of the paper's time.
+OBJECTIVE: dict[str, Any] = {
+    "num_iterations": 1,
+    "epsilon": 0.2,
+    "importance_sampling_level": "token",
+    "scale_rewards": "group",
+    "multi_objective_aggregation": "sum_then_normalize",
+    "mask_truncated_completions": False,
+    "use_bias_correction_kl": False,  # would multiply the KL term by the ratio, and change its gradient
+    "vllm_importance_sampling_correction": False,
+    "top_p": 1.0,
+    "top_k": 0,
+    "repetition_penalty": 1.0,
+    "disable_dropout": False,
+    "optim": "adamw_torch_fused",
+    "adam_beta1": 0.9,
+    "adam_epsilon": 1e-8,
+    "weight_decay": 0.0,
+    "lr_scheduler_type": "linear",
+    "average_tokens_across_devices": False,
+    "remove_unused_columns": False,  # the rewards read them
+    "shuffle_dataset": False,  # the stream's order is the order
+}
+
 # Of a GPU that trains too: 24 of 80 GB, for Qwen2-VL-2B's 4.4 GB of weights and room for all completions of a step.
 COLOCATED_MEMORY = 0.3
 
@@ -111,24 +136,21 @@ def trainer_arguments(
     """The study's training settings as TRL's."""
     gpu = settings.gpus > 0
     return GRPOConfig(
+        **OBJECTIVE,
         output_dir=str(folder),
         max_steps=settings.steps,
         per_device_train_batch_size=settings.samples,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         num_generations=settings.num_generations,
-        num_iterations=1,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type="linear",
         warmup_steps=round(settings.warmup_ratio * settings.steps),
         adam_beta2=settings.adam_beta2,
-        weight_decay=0.0,
         max_grad_norm=settings.max_grad_norm,
         beta=settings.beta,
         loss_type=settings.loss_type,
         reward_weights=[settings.reward_weights[name] for name in reward_names],
         temperature=settings.temperature,
         max_completion_length=settings.max_completion_length,
-        shuffle_dataset=False,  # the stream's order is the order
         **vllm_arguments(settings, server),
         seed=seed,
         data_seed=seed,
@@ -142,6 +164,8 @@ def trainer_arguments(
         save_total_limit=2,  # the last one may be half written when the job is killed
         report_to="none",
         disable_tqdm=True,
+        log_completions=False,
+        log_multimodal=False,  # would gather each step's images from all processes, for a log that nobody reads
     )
 
 
