@@ -27,6 +27,9 @@ def main() -> None:
     load_plugins(settings.plugins)
     build = model_builders[settings.model.builder]
     summary = build(arguments.output, settings.model.options, settings.prompts, settings.model.threads)
+    from modomodo.training.models import check_model  # imports torch
+
+    check_model(arguments.output)
     about = {
         "weights": weights_digest(arguments.output),
         "settings": settings.changed(),

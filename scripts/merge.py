@@ -30,7 +30,9 @@ def main() -> None:
     experts = experts_of(arguments)
     coefficients = experts.coefficients(read_mixture(arguments.mixture).weights, arguments.alpha)
     from modomodo.merging.weights import write_merged  # imports torch
+    from modomodo.training.models import check_model
 
+    check_model(experts.base)
     write_merged(arguments.output, experts, coefficients)
     shares = ", ".join(f"{domain} {value:.3g}" for domain, value in coefficients.items())
     print(f"{arguments.output}: {shares}")

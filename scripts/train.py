@@ -121,6 +121,10 @@ def train_and_describe(job: TrainJob) -> dict:
     gpus = acquire_gpus(training.gpus, "training.gpus")
     started = time.monotonic()
     if training.processes > 1 or training.vllm == "server":
+        if training.vllm == "server":
+            from modomodo.training.models import check_model
+
+            check_model(job.base)  # the server takes it first, and vLLM checks less
         try:
             launching.launch([sys.executable, *sys.argv], training, job.base, job.folder, gpus)
         except LaunchError as error:

@@ -17,7 +17,7 @@ from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import FIX_LINE, digest, file_digest, read_json, read_jsonl, write_jsonl
 from modomodo.training.run_folder import FINISHED, weights_removed
 
-CACHE_VERSION = 1  # raise when the same settings would give other predictions: all are then predicted again
+CACHE_VERSION = 2  # raise when the same settings would give other predictions: all are then predicted again
 
 
 class Prediction(BaseModel):

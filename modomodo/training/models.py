@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from modomodo.errors import InputError
 from modomodo.files import atomic_directory
+from modomodo.training.model_directory import MERGE_ADAPTER, PEFT_PREFIX, check_kind, has_weights
 
 
 class Qwen2VLProcessor(transformers.Qwen2VLProcessor):
@@ -55,37 +56,104 @@ def torchvision_works() -> bool:
 def load_processor(path: str | Path) -> ProcessorMixin:
     """The processor of a Qwen2-VL directory; without videos where torchvision is absent.
 
-    Raises InputError when the directory holds no processor.
+    Raises InputError when the directory holds no processor, another kind of model, or names no token that ends a text.
     """
-    _check_directory(path)
+    check_kind(path)
     loader = AutoProcessor if torchvision_works() else Qwen2VLProcessor
     try:
         # Left, whatever the directory says: TRL pads the prompts' ids on the left, and takes which of them are image
         # placeholders as the processor padded it. Padded on the right, the two disagree without a word.
-        return loader.from_pretrained(str(path), padding_side="left")
+        processor = loader.from_pretrained(str(path), padding_side="left")
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: its processor cannot be loaded: {_first_line(error)}") from error
+    tokenizer = processor.tokenizer
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            f"{path}: tokenizer_config.json: eos_token: missing: name the token that ends a turn (Qwen2-VL's: <|im_end|>)"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # as TRL does, so that evaluation pads as training
+    return processor
 
 
-def load_model(
-    path: str | Path, dtype: torch.dtype | str = torch.float32, **kwargs: Any
-) -> Qwen2VLForConditionalGeneration:
-    """The model of a Qwen2-VL directory, weights from safetensors only.
+def load_model(path: str | Path, dtype: torch.dtype | str = torch.float32) -> Qwen2VLForConditionalGeneration:
+    """The model of a Qwen2-VL directory, weights from safetensors only, every parameter filled and finite.
 
-    `dtype` is a torch.dtype or its name ("float32", "bfloat16"); further arguments go to `from_pretrained`.
-    Raises InputError when the directory holds no such model.
+    `dtype` is a torch.dtype or its name ("float32", "bfloat16"), or "auto" for the directory's own. Raises InputError
+    when the directory holds no such model, and names tensors that are missing, unknown, of another shape, or not
+    finite.
     """
-    _check_directory(path)
-    if isinstance(dtype, str):
+    check_kind(path)
+    if not has_weights(Path(path)):
+        raise InputError(
+            f"{path}: its model cannot be loaded: no weights in safetensors: build or download it again, or, if they "
+            "are in pytorch_model.bin, load it with transformers and save_pretrained() it"
+        )
+    if isinstance(dtype, str) and dtype != "auto":
         dtype = getattr(torch, dtype, dtype)
         if not isinstance(dtype, torch.dtype):
             raise InputError(f"dtype: '{dtype}' is no torch data type: use float32 or bfloat16")
     try:
-        return Qwen2VLForConditionalGeneration.from_pretrained(
-            str(path), dtype=dtype, use_safetensors=True, **kwargs
+        model, report = Qwen2VLForConditionalGeneration.from_pretrained(
+            str(path),
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of another's files: whatever is wrong with them
         raise InputError(f"{path}: its model cannot be loaded: {_first_line(error)}") from error
+    _check_report(path, report)
+    _check_finite(path, model)
+    return model
+
+
+def check_model(path: str | Path) -> None:
+    """Raises InputError as `load_model` does, for those who hand the directory on: vLLM checks less."""
+    load_model(path, "auto")
+
+
+def _check_report(path: str | Path, report: Mapping[str, Any]) -> None:
+    """Raises InputError unless the files filled every parameter. Tied parameters are not reported as missing."""
+    unknown = sorted(report["unexpected_keys"])
+    problems = [
+        _named("missing", sorted(report["missing_keys"])),
+        _named("unknown", unknown),
+        _named(
+            "of another shape",
+            [
+                f"{name} {list(found)} for {list(wanted)}"
+                for name, found, wanted in sorted(report["mismatched_keys"])
+            ],
+        ),
+        *sorted(report["error_msgs"]),
+    ]
+    problems = [problem for problem in problems if problem]
+    if problems:
+        hint = "give a directory that save_pretrained wrote for this config.json"
+        if any(name.startswith(PEFT_PREFIX) for name in unknown):
+            hint = f"its tensors are wrapped by PEFT: {MERGE_ADAPTER}"
+        raise InputError(f"{path}: its weights do not match its config.json: {'; '.join(problems)}: {hint}")
+
+
+def _check_finite(path: str | Path, model: Qwen2VLForConditionalGeneration) -> None:
+    """Raises InputError naming parameters that hold NaN or infinity."""
+    damaged = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
+    if damaged:
+        raise InputError(
+            f"{path}: NaN or infinite weights: {_named('tensors', damaged)}: the file is damaged, or the training "
+            "that wrote it diverged: use other weights, or train again with a lower learning_rate"
+        )
+
+
+def _named(what: str, names: Sequence[str], most: int = 3) -> str:
+    """`missing: a, b, c and 4 more`; empty without names."""
+    if not names:
+        return ""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{what}: {', '.join(names[:most])}{rest}"
 
 
 def freeze_vision(model: Qwen2VLForConditionalGeneration) -> int:
@@ -162,6 +230,11 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
     repo, revision = str(options.get("repo", "")), str(options.get("revision", ""))
     if not repo:
         raise InputError("model builder 'hub': repo: missing: name one, e.g. Qwen/Qwen2-VL-2B-Instruct")
+    if Path(repo).is_dir() or repo.startswith((".", "/", "~")):
+        raise InputError(
+            f"model builder 'hub': repo: '{repo}' is a local path, not an owner/name of the hub: for a folder of your "
+            "own write a builder (docs/extending.md)"
+        )
     if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
         raise InputError(
             f"model builder 'hub': revision: '{revision}' is not the 40-digit hash of a commit: pin one"
@@ -172,6 +245,9 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
     patterns = ["*.safetensors", "*.json", "*.jinja", "*.txt"]
     with atomic_directory(Path(output)) as directory:
         try:
+            snapshot_download(repo, revision=revision, local_dir=directory, allow_patterns=["config.json"])
+            if (directory / "config.json").is_file():
+                check_kind(directory, repo)  # before gigabytes of another family's weights
             snapshot_download(repo, revision=revision, local_dir=directory, allow_patterns=patterns)
         except errors.GatedRepoError:
             hint = f"accept its terms at https://huggingface.co/{repo}, then set HF_TOKEN"
@@ -191,11 +267,6 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
             )
         shutil.rmtree(directory / ".cache", ignore_errors=True)
     return {"repo": repo, "revision": revision}
-
-
-def _check_directory(path: str | Path) -> None:
-    if not (Path(path) / "config.json").is_file():
-        raise InputError(f"{path}: not a model directory (no config.json): build or download the model first")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,12 @@
 """Questions are prepared in batches as they are asked for, within a bound of memory; images are encoded once."""
 
+import json
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import PIL.Image
 import pytest
@@ -20,6 +24,7 @@ from modomodo.evaluation.engines.base import (
     stop_tokens,
 )
 from modomodo.evaluation.engines.hf import TransformersEngine, processor_inputs
+from modomodo.evaluation.engines.vllm import VllmEngine
 from modomodo.tiny.qwen2vl import make_model, make_processor
 from modomodo.training.models import load_model, load_processor
 
@@ -108,6 +113,61 @@ def test_an_image_that_went_bad_is_named(rows, tmp_path):
         list(batches)
 
 
+# --- the end of a completion ------------------------------------------------------------------------------------
+
+
+ENDS = [(None, {"im_end"}), ("endoftext", {"im_end", "endoftext"}), ("both", {"im_end", "endoftext"})]
+
+
+def with_end(checkpoint: Path, end: str | None, folder: Path) -> Path:
+    """A copy whose generation_config.json names another end than the tokenizer's <|im_end|>, or none."""
+    shutil.copytree(checkpoint, folder)
+    token = load_processor(checkpoint).tokenizer.convert_tokens_to_ids
+    named = {"endoftext": token("<|endoftext|>"), "both": [token("<|endoftext|>"), token("<|im_end|>")]}
+    settings = {"eos_token_id": named[end]} if end else {}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.fixture
+def vllm(monkeypatch):
+    """A vLLM that only takes what it is told."""
+    taken = SimpleNamespace(LLM=lambda **options: None, SamplingParams=lambda **options: options)
+    monkeypatch.setitem(sys.modules, "vllm", taken)
+    for name in ("HF_HUB_OFFLINE", "VLLM_ENABLE_V1_MULTIPROCESSING"):  # which the engine sets for its process
+        monkeypatch.setenv(name, "1")
+
+
+@pytest.mark.parametrize(("end", "expected"), ENDS)
+def test_predictions_end_where_rollouts_end(end, expected, checkpoints, boards, tmp_path, monkeypatch, vllm):
+    directory = with_end(checkpoints["first"], end, tmp_path / "model")
+    processor = load_processor(directory)
+    stops = {processor.tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in expected}
+    engine = TransformersEngine(processor, Evaluation(max_completion_length=8), "float32")
+    engine.load(directory)
+
+    def generate(input_ids, generation_config, **inputs):
+        assert set(generation_config.eos_token_id) == stops
+        return torch.cat([input_ids, torch.tensor([[7, processor.tokenizer.eos_token_id, 7]])], 1)
+
+    monkeypatch.setattr(engine.model, "generate", generate)
+    [batch] = engine.batches(boards[:1], Templates(), BatchLimits(1, 0))
+    prediction = engine.answer(batch)["0"]
+    assert (prediction.finish_reason, prediction.tokens) == ("stop", 1)
+
+    with_vllm = VllmEngine(processor, Evaluation(max_completion_length=8), "float32", 1)
+    with_vllm.load(directory)
+    assert set(with_vllm.greedy["stop_token_ids"]) == with_vllm.stops == stops
+
+
+def test_vllm_ends_where_the_tokenizer_says_without_generation_settings(checkpoints, tmp_path, vllm):
+    directory = with_end(checkpoints["first"], None, tmp_path / "model")
+    (directory / "generation_config.json").unlink()
+    engine = VllmEngine(load_processor(directory), Evaluation(), "float32", 1)
+    engine.load(directory)
+    assert engine.stops == {engine.processor.tokenizer.eos_token_id}
+
+
 # --- vision features --------------------------------------------------------------------------------------------
 
 
@@ -152,7 +212,7 @@ def boards(tmp_path):
 def by_pixels(directory, batches):
     """What a checkpoint answers that is shown the pixels, as transformers does it."""
     model, processor = load_model(directory), load_processor(directory)
-    stops = stop_tokens(model.generation_config)
+    stops = stop_tokens(model.generation_config, processor.tokenizer)
     greedy = GenerationConfig(
         max_new_tokens=8, eos_token_id=sorted(stops), pad_token_id=processor.tokenizer.pad_token_id
     )

@@ -1,6 +1,7 @@
 """Loading a Qwen2-VL directory, with and without torchvision, and the hub's refusals."""
 
 import json
+import shutil
 from pathlib import Path
 
 import PIL.Image
@@ -152,3 +153,16 @@ def test_a_frozen_tower_encodes_each_image_once_and_answers_as_before(directory)
             torch.testing.assert_close(answer.last_hidden_state, expected.last_hidden_state)
             answer.pooler_output = None  # as Qwen2-VL does, which must harm no later answer
         assert encoded[before:] == ([new] if new else [])
+
+
+def test_a_tokenizer_pads_on_the_left_with_what_training_pads_with(directory, tmp_path):
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps(settings | {"padding_side": "right", "pad_token": None})
+    )
+    tokenizer = models.load_processor(tmp_path).tokenizer
+    assert (tokenizer.padding_side, tokenizer.pad_token) == ("left", "<|im_end|>")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": None}))
+    with pytest.raises(InputError, match="eos_token: missing: name the token that ends a turn"):
+        models.load_processor(tmp_path)

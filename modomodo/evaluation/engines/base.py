@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
-from transformers import GenerationConfig, ProcessorMixin
+from transformers import GenerationConfig, PreTrainedTokenizerBase, ProcessorMixin
 
 from modomodo.config.schema import Templates
 from modomodo.data.answers import extract_answer
@@ -133,10 +133,10 @@ def _split(order: Sequence[int], pixels: Sequence[int], limits: BatchLimits) -> 
         yield chosen
 
 
-def stop_tokens(configuration: GenerationConfig) -> set[int]:
-    """The tokens that end a completion."""
-    stop = configuration.eos_token_id
-    return set(stop) if isinstance(stop, list) else {stop}
+def stop_tokens(configuration: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that end a completion, as in TRL's rollouts: generation_config.json's and the tokenizer's own."""
+    named = configuration.eos_token_id
+    return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
 
 
 def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: ProcessorMixin) -> Prediction:

@@ -92,7 +92,7 @@ class TransformersEngine(Engine):
     def answer(self, batch: Batch) -> dict[str, Prediction]:
         model, processor = self.model, self.processor
         assert model is not None
-        stops = stop_tokens(model.generation_config)
+        stops = stop_tokens(model.generation_config, processor.tokenizer)
         # A configuration of its own: Qwen2-VL's brings sampling settings that greedy decoding warns about.
         greedy = GenerationConfig(
             do_sample=False,

@@ -26,6 +26,7 @@ from modomodo.evaluation.engines.base import (
     stop_tokens,
 )
 from modomodo.evaluation.predictions import Prediction
+from modomodo.training.models import check_model
 
 MEMORY = 0.9  # of the GPU, which nothing else uses
 # vLLM is handed more than it answers at once, so that its last questions are a small part: many batches' worth, and
@@ -72,6 +73,7 @@ class VllmEngine(Engine):
         """The first directory has to stay, of the others only the weights are read."""
         from vllm import LLM, SamplingParams
 
+        check_model(directory)
         if self.llm is None:
             self.llm = LLM(model=str(directory), **self.options)
             self.first = str(directory)
@@ -83,7 +85,7 @@ class VllmEngine(Engine):
             # What it remembers of prompts and images was computed by the weights before.
             self.llm.reset_prefix_cache()
             self.llm.llm_engine.reset_encoder_cache()
-        self.stops = stop_tokens(GenerationConfig.from_pretrained(str(directory)))
+        self.stops = stop_tokens(generation_settings(directory), self.processor.tokenizer)
         self.greedy = SamplingParams(
             temperature=0.0,
             max_tokens=self.max_new_tokens,
@@ -102,6 +104,13 @@ class VllmEngine(Engine):
             id_: prediction_of(id_, output.outputs[0].token_ids, self.stops, self.processor)
             for id_, output in zip(batch.ids, outputs, strict=True)
         }
+
+
+def generation_settings(directory: Path) -> GenerationConfig:
+    """The directory's generation_config.json; as for transformers, none names no stop token."""
+    if not (directory / "generation_config.json").is_file():
+        return GenerationConfig()
+    return GenerationConfig.from_pretrained(str(directory))
 
 
 def most_images(rows: Sequence[Row]) -> int:
