@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from modomodo.config.placeholders import refuse_placeholders
 from modomodo.errors import nearest
 from modomodo.files import canonical
 
@@ -35,6 +36,11 @@ class Templates(BaseModel):
     text: str = Field(default=_REASON, description="After a question that asks for a word or a phrase.")
     number: str = Field(default=_REASON, description="After a question that asks for a number.")
     separator: str = Field(default="\n", description="Between the question and the text appended to it.")
+
+    @field_validator("*")
+    @classmethod
+    def _hold_no_placeholder(cls, text: str) -> str:
+        return refuse_placeholders(text)
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]

@@ -1,5 +1,6 @@
 """The example row: one question about one image with a verifiable answer."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Self
 
 import PIL.Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from modomodo.config.loading import explain, parse
+from modomodo.config.placeholders import refuse_placeholders, without_image_marks
 from modomodo.config.schema import Dataset
-from modomodo.data.images import Image, ImageLike, InvalidRow, limited, write_images
+from modomodo.data.images import ImageLike, InvalidRow, Prepared, prepared, write_images
 from modomodo.errors import InputError
 from modomodo.files import FIX_LINE, read_jsonl, write_jsonl
 
@@ -36,7 +38,8 @@ class Filtered:
     reason: str
 
 
-RawExample = tuple[dict[str, Any], ImageLike | Sequence[ImageLike]] | Rejected | Filtered
+Images = ImageLike | list[ImageLike] | tuple[ImageLike, ...]
+RawExample = tuple[dict[str, Any], Images] | Rejected | Filtered
 
 
 class Example(BaseModel):
@@ -56,6 +59,11 @@ class Example(BaseModel):
     meta: dict[str, Any] = Field(
         default_factory=dict, description="Anything else; boxes name their convention under 'boxes'."
     )
+
+    @field_validator("question")
+    @classmethod
+    def _question_has_no_placeholder(cls, question: str) -> str:
+        return refuse_placeholders(question)
 
     @model_validator(mode="after")
     def _images_stay_inside(self) -> Self:
@@ -207,8 +215,8 @@ class _Checked(NamedTuple):
 
 
 def _checked(
-    rows: Iterable[RawExample], name: str, dataset: Dataset, filtered: Counter[str]
-) -> Iterator[tuple[_Checked, Sequence[ImageLike]]]:
+    rows: Iterable[object], name: str, dataset: Dataset, filtered: Counter[str]
+) -> Iterator[tuple[_Checked, Sequence[Prepared]]]:
     """Rows in order, with the images to be written: none for a row that fails. Counts what is filtered."""
     seen: set[str] = set()
     for number, row in enumerate(rows, 1):
@@ -218,26 +226,33 @@ def _checked(
         if isinstance(row, Rejected):
             yield _Checked(number, row.id, None, row.reason), ()
             continue
+        if not (isinstance(row, tuple) and len(row) == 2 and isinstance(row[0], dict)):
+            reason = f"found {type(row).__name__}, expected (fields, image), Rejected or Filtered"
+            yield _Checked(number, f"row {number}", None, reason), ()
+            continue
         fields, given = row
-        images = [given] if isinstance(given, PIL.Image.Image | Image) else given
+        images = given if isinstance(given, list | tuple) else [given]
         id_ = str(fields.get("id"))
-        example: dict[str, Any] | None = None
-        reason: str | None = None
+        checked: tuple[_Checked, Sequence[Prepared]]
         try:
-            example = _example({**fields, "dataset": name}, dataset)
+            example = _example({**fields, "dataset": name}, dataset, len(images))
             if not images:
                 raise InvalidRow("image: there is none")
             if id_ in seen:
                 raise InvalidRow(f"id: '{id_}' is used by an earlier row")
+            ready = [prepared(image, dataset.longest, dataset.max_pixels) for image in images]
+            checked = _Checked(number, id_, example, None), ready
         except InvalidRow as error:
-            reason = str(error)
+            checked = _Checked(number, id_, None, str(error)), ()
         seen.add(id_)
-        wanted = () if reason else [limited(image, dataset.longest) for image in images]
-        yield _Checked(number, id_, example, reason), wanted
+        yield checked
 
 
-def _example(fields: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
+def _example(fields: dict[str, Any], dataset: Dataset, images: int) -> dict[str, Any]:
     """The row as it is written, but for its images' paths. Raises InvalidRow for one that breaks a rule."""
+    question = fields.get("question")
+    if isinstance(question, str):
+        fields = fields | {"question": without_image_marks(question, images)}
     try:
         example = Example.model_validate({**fields, "image": "unwritten"})
         row = example.model_dump(mode="json")  # fails for a meta that JSON cannot hold
@@ -275,16 +290,26 @@ def _check_share(
     """Raises InputError when no row is left, or too many failed."""
     name, path = output.stem, rejected_path(output)
     if not kept:
+        most = f", {_commonest(rejected)}" if rejected else ""
         why = "".join(f"; {count} filtered: {reason}" for reason, count in sorted(filtered.items()))
         raise InputError(
-            f"{output}: dataset '{name}' has no valid row ({len(rejected)} rejected, see {path}{why})"
+            f"{output}: dataset '{name}' has no valid row ({len(rejected)} rejected{most}, see {path}{why})"
         )
     total = kept + len(rejected)
     if len(rejected) > max_rejected * total:
         raise InputError(
-            f"{path}: {len(rejected)} of {total} rows of '{name}' failed ({rejected[0]['reason']}), more "
+            f"{path}: {len(rejected)} of {total} rows of '{name}' failed ({_commonest(rejected)}), more "
             f"than max_rejected allows ({max_rejected:.1%}): fix the raw data or raise max_rejected"
         )
+
+
+def _commonest(rejected: Sequence[dict]) -> str:
+    """The reason for which most rows failed, in the words of the first of them: numbers and quotations differ."""
+    kinds = [re.sub(r"'[^']*'|\d+", "", row["reason"]) for row in rejected]
+    kind, count = Counter(kinds).most_common(1)[0]
+    first = rejected[kinds.index(kind)]
+    share = f"{count} of them: " if count < len(rejected) else ""
+    return f"{share}{first['reason']}"
 
 
 def _shortened(reason: str, longest: int = 300) -> str:

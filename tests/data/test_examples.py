@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from modomodo.config.loading import explain
-from modomodo.config.schema import Dataset
+from modomodo.config.schema import Dataset, Templates
 from modomodo.data.examples import (
     Example,
     check_image,
@@ -242,14 +242,20 @@ def test_a_image_that_cannot_be_decoded_is_rejected(tmp_path, example_fields, dr
     assert rejected_rows(path)[0]["id"] == "2"
 
 
-def test_a_image_that_png_cannot_hold_is_rejected(tmp_path, example_fields, drawn_image):
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"id": "2"}, "found dict, expected (fields, image)"),
+        (None, "found NoneType, expected (fields, image)"),
+        (({"id": "2"}, "a.png", "b.png"), "found tuple, expected (fields, image)"),
+    ],
+)
+def test_what_is_no_row_is_rejected(tmp_path, example_fields, drawn_image, row, reason):
     path = tmp_path / "science.jsonl"
-    rows = [(example_fields(id="1"), drawn_image()), (example_fields(id="2"), drawn_image().convert("CMYK"))]
-    assert write_examples("science", rows, path, dataset=settings(max_rejected=1)) == {
-        "kept": 1,
-        "rejected": 1,
-    }
-    assert "CMYK" in rejected_rows(path)[0]["reason"]
+    rows = [(example_fields(id="1"), drawn_image()), row]
+    write_examples("science", rows, path, dataset=settings(max_rejected=1))
+    (rejected,) = rejected_rows(path)
+    assert (rejected["line"], rejected["id"]) == (2, "row 2") and reason in rejected["reason"]
 
 
 @pytest.mark.parametrize("value", [np.int64(3), b"\xff"], ids=["numpy", "bytes"])
@@ -298,6 +304,87 @@ def test_a_dataset_without_a_valid_row_is_reported(tmp_path, example_fields, dra
     rows = [(example_fields(id=str(i), answer=" "), drawn_image()) for i in range(bad)]
     with pytest.raises(InputError, match=rf"'science' has no valid row \({bad} rejected"):
         write_examples("science", rows, tmp_path / "science.jsonl", dataset=settings(max_rejected=1))
+
+
+def test_of_many_rejected_rows_the_commonest_reason_is_named(tmp_path, example_fields, drawn_image):
+    rows = [(example_fields(id="0", answer=" "), drawn_image())]
+    for number, letter in enumerate("DBC", 1):
+        rows.append(
+            (
+                example_fields(id=str(number), answer_type="choice", answer=letter, choices=["x"]),
+                drawn_image(),
+            )
+        )
+    with pytest.raises(InputError) as error:
+        write_examples("science", rows, tmp_path / "science.jsonl", dataset=settings())
+    assert (
+        "no valid row (4 rejected, 3 of them: answer: 'D' is not the letter of one of 1 choices, see"
+        in str(error.value)
+    )
+
+
+# --- image placeholders ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "images", "asked"),
+    [
+        ("<image>\nHow many?", 1, "How many?"),
+        ("<image>How many?", 1, "How many?"),
+        ("How many?\n<image>", 1, "How many?"),
+        ("<image><image>\nWhich is older?", 2, "Which is older?"),
+        ("<image>\n<image>\nWhich is older?", 2, "Which is older?"),
+        ("<image 1> What is it?", 1, "<image 1> What is it?"),  # MMMU's
+        ("Is |a|<|b|>|c|?", 1, "Is |a|<|b|>|c|?"),
+    ],
+)
+def test_marks_of_where_the_images_go_are_taken_out(
+    tmp_path, example_fields, drawn_image, question, images, asked
+):
+    path = tmp_path / "science.jsonl"
+    drawn = [drawn_image(shade) for shade in range(images)]
+    write_examples("science", [(example_fields(question=question), drawn)], path, dataset=settings())
+    assert next(read_examples(path)).question == asked
+
+
+@pytest.mark.parametrize(
+    ("question", "placeholder"),
+    [
+        ("<|vision_start|><|image_pad|><|vision_end|>How many?", "<|vision_start|>"),
+        ("How many?<|im_end|>", "<|im_end|>"),
+        ("<|image_1|>How many?", "<|image_1|>"),
+        ("In <image>, how many?", "<image>"),
+        ("<image>\n<image>\nHow many?", "<image>"),  # two of one image
+        ("<image>\nHow many?\n<image>", "<image>"),
+        ("<video>\nHow many?", "<video>"),
+        ("[IMG]How many?", "[IMG]"),
+        ("<IMG_CONTEXT>How many?", "<IMG_CONTEXT>"),
+        ("<start_of_image>How many?", "<start_of_image>"),
+    ],
+)
+def test_a_placeholder_in_a_question_is_rejected(
+    tmp_path, example_fields, drawn_image, question, placeholder
+):
+    path = tmp_path / "science.jsonl"
+    rows = [
+        (example_fields(id="1"), drawn_image()),
+        (example_fields(id="2", question=question), drawn_image()),
+    ]
+    write_examples("science", rows, path, dataset=settings(max_rejected=1))
+    (rejected,) = rejected_rows(path)
+    assert rejected["id"] == "2" and rejected["reason"].startswith(f"question: '{placeholder}' is a model's")
+
+
+def test_a_placeholder_in_finished_examples_is_reported_with_its_line(tmp_path, example_fields):
+    path = tmp_path / "science.jsonl"
+    write_jsonl(path, [example_fields(image="a.png", question="<|image_pad|> How many?")])
+    with pytest.raises(InputError, match=r"science.jsonl:1: question: '<\|image_pad\|>' is a model's"):
+        list(read_examples(path))
+
+
+def test_a_placeholder_in_a_template_is_refused():
+    with pytest.raises(ValidationError, match="<image>"):
+        Templates(text="<image> Answer.")
 
 
 def test_a_reader_that_fails_leaves_the_old_examples(tmp_path, example_fields, drawn_image):

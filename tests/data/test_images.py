@@ -6,11 +6,13 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 from raw_fixtures import bomb, drawn_image, encoded, truncated
 
 from modomodo.config.schema import MAX_PIXELS, Dataset
+from modomodo.data import images
 from modomodo.data.examples import (
     Example,
     Filtered,
@@ -21,7 +23,7 @@ from modomodo.data.examples import (
     rejected_path,
     write_examples,
 )
-from modomodo.data.images import Image, InvalidImage, displayed_size, encode
+from modomodo.data.images import Image, InvalidImage, displayed_size, encode, write_image
 from modomodo.errors import InputError
 
 
@@ -69,6 +71,195 @@ def test_a_turned_photograph_is_turned_for_good(tmp_path):
     assert displayed_size(tmp_path / "a.jpg") == (30, 40)
     upright = opened(encode(Image(tmp_path / "a.jpg"))[0])
     assert upright.size == (30, 40) and 0x0112 not in upright.getexif()
+
+
+TURNED = PIL.Image.Exif()
+TURNED[0x0112] = 6
+
+
+def sixteen_bits_on_a_key(level: int, key: int) -> bytes:
+    """A grey PNG of 16 bits in which one level is transparent, and its neighbour, equal in 8 bits, is not."""
+    image = PIL.Image.fromarray(np.array([[level, key], [key + 1, key - 1]], np.uint16))
+    return encoded(image, transparency=key)
+
+
+PUBLISHED = {
+    "rgb.png": encoded(drawn_image(1)),
+    "rgb.jpg": encoded(drawn_image(1), "JPEG"),
+    "transparent.png": encoded(drawn_image(1, mode="RGBA")),
+    "turned.jpg": encoded(drawn_image(1, (40, 30)), "JPEG", exif=TURNED),
+    "turned.png": encoded(drawn_image(1, (40, 30)), exif=TURNED),
+    "turned.tif": encoded(drawn_image(1, (40, 30)), "TIFF", exif=TURNED),
+    "sixteen_bits.png": encoded(PIL.Image.new("I;16", (4, 4), 0x4000)),
+    "sixteen_bits_transparent.png": sixteen_bits_on_a_key(0x4000, 0x8010),
+    "grey.png": encoded(drawn_image(1, mode="L")),
+    "grey_transparent.png": encoded(drawn_image(1, mode="LA")),
+    "palette.png": encoded(drawn_image(1, mode="P")),
+    "palette_transparent.png": encoded(drawn_image(1, mode="P"), transparency=3),
+    "palette_of_alphas.png": encoded(PIL.Image.new("RGBA", (8, 6), (0, 0, 0, 0)).quantize(4)),
+    "bilevel.png": encoded(drawn_image(1, mode="1")),
+    "cmyk.jpg": encoded(drawn_image(1, mode="CMYK"), "JPEG"),
+    "cmyk.tif": encoded(drawn_image(1, mode="CMYK"), "TIFF"),
+    "webp.webp": encoded(drawn_image(1, mode="RGBA"), "WEBP", lossless=True),
+    "frames.gif": encoded(
+        PIL.Image.new("RGB", (8, 6), "red"),
+        "GIF",
+        save_all=True,
+        append_images=[PIL.Image.new("RGB", (8, 6), "blue")],
+    ),
+    "thin.png": encoded(drawn_image(1, (500, 2))),
+    "thinner_when_resized.png": encoded(drawn_image(1, (1383, 7))),  # 198 times, and 214 in 640 x 3 pixels
+    "one_pixel.png": encoded(drawn_image(1, (1, 1))),
+    "truncated.png": truncated("PNG"),
+    "truncated.jpg": truncated("JPEG"),
+    "bomb.png": bomb(),
+    "floats.tif": encoded(PIL.Image.new("F", (4, 4), 0.5), "TIFF"),
+    "no_image.png": b"no image at all",
+}
+
+
+def loaded(path: Path) -> PIL.Image.Image:
+    image = PIL.Image.open(path)
+    image.load()
+    return image
+
+
+FORMS = {
+    "bytes": lambda path: path.read_bytes(),
+    "bytearray": lambda path: bytearray(path.read_bytes()),
+    "text": str,
+    "path": lambda path: path,
+    "cell": lambda path: {"bytes": path.read_bytes(), "path": None},
+    "cell of a path": lambda path: {"bytes": None, "path": str(path)},
+    "opened": PIL.Image.open,
+    "loaded": loaded,
+}
+
+
+def looked_at(image, max_side: int | None) -> object:
+    """The pixels of the file that is made of an image, or that it is refused."""
+    try:
+        picture = opened(encode(Image(image, max_side))[0])
+    except InvalidImage:
+        return "refused"
+    assert picture.mode == "RGB" and getattr(picture, "n_frames", 1) == 1
+    return picture.size, picture.tobytes()
+
+
+@pytest.mark.parametrize("max_side", [None, 640, 20])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_an_image_is_the_same_whatever_form_it_comes_in(tmp_path, name, max_side):
+    path = tmp_path / name
+    path.write_bytes(PUBLISHED[name])
+    expected = looked_at(path, max_side)
+    for form, of in FORMS.items():
+        try:
+            image = of(path)
+        except Exception:  # what Pillow will not open, nobody can hand over opened
+            assert expected == "refused", form
+            continue
+        assert looked_at(image, max_side) == expected, form
+
+
+def test_what_the_pictures_of_all_forms_show():
+    assert opened(encode(PUBLISHED["sixteen_bits.png"])[0]).getpixel((0, 0)) == (64, 64, 64)
+    key = opened(encode(PUBLISHED["sixteen_bits_transparent.png"])[0])
+    assert [key.getpixel(xy)[0] for xy in ((0, 0), (1, 0), (0, 1), (1, 1))] == [64, 255, 128, 128]
+    assert opened(encode(PUBLISHED["turned.tif"])[0]).size == (30, 40)
+    for name in ("transparent.png", "palette_of_alphas.png", "webp.webp"):
+        assert opened(encode(PUBLISHED[name])[0]).getpixel((0, 0)) == (255, 255, 255), name
+    assert opened(encode(PUBLISHED["frames.gif"])[0]).getpixel((0, 0)) == (255, 0, 0)
+    for name in ("thin.png", "bomb.png", "truncated.jpg", "floats.tif", "no_image.png"):
+        with pytest.raises(InvalidImage):
+            encode(PUBLISHED[name])
+    with pytest.raises(InvalidImage, match="640 x 3 pixels"):
+        encode(Image(PUBLISHED["thinner_when_resized.png"], max_side=640))
+
+
+def test_an_opened_file_keeps_its_published_bytes(tmp_path):
+    data = PUBLISHED["rgb.jpg"]
+    (tmp_path / "a.jpg").write_bytes(data)
+    with PIL.Image.open(tmp_path / "a.jpg") as image:
+        assert encode(image) == (data, ".jpg")
+        assert image.getpixel((0, 0))  # it can still be read
+        image.putpixel((0, 0), (1, 2, 3))
+        changed, suffix = encode(image)
+    assert suffix == ".png" and opened(changed).getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_a_frame_that_was_chosen_is_shown():
+    image = opened(PUBLISHED["frames.gif"])
+    image.seek(1)
+    assert opened(encode(image)[0]).getpixel((0, 0)) == (0, 0, 255)
+
+
+def test_arrays():
+    pixels = np.asarray(drawn_image(1))
+    assert encode(pixels) == encode(drawn_image(1))
+    assert opened(encode(pixels[..., 0])[0]).getpixel((2, 2)) == (pixels[2, 2, 0],) * 3
+    assert encode(pixels[..., :1]) == encode(pixels[..., 0])
+    assert opened(encode(np.full((4, 4), 0x4000, np.uint16))[0]).getpixel((0, 0)) == (64, 64, 64)
+    assert opened(encode(np.zeros((4, 4, 4), np.uint8))[0]).getpixel((0, 0)) == (255, 255, 255)
+    for odd in (pixels.transpose(2, 0, 1), pixels / 255, pixels[None], pixels[:0], pixels.astype(np.int64)):
+        with pytest.raises(InvalidImage, match="image: "):
+            encode(odd)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (None, "there is none"),
+        ("", "there is none"),
+        ({}, "there is none"),
+        ({"bytes": None, "path": None}, "there is none"),
+        (3, "found int, expected a file"),
+        ("nowhere.png", "No such file"),
+        (PIL.Image.new("RGB", (0, 5)), "0 x 5 pixels"),
+        (PIL.Image.new("RGB", (50, 50)), "50 x 50 pixels exceed max_pixels"),
+    ],
+)
+def test_what_is_no_image_is_rejected_with_its_row(tmp_path, given, reason):
+    rows = [(fields(0), drawn_image()), (fields(1), given), (fields(2), [drawn_image(), given])]
+    write_examples("d", rows, tmp_path / "d.jsonl", dataset=settings(max_rejected=1, max_pixels=2000))
+    rejected = [json.loads(line) for line in rejected_path(tmp_path / "d.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rejected] == ["1", "2"]
+    assert all(reason in row["reason"] for row in rejected)
+
+
+def test_a_canvas_that_is_drawn_on_again_gives_each_picture(tmp_path):
+    def rows():
+        canvas = PIL.Image.new("RGB", (8, 8))
+        array = np.zeros((8, 8, 3), np.uint8)
+        for level in range(4):
+            canvas.paste((level, 0, 0), (0, 0, 8, 8))
+            array[...] = (0, level, 0)
+            yield fields(level), [canvas, array]
+
+    write_examples("d", rows(), tmp_path / "d.jsonl", dataset=settings())
+    shown = [
+        PIL.Image.open(tmp_path / path).getpixel((0, 0))
+        for example in read_examples(tmp_path / "d.jsonl")
+        for path in image_paths(example)
+    ]
+    assert shown == [pixel for level in range(4) for pixel in ((level, 0, 0), (0, level, 0))]
+
+
+@pytest.mark.parametrize("form", ["text", "bytes", "cell", "opened"])
+def test_an_image_of_many_rows_is_decoded_once(tmp_path, monkeypatch, form):
+    """For each side and background that it is wanted in."""
+    written = []
+    monkeypatch.setattr(images, "write_image", lambda *given: written.append(given) or write_image(*given))
+    paths = [tmp_path / f"{number}.png" for number in range(2)]
+    for number, path in enumerate(paths):
+        path.write_bytes(encoded(drawn_image(number, mode="RGBA")))
+    rows: list = [(fields(number), FORMS[form](paths[number % 2])) for number in range(80)]
+    rows.append((fields(80), Image(paths[0], max_side=20)))
+    rows.append((fields(81), Image(paths[0], background="black")))
+    rows += [(fields(number), Image(truncated())) for number in (82, 83)]
+    counts = write_examples("d", rows, tmp_path / "d.jsonl", dataset=settings(max_rejected=1))
+    assert counts == {"kept": 82, "rejected": 2} and len(written) == 5
+    names = [example.image for example in read_examples(tmp_path / "d.jsonl")]
+    assert names[:80] == [names[0], names[1]] * 40 and len({*names}) == 4
 
 
 @pytest.mark.parametrize(
