@@ -136,6 +136,10 @@ def add_records(arguments: argparse.ArgumentParser) -> None:
     source = arguments.add_mutually_exclusive_group(required=True)
     source.add_argument("--records", type=Path, help="records.csv")
     source.add_argument("--config", help="a study of recorded runs, its file or JSON")
+    arguments.add_argument(
+        "--target",
+        help="the score to compare by, of a table without a study (default: its Out-Score, or its first)",
+    )
 
 
 def add_study(arguments: argparse.ArgumentParser) -> None:

@@ -39,10 +39,10 @@ def main() -> None:
         )
         load_plugins(settings.plugins)
     if arguments.config:
-        name, found = replay_results(arguments.config)
+        name, found = replay_results(arguments.config, arguments.target)
     else:
         name = settings.study if settings else arguments.records.stem
-        found = read_results(arguments.records, settings)
+        found = read_results(arguments.records, settings, arguments.target)
 
     from modomodo.reporting.explorer import examples_last, page_data, render
 

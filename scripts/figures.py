@@ -6,8 +6,9 @@ Example:
     python scripts/figures.py --records recorded.csv --output /tmp/figures
     python scripts/figures.py --config config/replay.yaml --output /tmp/figures
 
-A table of records alone needs no study: mixtures are then grouped by its column `group`, or by strategy.
-Figures that these records cannot give are left out and listed.
+A table of records alone needs no study: mixtures are then grouped by its column `group`, or by strategy, and
+compared by --target, else by its Out-Score or the first score that it has. Figures that these records cannot give
+are left out and listed.
 """
 
 from pathlib import Path
@@ -18,7 +19,7 @@ from modomodo.config.schema import Reporting
 from modomodo.errors import InputError
 from modomodo.mixtures.plan import plan
 from modomodo.replay.run import replay_results
-from modomodo.reporting.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings
+from modomodo.reporting.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings, file_name
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import FiguresSettings
 
@@ -43,11 +44,13 @@ def main() -> None:
         load_plugins(settings.plugins)
     where = arguments.records or "the study"
     found = (
-        read_results(arguments.records, settings)
+        read_results(arguments.records, settings, arguments.target)
         if arguments.records
-        else replay_results(arguments.config)[1]
+        else replay_results(arguments.config, arguments.target)[1]
     )
-    possible = drawable(list(found.weights()), found.base is not None, bool(arguments.runs))
+    possible = drawable(
+        list(found.weights()), found.base is not None, bool(arguments.runs), scored=found.known()
+    )
     wanted = arguments.only or possible
     for name in wanted:
         if name not in possible:
@@ -66,10 +69,11 @@ def main() -> None:
     for name in wanted:
         with styled():
             figure, numbers = draw[name]()
-            save(figure, numbers, arguments.output / f"{name}.svg", page.dpi)
+            save(figure, numbers, arguments.output / f"{file_name(name, found.target)}.svg", page.dpi)
     missing = [name for name in (*FROM_RECORDS, *FROM_RUNS) if name not in wanted]
     print(
-        f"figures: {', '.join(wanted)}" + (f"; not of these records: {', '.join(missing)}" if missing else "")
+        f"figures of {found.target}: {', '.join(file_name(name, found.target) for name in wanted)}"
+        + (f"; not of these records: {', '.join(missing)}" if missing else "")
     )
 
 

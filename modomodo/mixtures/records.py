@@ -47,8 +47,9 @@ class Records:
 
     @property
     def targets(self) -> list[str]:
-        """What a strategy may optimise: the aggregates and every benchmark."""
-        return ["out_score", "in_score", *self.benchmarks]
+        """What a strategy may optimise: the aggregates, those of a table's own names too, and every benchmark."""
+        own = [name for name in self.aggregates if name not in AGGREGATES]
+        return ["out_score", "in_score", *own, *self.benchmarks]
 
 
 class _NoRecords(Records):
@@ -78,7 +79,7 @@ def columns(domains: Sequence[str], benchmarks: Sequence[str]) -> list[str]:
 
 
 def score_column(target: str) -> str:
-    """The column of a target: an aggregate stands under its own name, a benchmark under `y_<benchmark>`."""
+    """The column of a target: in_score and out_score stand under their own names, all others under `y_<target>`."""
     return target if target in AGGREGATES else f"y_{target}"
 
 
@@ -289,8 +290,8 @@ def _with_frame(records: Records, frame: "pd.DataFrame") -> Records:
 def _averaged(records: Records, keys: list[str], independent: bool) -> Records:
     import pandas as pd
 
-    scores = [f"y_{benchmark}" for benchmark in records.benchmarks] + list(AGGREGATES)
-    errors = [f"se_{benchmark}" for benchmark in records.benchmarks] + [f"se_{name}" for name in AGGREGATES]
+    scores = [score_column(target) for target in records.targets]
+    errors = [f"se_{target}" for target in records.targets]
     other = next(key for key in KEYS if key not in keys)
     rows = []
     for _, group in records.frame.groupby(keys, sort=False):
@@ -304,16 +305,19 @@ def _averaged(records: Records, keys: list[str], independent: bool) -> Records:
             else:
                 row[name] = float(group[name].mean(skipna=False))
         rows.append(row)
-    names = columns(records.domains, records.benchmarks)
-    return _with_frame(records, pd.DataFrame(rows, columns=records.frame.columns)[names])
+    names = dict.fromkeys([*columns(records.domains, records.benchmarks), *scores, *errors])
+    return _with_frame(records, pd.DataFrame(rows, columns=records.frame.columns)[list(names)])
 
 
 def _with_aggregates(records: Records, aggregates: AggregateSizes) -> Records:
-    """In- and Out-Score where the table lacks them, and from then on what they are made of."""
+    """The aggregates where the table lacks them, and from then on what they are made of."""
     frame = records.frame.copy()
     for name, sizes in aggregates.items():
-        if name not in AGGREGATES:
-            raise InputError(f"aggregates: unknown aggregate '{name}': {nearest(name, AGGREGATES)}")
+        column = score_column(name)
+        if name in records.benchmarks:
+            raise InputError(f"aggregates: {name}: the table has a benchmark of this name: choose another")
+        if column not in frame:
+            frame = frame.assign(**{column: math.nan, f"se_{name}": math.nan})
         for benchmark in sizes:
             if benchmark not in records.benchmarks:
                 raise InputError(
@@ -323,8 +327,8 @@ def _with_aggregates(records: Records, aggregates: AggregateSizes) -> Records:
             aggregate({b: row[f"y_{b}"] for b in sizes}, {b: row[f"se_{b}"] for b in sizes}, sizes)
             for _, row in frame.iterrows()
         ]
-        known = frame[name].notna().to_numpy()
-        frame[name] = np.where(known, frame[name].to_numpy(float), [score for score, _ in pairs])
+        known = frame[column].notna().to_numpy()
+        frame[column] = np.where(known, frame[column].to_numpy(float), [score for score, _ in pairs])
         frame[f"se_{name}"] = np.where(
             known, frame[f"se_{name}"].to_numpy(float), [error for _, error in pairs]
         )

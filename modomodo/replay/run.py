@@ -34,13 +34,27 @@ from modomodo.replay.config import ReplayConfig, ReplayStrategy, load
 from modomodo.reporting.results import Results, results_of
 
 
-def replay_results(config: str) -> tuple[str, Results]:
-    """Name and runs of a study of recorded runs, from its YAML file or as JSON. Raises InputError."""
+def replay_results(config: str, target: str | None = None) -> tuple[str, Results]:
+    """Name and runs of a study of recorded runs, from its YAML file or as JSON, by its target or another one.
+
+    Raises InputError.
+    """
     study = load(config)
     inside = study.records.aggregates.get("in_score")
     records = read(study)
     sides = {name: "in" if name in inside else "out" for name in records.benchmarks} if inside else None
-    return study.name, results_of(records, sides=sides)
+    return study.name, results_of(
+        records, sides=sides, target=target or study.target, losses=losses_of(study, records)
+    )
+
+
+def losses_of(study: ReplayConfig, records: Records) -> set[str]:
+    """The scores that the records hold negated: losses, and the aggregates of nothing else."""
+    lower = study.records.lower_is_better
+    if isinstance(lower, bool):
+        return set(records.targets) if lower else set()
+    whole = {name for name, sizes in study.records.aggregates.items() if set(sizes) <= set(lower)}
+    return {*lower, *whole}
 
 
 CANDIDATES = 4000  # mixtures among which the best, the worst and the front are looked for
@@ -69,10 +83,9 @@ def read(study: ReplayConfig, path: Path | None = None) -> Records:
     if source is None:
         raise InputError("records.path: missing: name the table, or give it with --records")
     lower = study.records.lower_is_better
-    known = {name: sizes for name, sizes in study.records.aggregates.items() if name in AGGREGATES}
     # A loss named among the aggregates is turned round with its benchmarks.
     turned: bool | Collection[str] = lower if isinstance(lower, bool) else list(lower)
-    return read_records(source, turned, known)
+    return read_records(source, turned, study.records.aggregates)
 
 
 def _check_targets(study: ReplayConfig, records: Records) -> None:

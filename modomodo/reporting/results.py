@@ -1,12 +1,13 @@
 """What a study found, as people look at them: its records, and what each mixture and benchmark is called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from modomodo.errors import InputError, nearest
 from modomodo.mixtures.mixture import seed_kind
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -31,12 +32,15 @@ class Results:
     """Records and Table 2 of one study.
 
     `table` has one row a mixture at its last step under the study's seed (columns as `tables.table2`), the base
-    model first where it was scored. `sides`: benchmark → in or out, the score that it counts in.
+    model first where it was scored. `sides`: benchmark → in or out, the score that it counts in. `target`: the score
+    that mixtures are compared by. `losses`: scores of which lower is better; they are stored negated.
     """
 
     records: Records
     table: pd.DataFrame
     sides: Mapping[str, str]
+    target: str = "out_score"
+    losses: frozenset[str] = frozenset()
 
     @property
     def base(self) -> pd.Series | None:
@@ -62,16 +66,30 @@ class Results:
         """Rows of `mixtures` that are of a seed kind: 'single', 'exclude-one' or 'all'."""
         return [i for i, row in enumerate(self.weights()) if seed_kind(row) == kind]
 
+    def known(self) -> np.ndarray:
+        """Which rows of `mixtures` have a score of the target [mixtures]."""
+        return self.mixtures[score_column(self.target)].notna().to_numpy()
+
     def targets(self) -> list[str]:
         """Benchmarks and aggregates in reading order, leaving out what was never scored.
 
-        Those of the In-Score, the In-Score, those of the Out-Score, the Out-Score.
+        Those of the In-Score, the In-Score, those of the Out-Score, the Out-Score, aggregates of other names.
         """
         order = []
         for side in ("in", "out"):
             order += [name for name in self.records.benchmarks if self.sides[name] == side]
             order.append(f"{side}_score")
+        order += [name for name in self.records.targets if name not in order]
         return [name for name in order if self.table[score_column(name)].notna().any()]
+
+    def title(self, target: str) -> str:
+        """How a target is written on a page; of a loss, that it is shown negated."""
+        return f"−{title(target)}" if target in self.losses else title(target)
+
+    def label(self) -> str:
+        """The target on an axis."""
+        hint = " (negated loss)" if self.target in self.losses else ""
+        return self.title(self.target) + hint
 
 
 def results_of(
@@ -79,6 +97,8 @@ def results_of(
     headings: Sequence[Heading] = (),
     sides: Mapping[str, str] | None = None,
     seed: int | None = None,
+    target: str | None = None,
+    losses: Iterable[str] = (),
 ) -> Results:
     """What a study found, or of a table of records alone.
 
@@ -86,7 +106,9 @@ def results_of(
     'seed' (what `seed_kind` knows) and 'other'; without `sides`, a benchmark is 'in' where the
     In-Score is seen to be made of it.
 
-    Raises InputError for a mixture of the headings without a record.
+    Without `target`, mixtures are compared by the Out-Score, or the first score that the table has.
+
+    Raises InputError for a mixture of the headings without a record, and for a target that was never scored.
     """
     table = table2(records, headings, seed or 0) if headings else _plain_table(records)
     if sides is None:
@@ -94,19 +116,26 @@ def results_of(
         if inside is None and len(trained(records)):
             inside = aggregate_shares(trained(records), "in_score")
         sides = {name: "in" if name in (inside or {}) else "out" for name in records.benchmarks}
-    return Results(records, table, sides)
+    scored = [name for name in records.targets if table[score_column(name)].notna().any()]
+    if target is None:
+        target = scored[0] if scored else "out_score"
+    elif target not in scored:
+        raise InputError(f"no row has a score of the target '{target}': {nearest(target, scored)}")
+    return Results(records, table, sides, target, frozenset(losses))
 
 
 def read_results(
-    records: str | Path, settings: FiguresSettings | ExplorerSettings | OverviewSettings | None = None
+    records: str | Path,
+    settings: FiguresSettings | ExplorerSettings | OverviewSettings | None = None,
+    target: str | None = None,
 ) -> Results:
-    """The records of a file as a study calls them; by their own names without one.
+    """The records of a file as a study calls them; by their own names without one, compared by `target`.
 
     Raises InputError naming file, line and column.
     """
     table = read_records(records)
     if settings is None:
-        return results_of(table)
+        return results_of(table, target=target)
     return results_of(table, settings.headings, dict(settings.benchmarks), settings.seed)
 
 
@@ -129,5 +158,6 @@ def _plain_table(records: Records) -> pd.DataFrame:
     )
     frame = pd.concat([frame[base], frame[~base]], ignore_index=True)
     targets = [*records.benchmarks, *AGGREGATES]
+    targets += [name for name in records.targets if name not in targets]
     errors = [f"se_{target}" for target in targets]
     return frame[["group", "strategy", "mixture", *weights, *map(score_column, targets), *errors]]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,9 @@ from modomodo.mixtures.mixture import read_mixture
 from modomodo.replay import report
 from modomodo.replay import run as replay
 from modomodo.replay.config import replay_from
+from modomodo.reporting.explorer import page_data
+from modomodo.reporting.figures import drawable, drawings
+from modomodo.reporting.figures.style import Page
 
 ROOT = Path(__file__).parents[2]
 DOMAINS = ("maths", "code", "prose")
@@ -185,3 +189,75 @@ def test_the_papers_seed_rows(tmp_path):
     whole = records.frame[records.frame["out_score"].notna()]
     sums = whole[[f"y_{name}" for name in aim.benchmarks]].to_numpy() @ aim.shares
     np.testing.assert_allclose(sums, whole["out_score"], atol=6e-5)
+
+
+def results(path, **changed):
+    return replay.replay_results(json.dumps(config(path, **changed)))[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({}, "−mine"),  # a mean of losses is one, and is shown negated
+        ({"target": "a"}, "−a"),
+        ({"records": {"lower_is_better": False}, "target": "a"}, "a"),
+        (
+            {
+                "records": {"lower_is_better": ["a"], "aggregates": {"mixed": {"a": 1, "b": 1}}},
+                "target": "mixed",
+            },
+            "mixed",
+        ),
+    ],
+)
+def test_a_table_without_out_score_gives_every_figure_of_its_own_target(table, changed, shown):
+    changed = changed | (
+        {"records": {"path": str(table), **changed["records"]}} if "records" in changed else {}
+    )
+    found = results(table, **changed)
+    names = drawable(list(found.weights()), base=False, runs=False, scored=found.known())
+    assert names == ["out_score", "mixture_model", "mixtures", "calibration"]
+    draw = drawings(found, [], Page(), "gp_sqrt")
+    labels = {}
+    for name in names:
+        figure, numbers = draw[name]()
+        labels[name] = [text for axes in figure.axes for text in (axes.get_xlabel(), axes.get_ylabel())]
+        assert len(numbers) >= 16
+        plt.close(figure)
+    assert any(text.split(" (")[0] == shown for text in labels["out_score"])
+    assert shown in labels["mixtures"]
+    assert {f"actual {shown}", f"predicted {shown}"} <= set(labels["mixture_model"])
+    assert f"actual {shown}" in labels["calibration"]
+    assert not any("Out-Score" in text for texts in labels.values() for text in texts)
+
+
+def test_the_best_mixture_of_a_loss_is_that_of_the_lowest(table):
+    frame = pd.read_csv(table)
+    lowest = (0.75 * frame["y_a"] + 0.25 * frame["y_b"]).idxmin()
+    figure, numbers = drawings(results(table), [], Page(), "gp_sqrt")["mixtures"]()
+    plt.close(figure)
+    assert numbers["mixture"].iloc[0] == f"mixture-{lowest + 1:04d}"
+
+
+def test_the_explorer_of_a_table_without_out_score_shows_its_scores(table):
+    data = page_data(results(table), "strangers", "gp_sqrt")
+    assert data["aim"] == "mine" and list(data["best"]) == ["mine"]
+    assert [target["title"] for target in data["targets"]] == ["−a", "−b", "−mine"]
+    frame = pd.read_csv(table)
+    assert data["runs"][0]["scores"] == pytest.approx(
+        [-frame["y_a"][0], -frame["y_b"][0], -(0.75 * frame["y_a"][0] + 0.25 * frame["y_b"][0])]
+    )
+
+
+def test_scores_that_are_all_equal_or_hardly_known_are_drawn_without_a_warning(table, recwarn):
+    constant = pd.read_csv(table).assign(y_a=1.0, y_b=1.0)
+    hardly = pd.read_csv(table)
+    hardly.loc[2:, "y_a"] = np.nan
+    for frame, count in ((constant, 4), (hardly, 2)):
+        frame.to_csv(table, index=False)
+        found = results(table, target="a")
+        names = drawable(list(found.weights()), base=False, runs=False, scored=found.known())
+        assert len(names) == count
+        for name in names:
+            plt.close(drawings(found, [], Page(), "gp_sqrt")[name]()[0])
+    assert [str(warning.message) for warning in recwarn] == []

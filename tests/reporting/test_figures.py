@@ -15,7 +15,7 @@ from modomodo.mixtures.mixture import seed_kind
 from modomodo.mixtures.plan import plan
 from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
 from modomodo.reporting.figures.comparison import comparison
-from modomodo.reporting.figures.strategies import out_score
+from modomodo.reporting.figures.strategies import scores
 from modomodo.reporting.figures.style import Page, look, save, styled
 from modomodo.reporting.figures.surface import fits, principal_plane
 from modomodo.reporting.figures.training import (
@@ -42,7 +42,7 @@ TABLE = pd.DataFrame(
 
 @pytest.fixture
 def figure():
-    made, numbers = out_score(TABLE, Page())
+    made, numbers = scores(TABLE, Page())
     yield made, numbers
     plt.close(made)
 
@@ -84,14 +84,14 @@ def test_the_base_model_is_a_line_and_no_group(figure):
 
 
 def test_a_table_without_the_base_model():
-    made, _ = out_score(TABLE[1:], Page())
+    made, _ = scores(TABLE[1:], Page())
     assert len(points(made)) == 2
     plt.close(made)
 
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     for folder in ("one", "two"):
-        save(*out_score(TABLE, Page()), tmp_path / folder / "out_score.svg")
+        save(*scores(TABLE, Page()), tmp_path / folder / "out_score.svg")
     for name in ("out_score.svg", "out_score.png", "out_score.csv"):
         one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
         assert one == two, name
@@ -99,7 +99,7 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 
 
 def test_the_numbers_shown_lie_beside_the_figure(tmp_path):
-    save(*out_score(TABLE, Page()), tmp_path / "out_score.svg")
+    save(*scores(TABLE, Page()), tmp_path / "out_score.svg")
     assert pd.read_csv(tmp_path / "out_score.csv").equals(TABLE)
     assert not plt.get_fignums(), "figures are closed"
 

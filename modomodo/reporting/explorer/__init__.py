@@ -26,7 +26,7 @@ from modomodo.mixtures.surrogates.gaussian_processes import FittedGroup, Process
 from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels, KernelTerm, MeanTerm
 from modomodo.mixtures.surrogates.posterior import SIGNALS, VARIANCES, ConditionedKernel, noise_share
 from modomodo.mixtures.uncertainty import Comparison, split_half
-from modomodo.reporting.results import COLOURS, Results, title
+from modomodo.reporting.results import COLOURS, Results
 
 EXPORTABLE = ("gp_sqrt", "gp_lead")
 HERE = Path(__file__).parent
@@ -49,8 +49,8 @@ class Surface:
     quality: Mapping[str, float | None]  # of the main target: leave-one-mixture-out
 
 
-def fit(records: Records, surrogate: str) -> Surface:
-    """Fit the surrogate that the page will evaluate.
+def fit(records: Records, surrogate: str, target: str = "out_score") -> Surface:
+    """Fit the surrogate that the page will evaluate; its quality is that of its predictions of `target`.
 
     Raises InputError for one that it cannot.
     """
@@ -70,7 +70,7 @@ def fit(records: Records, surrogate: str) -> Surface:
         full = np.zeros(len(names))
         full[[names.index(name) for name in wanted.benchmarks]] = wanted.shares
         shares[target] = full
-    main = targets[0]
+    main = target if target in targets else targets[0]
     left = leave_one_mixture_out(observe(records, objectives[main]), surrogates[surrogate], SEED)
     row = summary(left).iloc[0]
     quality = {
@@ -225,13 +225,16 @@ def page_data(
     runs_dry: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """All that the page shows. `runs_dry`: the weight of a domain above which its examples may not last."""
-    surface = fit(found.records, surrogate)
+    surface = fit(found.records, surrogate, found.target)
     predictor, limits = surface.predictor, constraints or Constraints()
     targets = [target for target in found.targets() if target in surface.shares]
     both = [name for name in AGGREGATES if name in targets]
+    aims = [*both, *({found.target} - set(both))]
+    aggregates = {*AGGREGATES, *found.records.aggregates}
     place = [found.records.domains.index(domain) for domain in predictor.domains]
     return {
         "study": study,
+        "aim": found.target,
         "surrogate": surrogate,
         "quality": surface.quality,
         # Shown in the study's order; the surrogate's is by name.
@@ -245,9 +248,8 @@ def page_data(
         "targets": [
             {
                 "name": target,
-                "title": title(target),
-                "side": target.removesuffix("_score") if target in AGGREGATES else found.sides[target],
-                "aggregate": target in AGGREGATES,
+                "title": found.title(target),
+                "aggregate": target in aggregates,
                 "shares": surface.shares[target].tolist(),
                 "base": None if found.base is None else _number(found.base[score_column(target)]),
             }
@@ -255,7 +257,7 @@ def page_data(
         ],
         "runs": _runs(found, list(predictor.domains), targets),
         "groups": found.groups,
-        "best": {target: best(surface, target, limits) for target in both or targets[-1:]},
+        "best": {target: best(surface, target, limits) for target in aims},
         "front": front(surface, limits) if len(both) == 2 else [],
         "predictor": exported(predictor),
     }

@@ -146,9 +146,9 @@ const three = (value) => (value === null ? "–" : value.toFixed(3));
 const targetPlace = (name) => data.targets.findIndex((target) => target.name === name);
 const MARKS = ["circle", "square", "up", "down", "cross", "diamond"];
 
-let weights = data.best.out_score ? data.best.out_score.weights.slice() : new Array(count).fill(1 / count);
+let weights = data.best[data.aim].weights.slice();
 let locks = new Array(count).fill(false);
-let aim = Object.keys(data.best).includes("out_score") ? "out_score" : Object.keys(data.best)[0];
+let aim = data.aim;
 
 function element(tag, attributes = {}, ...children) {
   const svg = ["svg", "g", "line", "rect", "path", "text", "circle", "polyline", "title"].includes(tag);
@@ -467,12 +467,26 @@ function showNearest() {
   const near = data.runs.filter((run) => run.weights)
     .map((run) => ({ run, apart: distance(weights, run.weights) }))
     .sort((one, other) => one.apart - other.apart).slice(0, 4);
+  const [main, ...others] = shownTargets();
   find("nearest").tBodies[0].replaceChildren(...near.map(({ run, apart }) => element("tr", {},
     element("th", { scope: "row" }, choice(run)),
     element("td", { class: "number" }, `${(100 * apart).toFixed(0)} %`),
-    element("td", { class: "number" }, scored(run, targetPlace("out_score"))),
+    element("td", { class: "number" }, scored(run, main)),
     element("td", {}, mixtureBar(run.weights)),
-    element("td", { class: "number" }, scored(run, targetPlace("in_score"))))));
+    ...others.map((t) => element("td", { class: "number" }, scored(run, t))))));
+}
+
+// What mixtures are compared by, and the other aggregates; of a table without any, the benchmarks.
+function shownTargets() {
+  const others = [...data.targets.keys()].filter((t) => data.targets[t].name !== data.aim);
+  const aggregates = others.filter((t) => data.targets[t].aggregate);
+  return [targetPlace(data.aim), ...(aggregates.length ? aggregates : others)];
+}
+
+function buildNearest() {
+  const [main, ...others] = shownTargets();
+  const score = (t) => element("th", { scope: "col", class: "number" }, data.targets[t].title);
+  find("nearest").tHead.rows[0].append(score(main), element("th", { scope: "col" }, "weights"), ...others.map(score));
 }
 
 let sorting = { column: 1, falling: true };
@@ -481,11 +495,12 @@ let columns;
 function buildRuns() {
   // Label, aggregates, group, weights, benchmarks: what is asked for first stands first.
   const order = [...data.targets.keys()].sort((a, b) =>
-    (data.targets[b].name === "out_score") - (data.targets[a].name === "out_score") ||
+    (data.targets[b].name === data.aim) - (data.targets[a].name === data.aim) ||
     data.targets[b].aggregate - data.targets[a].aggregate);
+  const leading = (t) => data.targets[t].aggregate || data.targets[t].name === data.aim;
   const score = (t) => ({ head: data.targets[t].title, number: true, value: (run) => run.scores[t],
-    cell: (run) => (data.targets[t].aggregate ? scored(run, t) : three(run.scores[t])) });
-  const aggregates = order.filter((t) => data.targets[t].aggregate), others = order.filter((t) => !data.targets[t].aggregate);
+    cell: (run) => (leading(t) ? scored(run, t) : three(run.scores[t])) });
+  const aggregates = order.filter(leading), others = order.filter((t) => !leading(t));
   columns = [
     { head: "run", value: (run) => run.label, cell: choice },
     ...aggregates.map(score),
@@ -587,6 +602,7 @@ buildTheme();
 buildSliders();
 buildScores();
 buildPlane();
+buildNearest();
 buildRuns();
 buildOptimum();
 find("copy").addEventListener("click", copy);

@@ -57,16 +57,19 @@ FEWEST = 5  # different mixtures that a surface and its test on others need
 
 
 def drawable(
-    weights: Iterable[Sequence[float] | np.ndarray | None], base: bool = True, runs: bool = True
+    weights: Iterable[Sequence[float] | np.ndarray | None],
+    base: bool = True,
+    runs: bool = True,
+    scored: Sequence[bool] | np.ndarray | None = None,
 ) -> list[str]:
     """Names of the figures that a study with these mixtures has; None: a mixture not known yet.
 
-    A mixture of NaN has a score but no known weights.
+    A mixture of NaN has a score but no known weights. `scored`: which mixtures have a score of the target, if not all.
     """
-    mixtures = list(weights)
-    rows = [None if row is None else np.asarray(row, float) for row in mixtures]
+    mixtures = [None if row is None else np.asarray(row, float) for row in weights]
+    kinds = {seed_kind(row) for row in mixtures if row is not None and np.isfinite(row).all()}
+    rows = [row for place, row in enumerate(mixtures) if scored is None or scored[place]]
     known = [row for row in rows if row is not None and np.isfinite(row).all()]
-    kinds = {seed_kind(row) for row in known}
     different = len({tuple(np.round(row, 6)) for row in known}) + sum(row is None for row in rows)
     wants = {
         "before_after": base and "all" in kinds,
@@ -86,6 +89,11 @@ def figures_of(plan: "Plan") -> list[str]:
     return drawable([None if row is None else list(row.values()) for row in rows])
 
 
+def file_name(figure: str, target: str) -> str:
+    """What a figure's files are called: Figure 6 after the Out-Score only where it shows that."""
+    return "scores" if figure == "out_score" and target != "out_score" else figure
+
+
 def drawings(
     found: "Results", runs: "Sequence[Run]", page: "Page", surrogate: str
 ) -> "dict[str, Callable[[], tuple[plt.Figure, pd.DataFrame]]]":
@@ -96,7 +104,7 @@ def drawings(
         "before_after": lambda: comparison.before_after(found, page),
         "all_against_single": lambda: comparison.all_against_single(found, page),
         "all_against_exclude_one": lambda: comparison.all_against_exclude_one(found, page),
-        "out_score": lambda: strategies.out_score(found.table, page),
+        "out_score": lambda: strategies.scores(found.table, page, found.target, found.label()),
         "mixture_model": lambda: surface.mixture_model(found, page),
         "mixtures": lambda: composition.mixtures(found, page),
         "calibration": lambda: calibration.calibration(found, page, surrogate),

@@ -7,9 +7,8 @@ import pandas as pd
 from modomodo.mixtures.surrogates.base import objective, observe, surrogates
 from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out
 from modomodo.reporting.figures.style import GREY, INK, Page
-from modomodo.reporting.results import COLOURS, Results, title
+from modomodo.reporting.results import COLOURS, Results
 
-TARGET = "out_score"
 SEED = 0
 INTERVAL = 0.8
 LEVELS = np.linspace(0.05, 0.95, 19)
@@ -18,12 +17,13 @@ LEVELS = np.linspace(0.05, 0.95, 19)
 def calibration(found: Results, page: Page, surrogate: str) -> tuple[plt.Figure, pd.DataFrame]:
     """Each mixture predicted from all others, and how often the score lies in the interval stated.
 
-    Returns the figure and its numbers: mixture, name (Out-Score or a benchmark of it), actual, predicted,
+    Returns the figure and its numbers: mixture, name (the target or a benchmark of it), actual, predicted,
     deviation (of one run's score).
     """
-    seen = observe(found.records, objective(found.records, TARGET))
+    target = found.target
+    seen = observe(found.records, objective(found.records, target))
     left = leave_one_mixture_out(seen, surrogates[surrogate], SEED)
-    names = [TARGET, *left.names[1:]] if left.names[1:] != (TARGET,) else [TARGET]
+    names = [target, *left.names[1:]] if left.names[1:] != (target,) else [target]
     parts = [
         pd.DataFrame(
             {
@@ -37,12 +37,13 @@ def calibration(found: Results, page: Page, surrogate: str) -> tuple[plt.Figure,
         for column, name in enumerate(names)
     ]
     numbers = pd.concat(parts, ignore_index=True)
-    shown = numbers[numbers["name"] == TARGET].dropna()
+    shown = numbers[numbers["name"] == target].dropna()
     figure, (scatter, cover) = plt.subplots(
         1, 2, figsize=(page.width, 0.62 * page.width), layout="constrained"
     )
     _draw_predictions(scatter, shown)
-    _draw_coverage(cover, shown, numbers[numbers["name"] != TARGET].dropna())
+    scatter.set_xlabel(f"actual {found.title(target)}")
+    _draw_coverage(cover, shown, numbers[numbers["name"] != target].dropna(), found.title(target))
     cover.set_title(f"{surrogate}, {len(shown)} runs", fontsize=6.5)
     return figure, numbers
 
@@ -64,17 +65,19 @@ def _draw_predictions(axes: plt.Axes, shown: pd.DataFrame) -> None:
         elinewidth=0.5,
         alpha=0.9,
     )
-    rank = spearmanr(shown["actual"], shown["predicted"]).statistic
-    axes.set_title(f"left out: rank correlation {rank:.2f}".replace("-", "−"), fontsize=6.5)
-    axes.set_xlabel(f"actual {title(TARGET)}")
+    if np.ptp(ends) > 0:
+        rank = spearmanr(shown["actual"], shown["predicted"]).statistic
+        axes.set_title(f"left out: rank correlation {rank:.2f}".replace("-", "−"), fontsize=6.5)
+    else:
+        axes.set_title("left out: all scores are equal", fontsize=6.5)
     axes.set_ylabel(f"predicted ({INTERVAL:.0%} interval)")
     axes.grid()
 
 
-def _draw_coverage(axes: plt.Axes, shown: pd.DataFrame, benchmarks: pd.DataFrame) -> None:
+def _draw_coverage(axes: plt.Axes, shown: pd.DataFrame, benchmarks: pd.DataFrame, target: str) -> None:
     """How often scores lie in the interval of a stated probability."""
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
-    axes.plot(LEVELS, coverage(shown), color=INK, marker="D", markersize=2.6, label=title(TARGET))
+    axes.plot(LEVELS, coverage(shown), color=INK, marker="D", markersize=2.6, label=target)
     if len(benchmarks):
         axes.plot(
             LEVELS, coverage(benchmarks), color=COLOURS[1], marker="s", markersize=2.6, label="its benchmarks"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from modomodo.mixtures.records import AGGREGATES, score_column
 from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
-from modomodo.reporting.results import Results, title
+from modomodo.reporting.results import Results
 
 
 def before_after(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
@@ -59,7 +59,7 @@ def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figu
     )
     _draw_reference(axes, rows, targets)
     _draw_rows(axes, rows, targets)
-    axes.set_yticks(range(len(targets)), [title(target) for target in targets])
+    axes.set_yticks(range(len(targets)), [found.title(target) for target in targets])
     for label, target in zip(axes.get_yticklabels(), targets, strict=True):
         label.set_fontweight("bold" if target in AGGREGATES else "normal")
     axes.set_ylim(len(targets) - 0.5, -0.5)

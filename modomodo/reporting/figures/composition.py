@@ -6,24 +6,25 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from modomodo.mixtures.records import score_column
 from modomodo.reporting.figures.style import GREY, INK, Page, look
-from modomodo.reporting.results import Results, title
+from modomodo.reporting.results import Results
 
-TARGET = "out_score"
 MOST = 48  # more bars than this cannot be read on a page: the best and the worst are shown
 WORST = 12  # of them
 
 
 def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
-    """Weights of every mixture as a bar, best Out-Score first, next to its score.
+    """Weights of every mixture as a bar, best score first, next to its score.
 
     Returns the figure and its numbers, all mixtures: mixture, strategy, group, the weights, score and error.
     """
     domains = found.records.domains
     weights = [f"w_{domain}" for domain in domains]
     table = found.mixtures
-    known = table[weights].notna().all(axis=1) & table[TARGET].notna()
-    table = table[known].sort_values(TARGET, ascending=False, kind="stable").reset_index(drop=True)
+    score = score_column(found.target)
+    known = table[weights].notna().all(axis=1) & table[score].notna()
+    table = table[known].sort_values(score, ascending=False, kind="stable").reset_index(drop=True)
     best, worst = table.head(MOST - WORST), table.tail(WORST)
     shown = pd.concat([best, worst], ignore_index=True) if len(table) > MOST else table
     lines = -(-len(domains) // 3)
@@ -36,7 +37,7 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
         layout="constrained",
     )
     _draw_weights(bars, shown, domains)
-    _draw_scores(dots, shown, found.groups)
+    _draw_scores(dots, shown, found)
     if len(table) > MOST:
         for axes in (bars, dots):
             axes.axhline(MOST - WORST - 0.5, color=INK, linewidth=0.8, linestyle="--")
@@ -47,7 +48,7 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
         ncols=4,
         handlelength=1.4,
     )
-    return figure, table[["mixture", "strategy", "group", *weights, TARGET, f"se_{TARGET}"]]
+    return figure, table[["mixture", "strategy", "group", *weights, score, f"se_{found.target}"]]
 
 
 def _draw_weights(axes: plt.Axes, shown: pd.DataFrame, domains: Sequence[str]) -> None:
@@ -76,17 +77,17 @@ def _draw_weights(axes: plt.Axes, shown: pd.DataFrame, domains: Sequence[str]) -
     axes.tick_params(axis="y", length=0)
 
 
-def _draw_scores(axes: plt.Axes, shown: pd.DataFrame, groups: Sequence[str]) -> None:
+def _draw_scores(axes: plt.Axes, shown: pd.DataFrame, found: Results) -> None:
     """A point a mixture with its standard error, a marker for each group."""
     places = np.arange(len(shown))
-    for place, group in enumerate(groups):
+    for place, group in enumerate(found.groups):
         rows = (shown["group"] == group).to_numpy()
         if not rows.any():
             continue
         axes.errorbar(
-            shown.loc[rows, TARGET],
+            shown.loc[rows, score_column(found.target)],
             places[rows],
-            xerr=shown.loc[rows, f"se_{TARGET}"].fillna(0.0),
+            xerr=shown.loc[rows, f"se_{found.target}"].fillna(0.0),
             fmt=look(place).marker,
             color=INK,
             markerfacecolor="white" if place == 0 else GREY if place == 1 else INK,
@@ -97,5 +98,5 @@ def _draw_scores(axes: plt.Axes, shown: pd.DataFrame, groups: Sequence[str]) -> 
         )
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=3)
-    axes.set_xlabel(title(TARGET))
+    axes.set_xlabel(found.title(found.target))
     axes.tick_params(axis="y", length=0)

@@ -4,22 +4,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from modomodo.mixtures.records import BASE
+from modomodo.mixtures.records import BASE, score_column
 from modomodo.reporting.figures.style import GREY, INK, Page, look
 
-SCORE, ERROR = "out_score", "se_out_score"
 
+def scores(
+    table: pd.DataFrame, page: Page, target: str = "out_score", label: str = "Out-Score"
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """Scores by strategy group: box (quartiles, whiskers to 1.5 of their range) and every mixture a point.
 
-def out_score(table: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
-    """Out-Score by strategy group: box (quartiles, whiskers to 1.5 of their range) and every mixture a point.
-
-    `table` is Table 2. Returns the figure and the numbers shown. The base model is the dotted line.
+    `table` is Table 2, `label` the target's name on the axis. Returns the figure and the numbers shown. The base
+    model is the dotted line.
     """
-    numbers = table[["group", "strategy", "mixture", SCORE, ERROR]]
+    score, error = score_column(target), f"se_{target}"
+    numbers = table[["group", "strategy", "mixture", score, error]]
     groups = list(dict.fromkeys(table.loc[table["group"] != BASE, "group"]))
     figure, axes = plt.subplots(figsize=(page.width, 0.78 * page.width), layout="constrained")
     axes.grid(axis="y")
-    base = table.loc[table["group"] == BASE, SCORE].dropna()
+    base = table.loc[table["group"] == BASE, score].dropna()
     if len(base):
         axes.axhline(float(base.iloc[0]), color=INK, linestyle=":", linewidth=1)
         axes.annotate(
@@ -30,11 +32,11 @@ def out_score(table: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame
             fontsize=6.5,
         )
     for place, group in enumerate(groups):
-        rows = table[(table["group"] == group) & table[SCORE].notna()]
-        scores = rows[SCORE].to_numpy(float)
+        rows = table[(table["group"] == group) & table[score].notna()]
+        values = rows[score].to_numpy(float)
         lines = {"color": GREY, "linewidth": 0.8}
         axes.boxplot(
-            scores,
+            values,
             positions=[place],
             widths=0.7,
             showfliers=False,
@@ -45,11 +47,11 @@ def out_score(table: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame
         )
         # Spread the points by rank, so that none hides another and no random number is needed.
         ranks = np.argsort(np.argsort(rows["mixture"].to_numpy(str)))
-        offsets = 0.5 * ((ranks + 0.5) / len(scores) - 0.5)
+        offsets = 0.5 * ((ranks + 0.5) / len(values) - 0.5)
         axes.errorbar(
             place + offsets,
-            scores,
-            yerr=rows[ERROR].fillna(0.0),
+            values,
+            yerr=rows[error].fillna(0.0),
             fmt=look(place).marker,
             color=look(place).colour,
             markeredgecolor="white",
@@ -58,11 +60,11 @@ def out_score(table: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame
             elinewidth=0.6,
             zorder=3,
         )
-    counts = [int(table.loc[table["group"] == group, SCORE].notna().sum()) for group in groups]
+    counts = [int(table.loc[table["group"] == group, score].notna().sum()) for group in groups]
     axes.set_xticks(
         range(len(groups)), [f"{group}\n(n = {count})" for group, count in zip(groups, counts, strict=True)]
     )
     axes.set_xlim(-0.5, len(groups) - 0.5)
-    known = table[ERROR].notna().any()
-    axes.set_ylabel("Out-Score (± standard error)" if known else "Out-Score")
+    known = table[error].notna().any()
+    axes.set_ylabel(f"{label} (± standard error)" if known else label)
     return figure, numbers

@@ -1,5 +1,6 @@
 """Figure 7: mixtures in the plane, and how well a linear and a quadratic surface predict their scores."""
 
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -7,25 +8,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.collections import PathCollection
 
+from modomodo.mixtures.records import score_column
 from modomodo.mixtures.surrogates.base import mixture_folds
 from modomodo.mixtures.surrogates.baselines import least_squares, quadratic_features
 from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page
-from modomodo.reporting.results import COLOURS, Results, title
+from modomodo.reporting.results import COLOURS, Results
 
-TARGET = "out_score"
 FOLDS = 5
 SEED = 0
 FEATURES = {"linear": lambda weights: weights, "quadratic": quadratic_features}
 
 
 def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
-    """PCA of the mixtures; linear and quadratic fit, predicted against actual Out-Score (Figure 7).
+    """PCA of the mixtures; linear and quadratic fit, predicted against actual score (Figure 7).
 
     Returns the figure and its numbers: mixture, strategy, group, pc1, pc2, actual, and of each model the
     prediction by the fit to all mixtures (`fitted`) and by the fit to the other folds (`held_out`).
     """
     table = found.mixtures
-    weights, actual = found.weights(), table[TARGET].to_numpy(float)
+    weights, actual = found.weights(), table[score_column(found.target)].to_numpy(float)
     known = np.isfinite(weights).all(axis=1) & np.isfinite(actual)
     weights, actual = weights[known], actual[known]
     plane, explained = principal_plane(weights)
@@ -43,11 +44,12 @@ def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]
         layout="constrained",
     )
     shown = _draw_plane(panels["mixtures"], numbers, found.groups, explained)
-    figure.colorbar(shown, ax=panels["mixtures"], label=title(TARGET), pad=0.02, aspect=16)
+    figure.colorbar(shown, ax=panels["mixtures"], label=found.title(found.target), pad=0.02, aspect=16)
     _legend_above(panels["mixtures"])
     for name in FEATURES:
         _draw_fit(panels[name], numbers, name)
-    panels["linear"].set_ylabel(f"predicted {title(TARGET)}")
+        panels[name].set_xlabel(f"actual {found.title(found.target)}")
+    panels["linear"].set_ylabel(f"predicted {found.title(found.target)}")
     panels["quadratic"].set_yticklabels([])
     panels["linear"].legend(loc="lower right", bbox_to_anchor=(1.02, 0.06), borderpad=0.1, handletextpad=0.1)
     return figure, numbers
@@ -93,7 +95,8 @@ def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:
     actual = numbers["actual"].to_numpy()
     fitted, held_out = numbers[f"{name}_fitted"].to_numpy(), numbers[f"{name}_held_out"].to_numpy()
     # One outlier of a held-out fold must not squeeze all else: what lies beyond is drawn at the border.
-    margin = 0.6 * np.ptp(actual)
+    spread = float(np.ptp(actual))
+    margin = 0.6 * spread or 0.5
     low, high = actual.min() - margin, actual.max() + margin
     axes.plot([low, high], [low, high], color=GREY, linewidth=0.6, zorder=1)
     axes.scatter(
@@ -108,12 +111,13 @@ def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:
         label="held out",
     )
     axes.scatter(actual, np.clip(fitted, low, high), s=9, color=COLOURS[0], zorder=3, label="fitted")
-    edge = 0.12 * float(np.ptp(actual))
+    edge = 0.12 * spread or 0.5
     axes.set_xlim(actual.min() - edge, actual.max() + edge)
     axes.set_ylim(low, high)
     axes.grid()
-    axes.set_xlabel(f"actual {title(TARGET)}")
     quality = f"R² {determination(actual, fitted):.2f}, held out {determination(actual, held_out):.2f}"
+    if spread == 0:
+        quality = "all scores are equal"
     axes.set_title(f"{name.capitalize()} fit\n{quality.replace('-', '−')}", fontsize=6.5)
     if beyond := int(((held_out < low) | (held_out > high)).sum()):
         axes.text(0.97, 0.02, f"{beyond} beyond", transform=axes.transAxes, ha="right", fontsize=6)
@@ -149,6 +153,6 @@ def fits(features: np.ndarray, scores: np.ndarray, folds: np.ndarray) -> tuple[n
 
 
 def determination(actual: np.ndarray, predicted: np.ndarray) -> float:
-    """R²: 1 is exact, 0 no better than the mean, negative worse."""
-    residual = ((actual - predicted) ** 2).sum()
-    return float(1 - residual / ((actual - actual.mean()) ** 2).sum())
+    """R²: 1 is exact, 0 no better than the mean, negative worse; NaN where all scores are equal."""
+    residual, total = ((actual - predicted) ** 2).sum(), ((actual - actual.mean()) ** 2).sum()
+    return float(1 - residual / total) if total > 0 else math.nan
