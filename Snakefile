@@ -22,7 +22,7 @@ min_version("9.19")
 # Snakemake merges this file into the one given with --configfile, so it is read only when none was.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/tiny.yaml"
+    configfile: os.path.join(workflow.basedir, "config/tiny.yaml")  # in whichever folder Snakemake works
 
 
 # Recorded runs need no rule that trains.

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from modomodo import console
+from modomodo import environment
 from modomodo.config.loading import parse, read_yaml
 from modomodo.config.schema import Settings, Study
 from modomodo.error_hints import hint_of
@@ -38,7 +38,7 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 
 def _run(main: Callable[[], None]) -> NoReturn:
-    console.prepare()
+    environment.prepare()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a rule's shell may ignore it, to let its program finish
     try:
         start()
@@ -75,15 +75,6 @@ def _exit_at_once(end: BaseException) -> NoReturn:
         with suppress(OSError):
             stream.flush()
     os._exit(status)
-
-
-def job_environment(root: str | Path) -> None:
-    """Let the processes started from this one find its interpreter as `python`, and the package in `root`.
-
-    Holds also where this environment was not activated, or jobs run in another one.
-    """
-    for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", root)):
-        os.environ[name] = os.pathsep.join(filter(None, [str(first), os.environ.get(name)]))
 
 
 def check_snakemake(arguments: Sequence[str]) -> None:

@@ -1,10 +1,8 @@
 """What a program says while it works, and how it starts up: progress, large imports, text for people."""
 
 import gc
-import os
 import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,23 +11,7 @@ from typing import TypeVar
 from modomodo.files import atomic_write
 
 T = TypeVar("T")
-ENVIRONMENT = {
-    # OpenMP threads that spin while waiting make two processes on two cores ten times slower.
-    "OMP_WAIT_POLICY": "passive",
-    "GOMP_SPINCOUNT": "0",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
 HOUR = 3600.0  # seconds
-
-
-def prepare() -> None:
-    """Set the environment variables and filters of a program, before it imports the libraries that read them."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar in a log is one endless line
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from modomodo.command_line import job_environment
+from modomodo.environment import prepare_jobs
 from modomodo.data.raw_folder import folder_of, MANIFEST
 from modomodo.data.readers.published import catalogue
 from modomodo.errors import InputError, nearest
@@ -21,8 +21,11 @@ from modomodo.study.outputs import kept_weights
 from modomodo.study.snakemake_log import hints_of
 from modomodo.training.settings import TrainSettings
 
-# Jobs call `python` and import the package: this environment's interpreter, the package beside these rules.
-job_environment(Path(str(workflow.current_basedir)).parent)
+# Jobs call `python` and import the package: this environment's interpreter, the package beside these rules. Scripts have
+# their full path, since Snakemake may work in another folder than the project's (-d).
+ROOT = Path(str(workflow.current_basedir)).parent
+SCRIPTS = str(ROOT / "scripts")
+prepare_jobs(ROOT)
 
 WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:

@@ -22,7 +22,7 @@ rule download:
         name=lambda wildcards: RAW.get(f"resources/{wildcards.raw}", ""),
         settings=lambda wildcards: DownloadSettings.of(STUDY, RAW[f"resources/{wildcards.raw}"]).text(),
     shell:
-        "python scripts/download.py --settings {params.settings:q} --name {params.name:q}"
+        "python {SCRIPTS:q}/download.py --settings {params.settings:q} --name {params.name:q}"
         " --output {output} 2>&1 | tee {log}"
 
 
@@ -46,7 +46,7 @@ rule preprocess:
         settings=lambda wildcards: ExamplesSettings.of(STUDY, wildcards.dataset).text(),
         raw=lambda wildcards, input: f"--raw {shlex.quote(str(Path(input[0]).parent))}" if input else "",
     shell:
-        "python scripts/preprocess.py --settings {params.settings:q} --name {wildcards.dataset} {params.raw}"
+        "python {SCRIPTS:q}/preprocess.py --settings {params.settings:q} --name {wildcards.dataset} {params.raw}"
         " --threads {threads} --output {output} 2>&1 | tee {log}"
 
 
@@ -71,5 +71,5 @@ rule table1:
     params:
         settings=Table1Settings.of(STUDY).text(),
     shell:
-        "python scripts/table1.py --settings {params.settings:q} --examples {input} --output {output}"
+        "python {SCRIPTS:q}/table1.py --settings {params.settings:q} --examples {input} --output {output}"
         " 2>&1 | tee {log}"

@@ -51,7 +51,7 @@ rule predict:
         settings=PREDICT.text(),
         model=model_options,
     shell:
-        "python scripts/predict.py --settings {params.settings:q} {params.model} --benchmarks {input.benchmarks}"
+        "python {SCRIPTS:q}/predict.py --settings {params.settings:q} {params.model} --benchmarks {input.benchmarks}"
         " --output {output} --keep {resources.keep} 2>&1 | tee {log}"
 
 
@@ -79,7 +79,7 @@ rule score:
         versions=metric_versions(STUDY),
         settings=ScoreSettings.of(STUDY).text(),
     shell:
-        "python scripts/score.py --settings {params.settings:q} --predictions {input.predictions}"
+        "python {SCRIPTS:q}/score.py --settings {params.settings:q} --predictions {input.predictions}"
         " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
 
 
@@ -96,7 +96,7 @@ rule records:
     params:
         settings=RecordsSettings.of(STUDY).text(),
     shell:
-        "python scripts/collect_records.py --settings {params.settings:q} --scores {input.scores}"
+        "python {SCRIPTS:q}/collect_records.py --settings {params.settings:q} --scores {input.scores}"
         " --mixtures {input.mixtures} --output {output} 2>&1 | tee {log}"
 
 
@@ -128,5 +128,5 @@ if STUDY.held_out:
             settings=InDomainSettings.of(STUDY).text(),
             runs=lambda wildcards, input: [f"{domain}={run}" for domain, run in zip(PLAN.singles, input.runs)],
         shell:
-            "python scripts/in_domain.py --settings {params.settings:q} --base {input.base} --runs {params.runs}"
+            "python {SCRIPTS:q}/in_domain.py --settings {params.settings:q} --base {input.base} --runs {params.runs}"
             " --held-out {input.held_out} --output {output} 2>&1 | tee {log}"

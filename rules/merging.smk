@@ -27,7 +27,7 @@ rule score_merges:
         cache_version=MERGE_VERSION,
         settings=MergeSettings.of(STUDY).text(),
     shell:
-        "python scripts/score_merges.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+        "python {SCRIPTS:q}/score_merges.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --experts {input.experts} --mixtures {input.mixtures} --benchmarks {input.benchmarks}"
         " --output {output} 2>&1 | tee {log}"
 
@@ -62,6 +62,6 @@ for name in STUDY.strategies:
             cache_version=MERGE_VERSION,
             settings=ScreenSettings.of(STUDY, name).text(),
         shell:
-            "python scripts/screen.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+            "python {SCRIPTS:q}/screen.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
             " --experts {input.experts} --scores {input.scores} --mixtures {input.mixtures}"
             " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"

@@ -35,7 +35,7 @@ for name in STUDY.strategies:
         # Snakemake formats the command when the job runs, and by then `name` is the last strategy. So the command has
         # the same words for every strategy, with an option without a value where there is none.
         shell:
-            "python scripts/propose.py --settings {params.settings:q} --strategy {params.strategy}"
+            "python {SCRIPTS:q}/propose.py --settings {params.settings:q} --strategy {params.strategy}"
             " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
             " --merged {input.merged} --output {output.mixtures} --comparison {output.comparison} 2>&1 | tee {log}"
 
@@ -58,5 +58,5 @@ rule draw_stream:
         version=STREAM_VERSION,
         settings=StreamSettings.of(STUDY).text(),
     shell:
-        "python scripts/draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"
+        "python {SCRIPTS:q}/draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"
         " --examples {input.examples} --seed {wildcards.seed} --output {output.stream} 2>&1 | tee {log}"

@@ -4,13 +4,16 @@ import os
 import sys
 from pathlib import Path
 
-from modomodo.command_line import job_environment
+from modomodo.environment import prepare_jobs
 from modomodo.errors import InputError
 from modomodo.files import code_digest
 from modomodo.replay.config import replay_from, tables_of
 from modomodo.reporting.figures import DRAWN_BY
 
-job_environment(Path(str(workflow.current_basedir)).parent)
+# See common.smk.
+ROOT = Path(str(workflow.current_basedir)).parent
+SCRIPTS = str(ROOT / "scripts")
+prepare_jobs(ROOT)
 
 WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:
@@ -73,7 +76,7 @@ rule propose_from_records:
         settings=REPLAY.text(),
         folder=lambda wildcards, output: Path(output.report).parent,
     shell:
-        "python scripts/propose.py --config {params.settings:q} --output {params.folder} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/propose.py --config {params.settings:q} --output {params.folder} 2>&1 | tee {log}"
 
 
 rule copy_table2:
@@ -109,7 +112,7 @@ rule replay_figures:
         ),
         settings=REPLAY.text(),
     shell:
-        "python scripts/figures.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/figures.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
 
 
 rule replay_explorer:
@@ -134,4 +137,4 @@ rule replay_explorer:
         ),
         settings=REPLAY.text(),
     shell:
-        "python scripts/explorer.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/explorer.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"

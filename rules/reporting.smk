@@ -37,7 +37,7 @@ rule table2_files:
         ),
         settings=TableSettings.of(STUDY, PLAN).text(),
     shell:
-        "python scripts/table.py --settings {params.settings:q} --records {input} --output {output.csv}"
+        "python {SCRIPTS:q}/table.py --settings {params.settings:q} --records {input} --output {output.csv}"
         " 2>&1 | tee {log}"
 
 
@@ -98,7 +98,7 @@ rule figures_files:
         code=code_digest(*LOOKED_AT, *(f"reporting/figures/{name}" for name in DRAWN_BY)),
         settings=FiguresSettings.of(STUDY, PLAN).text(),
     shell:
-        "python scripts/figures.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
+        "python {SCRIPTS:q}/figures.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
         " --only {params.figures} --output {params.folder} 2>&1 | tee {log}"
 
 
@@ -122,7 +122,7 @@ rule explorer:
         ),
         settings=ExplorerSettings.of(STUDY, PLAN).text(),
     shell:
-        "python scripts/explorer.py --settings {params.settings:q} --records {input.records} --table1 {input.table1}"
+        "python {SCRIPTS:q}/explorer.py --settings {params.settings:q} --records {input.records} --table1 {input.table1}"
         " --output {output} 2>&1 | tee {log}"
 
 
@@ -146,5 +146,5 @@ rule overview:
         ),
         settings=OverviewSettings.of(STUDY, PLAN).text(),
     shell:
-        "python scripts/overview.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
+        "python {SCRIPTS:q}/overview.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
         " --table1 {input.table1} --output {output} 2>&1 | tee {log}"

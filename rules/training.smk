@@ -20,7 +20,7 @@ rule base_model:
     params:
         settings=BaseModelSettings.of(STUDY).text(),
     shell:
-        "python scripts/base_model.py --settings {params.settings:q}"
+        "python {SCRIPTS:q}/base_model.py --settings {params.settings:q}"
         " --output {output.model} --info {output.info} 2>&1 | tee {log}"
 
 
@@ -51,7 +51,7 @@ rule train:
     shell:
         # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell and tee ignore the signal.
         # --save-steps is none of the params: how often one is written changes no result, so a new value re-runs nothing.
-        "trap '' TERM; python scripts/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+        "trap '' TERM; python {SCRIPTS:q}/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
         f" --save-steps {STUDY.training.save_steps}"
         " --output {output} 2>&1 | tee {log}"

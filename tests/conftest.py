@@ -8,11 +8,11 @@ import PIL.Image
 import pytest
 import yaml
 
-from modomodo import console
+from modomodo import environment
 from modomodo.config.schema import Study
 from modomodo.study.checks import study_from
 
-console.prepare()  # as every script does: tests import torch
+environment.prepare()  # as every script does: tests import torch
 
 
 @pytest.fixture

@@ -232,19 +232,7 @@ def test_a_line_of_progress_by_hand():
     assert console.progress_line("train", 120, None, 60.0) == "train: 120"
 
 
-# --- jobs ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("before", [None, "/elsewhere"])
-def test_jobs_find_this_python_and_the_package_first(monkeypatch, before):
-    monkeypatch.setenv("PATH", "/usr/bin")
-    if before is None:
-        monkeypatch.delenv("PYTHONPATH", raising=False)
-    else:
-        monkeypatch.setenv("PYTHONPATH", before)
-    command_line.job_environment("/project")
-    assert os.environ["PATH"] == f"{Path(sys.executable).parent}:/usr/bin"
-    assert os.environ["PYTHONPATH"] == ("/project" if before is None else "/project:/elsewhere")
+# --- large imports ------------------------------------------------------------------------------------------
 
 
 def test_imports_pause_the_collector_and_only_them():

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modomodo.config.schema import Training
+from modomodo.environment import SERVER_URL
 from modomodo.training.supervise import ProcessSpec, supervise
 
 HOST = "127.0.0.1"
-SERVER_URL = "MODOMODO_VLLM_SERVER"  # in a trainer's environment: where its server answers, empty without one
 SERVER_MEMORY = 0.9  # of a GPU that only serves
 
 

@@ -89,6 +89,18 @@ def test_a_table_without_the_base_model():
     plt.close(made)
 
 
+def test_a_figure_does_not_take_the_look_that_a_user_has_set():
+    import matplotlib
+
+    with matplotlib.rc_context({"text.usetex": True, "axes.facecolor": "black", "savefig.transparent": True}):
+        with styled():
+            drawn = dict(matplotlib.rcParams)
+        assert matplotlib.rcParams["axes.facecolor"] == "black"
+    with styled():
+        assert drawn == dict(matplotlib.rcParams)
+    assert not drawn["text.usetex"] and drawn["font.size"] == 7
+
+
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     for folder in ("one", "two"):
         save(*scores(TABLE, Page()), tmp_path / folder / "out_score.svg")

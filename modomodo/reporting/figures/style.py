@@ -72,7 +72,9 @@ def styled() -> Iterator[None]:
         "grid.linewidth": 0.5,
         "axes.axisbelow": True,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever look the user's own matplotlibrc wants
+        matplotlib.rcParams.update(settings)
         yield
 
 
