@@ -30,8 +30,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         if temporary.is_dir():
-            for written in temporary.rglob("*"):
-                written.chmod(0o755 if written.is_dir() else 0o644)
+            usual_modes(temporary)
             shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
     except BaseException:
@@ -40,6 +39,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def usual_modes(directory: Path) -> None:
+    """Give everything in a directory the mode that new files have here: safetensors writes files for their owner alone.
+
+    The directory's own mode tells which bits this process's umask leaves.
+    """
+    allowed = directory.stat().st_mode & 0o777
+    for written in directory.rglob("*"):
+        if not written.is_symlink():  # what it leads to is somebody else's
+            written.chmod(allowed if written.is_dir() else allowed & 0o666)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
-from modomodo.files import write_json
+from modomodo.files import usual_modes, write_json
 from modomodo.study.provenance import provenance, start
 from modomodo.training.builders import model_builders
 from modomodo.training.run_folder import weights_digest
@@ -30,6 +30,8 @@ def main() -> None:
     from modomodo.training.models import check_model  # imports torch
 
     check_model(arguments.output)
+    if not arguments.output.is_symlink():
+        usual_modes(arguments.output)
     about = {
         "weights": weights_digest(arguments.output),
         "settings": settings.changed(),

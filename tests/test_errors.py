@@ -323,6 +323,22 @@ def test_slurms_errors_have_a_hint(text: str, hint: str) -> None:
     assert hint in str(error_hints.hint_of(f"some lines before\n{text}\nand after\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        # torch.save, safetensors and Python, each in its own words
+        ("builtins.RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598", "the disk is full"),
+        ("SafetensorError: Error while serializing: I/O error: No space left on device (os error 28)", "the disk is full"),
+        ("builtins.RuntimeError: [enforce fail at inline_container.cc:747] . open file failed with strerror: Read-only file system", "mounted read-only"),
+        ("builtins.OSError: [Errno 30] Read-only file system: 'results/a'", "mounted read-only"),
+        ("builtins.PermissionError: [Errno 13] Permission denied: 'results/a'", "change that with chown or chmod"),
+        ("SafetensorError: Error while serializing: I/O error: Permission denied (os error 13) at path \"x\"", "change that with chown or chmod"),
+    ],
+)  # fmt: skip
+def test_a_disk_that_takes_nothing_has_a_hint(text: str, hint: str) -> None:
+    assert hint in str(error_hints.hint_of(text))
+
+
 def test_an_unknown_error_keeps_its_trace() -> None:
     assert error_hints.hint_of("ZeroDivisionError: division by zero") is None
 

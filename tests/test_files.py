@@ -58,6 +58,21 @@ def test_a_directory_replaces_the_old_one_and_what_a_killed_attempt_left(tmp_pat
     assert (path / "inner/new").stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_that_a_library_wrote_for_their_owner_have_the_mode_of_new_ones(tmp_path, umask, mode):
+    theirs = tmp_path / "theirs"
+    theirs.touch(0o600)
+    before = os.umask(umask)
+    try:
+        with atomic_directory(tmp_path / "model") as directory:
+            (directory / "model.safetensors").touch(0o600)
+            (directory / "link").symlink_to(theirs)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model/model.safetensors").stat().st_mode & 0o777 == mode
+    assert theirs.stat().st_mode & 0o777 == 0o600
+
+
 def test_rows_that_fail_half_way_leave_the_old_file(tmp_path):
     path = tmp_path / "a.jsonl"
     write_jsonl(path, [{"a": 1}])

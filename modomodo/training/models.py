@@ -69,7 +69,8 @@ def load_processor(path: str | Path) -> ProcessorMixin:
     tokenizer = processor.tokenizer
     if tokenizer.eos_token_id is None:
         raise InputError(
-            f"{path}: tokenizer_config.json: eos_token: missing: name the token that ends a turn (Qwen2-VL's: <|im_end|>)"
+            f"{path}: tokenizer_config.json: eos_token: missing: name the token that ends a turn, "
+            "for Qwen2-VL <|im_end|>"
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # as TRL does, so that evaluation pads as training

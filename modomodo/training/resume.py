@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 from modomodo.errors import InputError
-from modomodo.files import file_digest, read_json, write_json
+from modomodo.files import file_digest, read_json, usual_modes, write_json
 
 COMPLETE = "complete"
 
 
 def complete_checkpoint(folder: Path) -> None:
-    """Note what is in a checkpoint that has been written to its end."""
+    """Note what is in a checkpoint that has been written to its end, and let those read it who read other files."""
+    usual_modes(folder)
     files = {
         str(path.relative_to(folder)): [path.stat().st_size, file_digest(path)]
         for path in sorted(folder.rglob("*"))

@@ -1,7 +1,11 @@
 """Which checkpoint a training resumes from: the newest that is as it was written."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+
+from modomodo.error_hints import hint_of
 from modomodo.training.resume import COMPLETE, complete_checkpoint, keep_newest_complete
 
 
@@ -13,6 +17,14 @@ def add_checkpoint(folder, step, complete=True):
     if complete:
         complete_checkpoint(checkpoint)
     return checkpoint
+
+
+def test_a_complete_one_may_be_read_by_those_who_read_other_files(tmp_path):
+    checkpoint = add_checkpoint(tmp_path, 3, complete=False)
+    (checkpoint / "model.safetensors").touch(0o600)
+    complete_checkpoint(checkpoint)
+    modes = {name: (checkpoint / name).stat().st_mode for name in ("model.safetensors", "optimizer.pt")}
+    assert modes["model.safetensors"] == modes["optimizer.pt"]
 
 
 def test_no_save_at_all(tmp_path):
@@ -64,3 +76,10 @@ def test_when_all_are_damaged_training_starts_anew(tmp_path, capsys):
     assert keep_newest_complete(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
     assert "checkpoint-3: optimizer.pt is gone" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_still_told_by_torch_save_in_the_words_that_the_hint_looks_for():
+    with pytest.raises(RuntimeError) as raised:
+        torch.save({"moments": torch.zeros(100_000)}, "/dev/full")
+    assert "the disk is full" in str(hint_of(str(raised.value)))
