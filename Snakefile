@@ -10,8 +10,13 @@ and the rules.
 """
 
 import gc
+import os
+import sys
 
-from snakemake.utils import min_version
+from snakemake.utils import min_version, update_config
+
+from modomodo.config.reading import read_config
+from modomodo.errors import InputError
 
 # While rules are read, Python's garbage collector would traverse all that Snakemake has loaded again and again and find
 # nothing: a sixth of the time of a dry run of config/paper.yaml.
@@ -23,6 +28,15 @@ min_version("9.19")
 if not workflow.overwrite_configfiles:
 
     configfile: os.path.join(workflow.basedir, "config/tiny.yaml")  # in whichever folder Snakemake works
+
+
+# Read again, since Snakemake's loader loses equal keys, takes names for truth values, and merges several files.
+WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
+try:
+    config = read_config(workflow.configfiles, WHERE)
+except InputError as error:
+    sys.exit(f"error: {error}")
+update_config(config, workflow.config_settings.config)
 
 
 # Recorded runs need no rule that trains.

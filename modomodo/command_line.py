@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from modomodo import environment
-from modomodo.config.loading import parse, read_yaml
+from modomodo.config.loading import parse
+from modomodo.config.reading import read_config
 from modomodo.config.schema import Settings, Study
 from modomodo.error_hints import hint_of
 from modomodo.errors import InputError, Interrupted, nearest
@@ -97,8 +98,10 @@ def check_snakemake(arguments: Sequence[str]) -> None:
                 )
             if not Path(file).exists():
                 known = [str(path) for path in sorted(Path(file).parent.glob("*.y*ml"))]
-                raise InputError(f"{file}: no such study: {nearest(file, known)}")
-            read_yaml(file)
+                hint = nearest(file, known) if known else "its folder holds no YAML file"
+                raise InputError(f"{file}: no such study: {hint}")
+        if files:
+            read_config(files, " + ".join(files))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,7 +1,6 @@
 # The study and its static plan, which every rule file reads.
 
 import functools
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -27,7 +26,6 @@ ROOT = Path(str(workflow.current_basedir)).parent
 SCRIPTS = str(ROOT / "scripts")
 prepare_jobs(ROOT)
 
-WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:
     STUDY = study_from(config, WHERE)
     PLAN = plan(STUDY, WHERE)

@@ -1,6 +1,5 @@
 # A study of recorded runs: table → mixtures, Table 2, and how certain they are. Trains nothing.
 
-import os
 import sys
 from pathlib import Path
 
@@ -15,7 +14,6 @@ ROOT = Path(str(workflow.current_basedir)).parent
 SCRIPTS = str(ROOT / "scripts")
 prepare_jobs(ROOT)
 
-WHERE = " + ".join(os.path.relpath(path) for path in workflow.configfiles)
 try:
     REPLAY = replay_from(config, WHERE)
     TABLES = tables_of(REPLAY)

@@ -1,4 +1,4 @@
-"""YAML → models: reading a file, importing plugins, and the one rendering of what pydantic finds wrong."""
+"""Plain data → models: importing plugins, and the one rendering of what pydantic finds wrong."""
 
 import importlib
 import importlib.util
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from modomodo.config.reading import not_keys
 from modomodo.config.schema import Evaluation, Training
 from modomodo.errors import InputError, nearest
 from modomodo.files import digest
@@ -141,6 +141,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         message = message[0].lower() + message[1:]
         if finding["type"] != "value_error":
             message += f", found {_shortened(repr(finding['input']))}"
+        if finding["type"] == "string_type" and isinstance(finding["input"], bool | int | float):
+            message += ": YAML reads it so unless it stands in quotes"
     return f"{key}: {message}" if key else message
 
 
@@ -163,23 +165,5 @@ def parse(data: object, model: type[Model], where: str, hint: str = "") -> Model
         except ValidationError as error:
             problem = explain(error, model)
     else:
-        problem = f"expected keys and values, found {type(data).__name__}"
+        raise InputError(not_keys(data, where))
     raise InputError(f"{where}: {problem}{f': {hint}' if hint else ''}")
-
-
-def read_yaml(path: str | Path) -> Any:
-    """Raises InputError naming file, line and what is wrong."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return yaml.safe_load(file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not a study's YAML file") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8: {error.reason}") from None
-    except (yaml.YAMLError, ValueError) as error:  # a control character, an impossible date
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None

@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from modomodo.config.placeholders import refuse_placeholders
 from modomodo.errors import nearest
@@ -46,10 +46,43 @@ class Templates(BaseModel):
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 
+def _types(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of: of dict[str, float | None], str, float and None's."""
+    inner = get_args(annotation)
+    if not inner:
+        yield annotation
+    for part in inner:
+        yield from _types(part)
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """A value, or what a list or the values of a mapping hold."""
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _values(inner)
+    else:
+        yield value
+
+
 class Settings(BaseModel):
     """Part of a study. Unknown keys are refused; equal values give equal text whatever their order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, value: Any, about: ValidationInfo) -> Any:
+        """Pydantic would read `gpus: yes` as 1."""
+        types = set(_types(cls.model_fields[str(about.field_name)].annotation))
+        if (
+            types & {int, float}
+            and bool not in types
+            and any(isinstance(one, bool) for one in _values(value))
+        ):
+            raise ValueError(
+                "a truth value, not a number (YAML reads yes and on as true, no and off as false)"
+            )
+        return value
 
     def text(self) -> str:
         """Canonical JSON of what differs from the defaults: what a rule hands to its script.

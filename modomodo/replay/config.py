@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from modomodo.config.loading import load_plugins, parse, read_yaml
+from modomodo.config.loading import load_plugins, parse
+from modomodo.config.reading import read_yaml
 from modomodo.config.schema import Name, Settings, Strategy
 from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints

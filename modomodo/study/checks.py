@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modomodo.config.loading import load_plugins, parse, read_yaml
+from modomodo.config.loading import load_plugins, parse
+from modomodo.config.reading import read_yaml
 from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study
 from modomodo.data.readers.published import catalogue
 from modomodo.data.readers.registry import datasets

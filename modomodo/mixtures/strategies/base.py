@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from modomodo.config.loading import parse
+from modomodo.config.schema import Settings
 from modomodo.config.schema import Strategy as StrategySettings
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.constraints import Constraints, check_names
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Options(BaseModel):
+class Options(Settings):
     """Options of a strategy; none of its own. Unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
