@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -111,7 +111,7 @@ def _turned(node: yaml.Node, problem: str) -> _Turned:
 class _Loader(yaml.SafeLoader):
     """Keys, lists, texts, numbers and truth values; nothing is lost."""
 
-    yaml_constructors: dict[str | None, Any] = {}
+    yaml_constructors: ClassVar[dict[Any, Any]] = {}
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TEXT_TAGS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -174,7 +174,7 @@ class _Loader(yaml.SafeLoader):
         raise _turned(node, f"the tag {node.tag} has no meaning in a study: remove it")
 
 
-for _kind, _construct in {
+_CONSTRUCTORS: dict[str, Any] = {
     "null": yaml.SafeLoader.construct_yaml_null,
     "bool": yaml.SafeLoader.construct_yaml_bool,
     "str": yaml.SafeLoader.construct_yaml_str,
@@ -182,7 +182,8 @@ for _kind, _construct in {
     "float": _Loader.real,
     "map": _Loader.keys,
     "seq": _Loader.items,
-}.items():
+}
+for _kind, _construct in _CONSTRUCTORS.items():
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _construct)
 _Loader.add_constructor(None, _Loader.unknown)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
