@@ -6,10 +6,10 @@ HINTS = {
     # The last is all that torch.save says of it.
     r"No space left on device|Disk quota exceeded|inline_container\.cc:\d+\] \. unexpected pos": "the disk is full: "
     "`make plan` shows what the study still needs; free some and run again, nothing that was finished is lost",
-    r"Read-only file system": "the disk is mounted read-only: run where results may be written (`findmnt -T .` shows how "
-    "it is mounted), then run again",
-    r"\[Errno 13\]|\(os error 13\)|strerror: Permission denied": "this user may not write there (or not read): `ls -ld` "
-    "shows whose it is: change that with chown or chmod, then run again",
+    r"Read-only file system": "the disk is mounted read-only: run where results may be written (`findmnt -T .` shows "
+    "how it is mounted), then run again",
+    r"\[Errno 13\]|\(os error 13\)|strerror: Permission denied": "this user may not write there (or not read): "
+    "`ls -ld` shows whose it is: change that with chown or chmod, then run again",
     r"CUDA out of memory|torch\.OutOfMemoryError": "the GPU's memory is too small: raise "
     "training.gradient_accumulation_steps (smaller micro-batches, the same steps), or lower evaluation.batch_size",
     r"[Ii]nvalid partition": "Slurm knows no such partition: `sinfo -s` lists them; name one in slurm/config.yaml",
