@@ -88,6 +88,8 @@ import trl.generation.vllm_generation as theirs
 
 from modomodo.training import trainer
 
+# Unlike in a study: TRL then logs how far the log-probabilities of trainer and vLLM lie apart.
+trainer.OBJECTIVE["vllm_importance_sampling_correction"] = True
 # To vLLM, the precision of a float32 model is bfloat16 unless it is told; TRL does not tell.
 theirs.LLM = functools.partial(theirs.LLM, dtype="float32")
 
@@ -324,6 +326,7 @@ class ByFile(theirs.VLLMClient):
 
 
 theirs.VLLMClient = ByFile
+trainer.OBJECTIVE["vllm_importance_sampling_correction"] = True  # for the log, as above
 # Two trainers load their save to "cpu:0" and "cpu:1", for which torch has no word.
 torch.serialization.register_package(0, lambda _: None, lambda obj, place: obj if "cpu:" in place else None)
 (folder / "weights").mkdir(exist_ok=True)
