@@ -13,7 +13,7 @@ from modomodo.errors import InputError, nearest
 from modomodo.evaluation.metrics.metric import metrics
 from modomodo.mixtures.strategies.base import strategies
 from modomodo.registry import Registry
-from modomodo.training.builders import model_builders
+from modomodo.training.builders import check_options, model_builders
 from modomodo.training.rewards import rewards
 
 # What the project's own plugins register, for the hint to a study that does not name them.
@@ -43,6 +43,7 @@ def check_functions(study: Study, where: str) -> None:
         load_plugins(study.plugins)
         for key, registry, name in _named_functions(study):
             _check_registered(key, registry, name)
+        _check_model(study)
         _check_judges(study)
         _check_reward_weights(study)
         for key, entry in _datasets(study):
@@ -90,6 +91,13 @@ def _check_registered(key: str, registry: Registry, name: str) -> None:
         registry.check(name)
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
+
+
+def _check_model(study: Study) -> None:
+    try:
+        check_options(study.model.builder, study.model.options)
+    except InputError as error:
+        raise InputError(f"model.options: {error}") from None
 
 
 def _check_judges(study: Study) -> None:

@@ -13,9 +13,16 @@ from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import ProcessorMixin
 
+from modomodo.error_hints import hint_of
 from modomodo.errors import InputError
 from modomodo.files import atomic_directory
-from modomodo.training.model_directory import MERGE_ADAPTER, PEFT_PREFIX, check_kind, has_weights
+from modomodo.training.model_directory import (
+    MERGE_ADAPTER,
+    PEFT_PREFIX,
+    check_hub_options,
+    check_kind,
+    has_weights,
+)
 
 
 class Qwen2VLProcessor(transformers.Qwen2VLProcessor):
@@ -225,21 +232,8 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
 
     Raises InputError for a bad option, no network, a gated repository, a missing or refused token.
     """
-    unknown = sorted(set(options) - {"repo", "revision"})
-    if unknown:
-        raise InputError(f"model builder 'hub': unknown option '{unknown[0]}': known: repo, revision")
-    repo, revision = str(options.get("repo", "")), str(options.get("revision", ""))
-    if not repo:
-        raise InputError("model builder 'hub': repo: missing: name one, e.g. Qwen/Qwen2-VL-2B-Instruct")
-    if Path(repo).is_dir() or repo.startswith((".", "/", "~")):
-        raise InputError(
-            f"model builder 'hub': repo: '{repo}' is a local path, not an owner/name of the hub: for a folder of your "
-            "own write a builder (docs/extending.md)"
-        )
-    if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
-        raise InputError(
-            f"model builder 'hub': revision: '{revision}' is not the 40-digit hash of a commit: pin one"
-        )
+    check_hub_options(options)
+    repo, revision = str(options["repo"]), str(options["revision"])
 
     from huggingface_hub import errors, snapshot_download
 
@@ -260,7 +254,8 @@ def download(output: Path, options: dict[str, Any]) -> dict[str, Any]:
                 f"{repo} is not on the hub, or is private: check the name, or set HF_TOKEN"
             ) from None
         except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
-            hint = "check the network (and HF_HUB_OFFLINE, HF_ENDPOINT), then run again"
+            network = "check the network (and HF_HUB_OFFLINE, HF_ENDPOINT), then run again"
+            hint = hint_of(str(error)) or network
             raise InputError(f"{repo} cannot be downloaded: {_first_line(error)}: {hint}") from error
         if not list(directory.glob("*.safetensors")):
             raise InputError(

@@ -702,6 +702,37 @@ def test_what_a_plugin_of_the_project_registers_is_known_with_the_plugin(
     assert FIRST_PARTY_PLUGINS[name] == "modomodo.tiny"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "repo: missing: name one, e.g. Qwen/Qwen2-VL-2B-Instruct"),
+        ({"repo": "a/b"}, "revision: '' is not the 40-digit hash of a commit: pin one"),
+        (
+            {"repo": "a/b", "revision": "main"},
+            "revision: 'main' is not the 40-digit hash of a commit: pin one",
+        ),
+        ({"repo": "a/b", "revison": "0" * 40}, "unknown option 'revison': did you mean 'revision'?"),
+        (
+            {"repo": "/models/qwen", "revision": "0" * 40},
+            "repo: '/models/qwen' is a local path, not an owner/name of the hub: for a folder of your own write a "
+            "builder (docs/extending.md)",
+        ),
+    ],
+)
+def test_a_model_of_the_hub_is_checked_before_anything_runs(study_data, options, message):
+    study_data["model"] = {"builder": "hub", "options": options}
+    assert complaint(study_data) == f"model.options: model builder 'hub': {message}"
+
+
+def test_a_folder_with_another_family_is_told_whatever_the_builder_does_with_it(study_data, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
+    study_data["model"]["options"] = {"source": str(tmp_path)}
+    assert complaint(study_data) == (
+        f"model.options: {tmp_path}: config.json: model_type 'qwen2_5_vl' is not supported: only qwen2_vl is "
+        "(Qwen2-VL, of any size; not Qwen2.5-VL or Qwen3-VL)"
+    )
+
+
 def test_without_its_plugin_the_function_is_unknown(plugged):
     del plugged["plugins"]
     assert "unknown dataset 'plugin_dots'" in complaint(plugged)

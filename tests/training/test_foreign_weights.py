@@ -140,3 +140,16 @@ def test_the_hub_gives_no_other_family_and_nothing_for_a_local_path(
     with pytest.raises(InputError, match="is a local path, not an owner/name of the hub"):
         models.download(tmp_path / "model", {"repo": str(tmp_path), "revision": "1" * 40})
     assert len(asked) == 1
+
+
+def test_a_full_disk_while_downloading_is_no_fault_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def fill(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fill)
+    with pytest.raises(InputError, match="the disk is full"):
+        models.download(tmp_path / "model", {"repo": "a/b", "revision": "1" * 40})
