@@ -72,7 +72,11 @@ def main() -> None:
                 "seed": run["seed"],
                 "step": last.step,
                 "metric": settings.metrics[domain],
-                **compare(before[domain], scores(domain, "trained")),
+                **compare(
+                    before[domain],
+                    scores(domain, "trained"),
+                    [one.image for one in questions[domain].examples],
+                ),
             }
         )
     frame = table(rows)

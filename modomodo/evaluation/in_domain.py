@@ -12,6 +12,7 @@ import pandas as pd
 
 from modomodo.errors import InputError
 from modomodo.evaluation.metrics.metric import Summary, summarise
+from modomodo.standard_errors import paired_error
 
 CLEAR = 3.0  # a gain of more standard errors is not chance in the choice of questions
 COLUMNS = [
@@ -20,7 +21,7 @@ COLUMNS = [
 ]
 
 
-def gain(before: Sequence[float], after: Sequence[float]) -> Summary:
+def gain(before: Sequence[float], after: Sequence[float], images: Sequence[str] | None = None) -> Summary:
     """The mean gain, question by question, of scores in [0, 1], and its standard error.
 
     Both models answer the same questions, so the error is that of the differences (a paired comparison).
@@ -28,14 +29,16 @@ def gain(before: Sequence[float], after: Sequence[float]) -> Summary:
     """
     if len(before) != len(after):
         raise InputError(f"{len(before)} scores of the base model, {len(after)} of the trained one")
-    scaled = [(b - a + 1) / 2 for a, b in zip(before, after, strict=True)]  # to [0, 1], as scores are
-    n, mean, error, _ = summarise(scaled, 0)
-    return Summary(n, 2 * mean - 1, 2 * error, 0)
+    mean = math.fsum(b - a for a, b in zip(before, after, strict=True)) / len(before)
+    return Summary(len(before), mean, paired_error(after, before, images), 0)
 
 
-def compare(before: Sequence[float], after: Sequence[float]) -> dict[str, float]:
+def compare(
+    before: Sequence[float], after: Sequence[float], images: Sequence[str] | None = None
+) -> dict[str, float]:
     """The columns of in_domain.csv that follow from scores of the same questions before and after training."""
-    base, trained, gained = summarise(before, 0), summarise(after, 0), gain(before, after)
+    base, trained = summarise(before, 0, images), summarise(after, 0, images)
+    gained = gain(before, after, images)
     return {
         "questions": base.n,
         "base": base.score,
@@ -44,15 +47,8 @@ def compare(before: Sequence[float], after: Sequence[float]) -> dict[str, float]
         "trained_se": trained.standard_error,
         "gain": gained.score,
         "gain_se": gained.standard_error,
-        "standard_errors": in_standard_errors(gained),
+        "standard_errors": gained.score / gained.standard_error,
     }
-
-
-def in_standard_errors(gained: Summary) -> float:
-    """A gain over its standard error; infinite, or 0 for no gain, when every question gained the same."""
-    if gained.standard_error == 0:
-        return math.copysign(math.inf, gained.score) if gained.score else 0.0
-    return gained.score / gained.standard_error
 
 
 def table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:

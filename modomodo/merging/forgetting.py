@@ -4,11 +4,12 @@ An expert merged with nothing, and the base, answer every benchmark. Both answer
 score is the mean of the differences, question by question, and its standard error theirs.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from modomodo.standard_errors import paired_error
 
 STANDARD_ERRORS = 3.0  # from which on a loss is reported; chance alone gives one in 740 comparisons
 
@@ -21,7 +22,7 @@ class Regression:
     benchmark: str
     before: float  # the base's score
     after: float  # the expert's
-    standard_errors: float  # of the difference; infinite where every question differs alike
+    standard_errors: float  # of the difference
 
     def __str__(self) -> str:
         return (
@@ -41,11 +42,8 @@ def find_regressions(
     found = []
     for domain, values in sorted(experts.items()):
         for benchmark, before in sorted(base.items()):
-            change = np.asarray(values[benchmark]) - np.asarray(before)
-            if len(change) < 2 or change.mean() >= 0:
-                continue
-            error = change.std(ddof=1) / math.sqrt(len(change))
-            errors = float(-change.mean() / error) if error > 0 else math.inf
+            loss = float(np.mean(before) - np.mean(values[benchmark]))
+            errors = loss / paired_error(values[benchmark], before)
             if errors > STANDARD_ERRORS:
                 after = float(np.mean(values[benchmark]))
                 found.append(Regression(domain, benchmark, float(np.mean(before)), after, errors))

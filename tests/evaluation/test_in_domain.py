@@ -5,7 +5,7 @@ import math
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.evaluation.in_domain import compare, gain, in_standard_errors, table, verdict
+from modomodo.evaluation.in_domain import compare, gain, table, verdict
 from modomodo.evaluation.settings import InDomainSettings
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import study_from
@@ -19,17 +19,27 @@ def test_a_gain_is_the_mean_of_the_differences_with_their_standard_error():
     assert gained.n == 4
     assert gained.score == pytest.approx(0.5)
     assert gained.standard_error == pytest.approx(math.sqrt(1 / 3) / 2)
-    assert in_standard_errors(gained) == pytest.approx(math.sqrt(3))
 
 
 def test_a_loss_is_negative():
     assert gain([1.0, 1.0, 0.5], [0.0, 0.5, 0.5]).score == pytest.approx(-0.5)
 
 
-def test_gains_that_are_all_the_same_leave_no_room_for_luck():
-    assert in_standard_errors(gain([0.0, 0.0], [1.0, 1.0])) == math.inf
-    assert in_standard_errors(gain([1.0, 1.0], [0.0, 0.0])) == -math.inf
-    assert in_standard_errors(gain([1.0, 0.0], [1.0, 0.0])) == 0.0
+def test_gains_that_are_all_the_same_are_not_certain_either():
+    # Jeffreys' posterior after 0 of 2, Beta(1/2, 5/2), has the variance 1.25 / (9 · 4).
+    error = math.sqrt(1.25 / 36)
+    for before, after in (([0.0, 0.0], [1.0, 1.0]), ([1.0, 1.0], [0.0, 0.0]), ([1.0, 0.0], [1.0, 0.0])):
+        assert gain(before, after).standard_error == pytest.approx(error)
+    assert compare([0.0, 0.0], [1.0, 1.0])["standard_errors"] == pytest.approx(1 / error)
+
+
+def test_questions_about_one_image_gain_together():
+    # Differences 1, 1, 0, 0 of two images: as sure as two questions that gain 1 and 0.
+    together = gain([0.0] * 4, [1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b"])
+    assert together.standard_error == pytest.approx(gain([0.0] * 2, [1.0, 0.0]).standard_error)
+    assert (
+        compare([0.0] * 4, [1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b"])["gain_se"] == together.standard_error
+    )
 
 
 def test_another_number_of_answers_is_refused():

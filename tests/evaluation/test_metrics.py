@@ -89,19 +89,32 @@ def test_summary_by_hand():
     assert summarise([1, 1, 0, 1], unparsed=1) == (4, 0.75, pytest.approx(math.sqrt(0.0625)), 1)
     # Graded: deviations -0.5, 0, 0.5; 0.5 / (3 · 2).
     assert summarise([0.0, 0.5, 1.0], unparsed=0) == (3, 0.5, pytest.approx(math.sqrt(0.5 / 6)), 0)
-    assert summarise([0.25, 0.25], 0).standard_error == 0
+    # Four questions about two images are as sure as two: means 1 and 0.5, deviations ±0.25 over √2.
+    assert summarise([1, 1, 1, 0], 0, ["a", "a", "b", "b"]).standard_error == pytest.approx(0.25)
     assert summarise([1.0], 0) == (1, 1.0, 0.5, 0)
     with pytest.raises(InputError, match="without rows"):
         summarise([], 0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 100, 1000])
+def test_none_or_all_right_is_not_certain_and_other_scores_keep_their_standard_error(count):
+    none, all_of_them, one = ([0.0] * count, [1.0] * count, [1.0] + [0.0] * (count - 1))
+    assert 0 < summarise(none, 0).standard_error == summarise(all_of_them, 0).standard_error
+    assert (
+        summarise(one, 0).standard_error == pytest.approx(1 / count)
+        and summarise(none, 0).standard_error < 1 / count
+    )
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=30))
 def test_standard_error_is_that_of_a_mean(values):
     summary = summarise(values, 0)
-    assert summary.standard_error == pytest.approx(
-        statistics.stdev(values) / math.sqrt(len(values)), rel=1e-6, abs=1e-9
-    )
+    # Jeffreys' posterior after 0 of n, Beta(1/2, n + 1/2), is as sure as anybody may be.
+    n = len(values)
+    least = math.sqrt(0.5 * (n + 0.5) / ((n + 1) ** 2 * (n + 2)))
+    expected = max(statistics.stdev(values) / math.sqrt(n), least)
+    assert summary.standard_error == pytest.approx(expected, rel=1e-6, abs=1e-9)
     assert summary.score == pytest.approx(statistics.fmean(values))
 
 

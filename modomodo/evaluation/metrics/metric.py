@@ -10,6 +10,7 @@ from typing import NamedTuple
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
 from modomodo.registry import Registry
+from modomodo.standard_errors import standard_error
 
 
 class Score(NamedTuple):
@@ -119,20 +120,12 @@ class Summary(NamedTuple):
     unparsed: int
 
 
-def summarise(values: Sequence[float], unparsed: int) -> Summary:
-    """The mean of the rows' values in [0, 1] and its standard error.
+def summarise(values: Sequence[float], unparsed: int, images: Sequence[str] | None = None) -> Summary:
+    """The mean of the rows' values in [0, 1] and its standard error; `images`: which rows share one.
 
-    The standard error is √(Σ (v - mean)² / (n (n - 1))), the sample standard deviation over √n, which suits
-    graded values and right-or-wrong ones alike (for those it is √(p (1 - p) / (n - 1))). It measures the luck
-    of the questions drawn, not that of training. One row tells nothing about its spread: the largest that
-    values in [0, 1] can have is taken, 0.5.
+    The standard error measures the luck of the questions drawn, not that of training (`standard_errors`).
     Raises InputError for a benchmark without rows.
     """
-    n = len(values)
-    if n == 0:
+    if not values:
         raise InputError("a benchmark without rows has no score: check its examples and predictions")
-    mean = math.fsum(values) / n
-    if n == 1:
-        return Summary(n, mean, 0.5, unparsed)
-    spread = math.fsum((value - mean) ** 2 for value in values)
-    return Summary(n, mean, math.sqrt(spread / (n * (n - 1))), unparsed)
+    return Summary(len(values), math.fsum(values) / len(values), standard_error(values, images), unparsed)
