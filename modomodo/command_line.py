@@ -136,6 +136,15 @@ def add_records(arguments: argparse.ArgumentParser) -> None:
     )
 
 
+def add_questions(arguments: argparse.ArgumentParser) -> None:
+    """The --questions argument of a script that compares mixtures."""
+    arguments.add_argument(
+        "--questions",
+        type=Path,
+        help="question_scores.csv: differences between mixtures are then judged question by question",
+    )
+
+
 def add_study(arguments: argparse.ArgumentParser) -> None:
     """The --study argument of a script that looks at a whole study."""
     arguments.add_argument(

@@ -15,8 +15,8 @@ def standard_error(
     """Of the mean of values that lie in a range of this width; `images` says which questions share one.
 
     √(Σ (Σ of a cluster (v - mean))² · G / (G - 1)) / n over G clusters; where no two questions share an image this
-    is the sample standard deviation over √n. Never below `least_error`. One image alone tells nothing of the spread: the
-    largest that such values can have is taken.
+    is the sample standard deviation over √n. Never below `least_error`. One image alone tells nothing of the
+    spread: the largest that such values can have is taken.
     """
     count = len(values)
     mean = math.fsum(values) / count

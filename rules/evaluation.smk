@@ -67,7 +67,8 @@ rule score:
         predictions="<results>/predictions/{mixture}/{seed}/predictions.json",
         benchmarks=BENCHMARKS,
     output:
-        "<results>/scores/{mixture}/{seed}.json",
+        scores="<results>/scores/{mixture}/{seed}.json",
+        questions="<results>/scores/{mixture}/{seed}.csv",
     log:
         "<logs>/scores/{mixture}/{seed}.log",
     conda:
@@ -80,15 +81,17 @@ rule score:
         settings=ScoreSettings.of(STUDY).text(),
     shell:
         "python {SCRIPTS:q}/score.py --settings {params.settings:q} --predictions {input.predictions}"
-        " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
+        " --benchmarks {input.benchmarks} --output {output.scores} 2>&1 | tee {log}"
 
 
 rule records:
     input:
         scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
+        questions=[f"<results>/scores/{mixture}/{seed}.csv" for mixture, seed in PLAN.scored],
         mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
     output:
-        "<results>/records.csv",
+        records="<results>/records.csv",
+        questions="<results>/question_scores.csv",
     log:
         "<logs>/records.log",
     conda:
@@ -97,7 +100,7 @@ rule records:
         settings=RecordsSettings.of(STUDY).text(),
     shell:
         "python {SCRIPTS:q}/collect_records.py --settings {params.settings:q} --scores {input.scores}"
-        " --mixtures {input.mixtures} --output {output} 2>&1 | tee {log}"
+        " --mixtures {input.mixtures} --output {output.records} 2>&1 | tee {log}"
 
 
 # What training on one domain alone gains on held-out questions of its kind. Part of no score.

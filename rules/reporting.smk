@@ -14,7 +14,8 @@ localrules:
 
 rule table2_files:
     input:
-        "<results>/records.csv",
+        records="<results>/records.csv",
+        questions="<results>/question_scores.csv",
     output:
         csv=report(
             "<results>/table2.csv",
@@ -31,14 +32,17 @@ rule table2_files:
     params:
         code=code_digest(
             "reporting/tables",
+            "reporting/differences",
+            "reporting/questions",
+            "standard_errors",
             "reporting/templates",
             "../report/table2.md.jinja",
             "mixtures/records",
         ),
         settings=TableSettings.of(STUDY, PLAN).text(),
     shell:
-        "python {SCRIPTS:q}/table.py --settings {params.settings:q} --records {input} --output {output.csv}"
-        " 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/table.py --settings {params.settings:q} --records {input.records}"
+        " --questions {input.questions} --output {output.csv} 2>&1 | tee {log}"
 
 
 # The table of the study that was run last, under a fixed name.
@@ -61,6 +65,9 @@ LOOKED_AT = {
     "reporting/results",
     "mixtures/records",
     "reporting/tables",
+    "reporting/differences",
+    "reporting/questions",
+    "standard_errors",
     "mixtures/surrogates/evidence",
     "mixtures/surrogates/gaussian_processes",
     "mixtures/surrogates/kernels",
@@ -73,6 +80,7 @@ LOOKED_AT = {
 rule figures_files:
     input:
         records="<results>/records.csv",
+        questions="<results>/question_scores.csv",
         runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
     output:
         [
@@ -98,13 +106,14 @@ rule figures_files:
         code=code_digest(*LOOKED_AT, *(f"reporting/figures/{name}" for name in DRAWN_BY)),
         settings=FiguresSettings.of(STUDY, PLAN).text(),
     shell:
-        "python {SCRIPTS:q}/figures.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
-        " --only {params.figures} --output {params.folder} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/figures.py --settings {params.settings:q} --records {input.records}"
+        " --questions {input.questions} --runs {input.runs} --only {params.figures} --output {params.folder} 2>&1 | tee {log}"
 
 
 rule explorer:
     input:
         records="<results>/records.csv",
+        questions="<results>/question_scores.csv",
         table1="<results>/table1.csv",
     output:
         in_report("<results>/explorer.html", "explorer", "Explorer", page="Any mixture's predicted scores"),
@@ -122,13 +131,14 @@ rule explorer:
         ),
         settings=ExplorerSettings.of(STUDY, PLAN).text(),
     shell:
-        "python {SCRIPTS:q}/explorer.py --settings {params.settings:q} --records {input.records} --table1 {input.table1}"
-        " --output {output} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/explorer.py --settings {params.settings:q} --records {input.records}"
+        " --questions {input.questions} --table1 {input.table1} --output {output} 2>&1 | tee {log}"
 
 
 rule overview:
     input:
         records="<results>/records.csv",
+        questions="<results>/question_scores.csv",
         runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
         table1="<results>/table1.csv",
     output:
@@ -146,5 +156,5 @@ rule overview:
         ),
         settings=OverviewSettings.of(STUDY, PLAN).text(),
     shell:
-        "python {SCRIPTS:q}/overview.py --settings {params.settings:q} --records {input.records} --runs {input.runs}"
-        " --table1 {input.table1} --output {output} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/overview.py --settings {params.settings:q} --records {input.records}"
+        " --questions {input.questions} --runs {input.runs} --table1 {input.table1} --output {output} 2>&1 | tee {log}"

@@ -2,7 +2,7 @@
 
 Example:
     python scripts/explorer.py --settings config/tiny.yaml --records results/tiny/records.csv \\
-        --table1 results/tiny/table1.csv --output /tmp/explorer.html
+        --questions results/tiny/question_scores.csv --table1 results/tiny/table1.csv --output /tmp/explorer.html
     python scripts/explorer.py --records recorded.csv --output /tmp/explorer.html
     python scripts/explorer.py --config config/replay.yaml --output /tmp/explorer.html
 
@@ -25,6 +25,7 @@ from modomodo.reporting.settings import ExplorerSettings
 def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_records(parser)
+    command_line.add_questions(parser)
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each domain")
     parser.add_argument("--surrogate", help="gp_sqrt or gp_lead; the study's without it")
     parser.add_argument("--output", type=Path, required=True, help="EXPLORER.html")
@@ -42,7 +43,7 @@ def main() -> None:
         name, found = replay_results(arguments.config, arguments.target)
     else:
         name = settings.study if settings else arguments.records.stem
-        found = read_results(arguments.records, settings, arguments.target)
+        found = read_results(arguments.records, settings, arguments.target, arguments.questions)
 
     from modomodo.reporting.explorer import examples_last, page_data, render
 

@@ -2,7 +2,7 @@
 
 Example:
     python scripts/figures.py --settings config/tiny.yaml --records results/tiny/records.csv \\
-        --runs results/tiny/runs/*/*/run.json --output /tmp/figures
+        --questions results/tiny/question_scores.csv --runs results/tiny/runs/*/*/run.json --output /tmp/figures
     python scripts/figures.py --records recorded.csv --output /tmp/figures
     python scripts/figures.py --config config/replay.yaml --output /tmp/figures
 
@@ -27,6 +27,7 @@ from modomodo.reporting.settings import FiguresSettings
 def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_records(parser)
+    command_line.add_questions(parser)
     parser.add_argument(
         "--runs", type=Path, nargs="*", default=[], help="run.json of the runs, each with its log.jsonl"
     )
@@ -44,7 +45,7 @@ def main() -> None:
         load_plugins(settings.plugins)
     where = arguments.records or "the study"
     found = (
-        read_results(arguments.records, settings, arguments.target)
+        read_results(arguments.records, settings, arguments.target, arguments.questions)
         if arguments.records
         else replay_results(arguments.config, arguments.target)[1]
     )

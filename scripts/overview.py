@@ -2,6 +2,7 @@
 
 Example:
     python scripts/overview.py --settings config/tiny.yaml --records results/tiny/records.csv \\
+        --questions results/tiny/question_scores.csv \\
         --runs results/tiny/runs/*/*/run.json --table1 results/tiny/table1.csv --output /tmp/overview.rst
 
 What was run, what won, how sure, what it cost, and what differs from the paper.
@@ -24,6 +25,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_settings(parser)
     parser.add_argument("--records", type=Path, required=True, help="records.csv")
+    command_line.add_questions(parser)
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="run.json of the runs")
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each dataset")
     parser.add_argument("--output", type=Path, required=True, help="OVERVIEW.rst")
@@ -34,7 +36,7 @@ def main() -> None:
         lambda study: OverviewSettings.of(study, plan(study, arguments.settings)),
     )
     load_plugins(settings.plugins)
-    found = read_results(arguments.records, settings)
+    found = read_results(arguments.records, settings, questions=arguments.questions)
     sizes = {}
     if arguments.table1:
         sizes = pd.read_csv(arguments.table1).groupby("dataset")["examples"].sum().to_dict()

@@ -5,8 +5,8 @@ Example:
         --predictions results/tiny/predictions/all/42/predictions.json --output /tmp/scores/all/42.json
 
 Each score carries its metric's name and version, the number of questions, the standard error and how many
-completions held no answer. What a judge replies, for a metric that asks one, is stored next to the predictions
-(BENCHMARK.judge.jsonl) and not asked for again.
+completions held no answer. The CSV of the same name has the value of every question at the last step. What a judge
+replies, for a metric that asks one, is stored next to the predictions (BENCHMARK.judge.jsonl) and not asked for again.
 """
 
 from pathlib import Path
@@ -22,6 +22,7 @@ from modomodo.evaluation.predictions import read_predictions, read_run_predictio
 from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark
 from modomodo.evaluation.settings import ScoreSettings
 from modomodo.files import write_json
+from modomodo.reporting.questions import of_questions, write_questions
 from modomodo.study.provenance import describe
 
 
@@ -37,6 +38,8 @@ def main() -> None:
     listed = read_run_predictions(arguments.predictions)
     questions = load_benchmarks(arguments.benchmarks, settings.metrics)
     folder = arguments.predictions.parent
+    last = max(listed.predictions)
+    answered = []
     steps: dict[int, dict[str, BenchmarkScore]] = {step: {} for step in listed.predictions}
     for name, metric_name in settings.metrics.items():
         metric = metrics[metric_name]
@@ -48,14 +51,17 @@ def main() -> None:
             path = folder / entries[name].path
             predictions = {prediction.id: prediction for prediction in read_predictions(path)}
             ask = asking(settings.judge, folder / f"{name}.judge.jsonl", f"{name} at step {step}")
-            summary = score_benchmark(questions[name].examples, predictions, metric, str(path), ask)
+            summary, values = score_benchmark(questions[name].examples, predictions, metric, str(path), ask)
             steps[step][name] = BenchmarkScore(
                 metric=metric_name,
                 version=metric.version,
                 judge=settings.judge.model if settings.judge and metric.prompt else None,
                 **summary._asdict(),
             )
+            if step == last:
+                answered.append(of_questions(name, questions[name].examples, values))
     run = RunScores(mixture=listed.mixture, seed=listed.seed, steps=steps)
+    write_questions(arguments.output.with_suffix(".csv"), listed.mixture, listed.seed, answered)
     write_json(arguments.output, run.model_dump(mode="json", exclude_none=True))
     describe(arguments.output, settings, [arguments.predictions, *(each.path for each in questions.values())])
 

@@ -1,10 +1,12 @@
 """records.csv → Table 2, as CSV and as Markdown.
 
 Example:
-    python scripts/table.py --settings config/tiny.yaml --records results/tiny/records.csv --output /tmp/table2.csv
+    python scripts/table.py --settings config/tiny.yaml --records results/tiny/records.csv \\
+        --questions results/tiny/question_scores.csv --output /tmp/table2.csv
 
-The CSV has every number with its standard error. The Markdown has the best of each column in bold and marks what is
-within noise of it; below are the spread between mixtures and that between seeds, which also go to noise.json.
+The CSV has every number with its standard error and that of its difference from the best of the column. The Markdown
+has the best of each column in bold and marks what cannot be told apart from it; below are the
+spread between mixtures and that between seeds, which also go to noise.json.
 """
 
 from pathlib import Path
@@ -13,8 +15,10 @@ from modomodo import command_line
 from modomodo.files import atomic_write, write_csv, write_json
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records_csv import read_records
+from modomodo.reporting.differences import Differences
+from modomodo.reporting.questions import read_question_scores
 from modomodo.reporting.settings import TableSettings
-from modomodo.reporting.tables import noise_report, render, table2
+from modomodo.reporting.tables import noise_report, render, table2, with_differences
 from modomodo.study.provenance import describe
 
 
@@ -22,6 +26,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_settings(parser)
     parser.add_argument("--records", type=Path, required=True, help="records.csv")
+    command_line.add_questions(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -35,12 +40,15 @@ def main() -> None:
         lambda study: TableSettings.of(study, plan(study, arguments.settings)),
     )
     records = read_records(arguments.records)
-    table = table2(records, settings.headings, settings.seed)
-    write_csv(arguments.output, table)
+    questions = read_question_scores(arguments.questions) if arguments.questions else None
+    table = table2(records, settings.headings)
+    found = Differences.of(records, table, questions)
+    write_csv(arguments.output, with_differences(table, found))
     with atomic_write(arguments.output.with_suffix(".md")) as file:
-        file.write(render(records, table))
+        file.write(render(records, table, found))
     write_json(arguments.output.with_name("noise.json"), noise_report(records, table))
-    describe(arguments.output, settings, [arguments.records])
+    inputs = [path for path in (arguments.records, arguments.questions) if path]
+    describe(arguments.output, settings, inputs)
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ def score_benchmark(
     metric: Metric,
     where: str,
     ask: Ask | None = None,
-) -> Summary:
-    """The metric's mean over the examples; `ask` is for a metric that wants a judge's replies.
+) -> tuple[Summary, list[float]]:
+    """The metric's mean over the examples, and its value of each; `ask` is for a metric that wants a judge's replies.
 
     Raises InputError for an example without a prediction.
     """
@@ -80,7 +80,9 @@ def score_benchmark(
         raise InputError(f"metric '{metric.name}' asks a judge: name its model under judge.model")
     replies = ask(asked) if ask is not None and asked else {}
     scores = score_answers(examples, predictions, metric, replies)
-    return summarise([score.value for score in scores], sum(not score.parsed for score in scores))
+    values = [score.value for score in scores]
+    images = [example.image for example in examples]
+    return summarise(values, sum(not score.parsed for score in scores), images), values
 
 
 def read_run_scores(path: str | Path) -> RunScores:

@@ -184,7 +184,7 @@ def average_steps(records: Records) -> Records:
     The standard errors are averaged too, not divided: the same run answers the same questions at each step,
     so the errors hardly cancel.
     """
-    return _averaged(records, ["mixture", "seed"], independent=False)
+    return _averaged(records, ["mixture", "seed"])
 
 
 def last_step(records: Records) -> Records:
@@ -201,9 +201,9 @@ def one_step(records: Records, scores: str) -> Records:
 def average_seeds(records: Records) -> Records:
     """One row a (mixture, step): scores averaged over seeds, under the smallest seed.
 
-    The standard error of a mean of r runs is the root of the summed squares over r: runs are independent.
+    The standard errors are averaged too, not divided: all runs answer the same questions.
     """
-    return _averaged(records, ["mixture", "step"], independent=True)
+    return _averaged(records, ["mixture", "step"])
 
 
 def weights_matrix(records: Records, domains: Sequence[str]) -> np.ndarray:
@@ -287,7 +287,7 @@ def _with_frame(records: Records, frame: "pd.DataFrame") -> Records:
     return Records(frame, records.domains, records.benchmarks, records.aggregates)
 
 
-def _averaged(records: Records, keys: list[str], independent: bool) -> Records:
+def _averaged(records: Records, keys: list[str]) -> Records:
     import pandas as pd
 
     scores = [score_column(target) for target in records.targets]
@@ -298,12 +298,7 @@ def _averaged(records: Records, keys: list[str], independent: bool) -> Records:
         row = group.iloc[0].to_dict()
         row[other] = group[other].max() if other == "step" else group[other].min()
         # A score that one of the rows lacks is unknown: a mean over fewer would not compare with the others.
-        row |= {name: float(group[name].mean(skipna=False)) for name in scores}
-        for name in errors:
-            if independent:
-                row[name] = float(np.sqrt((group[name] ** 2).sum(skipna=False)) / len(group))
-            else:
-                row[name] = float(group[name].mean(skipna=False))
+        row |= {name: float(group[name].mean(skipna=False)) for name in [*scores, *errors]}
         rows.append(row)
     names = dict.fromkeys([*columns(records.domains, records.benchmarks), *scores, *errors])
     return _with_frame(records, pd.DataFrame(rows, columns=records.frame.columns)[list(names)])

@@ -5,17 +5,25 @@ Its text is `report/overview.rst.jinja`, reStructuredText as Snakemake's report 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from modomodo.config.schema import Training
 from modomodo.console import duration
-from modomodo.mixtures.records import AGGREGATES, score_column
+from modomodo.mixtures.records import AGGREGATES, BASE, score_column
+from modomodo.reporting.differences import (
+    BEYOND_NOISE,
+    SPLITS,
+    CrossFitted,
+    Difference,
+    cross_fitted,
+    near_best,
+)
 from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import OverviewSettings
-from modomodo.reporting.tables import BEYOND_NOISE, noise_report, within_noise
+from modomodo.reporting.tables import noise_report
 from modomodo.reporting.templates import render_template
 
 # What the paper's study is, where a study can differ in more than a number (sections 3.1 and 3.2).
@@ -28,23 +36,19 @@ PACKAGES = ("python", "torch", "transformers", "trl", "vllm")  # whose versions 
 
 
 @dataclass(frozen=True)
-class Gap:
-    """By how much the best mixture is ahead of another one, and whether by more than noise."""
-
-    to: str
-    score: float
-    beyond_noise: bool
-
-
-@dataclass(frozen=True)
 class Winner:
-    """The best mixture by one aggregate, and the table of the best ones. `ties`: others within noise of it."""
+    """The best mixture by one aggregate, and the table of the best ones.
+
+    `leads`: how far it is ahead of others, by their names. `ties`: others that cannot be told apart from it.
+    `elsewhere`: what the best mixture of half of the questions scores on the other half.
+    """
 
     title: str
     strategy: str
     score: str
-    gaps: Sequence[Gap]
+    leads: Mapping[str, Difference]
     ties: int
+    elsewhere: CrossFitted | None
     rows: Sequence[Sequence[str]]
 
 
@@ -65,7 +69,7 @@ def overview(
 ) -> str:
     """The page. `runs` are the contents of every run.json, `examples` the number of examples of each dataset."""
     noise = noise_report(found.records, found.table)
-    winners = (winner_of(found, target, noise) for target in reversed(AGGREGATES))
+    winners = (winner_of(found, target) for target in reversed(AGGREGATES))
     return render_template(
         "overview.rst",
         settings=settings,
@@ -81,6 +85,8 @@ def overview(
         winners=[winner for winner in winners if winner is not None],
         domains=found.records.domains,
         beyond_noise=BEYOND_NOISE,
+        splits=SPLITS,
+        paired=found.differences.questions is not None,
         noise=[_noise_row(target, noise[target]) for target in found.targets()],
         seeds_known=noise["out_score"]["between_seeds"] is not None,
         cost=cost_of(runs) if runs else None,
@@ -93,19 +99,17 @@ def _noise_row(target: str, values: Noise) -> tuple[str, ...]:
     return title(target), *("unknown" if value is None else f"{value:.{digits}f}" for value, digits in shown)
 
 
-def winner_of(found: Results, target: str, noise: Mapping[str, Noise]) -> Winner | None:
+def winner_of(found: Results, target: str) -> Winner | None:
     """The best mixture by an aggregate; None where nothing has one."""
     column = score_column(target)
     table = found.mixtures[found.mixtures[column].notna()].sort_values(column, ascending=False, kind="stable")
     if table.empty:
         return None
-    seeds = noise[target]["between_seeds"] or 0.0
-    errors = table[f"se_{target}"].fillna(0.0).to_numpy(float)
-    close = within_noise(table[column].to_numpy(float), errors, seeds)
     best = table.iloc[0]
-    others = [("the base model", found.base)] if found.base is not None else []
-    if places := found.places("all"):
-        others.append(("equal weights (All)", found.mixtures.iloc[places[0]]))
+    compared = [found.differences.between(best["mixture"], name, target) for name in table["mixture"]]
+    close = near_best(compared)
+    others = {name: label for name, label in _others(found).items() if name != best["mixture"]}
+    elsewhere = cross_fitted(found.differences, target, tuple(others))
     weights = [f"w_{domain}" for domain in found.records.domains]
     rows = [
         (
@@ -113,28 +117,36 @@ def winner_of(found: Results, target: str, noise: Mapping[str, Noise]) -> Winner
             row["group"],
             *("" if math.isnan(row[name]) else f"{row[name]:.2f}" for name in weights),
             _score(row, target) + (f"{NARROW}≈" if near and place else ""),
+            f"{-ahead.gap:.4f}{NARROW}±{NARROW}{ahead.standard_error:.4f}" if place else "",
         )
-        for place, ((_, row), near) in enumerate(zip(table.head(SHOWN).iterrows(), close, strict=False))
+        for place, ((_, row), near, ahead) in enumerate(
+            zip(table.head(SHOWN).iterrows(), close, compared, strict=False)
+        )
     ]
+    leads = {
+        label: found.differences.between(best["mixture"], name, target) for name, label in others.items()
+    }
     return Winner(
         title=title(target),
         strategy=best["strategy"],
         score=_score(best, target),
-        gaps=[
-            _gap(name, best, other, target, seeds)
-            for name, other in others
-            if other["mixture"] != best["mixture"] and math.isfinite(other[column])
-        ],
+        leads={label: lead for label, lead in leads.items() if math.isfinite(lead.gap)},
         ties=int(close.sum()) - 1,
+        elsewhere=replace(elsewhere, leads={others[name]: lead for name, lead in elsewhere.leads.items()})
+        if elsewhere
+        else None,
         rows=rows,
     )
 
 
-def _gap(name: str, best: pd.Series, other: pd.Series, target: str, seeds: float) -> Gap:
-    gap = best[score_column(target)] - other[score_column(target)]
-    errors = (row[f"se_{target}"] for row in (best, other))
-    spread = math.sqrt(sum(error**2 for error in errors if math.isfinite(error)) + 2 * seeds**2)
-    return Gap(name, gap, bool(gap > BEYOND_NOISE * spread))
+def _others(found: Results) -> dict[str, str]:
+    """What a winner is compared with: mixture → what it is called."""
+    others = {} if found.base is None else {BASE: "the base model"}
+    if places := found.places("all"):
+        row = found.mixtures.iloc[places[0]]
+        seeds = f", mean of {row['seeds']} seeds" if row["seeds"] > 1 else ""
+        others[row["mixture"]] = f"equal weights (All{seeds})"
+    return others
 
 
 def cost_of(runs: Sequence[Mapping[str, Any]]) -> Cost:

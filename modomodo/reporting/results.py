@@ -19,8 +19,10 @@ from modomodo.mixtures.records import (
     trained,
 )
 from modomodo.mixtures.records_csv import read_records
+from modomodo.reporting.differences import Differences
+from modomodo.reporting.questions import QuestionScores, read_question_scores
 from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, Heading, OverviewSettings
-from modomodo.reporting.tables import table2
+from modomodo.reporting.tables import mixture_means, table2
 
 TITLES = {"in_score": "In-Score", "out_score": "Out-Score"}
 # Of domains and groups, in order: distinguishable for the colour-blind (Okabe and Ito, Color Universal Design, 2008).
@@ -31,7 +33,7 @@ COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F
 class Results:
     """Records and Table 2 of one study.
 
-    `table` has one row a mixture at its last step under the study's seed (columns as `tables.table2`), the base
+    `table` has one row a mixture at its last step, the mean over its seeds (columns as `tables.table2`), the base
     model first where it was scored. `sides`: benchmark → in or out, the score that it counts in. `target`: the score
     that mixtures are compared by. `losses`: scores of which lower is better; they are stored negated.
     """
@@ -39,6 +41,7 @@ class Results:
     records: Records
     table: pd.DataFrame
     sides: Mapping[str, str]
+    differences: Differences
     target: str = "out_score"
     losses: frozenset[str] = frozenset()
 
@@ -96,9 +99,9 @@ def results_of(
     records: Records,
     headings: Sequence[Heading] = (),
     sides: Mapping[str, str] | None = None,
-    seed: int | None = None,
     target: str | None = None,
     losses: Iterable[str] = (),
+    questions: QuestionScores | None = None,
 ) -> Results:
     """What a study found, or of a table of records alone.
 
@@ -110,7 +113,7 @@ def results_of(
 
     Raises InputError for a mixture of the headings without a record, and for a target that was never scored.
     """
-    table = table2(records, headings, seed or 0) if headings else _plain_table(records)
+    table = table2(records, headings) if headings else _plain_table(records)
     if sides is None:
         inside = records.aggregates.get("in_score")
         if inside is None and len(trained(records)):
@@ -121,22 +124,25 @@ def results_of(
         target = scored[0] if scored else "out_score"
     elif target not in scored:
         raise InputError(f"no row has a score of the target '{target}': {nearest(target, scored)}")
-    return Results(records, table, sides, target, frozenset(losses))
+    differences = Differences.of(records, table, questions)
+    return Results(records, table, sides, differences, target, frozenset(losses))
 
 
 def read_results(
     records: str | Path,
     settings: FiguresSettings | ExplorerSettings | OverviewSettings | None = None,
     target: str | None = None,
+    questions: Path | None = None,
 ) -> Results:
     """The records of a file as a study calls them; by their own names without one, compared by `target`.
 
-    Raises InputError naming file, line and column.
+    `questions`: question_scores.csv. Raises InputError naming file, line and column.
     """
     table = read_records(records)
+    answered = read_question_scores(questions) if questions else None
     if settings is None:
-        return results_of(table, target=target)
-    return results_of(table, settings.headings, dict(settings.benchmarks), settings.seed)
+        return results_of(table, target=target, questions=answered)
+    return results_of(table, settings.headings, dict(settings.benchmarks), questions=answered)
 
 
 def title(target: str) -> str:
@@ -145,11 +151,14 @@ def title(target: str) -> str:
 
 
 def _plain_table(records: Records) -> pd.DataFrame:
-    """One row a mixture, from the run of its smallest seed, in the order of the records."""
-    frame = last_step(records).frame
-    frame = frame.sort_values("seed", kind="stable").drop_duplicates("mixture").sort_index()
+    """One row a mixture, the mean over its seeds, in the order of the records."""
+    runs = last_step(records)
+    frame = mixture_means(runs)
     weights = [f"w_{domain}" for domain in records.domains]
-    if "group" not in frame:
+    if "group" in runs.frame:
+        first = runs.frame.drop_duplicates("mixture").set_index("mixture")
+        frame = frame.assign(group=frame["mixture"].map(first["group"]))
+    else:
         kinds = [seed_kind(row) for row in frame[weights].to_numpy(float)]
         frame = frame.assign(group=["seed" if kind else "other" for kind in kinds])
     base = frame["mixture"] == BASE
@@ -160,4 +169,4 @@ def _plain_table(records: Records) -> pd.DataFrame:
     targets = [*records.benchmarks, *AGGREGATES]
     targets += [name for name in records.targets if name not in targets]
     errors = [f"se_{target}" for target in targets]
-    return frame[["group", "strategy", "mixture", *weights, *map(score_column, targets), *errors]]
+    return frame[["group", "strategy", "mixture", *weights, *map(score_column, targets), *errors, "seeds"]]

@@ -2,41 +2,59 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from modomodo.errors import InputError
-from modomodo.mixtures.records import AGGREGATES, BASE, Records, last_step, score_column, seed_noise, trained
+from modomodo.mixtures.records import (
+    AGGREGATES,
+    BASE,
+    Records,
+    average_seeds,
+    last_step,
+    score_column,
+    seed_noise,
+    trained,
+)
+from modomodo.reporting.differences import Differences, near_best
 from modomodo.reporting.settings import Heading
 from modomodo.reporting.templates import render_template
 
-BEYOND_NOISE = 1.96  # standard deviations of a difference: a two-sided 5 % level
 
+def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
+    """One row a mixture: its scores at the last step, the mean over its seeds.
 
-def table2(records: Records, headings: Sequence[Heading], seed: int) -> pd.DataFrame:
-    """One row a mixture: its scores at the last step under the study's seed.
-
-    Columns: group, strategy, mixture, w_<domain>…, y_<benchmark>…, in_score, out_score, and the standard
-    errors se_…; the base model comes first, with empty weights. Raises InputError for a mixture without
-    a record.
+    Columns: group, strategy, mixture, w_<domain>…, y_<benchmark>…, in_score, out_score, the standard errors
+    se_…, and seeds, the number of runs; the base model comes first, with empty weights. Raises InputError for a
+    mixture without a record.
     """
-    last = last_step(records).frame
-    named = [(BASE, "Base", BASE, 0)]
+    runs = last_step(records)
+    last = mixture_means(runs)
+    named = [(BASE, "Base", BASE)]
     for heading in headings:
-        for mixture in heading.mixtures:
-            named.append((heading.group, _label(records, heading, mixture), mixture, seed))
+        named += [(heading.group, _label(records, heading, mixture), mixture) for mixture in heading.mixtures]
     rows = []
-    for group, label, mixture, run_seed in named:
-        found = last[(last["mixture"] == mixture) & (last["seed"] == run_seed)]
+    for group, label, mixture in named:
+        found = last[last["mixture"] == mixture]
         if found.empty and mixture != BASE:
-            raise InputError(f"records: no row of mixture '{mixture}' with seed {run_seed}")
+            raise InputError(f"records: no row of mixture '{mixture}'")
         rows.append(found.assign(group=group, strategy=label))
     weights = [f"w_{domain}" for domain in records.domains]
     targets = [*records.benchmarks, *AGGREGATES]
     errors = [f"se_{target}" for target in targets]
-    names = ["group", "strategy", "mixture", *weights, *map(score_column, targets), *errors]
+    names = ["group", "strategy", "mixture", *weights, *map(score_column, targets), *errors, "seeds"]
     return pd.concat(rows, ignore_index=True)[names]
+
+
+def mixture_means(runs: Records) -> pd.DataFrame:
+    """A row a mixture, its mean over the runs, in the order of its first one; `seeds` is their number."""
+    frame = runs.frame
+    # Streams that ran dry end at other steps: what is averaged is each run's last.
+    together = replace(runs, frame=frame.assign(step=0))
+    means = average_seeds(together).frame
+    return means.assign(seeds=means["mixture"].map(frame["mixture"].value_counts()))
 
 
 def noise_report(records: Records, table: pd.DataFrame) -> dict[str, dict[str, float | int | None]]:
@@ -60,22 +78,18 @@ def noise_report(records: Records, table: pd.DataFrame) -> dict[str, dict[str, f
     return report
 
 
-def within_noise(scores: np.ndarray, errors: np.ndarray, seed_deviation: float) -> np.ndarray:
-    """Which scores do not differ from the best one beyond noise.
-
-    The variance of a difference is both standard errors squared plus twice the variance between seeds.
-    All answer the same questions, so the errors are correlated and this marks too many rather than too few.
-    """
-    best = int(np.nanargmax(scores))
-    spread = np.sqrt(errors**2 + errors[best] ** 2 + 2 * seed_deviation**2)
-    return scores[best] - scores <= BEYOND_NOISE * spread
+def with_differences(table: pd.DataFrame, found: Differences) -> pd.DataFrame:
+    """The table with the standard error of each score's difference from the best one: columns se_difference_…."""
+    shown = [name.removeprefix("se_") for name in table if name.startswith("se_")]
+    errors = {f"se_difference_{target}": found.errors_from_best(target) for target in shown}
+    return table.assign(**errors)
 
 
-def render(records: Records, table: pd.DataFrame) -> str:
-    """Table 2 as Markdown: the best of each column in bold, ≈ on what is within noise of it."""
+def render(records: Records, table: pd.DataFrame, found: Differences) -> str:
+    """Table 2 as Markdown: scores with standard errors, the best of each column in bold, ≈ on what is within noise."""
     noise = noise_report(records, table)
     targets = [*records.benchmarks, *AGGREGATES]
-    cells = {target: _cells(table, target, noise[target]["between_seeds"] or 0.0) for target in targets}
+    cells = {target: _cells(table, target, found) for target in targets}
     head = ["strategy", *records.domains, *targets]
     rows = []
     group = BASE
@@ -85,19 +99,24 @@ def render(records: Records, table: pd.DataFrame) -> str:
             rows.append([f"**{group}**", *[""] * (len(head) - 1)])
         weights = [row[f"w_{domain}"] for domain in records.domains]
         shares = ["" if math.isnan(weight) else f"{weight:.2f}" for weight in weights]
-        rows.append([row["strategy"], *shares, *(cells[target][position] for target in targets)])
-    return render_template("table2.md", head=head, rows=rows, noise=noise["out_score"])
+        name = row["strategy"] + (f" ({row['seeds']} seeds)" if row["seeds"] > 1 else "")
+        rows.append([name, *shares, *(cells[target][position] for target in targets)])
+    return render_template(
+        "table2.md", head=head, rows=rows, noise=noise["out_score"], paired=found.questions is not None
+    )
 
 
-def _cells(table: pd.DataFrame, target: str, seed_deviation: float) -> list[str]:
+def _cells(table: pd.DataFrame, target: str, found: Differences) -> list[str]:
     scores, errors = table[score_column(target)].to_numpy(float), table[f"se_{target}"].to_numpy(float)
     if np.isnan(scores).all():
         return [""] * len(scores)
-    close, best = within_noise(scores, errors, seed_deviation), np.nanmax(scores)
+    close, best = near_best(found.from_best(target)), np.nanmax(scores)
     texts = []
-    for score, near in zip(scores, close, strict=True):
-        text = "" if math.isnan(score) else f"{score:.4f}"
-        texts.append(f"**{text}**" if score == best else f"{text} ≈" if near else text)
+    for score, error, near in zip(scores, errors, close, strict=True):
+        text = "" if math.isnan(score) else f"{score:.3f}"
+        text = f"**{text}**" if score == best else text
+        text += "" if math.isnan(error) or not text else f" ± {error:.3f}"
+        texts.append(f"{text} ≈" if near and score != best else text)
     return texts
 
 

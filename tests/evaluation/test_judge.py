@@ -271,7 +271,7 @@ def test_a_benchmark_scored_with_a_judge(endpoint, tmp_path):
     endpoint.body = json.dumps({"choices": [{"message": {"content": "(B)"}}]}).encode()
     metric = metrics["mathvista_judged"]
     judge = judge_at(endpoint)
-    found = score_benchmark(
+    found, _ = score_benchmark(
         examples, predictions, metric, "p.jsonl", lambda prompts: replies(prompts, judge, tmp_path / "x")
     )
     assert (found.n, found.score) == (3, pytest.approx(2 / 3))

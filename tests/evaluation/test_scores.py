@@ -69,7 +69,7 @@ def row_of(records, mixture, step):
 
 @pytest.fixture
 def examples(example_fields):
-    return [Example(**example_fields(id=str(i), answer="3", image="a.png")) for i in range(4)]
+    return [Example(**example_fields(id=str(i), answer="3", image=f"{i}.png")) for i in range(4)]
 
 
 def predictions(*answers):
@@ -81,19 +81,30 @@ def predictions(*answers):
 
 def test_a_benchmarks_score_by_hand(examples):
     # 3 of 4 right: mean 0.75, standard error √(0.75 · 0.25 / 3) = 0.25.
-    found = score_benchmark(examples, predictions("3", "3", "4", "3"), metrics["exact_match"], "p.jsonl")
-    assert found == (4, 0.75, 0.25, 0)
+    found, values = score_benchmark(
+        examples, predictions("3", "3", "4", "3"), metrics["exact_match"], "p.jsonl"
+    )
+    assert found == (4, 0.75, 0.25, 0) and values == [1, 1, 0, 1]
+
+
+def test_questions_about_one_image_are_not_independent(examples):
+    # Two images with two questions each, all right or all wrong: 0.5 with the error of two questions.
+    shown = [example.model_copy(update={"image": "ab"[int(example.id) // 2]}) for example in examples]
+    found, _ = score_benchmark(shown, predictions("3", "3", "4", "4"), metrics["exact_match"], "p.jsonl")
+    assert found.standard_error == pytest.approx(0.5)
 
 
 def test_completions_without_an_answer_count_as_wrong_and_are_reported(examples):
-    found = score_benchmark(examples, predictions("3", None, None, "3"), metrics["exact_match"], "p.jsonl")
+    found, _ = score_benchmark(examples, predictions("3", None, None, "3"), metrics["exact_match"], "p.jsonl")
     assert (found.n, found.score, found.unparsed) == (4, 0.5, 2)
     assert found.standard_error == pytest.approx(math.sqrt(0.25 / 3))
 
 
 def test_examples_are_matched_by_id_not_by_place(examples):
     given = predictions("3", "3", "4", "5")
-    found = score_benchmark(examples[::-1], dict(reversed(given.items())), metrics["exact_match"], "p.jsonl")
+    found, _ = score_benchmark(
+        examples[::-1], dict(reversed(given.items())), metrics["exact_match"], "p.jsonl"
+    )
     assert found.score == 0.5
 
 

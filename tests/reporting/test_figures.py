@@ -13,6 +13,7 @@ from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.mixture import seed_kind
 from modomodo.mixtures.plan import plan
+from modomodo.mixtures.records import from_rows
 from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
 from modomodo.reporting.figures.comparison import comparison
 from modomodo.reporting.figures.strategies import scores
@@ -27,22 +28,44 @@ from modomodo.reporting.figures.training import (
     smooth,
 )
 from modomodo.reporting.results import results_of
+from modomodo.reporting.settings import Heading
 
-TABLE = pd.DataFrame(
-    [
-        ("base", "Base", "base", 0.30, 0.02),
-        ("seed", "Single: x", "single-x", 0.40, 0.03),
-        ("seed", "Single: y", "single-y", 0.50, 0.03),
-        ("seed", "All", "all", 0.45, 0.03),
-        ("model", "CMA-ES", "cma", 0.55, 0.01),
-    ],
-    columns=["group", "strategy", "mixture", "out_score", "se_out_score"],
+SCORED = (
+    ("base", 0.30, 0.02),
+    ("single-x", 0.40, 0.03),
+    ("single-y", 0.50, 0.03),
+    ("all", 0.45, 0.03),
+    ("cma", 0.55, 0.01),
 )
+OF = {"single-x": [1.0, 0.0], "single-y": [0.0, 1.0], "all": [0.5, 0.5], "cma": [0.3, 0.7]}
+NAMES = [
+    Heading("seed", "Single", ["single-x", "single-y"]),
+    Heading("seed", "All", ["all"]),
+    Heading("model", "CMA-ES", ["cma"]),
+]
+
+
+def five(*left_out):
+    """The base model and four mixtures."""
+    rows = [
+        {
+            "mixture": name,
+            "seed": 0,
+            "step": 9,
+            "strategy": name.partition("-")[0],
+            "weights": dict(zip("xy", OF[name], strict=True)) if name in OF else {},
+            "scores": {"chart": score},
+            "standard_errors": {"chart": error},
+        }
+        for name, score, error in SCORED
+        if name not in left_out
+    ]
+    return results_of(from_rows(rows, ["x", "y"], ["chart"], {"out_score": {"chart": 9}}), NAMES)
 
 
 @pytest.fixture
 def figure():
-    made, numbers = scores(TABLE, Page())
+    made, numbers = scores(five(), Page())
     yield made, numbers
     plt.close(made)
 
@@ -61,7 +84,7 @@ def test_every_mixture_is_a_point_in_its_group(figure):
     assert all(abs(x) <= 0.31 for x in seed_x), "inside the box of its group"
     labels = [label.get_text() for label in made.axes[0].get_xticklabels()]
     assert labels == ["seed\n(n = 3)", "model\n(n = 1)"]
-    assert numbers.equals(TABLE)
+    assert numbers["out_score"].tolist() == [0.30, 0.40, 0.50, 0.45, 0.55]
 
 
 def test_a_lone_point_stands_in_the_middle_of_its_group(figure):
@@ -69,12 +92,14 @@ def test_a_lone_point_stands_in_the_middle_of_its_group(figure):
     assert points(made)[1][0] == [1.0]
 
 
-def test_points_have_their_standard_errors(figure):
+def test_points_have_the_standard_errors_of_their_difference_from_the_best(figure):
     made, _ = figure
     bars = [item for item in made.axes[0].containers if isinstance(item, ErrorbarContainer)]
     (segments,) = bars[0].lines[2]
     heights = [segment[:, 1] for segment in segments.get_segments()]
-    assert np.allclose([high - low for low, high in heights], 0.06)
+    assert np.allclose([high - low for low, high in heights], 2 * np.sqrt(0.03**2 + 0.01**2))
+    (segments,) = bars[1].lines[2]
+    assert np.ptp(segments.get_segments()[0][:, 1]) == 0, "the best is compared with itself"
 
 
 def test_the_base_model_is_a_line_and_no_group(figure):
@@ -84,7 +109,7 @@ def test_the_base_model_is_a_line_and_no_group(figure):
 
 
 def test_a_table_without_the_base_model():
-    made, _ = scores(TABLE[1:], Page())
+    made, _ = scores(five("base"), Page())
     assert len(points(made)) == 2
     plt.close(made)
 
@@ -103,7 +128,7 @@ def test_a_figure_does_not_take_the_look_that_a_user_has_set():
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     for folder in ("one", "two"):
-        save(*scores(TABLE, Page()), tmp_path / folder / "out_score.svg")
+        save(*scores(five(), Page()), tmp_path / folder / "out_score.svg")
     for name in ("out_score.svg", "out_score.png", "out_score.csv"):
         one, two = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
         assert one == two, name
@@ -111,8 +136,10 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 
 
 def test_the_numbers_shown_lie_beside_the_figure(tmp_path):
-    save(*scores(TABLE, Page()), tmp_path / "out_score.svg")
-    assert pd.read_csv(tmp_path / "out_score.csv").equals(TABLE)
+    save(*scores(five(), Page()), tmp_path / "out_score.svg")
+    shown = pd.read_csv(tmp_path / "out_score.csv")
+    assert shown["mixture"].tolist() == [name for name, *_ in SCORED]
+    assert shown["se_out_score"].tolist() == [error for *_, error in SCORED]
     assert not plt.get_fignums(), "figures are closed"
 
 
@@ -197,7 +224,10 @@ def test_the_numbers_before_and_after_training(drawn) -> None:
     numbers = pd.read_csv(drawn[0] / "before_after.csv").set_index(["target", "strategy"])
     table = records().frame.set_index(["mixture", "seed", "step"])
     assert numbers.loc[("chart", "before training"), "score"] == 0.15
-    assert numbers.loc[("chart", "trained on All"), "score"] == table.loc[("all", 42, 10), "y_chart"]
+    seeds = [table.loc[("all", seed, 10), "y_chart"] for seed in (42, 43, 44)]
+    assert numbers.loc[("chart", "trained on All"), "score"] == pytest.approx(np.mean(seeds)), (
+        "the mean of its seeds"
+    )
     assert numbers.loc[("out_score", "trained on All"), "standard_error"] == pytest.approx(0.02 / np.sqrt(2))
     assert numbers.index.unique("target").tolist() == [
         *("boxes_test", "science_test", "in_score"),
@@ -213,13 +243,16 @@ def test_singles_and_exclude_ones_are_called_by_their_domain(drawn) -> None:
     assert without.loc[("chart", "without maths"), "score"] == expected
 
 
-def test_error_bars_are_standard_errors() -> None:
+def test_error_bars_are_standard_errors_of_the_difference_from_the_first() -> None:
     found = example_results()
     made, numbers = comparison(found, found.mixtures.iloc[:3], Page())
     bars = [item for item in made.axes[0].containers if isinstance(item, ErrorbarContainer)]
-    (segments,) = bars[0].lines[2]
+    (segments,) = bars[1].lines[2]
     widths = [segment[1, 0] - segment[0, 0] for segment in segments.get_segments()]
-    assert np.allclose(widths, 2 * numbers[numbers["mixture"] == "single-boxes"]["standard_error"])
+    shown = numbers[numbers["mixture"] == "single-maths"]
+    assert np.allclose(widths, 2 * shown["difference_error"]) and (shown["difference_error"] > 0).all()
+    (segments,) = bars[0].lines[2]
+    assert all(np.ptp(segment[:, 0]) == 0 for segment in segments.get_segments())
     plt.close(made)
 
 
@@ -235,8 +268,11 @@ def test_mixtures_are_ordered_by_score(drawn) -> None:
     assert np.allclose(numbers[[f"w_{domain}" for domain in DOMAINS]].sum(axis=1), 1)
 
 
-def test_a_table_of_strangers_without_names_and_errors_gives_figures(tmp_path: Path) -> None:
-    bare(records().frame[lambda frame: frame["step"] == 10]).to_csv(tmp_path / "records.csv", index=False)
+@pytest.mark.parametrize("repeated", [False, True])
+def test_a_table_of_strangers_without_names_and_errors_gives_figures(tmp_path: Path, repeated: bool) -> None:
+    seeds = [42, 43, 44] if repeated else [42]
+    frame = records().frame[lambda frame: (frame["step"] == 10) & frame["seed"].isin(seeds)]
+    bare(frame).to_csv(tmp_path / "records.csv", index=False)
     from modomodo.mixtures.records_csv import read_records
 
     found = results_of(read_records(tmp_path / "records.csv"))
@@ -245,7 +281,12 @@ def test_a_table_of_strangers_without_names_and_errors_gives_figures(tmp_path: P
     with styled():
         made, numbers = drawings(found, [], Page(), "gp_sqrt")["all_against_single"]()
     assert numbers["standard_error"].isna().all()
-    assert made.axes[0].get_xlabel() == "score", "no errors are promised"
+    others = numbers[numbers["strategy"] != "All"]
+    if repeated:  # the noise between seeds is all that is known of a difference
+        assert (others["difference_error"] > 0).all()
+    else:
+        assert others["difference_error"].isna().all()
+        assert made.axes[0].get_xlabel() == "score", "no errors are promised"
     plt.close(made)
 
 

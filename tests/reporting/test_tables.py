@@ -2,17 +2,22 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from modomodo.errors import InputError
 from modomodo.mixtures.records import from_rows
+from modomodo.reporting.differences import Differences
 from modomodo.reporting.settings import Heading
-from modomodo.reporting.tables import noise_report, render, table2, within_noise
+from modomodo.reporting.tables import noise_report, render, table2, with_differences
 
 WEIGHTS = {"single-x": {"x": 1.0}, "single-y": {"y": 1.0}, "best": {"x": 0.5, "y": 0.5}, "base": {}}
 STRATEGIES = {"cma-es-001": "cma-es", "cma-es-002": "cma-es"}
 HEADINGS = [Heading("seed", "Single", ["single-x", "single-y"]), Heading("model", "Best", ["best"])]
+
+
+def rendered(records, headings=HEADINGS):
+    table = table2(records, headings)
+    return render(records, table, Differences.of(records, table))
 
 
 def records_of(*runs, error=0.03):
@@ -44,27 +49,31 @@ REPEATED = [
 
 def test_the_table_has_a_row_a_mixture_in_the_order_of_the_headings():
     records = records_of(*reversed(REPEATED))
-    table = table2(records, HEADINGS, 42)
+    table = table2(records, HEADINGS)
     assert table[["group", "mixture"]].to_numpy().tolist() == [
         *(["base", "base"], ["seed", "single-x"], ["seed", "single-y"], ["model", "best"])
     ]
-    assert table["out_score"].tolist() == [0.1, 0.5, 0.8, 0.2]
+    assert table["out_score"].tolist() == pytest.approx([0.1, 0.55, 0.8, 0.3]), "means over the seeds"
+    assert table["seeds"].tolist() == [1, 2, 1, 3]
     assert table["w_x"].tolist()[1:] == [1.0, 0.0, 0.5]
     assert math.isnan(table["w_x"][0])
     assert list(table) == [
         *("group", "strategy", "mixture", "w_x", "w_y"),
         *("y_science_test", "y_chart", "in_score", "out_score"),
-        *("se_science_test", "se_chart", "se_in_score", "se_out_score"),
+        *("se_science_test", "se_chart", "se_in_score", "se_out_score", "seeds"),
     ]
 
 
-def test_the_table_shows_the_last_step_under_the_studys_seed():
+def test_the_table_shows_the_mean_over_the_seeds_at_their_last_steps():
     runs = [("base", 0, 0, 0.1)]
     for mixture in ("single-x", "single-y", "best"):
-        runs += [(mixture, seed, step, seed / 100 + step / 1000) for seed in (42, 43) for step in (2, 9, 7)]
-    for seed in (42, 43):
-        table = table2(records_of(*runs), HEADINGS, seed)
-        assert table["out_score"].tolist()[1:] == pytest.approx([seed / 100 + 0.009] * 3)
+        runs += [(mixture, seed, step, seed / 100 + step / 1000) for seed in (42, 44) for step in (2, 9, 7)]
+    runs += [("best", 49, 3, 0.6)]  # its stream ran dry
+    table = table2(records_of(*runs), HEADINGS)
+    assert table["out_score"].tolist()[1:] == pytest.approx([0.439, 0.439, (0.429 + 0.449 + 0.6) / 3])
+    assert table["seeds"].tolist() == [1, 2, 2, 3]
+    # The seeds answer the same questions: their mean is as sure as one of them.
+    assert table["se_chart"].tolist() == pytest.approx([0.03] * 4)
 
 
 @pytest.mark.parametrize(
@@ -87,16 +96,14 @@ def test_one_of_several_mixtures_is_called_by_its_suffix(mixtures, labels, monke
     for mixture in mixtures:
         monkeypatch.setitem(WEIGHTS, mixture, {"x": 1.0})
     table = table2(
-        records_of(*((mixture, 42, 9, 0.5) for mixture in mixtures)), [Heading("s", "Single", mixtures)], 42
+        records_of(*((mixture, 42, 9, 0.5) for mixture in mixtures)), [Heading("s", "Single", mixtures)]
     )
     assert table["strategy"].tolist() == labels
 
 
 def test_a_mixture_without_a_record_is_reported():
-    with pytest.raises(InputError, match="records: no row of mixture 'best' with seed 42"):
-        table2(
-            records_of(("single-x", 42, 9, 0.5), ("single-y", 42, 9, 0.5), ("best", 43, 9, 0.5)), HEADINGS, 42
-        )
+    with pytest.raises(InputError, match="records: no row of mixture 'best'"):
+        table2(records_of(("single-x", 42, 9, 0.5), ("single-y", 42, 9, 0.5)), HEADINGS)
 
 
 # --- noise --------------------------------------------------------------------------------------------------
@@ -104,26 +111,26 @@ def test_a_mixture_without_a_record_is_reported():
 
 def test_the_noise_report_by_hand():
     records = records_of(*REPEATED)
-    report = noise_report(records, table2(records, HEADINGS, 42))
+    report = noise_report(records, table2(records, HEADINGS))
     assert list(report) == ["science_test", "chart", "in_score", "out_score"]
     # Between seeds: single-x gives 0.005 of one degree of freedom, best 0.06 of two: √(0.065 / 3).
-    # Between mixtures, base aside: 0.5, 0.8 and 0.2 give 0.3.
+    # Between mixtures, base aside: 0.55, 0.8 and 0.3 give 0.25.
     assert report["out_score"]["between_seeds"] == pytest.approx(math.sqrt(0.065 / 3))
-    assert report["out_score"]["between_mixtures"] == pytest.approx(0.3)
+    assert report["out_score"]["between_mixtures"] == pytest.approx(0.25)
     assert report["out_score"]["degrees"] == 3
-    assert report["out_score"]["ratio"] == pytest.approx(0.3 / math.sqrt(0.065 / 3))
+    assert report["out_score"]["ratio"] == pytest.approx(0.25 / math.sqrt(0.065 / 3))
     assert report["chart"] == report["out_score"]
 
 
 def test_scores_that_never_differ_have_no_ratio():
     records = records_of(*REPEATED)
-    found = noise_report(records, table2(records, HEADINGS, 42))["in_score"]
+    found = noise_report(records, table2(records, HEADINGS))["in_score"]
     assert found == {"between_mixtures": 0.0, "between_seeds": 0.0, "degrees": 3, "ratio": None}
 
 
 def test_without_repeats_the_noise_is_unknown():
     records = records_of(("single-x", 42, 9, 0.5), ("single-y", 42, 9, 0.8), ("best", 42, 9, 0.2))
-    found = noise_report(records, table2(records, HEADINGS, 42))["out_score"]
+    found = noise_report(records, table2(records, HEADINGS))["out_score"]
     assert found == {
         "between_mixtures": pytest.approx(0.3),
         "between_seeds": None,
@@ -134,35 +141,14 @@ def test_without_repeats_the_noise_is_unknown():
 
 def test_earlier_steps_are_no_noise():
     records = records_of(*REPEATED, ("single-x", 42, 2, 0.9), ("single-x", 43, 2, 0.1))
-    found = noise_report(records, table2(records, HEADINGS, 42))["out_score"]
+    found = noise_report(records, table2(records, HEADINGS))["out_score"]
     assert (found["between_seeds"], found["degrees"]) == (pytest.approx(math.sqrt(0.065 / 3)), 3)
 
 
 def test_one_mixture_has_no_spread():
     records = records_of(("single-x", 42, 9, 0.5), ("single-x", 43, 9, 0.6))
-    table = table2(records, [Heading("seed", "Single", ["single-x"])], 42)
+    table = table2(records, [Heading("seed", "Single", ["single-x"])])
     assert noise_report(records, table)["out_score"]["between_mixtures"] is None
-
-
-@pytest.mark.parametrize(
-    ("seed_deviation", "expected"),
-    [
-        # 1.96 √(0.03² + 0.04²) = 0.098 < 0.1, and with 2 · 0.01² more 0.1018.
-        (0.0, [True, False, False]),
-        (0.01, [True, True, False]),
-        # 1.96 √(0.0025 + 2 · 0.1²) = 0.294.
-        (0.1, [True, True, True]),
-    ],
-)
-def test_within_noise_by_hand(seed_deviation, expected):
-    scores, errors = np.array([0.9, 0.8, 0.7]), np.array([0.03, 0.04, 0.04])
-    assert within_noise(scores, errors, seed_deviation).tolist() == expected
-    assert within_noise(scores[::-1], errors[::-1], seed_deviation).tolist() == expected[::-1]
-
-
-def test_an_unknown_score_is_not_within_noise():
-    scores, errors = np.array([math.nan, 0.9, 0.89]), np.array([math.nan, 0.03, 0.04])
-    assert within_noise(scores, errors, 0.0).tolist() == [False, True, True]
 
 
 # --- Markdown -----------------------------------------------------------------------------------------------
@@ -179,12 +165,17 @@ def test_the_best_is_bold_and_what_is_near_it_marked():
     # 1.96 √(2 · 0.03²) = 0.083: 0.75 is within noise of 0.8 and 0.7 is not.
     runs = [("base", 0, 0, 0.1), ("single-x", 42, 9, 0.75), ("single-y", 42, 9, 0.8), ("best", 42, 9, 0.7)]
     records = records_of(*runs)
-    text = render(records, table2(records, HEADINGS, 42))
+    text = rendered(records)
     found = cells(text)
     assert found["strategy"] == ["x", "y", "science_test", "chart", "in_score", "out_score"]
     names = ["Base", "Single: x", "Single: y", "Best"]
     for column in (3, 5):
-        assert [found[name][column] for name in names] == ["0.1000", "0.7500 ≈", "**0.8000**", "0.7000"]
+        assert [found[name][column] for name in names] == [
+            "0.100 ± 0.030",
+            "0.750 ± 0.030 ≈",
+            "**0.800** ± 0.030",
+            "0.700 ± 0.030",
+        ]
     assert [found[name][:2] for name in names] == [
         ["", ""],
         ["1.00", "0.00"],
@@ -198,32 +189,52 @@ def test_equal_scores_are_all_best():
     records = records_of(
         ("base", 0, 0, 0.1), ("single-x", 42, 9, 0.8), ("single-y", 42, 9, 0.8), ("best", 42, 9, 0.1)
     )
-    text = render(records, table2(records, HEADINGS, 42))
-    assert text.count("**0.8000**") == 4  # chart and out_score, twice
-    assert text.count("**0.5000**") == 8
+    text = rendered(records)
+    assert text.count("**0.800** ± 0.030") == 4  # chart and out_score, twice
+    assert text.count("**0.500**") == 8
 
 
 def test_the_noise_between_seeds_widens_what_is_marked():
     records = records_of(*REPEATED)
-    text = render(records, table2(records, HEADINGS, 42))
-    # √0.0217 = 0.147: 1.96 √(2 · 0.03² + 2 · 0.0217) = 0.416, so 0.5 is near 0.8 and 0.2 is not.
+    text = rendered(records)
+    # √0.0217 = 0.147: single-x, mean 0.55 of two seeds, is within 1.96 √(2 · 0.03² + 0.0217 (1 + 1/2)) = 0.363 of 0.8,
+    # best, mean 0.3 of three seeds, not within 1.96 √(2 · 0.03² + 0.0217 (1 + 1/3)) = 0.343.
     found = cells(text)
-    assert [found[name][5] for name in ("Single: x", "Single: y", "Best")] == [
-        "0.5000 ≈",
-        "**0.8000**",
-        "0.2000",
+    assert [found[name][5] for name in ("Single: x (2 seeds)", "Single: y", "Best (3 seeds)")] == [
+        "0.550 ± 0.030 ≈",
+        "**0.800** ± 0.030",
+        "0.300 ± 0.030",
     ]
     assert (
-        "Out-Score: standard deviation 0.3000 between mixtures, 0.1472 between seeds of one mixture "
-        "(3 degrees of freedom): ratio 2.0."
+        "Out-Score: standard deviation 0.2500 between mixtures, 0.1472 between seeds of one mixture "
+        "(3 degrees of freedom): ratio 1.7."
     ) in text
+
+
+def test_the_csv_has_the_error_of_each_difference_from_the_best():
+    records = records_of(
+        ("base", 0, 0, 0.1), ("single-x", 42, 9, 0.75), ("single-y", 42, 9, 0.8), ("best", 42, 9, 0.7)
+    )
+    table = table2(records, HEADINGS)
+    shown = with_differences(table, Differences.of(records, table))
+    assert shown["se_difference_chart"].tolist() == pytest.approx(
+        [math.sqrt(2) * 0.03, math.sqrt(2) * 0.03, math.nan, math.sqrt(2) * 0.03], nan_ok=True
+    )
+    assert list(shown)[: len(list(table))] == list(table)
 
 
 def test_groups_stand_under_their_headings():
     records = records_of(*REPEATED)
-    lines = render(records, table2(records, HEADINGS, 42)).splitlines()
+    lines = rendered(records).splitlines()
     first = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
-    assert first[2:] == ["Base", "**seed**", "Single: x", "Single: y", "**model**", "Best"]
+    assert first[2:] == [
+        "Base",
+        "**seed**",
+        "Single: x (2 seeds)",
+        "Single: y",
+        "**model**",
+        "Best (3 seeds)",
+    ]
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1, "a table of one width"
 
 
@@ -232,5 +243,5 @@ def test_a_score_that_nobody_has_leaves_its_column_empty():
         {"mixture": "single-x", "seed": 42, "step": 9, "weights": {"x": 1.0}, "scores": {"science_test": 0.5}}
     ]
     records = from_rows(rows, ["x", "y"], ["science_test", "chart"])
-    text = render(records, table2(records, [Heading("seed", "Single", ["single-x"])], 42))
-    assert cells(text)["Single"] == ["1.00", "0.00", "**0.5000**", "", "", ""]
+    text = rendered(records, [Heading("seed", "Single", ["single-x"])])
+    assert cells(text)["Single"] == ["1.00", "0.00", "**0.500**", "", "", ""]

@@ -60,16 +60,16 @@ def fit(records: Records, surrogate: str, target: str = "out_score") -> Surface:
         )
     runs = trained(records)
     targets = [t for t in records.targets if runs.frame[score_column(t)].notna().any()]
-    objectives = {target: objective(records, target) for target in targets}
+    objectives = {name: objective(records, name) for name in targets}
     names = sorted({name for wanted in objectives.values() for name in wanted.benchmarks})
     even = Objective("all", tuple(names), np.full(len(names), 1 / len(names)))
     predictor = surrogates[surrogate](observe(records, even), SEED)
     assert isinstance(predictor, ProcessPredictor)
     shares = {}
-    for target, wanted in objectives.items():
+    for scored, wanted in objectives.items():
         full = np.zeros(len(names))
         full[[names.index(name) for name in wanted.benchmarks]] = wanted.shares
-        shares[target] = full
+        shares[scored] = full
     main = target if target in targets else targets[0]
     left = leave_one_mixture_out(observe(records, objectives[main]), surrogates[surrogate], SEED)
     row = summary(left).iloc[0]

@@ -104,7 +104,7 @@ def drawings(
         "before_after": lambda: comparison.before_after(found, page),
         "all_against_single": lambda: comparison.all_against_single(found, page),
         "all_against_exclude_one": lambda: comparison.all_against_exclude_one(found, page),
-        "out_score": lambda: strategies.scores(found.table, page, found.target, found.label()),
+        "out_score": lambda: strategies.scores(found, page),
         "mixture_model": lambda: surface.mixture_model(found, page),
         "mixtures": lambda: composition.mixtures(found, page),
         "calibration": lambda: calibration.calibration(found, page, surrogate),

@@ -38,18 +38,29 @@ def _against(found: Results, kind: str, page: Page) -> tuple[plt.Figure, pd.Data
 
 
 def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
-    """Scores of some mixtures with their standard errors, a row a benchmark; the first is the one compared with.
+    """Scores of some mixtures, a row a benchmark; bars are standard errors of the difference from the first.
 
-    Returns the figure and the numbers shown: target, mixture, strategy, score, standard_error.
+    Returns the figure and the numbers shown: target, mixture, strategy, score, standard_error, and
+    difference_error, which the first has none of.
     """
     targets = found.targets()
+    first = rows.iloc[0]["mixture"]
     numbers = pd.DataFrame(
         [
-            (target, row["mixture"], row["strategy"], row[score_column(target)], row[f"se_{target}"])
+            (
+                target,
+                row["mixture"],
+                row["strategy"],
+                row[score_column(target)],
+                row[f"se_{target}"],
+                found.differences.between(row["mixture"], first, target).standard_error
+                if row["mixture"] != first
+                else np.nan,
+            )
             for target in targets
             for _, row in rows.iterrows()
         ],
-        columns=["target", "mixture", "strategy", "score", "standard_error"],
+        columns=["target", "mixture", "strategy", "score", "standard_error", "difference_error"],
     )
     count = len(rows)
     high = max(0.22, 0.072 * count + 0.06)  # inches a benchmark
@@ -58,13 +69,15 @@ def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figu
         figsize=(page.width, high * len(targets) + 0.45 + 0.14 * lines), layout="constrained"
     )
     _draw_reference(axes, rows, targets)
-    _draw_rows(axes, rows, targets)
+    _draw_rows(axes, rows, numbers)
     axes.set_yticks(range(len(targets)), [found.title(target) for target in targets])
     for label, target in zip(axes.get_yticklabels(), targets, strict=True):
         label.set_fontweight("bold" if target in AGGREGATES else "normal")
     axes.set_ylim(len(targets) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("score (± standard error)" if _known(rows, targets) else "score")
+    known = numbers["difference_error"].notna().any()
+    reference = rows.iloc[0]["strategy"]
+    axes.set_xlabel(f"score (± standard error of the difference from {reference})" if known else "score")
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     figure.legend(loc="outside upper left", ncols=min(count, 3))
@@ -87,18 +100,19 @@ def _draw_reference(axes: plt.Axes, rows: pd.DataFrame, targets: list[str]) -> N
             )
 
 
-def _draw_rows(axes: plt.Axes, rows: pd.DataFrame, targets: list[str]) -> None:
-    """The scores of each row with their standard errors, the first, which is compared with, hollow."""
+def _draw_rows(axes: plt.Axes, rows: pd.DataFrame, numbers: pd.DataFrame) -> None:
+    """The scores of each row with the errors of their differences from the first, which is hollow."""
     spread = 0.0 if len(rows) < 3 else 0.78
     offsets = np.linspace(-spread / 2, spread / 2, len(rows))
     for position, (_, row) in enumerate(rows.iterrows()):
+        shown = numbers[numbers["mixture"] == row["mixture"]]
         reference = position == 0
         style = look(position - 1 if not reference else 0)
         colour = INK if reference else style.colour
         axes.errorbar(
-            [row[score_column(target)] for target in targets],
-            np.arange(len(targets)) + offsets[position],
-            xerr=_errors(row, targets),
+            shown["score"],
+            np.arange(len(shown)) + offsets[position],
+            xerr=shown["difference_error"].fillna(0.0),
             fmt="D" if reference else style.marker,
             color=colour,
             markerfacecolor="white" if reference else colour,
@@ -107,11 +121,3 @@ def _draw_rows(axes: plt.Axes, rows: pd.DataFrame, targets: list[str]) -> None:
             label=row["strategy"],
             zorder=3,
         )
-
-
-def _errors(row: pd.Series, targets: list[str]) -> np.ndarray:
-    return np.nan_to_num(np.array([row[f"se_{target}"] for target in targets], float))
-
-
-def _known(rows: pd.DataFrame, targets: list[str]) -> bool:
-    return bool(rows[[f"se_{target}" for target in targets]].notna().any(axis=None))

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from modomodo.mixtures.records import score_column
+from modomodo.reporting.differences import near_best
 from modomodo.reporting.figures.style import GREY, INK, Page, look
 from modomodo.reporting.results import Results
 
+ERROR, NEAR = "difference_error", "near_best"
 MOST = 48  # more bars than this cannot be read on a page: the best and the worst are shown
 WORST = 12  # of them
 
@@ -17,11 +19,13 @@ WORST = 12  # of them
 def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Weights of every mixture as a bar, best score first, next to its score.
 
-    Returns the figure and its numbers, all mixtures: mixture, strategy, group, the weights, score and error.
+    The bar of a score is the standard error of its difference from the best; behind those that cannot be told
+    apart from it the page is grey. Returns the figure and its numbers, all mixtures: mixture, strategy, group, the
+    weights, score, standard error, difference_error and near_best.
     """
     domains = found.records.domains
     weights = [f"w_{domain}" for domain in domains]
-    table = found.mixtures
+    table = _compared(found)
     score = score_column(found.target)
     known = table[weights].notna().all(axis=1) & table[score].notna()
     table = table[known].sort_values(score, ascending=False, kind="stable").reset_index(drop=True)
@@ -48,7 +52,18 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
         ncols=4,
         handlelength=1.4,
     )
-    return figure, table[["mixture", "strategy", "group", *weights, score, f"se_{found.target}"]]
+    return figure, table[["mixture", "strategy", "group", *weights, score, f"se_{found.target}", ERROR, NEAR]]
+
+
+def _compared(found: Results) -> pd.DataFrame:
+    """The mixtures with the errors of their differences from the best one, and whether they can be told apart."""
+    table, score = found.mixtures, score_column(found.target)
+    if table[score].isna().all():
+        return table.assign(**{ERROR: np.nan, NEAR: False})
+    best = str(table.loc[table[score].idxmax(), "mixture"])
+    compared = [found.differences.between(name, best, found.target) for name in table["mixture"]]
+    errors = [each.standard_error if each.standard_error > 0 else np.nan for each in compared]
+    return table.assign(**{ERROR: errors, NEAR: near_best(compared)})
 
 
 def _draw_weights(axes: plt.Axes, shown: pd.DataFrame, domains: Sequence[str]) -> None:
@@ -78,7 +93,7 @@ def _draw_weights(axes: plt.Axes, shown: pd.DataFrame, domains: Sequence[str]) -
 
 
 def _draw_scores(axes: plt.Axes, shown: pd.DataFrame, found: Results) -> None:
-    """A point a mixture with its standard error, a marker for each group."""
+    """A point a mixture, a marker for each group, with the error of its difference from the best."""
     places = np.arange(len(shown))
     for place, group in enumerate(found.groups):
         rows = (shown["group"] == group).to_numpy()
@@ -87,7 +102,7 @@ def _draw_scores(axes: plt.Axes, shown: pd.DataFrame, found: Results) -> None:
         axes.errorbar(
             shown.loc[rows, score_column(found.target)],
             places[rows],
-            xerr=shown.loc[rows, f"se_{found.target}"].fillna(0.0),
+            xerr=shown.loc[rows, ERROR].fillna(0.0),
             fmt=look(place).marker,
             color=INK,
             markerfacecolor="white" if place == 0 else GREY if place == 1 else INK,
@@ -96,6 +111,9 @@ def _draw_scores(axes: plt.Axes, shown: pd.DataFrame, found: Results) -> None:
             elinewidth=0.5,
             label=group,
         )
+    if shown[ERROR].notna().any():
+        for place in places[shown[NEAR].to_numpy(bool)]:
+            axes.axhspan(place - 0.5, place + 0.5, color="#f1f1f1", linewidth=0, zorder=0)
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=3)
     axes.set_xlabel(found.title(found.target))

@@ -6,18 +6,21 @@ import pandas as pd
 
 from modomodo.mixtures.records import BASE, score_column
 from modomodo.reporting.figures.style import GREY, INK, Page, look
+from modomodo.reporting.results import Results
+
+ERROR = "difference_error"
 
 
-def scores(
-    table: pd.DataFrame, page: Page, target: str = "out_score", label: str = "Out-Score"
-) -> tuple[plt.Figure, pd.DataFrame]:
+def scores(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Scores by strategy group: box (quartiles, whiskers to 1.5 of their range) and every mixture a point.
 
-    `table` is Table 2, `label` the target's name on the axis. Returns the figure and the numbers shown. The base
+    Bars are standard errors of the difference from the best. Returns the figure and the numbers shown. The base
     model is the dotted line.
     """
-    score, error = score_column(target), f"se_{target}"
-    numbers = table[["group", "strategy", "mixture", score, error]]
+    target, label = found.target, found.label()
+    score = score_column(target)
+    table = found.table.assign(**{ERROR: found.differences.errors_from_best(target)})
+    numbers = table[["group", "strategy", "mixture", score, f"se_{target}", ERROR]]
     groups = list(dict.fromkeys(table.loc[table["group"] != BASE, "group"]))
     figure, axes = plt.subplots(figsize=(page.width, 0.78 * page.width), layout="constrained")
     axes.grid(axis="y")
@@ -51,7 +54,7 @@ def scores(
         axes.errorbar(
             place + offsets,
             values,
-            yerr=rows[error].fillna(0.0),
+            yerr=rows[ERROR].fillna(0.0),
             fmt=look(place).marker,
             color=look(place).colour,
             markeredgecolor="white",
@@ -65,6 +68,6 @@ def scores(
         range(len(groups)), [f"{group}\n(n = {count})" for group, count in zip(groups, counts, strict=True)]
     )
     axes.set_xlim(-0.5, len(groups) - 0.5)
-    known = table[error].notna().any()
-    axes.set_ylabel(f"{label} (± standard error)" if known else label)
+    known = table[ERROR].notna().any()
+    axes.set_ylabel(f"{label}\n(± standard error of the difference from the best)" if known else label)
     return figure, numbers
