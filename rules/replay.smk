@@ -5,7 +5,7 @@ from pathlib import Path
 
 from modomodo.environment import prepare_jobs
 from modomodo.errors import InputError
-from modomodo.files import code_digest
+from modomodo.files import code_digest, file_digest
 from modomodo.replay.config import replay_from, tables_of
 from modomodo.reporting.figures import DRAWN_BY
 
@@ -19,6 +19,12 @@ try:
     TABLES = tables_of(REPLAY)
 except InputError as error:
     sys.exit(f"error: {error}")
+
+
+# Snakemake takes `{word}` in a path for a wildcard, so such a table counts by its digest.
+BRACED = [path for path in TABLES if set(str(path)) & set("{}")]
+INPUTS = [str(path) for path in TABLES if path not in BRACED]
+DIGESTS = [file_digest(path) for path in BRACED if path.exists()]
 
 
 pathvars:
@@ -43,7 +49,7 @@ rule all:
 
 rule propose_from_records:
     input:
-        [str(path) for path in TABLES],
+        INPUTS,
     output:
         "<results>/comparison.csv",
         "<results>/calibration.csv",
@@ -72,6 +78,7 @@ rule propose_from_records:
             "../report/replay.md.jinja",
         ),
         settings=REPLAY.text(),
+        tables=DIGESTS,
         folder=lambda wildcards, output: Path(output.report).parent,
     shell:
         "python {SCRIPTS:q}/propose.py --config {params.settings:q} --output {params.folder} 2>&1 | tee {log}"
@@ -93,7 +100,7 @@ rule copy_table2:
 # Which figures there are is known once the table is read.
 rule replay_figures:
     input:
-        [str(path) for path in TABLES],
+        INPUTS,
     output:
         directory("<results>/figures"),
     log:
@@ -109,13 +116,14 @@ rule replay_figures:
             *(f"reporting/figures/{name}" for name in DRAWN_BY),
         ),
         settings=REPLAY.text(),
+        tables=DIGESTS,
     shell:
         "python {SCRIPTS:q}/figures.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
 
 
 rule replay_explorer:
     input:
-        [str(path) for path in TABLES],
+        INPUTS,
     output:
         "<results>/explorer.html",
     log:
@@ -134,5 +142,6 @@ rule replay_explorer:
             "reporting/explorer/page.js",
         ),
         settings=REPLAY.text(),
+        tables=DIGESTS,
     shell:
         "python {SCRIPTS:q}/explorer.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"

@@ -46,6 +46,9 @@ class Templates(BaseModel):
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
 def _types(annotation: Any) -> Iterator[Any]:
     """The types that an annotation is made of: of dict[str, float | None], str, float and None's."""
     inner = get_args(annotation)
@@ -87,9 +90,13 @@ class Settings(BaseModel):
     def text(self) -> str:
         """Canonical JSON of what differs from the defaults: what a rule hands to its script.
 
-        Leaving the defaults out keeps finished work valid when a later version adds a key.
+        Leaving the defaults out keeps finished work valid when a later version adds a key. Braces in texts are
+        escaped, since Snakemake takes `{word}` in a parameter for a wildcard.
         """
-        return canonical(self.changed())
+        escaped = {"{": r"\u007b", "}": r"\u007d"}
+        return _JSON_STRING.sub(
+            lambda text: "".join(escaped.get(sign, sign) for sign in text[0]), canonical(self.changed())
+        )
 
     def changed(self) -> dict[str, Any]:
         """What differs from the defaults, as plain data."""

@@ -80,7 +80,7 @@ def sft_examples(
             question, completion = board.question, board.thought
         else:
             board = COMPOSERS[domain](rng)
-            question = templates[0].replace("{question}", board.question)
+            question = templates[0].replace("{question}", board.question, 1)
             completion = completion_text(board.thought, answer_text(board.answer))
         yield SFTExample(domain, board, boards.draw(board.things, rng, split), question, completion)
 

@@ -54,14 +54,23 @@ RENAMED = {
 }
 
 
-def _phrases(texts: Iterable[str]) -> list[str]:
-    """The parts of format strings between their {fields}, longest first.
+def _parts(formats: Iterable[str]) -> list[str]:
+    """The parts of format strings between their {fields}.
 
-    >>> _phrases(["How high is the {} bar?", "{question} Think."])
-    ['How high is the', 'Think.', 'bar?']
+    >>> _parts(["How high is the {} bar?"])
+    ['How high is the ', ' bar?']
     """
-    parts = {part.strip() for text in texts for part in re.split(r"\{[a-z]*\}", text)}
-    return sorted((part for part in parts if len(part) > 1), key=lambda part: (-len(part), part))
+    return [part for text in formats for part in re.split(r"\{[a-z]*\}", text)]
+
+
+def _longest_first(parts: Iterable[str]) -> list[str]:
+    """Phrases of more than one sign, each once.
+
+    >>> _longest_first(["How high is the ", " bar?", ""])
+    ['How high is the', 'bar?']
+    """
+    phrases = {part.strip() for part in parts}
+    return sorted((part for part in phrases if len(part) > 1), key=lambda part: (-len(part), part))
 
 
 def make_tokenizer(templates: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -69,9 +78,9 @@ def make_tokenizer(templates: Sequence[str]) -> PreTrainedTokenizerFast:
 
     `templates` are texts around a question: "{question} Output ...". Decoding restores the text.
     """
-    fixed = [*boards.FIXED, *templates]
-    phrases = [BOX_OPENS, BOX_CLOSES, *_phrases(fixed)]
-    words = {word for text in fixed for word in re.findall(PIECES, re.sub(r"\{[a-z]*\}", " ", text))}
+    around = [part for template in templates for part in template.split("{question}", 1)]
+    phrases = [BOX_OPENS, BOX_CLOSES, *_longest_first([*_parts(boards.FIXED), *around])]
+    words = {word for text in [*_parts(boards.FIXED), *around] for word in re.findall(PIECES, text)}
     for domain in [*boards.COMPOSERS, *AUXILIARY]:
         for example in sft_examples(domain, EXAMPLES_FOR_WORDS, 0, templates):
             words.update(re.findall(PIECES, f"{example.question} {example.board.thought}"))
