@@ -43,7 +43,10 @@ class Registry(Generic[F]):
     def check(self, name: str) -> None:
         """Raises InputError with the nearest known name for an unknown one. Imports nothing."""
         if name not in self:
-            raise InputError(f"unknown {self.kind} '{name}': {nearest(name, self)}")
+            hint = nearest(name, self)
+            if hint.startswith("known"):
+                hint += "; one of your own is registered by a file under plugins (docs/extending.md)"
+            raise InputError(f"unknown {self.kind} '{name}': {hint}")
 
     def __getitem__(self, name: str) -> F:
         """Raises InputError with the nearest known name."""

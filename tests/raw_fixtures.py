@@ -6,6 +6,7 @@ repository>. Each dataset's function says in its docstring which rows are meant 
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -175,18 +176,22 @@ def reasonseg(folder: Path, faults: bool = True) -> tuple[int, int]:
 
 
 def geoqav(folder: Path, faults: bool = True) -> int:
-    """multimodal-open-r1-8k-verified: 4 good rows of 6; one free-form row is left out, one letter is no
-    option.
+    """multimodal-open-r1-8k-verified: 5 good rows of 8.
+
+    A free-form row is left out, and one whose letter is no option's; of one the rewritten problem has lost the
+    options. A letter that is none of the listed options is rejected.
     """
 
-    def row(seed: int, problem: str, answer: str, image: dict) -> dict:
+    def row(seed: int, problem: str, answer: str, image: dict, original: str | None = None) -> dict:
+        letter = re.findall("[A-Z]", answer)[-1] if re.search("[A-Z]", answer) else answer
         return {
             "image": image,
             "problem": problem,
             "solution": f"<think>The sides are\nadded.</think>\n\n<answer>{answer}</answer>",
             "original_question": "According to the question shown in the image, please first perform "
-            f"reasoning, then finally select the right answer from the choices, e.g., Answer: xxx.\nQuestion: {problem}",
-            "original_answer": f"Adding them. So the answer is {answer[-1]}\nAnswer: {answer[-1]}",
+            "reasoning, then finally select the right answer from the choices, e.g., Answer: xxx.\n"
+            f"Question: {original or problem}",
+            "original_answer": f"Adding them. So the answer is {letter}\nAnswer: {letter}",
         }
 
     choices = "\n\nChoices:\nA. 3\nB. 5\nC. 8\nD. 13"
@@ -202,8 +207,21 @@ def geoqav(folder: Path, faults: bool = True) -> int:
         row(3, f"How wide is it?{choices}", "The answer is (D).", cell(drawn_image(13, (60, 900)))),
         row(4, "Which one?\nA) left\nB) right", "D", cell(drawn_image(14))) | FAULT,
         row(
-            5, "Which side is longest, A, B or C?", "A", cell(drawn_image(15), "JPEG")
-        ),  # options without a list
+            5,
+            "Which side is longest, AB, BC or CA?",
+            "A",
+            cell(drawn_image(15), "JPEG"),
+            "Which side is longest?\nChoices:\nA. AB\nB. BC\nC. CA",
+        ),
+        row(
+            6, "Which point is the centre of the circle?", "The centre is O", cell(drawn_image(16))
+        ),  # left out
+        row(
+            7,
+            "How long is YZ? Choose the correct option: (A) 1, (B) 7, (C) 8.",
+            "It is 7, which corresponds to option B.",
+            cell(drawn_image(17)),
+        ),
     ]
     names = ["problem", "solution", "original_question", "original_answer"]
     parquet(
@@ -211,7 +229,7 @@ def geoqav(folder: Path, faults: bool = True) -> int:
         [("image", IMAGE), *((n, TEXT) for n in names)],
         without_faults(rows, faults),
     )
-    return 4
+    return 5
 
 
 SAT_COLUMNS = [
@@ -224,7 +242,9 @@ SAT_COLUMNS = [
 
 
 def sat(folder: Path, train: int = 12, faults: bool = True) -> tuple[int, int]:
-    """SAT: `train` rows and 6 of val; each has a row of two images (left out), val one whose answer is no option."""
+    """SAT: `train` rows and 6 of val. Each has a row of two images (left out), train one whose right answer stands twice
+    among its options, val one whose answer is no option.
+    """
     cells = [cell(drawn_image(seed, (20, 20)), "JPEG") for seed in range(6)]
 
     def row(number: int, images: int = 1, answers: Sequence[str] = ("left", "right"), right: int = 0) -> dict:
@@ -237,7 +257,9 @@ def sat(folder: Path, train: int = 12, faults: bool = True) -> tuple[int, int]:
         }
 
     commas = ("no, neither", "yes, both", "only the chair")
-    rows = [row(0), row(1, images=2), row(2, answers=commas, right=1), *(row(i) for i in range(3, train))]
+    doubled = ("2", "0", "4", "2", "3")  # as SAT's generator makes some questions on counts
+    rows = [row(0), row(1, images=2), row(2, answers=commas, right=1), row(3, answers=doubled)]
+    rows += [row(i) for i in range(4, train)]
     parquet(folder / "SAT_train.parquet", SAT_COLUMNS, rows)
     val = [row(100), row(101, images=2), row(102, answers=commas), row(103), row(104, images=2)]
     val.append(row(105) | {"correct_answer": "above"} | FAULT)

@@ -44,6 +44,7 @@ class ExamplesSettings(Settings):
 
     plugins: list[str] = []
     dataset: Dataset
+    version: int = 1  # of a published dataset's reader
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
@@ -55,7 +56,8 @@ class ExamplesSettings(Settings):
             for key in Dataset.model_fields
             if key not in ("source", "expected", "prompts")
         }
-        return cls(plugins=study.plugins, dataset=Dataset(**fields))
+        version = catalogue[entry.loader].version if entry.loader in catalogue else 1
+        return cls(plugins=study.plugins, dataset=Dataset(**fields), version=version)
 
 
 class Expected(Settings):
@@ -70,6 +72,8 @@ class Expected(Settings):
             return None
         about = catalogue.get(entry.loader)
         cause = about.differs.get(about.split(entry.options), "") if about else ""
+        if entry.limit is not None:
+            cause = f"limit: {entry.limit} rows are read"
         return cls(examples=entry.expected, cause=cause)
 
 

@@ -169,29 +169,124 @@ def test_boxes_are_cut_off_to_integers():
 
 def test_geoqav(raw, tmp_path):
     examples, rejected, counts = read(raw, tmp_path, "geoqav")
-    assert [example.answer for example in examples] == ["C", "B", "D", "A"]
-    assert examples[0].choices == ["3", "5", "8", "13"]
-    assert examples[3].choices == ["A", "B", "C", "D"]  # no list that could be read
+    assert [(example.id[-1], example.answer) for example in examples] == [
+        ("0", "C"),
+        ("1", "B"),
+        ("3", "D"),
+        ("5", "A"),
+        ("7", "B"),
+    ]
+    assert examples[0].choices == ["3", "5", "8", "13"] and examples[0].question.startswith("Determine")
+    # The rewritten problem has lost its options: the original question is asked.
+    assert examples[3].choices == ["AB", "BC", "CA"] and "A. AB" in examples[3].question
+    assert [example.meta for example in examples[2:]] == [{}, {"question": "original_question"}, {}]
+    assert examples[4].choices == ["1", "7", "8"]
     assert image(examples[0], tmp_path).size == (640, 179) and image(examples[2], tmp_path).size == (43, 640)
     assert counts["answer is no option's letter by pattern 'solution'"] == 1
-    assert "not among the 2 options" in rejected[0]["reason"]
+    assert counts["answer is a letter, but no options are listed"] == 1
+    assert len(rejected) == 1 and "not among the 2 options" in rejected[0]["reason"]
 
 
-@pytest.mark.parametrize(("pattern", "kept"), [("bare", 3), ("original", 4), (r"answer is \(?([A-D])", 2)])
+@pytest.mark.parametrize(("pattern", "kept"), [("bare", 3), ("original", 6), (r"answer is \(?([A-D])", 2)])
 def test_geoqav_patterns(raw, tmp_path, pattern, kept):
     # One of them is rejected: it fits the pattern, but its letter is no option.
     _, _, counts = read(raw, tmp_path, "geoqav", pattern=pattern)
     assert counts["kept"] + counts["rejected"] == kept
 
 
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("C", "C"),
+        ("(C)", "C"),
+        ("C.", "C"),
+        ("**C**", "C"),
+        ("$\\boxed{C}$", "C"),
+        ("The correct answer is C", "C"),
+        ("The correct answer is: C", "C"),
+        ("Answer: C", "C"),
+        ("C\nbecause the sides are equal", "C"),
+        ("The correct answer is option C.", "C"),
+        ("The correct answer is C. 12 sq km", "C"),
+        ("C. 2 units", "C"),
+        ("C) 2 units", "C"),
+        ("(C) 2 units", "C"),
+        ("The answer is C, 10 units.", "C"),
+        ("The angle is 40°, which corresponds to option C.", "C"),
+        ("The angle is 40°, corresponding to choice (C).", "C"),
+        ("The correct answer is C: \\frac{5}{2}", "C"),
+        ("The length is 7, so the correct option is (C).", "C"),
+        ("Option C is correct.", "C"),
+        ("The answer is C, not option B", "C"),
+        ("The answer is Side $c$ is the hypotenuse", None),
+        ("DE/BC = AD/AB = AE/AC", None),
+        ("A triangle", None),
+        ("The answer is A triangle", None),
+        ("The collinear points are A, B and C", None),
+        ("A, B and C", None),
+        ("The answer is A and B", None),
+        ("The answer is A, B", None),
+        ("Options A and B", None),
+        ("$1.10", None),
+        ("42%", None),
+        ("", None),
+    ],
+)
+def test_geoqav_letters_in_a_solution(answer, letter):
+    row = {"solution": f"<think>So it is B.</think> <answer>{answer}</answer>"}
+    assert answer_letter(row, "solution", compiled("solution")) == letter
+
+
+@pytest.mark.parametrize(
+    ("question", "options"),
+    [
+        ("A. x\nChoose:\n(A) 1\n(B) 2\n(D) 4", ["1", "2"]),
+        ("Choices:\nA: 40°\nB: 50°", ["40°", "50°"]),
+        ("Choices:\n- **A.** 40°\n- **B.** 50°", ["40°", "50°"]),
+        ("Choose the correct option: (A) 1, (B) 7, (C) 8, (D) 9.", ["1", "7", "8", "9"]),
+        ("How long? (A) 1 (B) 7 or (C) 8", ["1", "7", "8"]),
+        ("How long is it? (A) 1.5, (B) 7.5. Give the letter of the option.", ["1.5", "7.5"]),
+        (
+            "Choose from the choices provided: A. Sine, B. Cosine, and C. Tangent.",
+            ["Sine", "Cosine", "Tangent"],
+        ),
+        ("Choose: (A) \\(f(B)\\), (B) \\(g(A)\\).", ["\\(f(B)\\)", "\\(g(A)\\)"]),
+        ("Nothing listed, A. or B.", []),
+        ("Give the correct option letter, e.g., A, B, C, D, at the end.", []),
+        ("Which option (A, B, C, or D) describes it best?", []),
+        ("Is side A longer than side B?", []),
+        ("The circle (A) touches the circle (B).", []),
+        ("Choose: (A) 1", []),
+    ],
+)
+def test_geoqav_options_in_a_question(question, options):
+    assert options_in(question) == options
+
+
 def test_geoqav_options_and_question(raw, tmp_path):
-    assert options_in("A. x\nChoose:\n(A) 1\n(B) 2\n(D) 4") == ["1", "2"]
-    assert options_in("Nothing listed, A. or B.") == []
     examples, _, _ = read(raw, tmp_path, "geoqav", question="original_question")
     assert examples[0].question.startswith("According to the question")
     for bad in ("(", "no group"):
         with pytest.raises(InputError, match="options.pattern"):
             datasets["geoqav"](tmp_path, pattern=bad)
+
+
+def test_geoqav_without_the_original_questions(raw, tmp_path):
+    """A copy may have left that column out; the row that needs it is left out then."""
+    path = min((raw / "geoqav").rglob("*.parquet"))
+    table = pq.read_table(path).drop_columns(["original_question"])
+    pq.write_table(table, tmp_path / "train.parquet")
+    found = list(datasets["geoqav"](tmp_path))
+    assert [type(row) for row in found] == [
+        tuple,
+        tuple,
+        Filtered,
+        tuple,
+        Rejected,
+        Filtered,
+        Filtered,
+        tuple,
+    ]
 
 
 def test_sat_train(raw, tmp_path):
@@ -204,11 +299,13 @@ def test_sat_train(raw, tmp_path):
         "yes, both",
     ]
     assert commas.question.endswith(
-        f"Choose between the following options: {commas.choices[0]}, {commas.choices[1]} or {commas.choices[2]}."
+        f"Choose between the following options: {commas.choices[0]}, {commas.choices[1]} or {commas.choices[2]}"
     )
     assert examples[0].question.startswith(
         "Answer in natural language. Is chair 0 to the left or right of the table?"
     )
+    doubled = examples[2]  # the right answer stands twice among its options, and is kept as published
+    assert (doubled.answer, sorted(doubled.choices)) == ("2", ["0", "2", "2", "3", "4"])
     orders = {tuple(example.choices) for example in examples if len(example.choices) == 2}
     assert orders == {("left", "right"), ("right", "left")}  # shuffled, by the row's number
     assert all(example.answer_type == "text" for example in examples)
@@ -220,8 +317,30 @@ def test_sat_options(raw, tmp_path):
     )
     assert [example.id for example in examples] == ["train-000000", "train-000002", "train-000003"]
     assert examples[0].question == "Is chair 0 to the left or right of the table? Options: left or right."
+    assert examples[2].choices == ["2", "0", "4", "2", "3"]
     two, _, _ = read(raw, tmp_path / "b", "sat", split="val", single_image=False)
     assert len(two) == 5 and len(two[1].meta["images"]) == 1
+
+
+def test_a_rejected_row_of_sat_is_made_up_for(tmp_path):
+    """The first 3 are 3 examples, whatever fails before."""
+    row = {
+        "image_bytes": [cell(drawn_image())],
+        "question": "How many?",
+        "answers": ["1", "2"],
+        "correct_answer": "1",
+    }
+    rows = [
+        row,
+        row | {"correct_answer": "3"},
+        row | {"image_bytes": [cell(drawn_image())] * 2},
+        row,
+        row,
+        row,
+    ]
+    parquet(tmp_path / "SAT_train.parquet", raw_fixtures.SAT_COLUMNS, rows)
+    found = [type(one) for one in datasets["sat"](tmp_path, first=3)]
+    assert found == [tuple, Rejected, Filtered, tuple, tuple]
 
 
 def test_scienceqa(raw, tmp_path):
@@ -273,9 +392,40 @@ def test_mmmu(raw, tmp_path):
     assert examples[2].meta["answers"] == ["24/7", "3.429"] and examples[2].answer_type == "text"
     assert (examples[3].answer, examples[3].meta) == ("Transformation", {})  # one image of its two
     assert "<image 2>" in rejected[0]["reason"]
-    for text in ("__import__('os')", "{'a': 1}", "[" * 5000, "['a'"):
-        with pytest.raises(InvalidRow):
-            literal_list(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "texts"),
+    [
+        ("['$6', \"it's $8\"]", ["$6", "it's $8"]),
+        ("['a' 'b' 'c']", ["a", "b", "c"]),  # as numpy writes an array
+        ("['a'\n \"b's\"]", ["a", "b's"]),
+        ("['one']", ["one"]),
+        ("[1, 2.5]", ["1", "2.5"]),
+        ("['a, b', 'c']", ["a, b", "c"]),
+        ("[]", []),
+    ],
+)
+def test_lists_written_as_literals(text, texts):
+    assert literal_list(text) == texts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os')",
+        "{'a': 1}",
+        "[" * 5000,
+        "['a'",
+        "['a' 'b', 'c']",  # a comma is missing, and nobody knows where
+        "[['A', 'B']]",
+        "['a' ... 'b']",
+        "[None]",
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(text):
+    with pytest.raises(InvalidRow):
+        literal_list(text)
 
 
 NOT_A_NUMBER = float("nan")
@@ -289,7 +439,7 @@ NOT_A_NUMBER = float("nan")
         ("mathvista", {"question_type": "multi_choice", "choices": None}, "not among the 0 options"),
         ("sat", {"image_bytes": None}, "there is none"),
         ("sat", {"image_bytes": [None]}, "there is none"),
-        ("sat", {"answers": ["left", "left"]}, "stands 2 times"),
+        ("sat", {"correct_answer": "above"}, "'above' is not among the 2 options"),
         ("sat", {"answers": [None, "left"]}, "no list of texts"),
         ("scienceqa", {"answer": None}, "None is not among"),
         ("scienceqa", {"choices": ["a", None]}, "no list of texts"),
@@ -298,7 +448,11 @@ NOT_A_NUMBER = float("nan")
         ("chartqa", {"answer": None}, "answer: empty"),
         ("mmmu", {"options": "['a', 'b'"}, "not a list of texts"),
         ("mmmu", {"answer": "x" * 1000}, "x …$"),  # reasons stay short
-        ("geoqav", {"problem": "q" * 20_001}, "20001 characters, more than max_question"),
+        (
+            "geoqav",
+            {"problem": "q" * 20_001 + "\nA. 1\nB. 2\nC. 3"},
+            r"200\d\d characters, more than max_question",
+        ),
         ("coco", {"image": {"bytes": b"GIF89a", "path": None}}, "image:"),
         ("coco", {"solution": "<answer>[{'Position': [9, 9, 3, 3]}]</answer>"}, "no area"),
         ("coco", {"solution": "<answer>[{'Position': [9, 9, 30, 1001]}]</answer>"}, "outside the image"),
@@ -338,7 +492,16 @@ def test_a_row_of_another_form_than_published_is_rejected():
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 200_000, "\n" * 200_000, "A. " + "x " * 100_000 + "\n", "is " * 60_000]
+    "text",
+    [
+        "a" * 200_000,
+        "\n" * 200_000,
+        "A. " + "x " * 100_000 + "\n",
+        "is " * 60_000,
+        "option " * 30_000,
+        ": (A) " * 30_000,
+        "(A) x\n" * 30_000,
+    ],
 )
 def test_long_texts_take_linear_time(text):
     started = time.process_time()

@@ -4,14 +4,17 @@ Columns image, problem, solution, original_question, original_answer. Kept are r
 expected multiple-choice regex pattern" (paper, section 3.1); images longer than 640 pixels are resized. The
 question is given as published, its options in it; the answer is the letter.
 
+`problem` is a rewriting of `original_question`, which lost the options of some rows. Such a row asks the original
+question. Where neither lists options that can be read, a letter says nothing, and the row is left out.
+
 Open in the paper, each an option:
 
-- `pattern`, which it does not print. `solution` (default): what stands in the solution's answer tags is a
-  letter alone or after "is", e.g. "C", "(C)", "C.", "The correct answer is C". `bare`: a letter alone.
-  `original`: the last "Answer: C" of original_answer. Any other text is a regular expression of your own
-  with one group, of which the last match in the solution's answer counts. `python
-  benchmarks/geoqav_patterns.py FOLDER` counts them on the real file; the one that gives 1969 is the paper's.
-- `question`: `problem` (default, the rewritten one) or `original_question`.
+- `pattern`, which it does not print. `solution` (default): what stands in the solution's answer tags names an
+  option's letter, e.g. "C", "(C)", "The correct answer is C", "B. 12 sq km", "which corresponds to option A".
+  `bare`: a letter alone. `original`: the last "Answer: C" of original_answer. Any other text is a regular
+  expression of your own with one group, of which the last match in the solution's answer counts. `python
+  benchmarks/geoqav_patterns.py FOLDER` counts them on the real file (docs/datasets.md says what is known of it).
+- `question`: `problem` (default) or `original_question`; the other is asked where only that lists the options.
 """
 
 import re
@@ -33,23 +36,40 @@ from modomodo.data.readers.published import (
 )
 from modomodo.errors import InputError
 
+# A letter in brackets, quotes, bold or mathematics.
+_OPEN = r"(?:\\boxed\{|\\text\{|\\\(|[\"'*(\[$])*"
+_CLOSE = r"(?:\\\)|[\"'*)\]}$])*"
+# What follows it: the end of the line, the option's text behind a mark, or "is correct"; not a further letter.
+_END = rf"{_CLOSE}\.?[ \t]*(?:$|\n)"
+_TEXT = r"(?:[\"'*)\]}$]*[.:,]|[\"'*]*\))[\"'*]*\s(?!\s*(?:and\s+|or\s+)?[A-Z]\b)"
+_CORRECT = rf"{_CLOSE}\s+is\s+(?:the\s+)?(?:correct|right)\b"
+_ALONE = rf"(?:^|\b(?:is|(?i:answer))(?::\s*|\s+)){_OPEN}(?=[A-Z](?:{_END}|{_TEXT}|{_CORRECT}))"
+_NAMED = rf"(?<!not )\b(?i:option|choice)\s+{_OPEN}(?=[A-Z]\b(?!\s*(?:,|and|or)\s*[A-Z]\b))"
+
 PATTERNS = {
-    "solution": r"^(?:.*\bis:?\s*)?[\"'*(]*([A-Z])[\"'*)]*\.?$",
+    "solution": rf"(?:{_ALONE}|{_NAMED})([A-Z])",
     "bare": r"^\(?([A-Z])\)?\.?$",
     "original": r"\bAnswer:\s*\(?([A-Z])\b",
 }
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 # "A. 3", "A) 3", "(A) 3", "A: 3", each on a line of its own.
-_OPTION = re.compile(r"^[ \t]*\(?([A-Z])[.):][ \t]*(\S.*)$", re.MULTILINE)
+_OPTION = re.compile(r"^[ \t]*(?:[-*][ \t]+)?\**\(?([A-Z])[.):．、：）]\**[ \t]*(\S.*)$", re.MULTILINE)
+# "… option: (A) 1, (B) 7, (C) 8." and "… choices: A. 1, B. 7": the first behind a mark or the word for it.
+_FIRST = re.compile(
+    r"(?:[:?.;\n]|(?i:\b(?:options?|choices|following|below)))[ \t]*(\(A\)|(?<![\w(])A[.):](?=\s))"
+)
+_BETWEEN = re.compile(r"(?:[,;]\s*(?:and|or)?|\s(?:and|or)|\.)\s*$")
+_SENTENCE = re.compile(r"\.\s+(?=[A-Z][a-z]+\s)")  # behind the last option
 
 ABOUT = Published(
     repo="lmms-lab/multimodal-open-r1-8k-verified",
     formerly=["lmms-lab-encoder/multimodal-open-r1-8k-verified"],
     files={"train": ["data/train-*.parquet"]},
     licence="none stated on its card",
+    version=2,
     differs={
-        "train": "the paper does not print its regular expression: count the candidates with "
-        "benchmarks/geoqav_patterns.py and set options.pattern"
+        "train": "the paper does not print its regular expression, and no named pattern is known to give its count: "
+        "see docs/datasets.md, and benchmarks/geoqav_patterns.py, which counts candidates for options.pattern"
     },
 )
 
@@ -68,7 +88,8 @@ def geoqav(
     check_option("question", question, ["problem", "original_question"])
     column = "original_answer" if pattern == "original" else "solution"
     expression = compiled(pattern)
-    rows = parquet_rows(raw, ["image", question, column])
+    texts = ["problem", "original_question"]
+    rows = parquet_rows(raw, ["image", question, column], [text for text in texts if text != question])
     folder = Path(raw or ".")
 
     def example(row: Row, id_: str) -> RawExample:
@@ -105,21 +126,28 @@ def answer_letter(row: Row, pattern: str, expression: re.Pattern[str]) -> str | 
 
 
 def _example(row: Row, id_: str, answer: str, question: str, raw: Path, longest: int) -> RawExample:
-    text = text_of(row, question)
-    choices = options_in(text)
-    if not choices:  # a layout unknown here: the letters stand for themselves
-        choices = [letter(i) for i in range(max(4, ord(answer) - ord("A") + 1))]
-    elif ord(answer) - ord("A") >= len(choices):
+    """The row with the question that lists its options: the one wanted or, where that has lost them, the other."""
+    text, choices = text_of(row, question), options_in(text_of(row, question))
+    meta = {}
+    position = ord(answer) - ord("A")
+    if position >= len(choices):
+        (other,) = {"problem", "original_question"} - {question}
+        listed = options_in(row.get(other) or "")
+        if position < len(listed):
+            text, choices, meta = text_of(row, other), listed, {"question": other}
+    if not choices:
+        return Filtered("answer is a letter, but no options are listed")
+    if position >= len(choices):
         raise InvalidRow(f"answer: '{answer}' is not among the {len(choices)} options")
     fields = {"id": id_, "question": text, "answer": answer, "answer_type": "choice", "choices": choices}
-    return fields, image_of(row["image"], raw, longest)
+    return fields | {"meta": meta}, image_of(row["image"], raw, longest)
 
 
 def options_in(question: str) -> list[str]:
-    """The options listed at the end of a question, one a line from A on; empty when there are none.
+    """The options listed at the end of a question, from A on; empty when there are none.
 
-    >>> options_in("Which? Choices:\\nA. 3\\n(B) 5")
-    ['3', '5']
+    >>> options_in("Which? Choices:\\nA. 3\\n(B) 5"), options_in("Choose the correct option: (A) 1, (B) 7.")
+    (['3', '5'], ['1', '7'])
     """
     found = _OPTION.findall(question)
     starts = [position for position, (name, _) in enumerate(found) if name == "A"]
@@ -128,4 +156,24 @@ def options_in(question: str) -> list[str]:
         if name != letter(len(options)):
             break
         options.append(text.rstrip())
-    return options if len(options) > 1 else []
+    return options if len(options) > 1 else _options_in_a_line(question)
+
+
+def _options_in_a_line(question: str) -> list[str]:
+    """The options behind the last mark of the first one, all marked in its way."""
+    first = max(_FIRST.finditer(question), key=lambda found: found.start(), default=None)
+    if first is None:
+        return []
+    mark, start = first.group(1), first.end()
+    options: list[str] = []
+    while True:
+        following = re.compile(rf"(?<![\w(]){re.escape(mark.replace('A', letter(len(options) + 1)))}")
+        end = following.search(question, start)
+        text = question[start : end.start() if end else None].strip().partition("\n")[0]
+        if end is None:
+            text = _SENTENCE.split(text, maxsplit=1)[0]
+        options.append(_BETWEEN.sub("", text).strip())
+        if end is None:
+            break
+        start = end.end()
+    return options if len(options) > 1 and all(options) else []

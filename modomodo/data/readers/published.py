@@ -35,6 +35,7 @@ class Published:
 
     files: Mapping[str, Sequence[str]]  # split → patterns of the files needed, as they lie in the repository
     licence: str
+    version: int = 1  # raise when the same settings would give other examples: they are then made again
     repo: str = ""  # on the Hugging Face hub; empty: it has to be fetched by hand
     formerly: Sequence[str] = ()  # other names of the repository, tried in turn
     by_hand: str = ""  # where from, and what to put where

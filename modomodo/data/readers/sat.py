@@ -4,8 +4,11 @@ Columns image_bytes (one or two images), question, answers, question_type, corre
 letter). The paper takes "the original train split for GRPO Post-Training and val split for evaluation". Its
 15,000 and its answer type fit the file that VisualThinker-R1-Zero, which it cites, makes: the first 15,000
 rows, those with two images left out, asked as "Answer in natural language. … Choose between the following
-options: a, b or c." Where that leaves fewer than Table 1's 15,000, the next rows fill up. 1928 of val's 4,001
-rows is taken to be the same, all rows of one image.
+options: a, b or c" (no full stop). Where that leaves fewer than Table 1's 15,000, the next rows fill up. 1928 of
+val's 4,001 rows is taken to be the same, all rows of one image.
+
+SAT's generator makes some count questions whose right number stands twice among the options (it builds the wrong ones
+from another object's count). They are kept as published: the answer is a text, so either is right.
 
 Open, each an option:
 
@@ -14,6 +17,8 @@ Open, each an option:
 - `order` of the options: `shuffled` (default; VisualThinker shuffles without a seed, here `seed` and the
   row's number decide) or `published`, where the right one tends to stand first.
 - `layout`: `visualthinker` (default) or `plain`, the question and its options without the opening sentence.
+
+A row whose image cannot be decoded is found only later and is not made up for.
 
 Its options are joined from the list itself; VisualThinker splits a text at ", ", which breaks options that
 contain it.
@@ -39,8 +44,7 @@ from modomodo.data.readers.published import (
 from modomodo.errors import InputError
 
 LAYOUTS = {
-    "visualthinker": "Answer in natural language. {question} "
-    "Choose between the following options: {options}.",
+    "visualthinker": "Answer in natural language. {question} Choose between the following options: {options}",
     "plain": "{question} Options: {options}.",
 }
 
@@ -48,6 +52,7 @@ ABOUT = Published(
     repo="array/SAT",
     files={"train": ["SAT_train.parquet"], "val": ["SAT_val.parquet"]},
     licence="mit",
+    version=2,
     differs={
         "train": "the paper's 15,000 are taken to be the first rows with one image: see options.first",
         "val": "the paper's 1,928 are taken to be the rows with one image: see options.single_image",
@@ -83,10 +88,8 @@ def sat(
         if single_image and len(images) > 1:
             return Filtered("more than one image")
         options, answer = _options(row), text_of(row, "correct_answer")
-        if options.count(answer) != 1:
-            raise InvalidRow(
-                f"correct_answer: '{answer}' stands {options.count(answer)} times among the options"
-            )
+        if answer not in options:
+            raise InvalidRow(f"correct_answer: '{answer}' is not among the {len(options)} options")
         if order == "shuffled":
             random.Random(f"{seed}:{id_}").shuffle(options)
         fields: dict[str, Any] = {
@@ -102,11 +105,11 @@ def sat(
 
 
 def _taken(rows: Iterator[RawExample], first: int | None) -> Iterator[RawExample]:
-    """Rows up to the `first`-th that is not left out; one that fails a check counts."""
+    """Rows up to the `first`-th example: neither one that is left out nor one that fails a check counts."""
     taken = 0
     for row in rows:
         yield row
-        taken += not isinstance(row, Filtered)
+        taken += isinstance(row, tuple)
         if taken == first:
             return
 
