@@ -3,7 +3,7 @@
     snakemake                                     the study of config/tiny.yaml, on a laptop
     snakemake --configfile config/paper.yaml -n   what the paper's study would run
     snakemake --configfile config/replay.yaml     what to train next, from recorded runs; trains nothing
-    snakemake results/table2.csv                  the table of the configured study
+    snakemake results/table2.csv                  the table of the configured study, under a name for all studies
 
 Targets by stage: examples, mixtures, runs, scores, merged, table2, figures, all. docs/architecture.md describes the files
 and the rules.
@@ -62,6 +62,10 @@ else:
     include: "rules/merging.smk"
     include: "rules/reporting.smk"
 
+    NAME = STUDY.name
+
+    include: "rules/table2.smk"
+
     # The first page of `make report`, made from the study and its results.
     report: os.path.abspath(f"results/{STUDY.name}/overview.rst")
 
@@ -85,8 +89,8 @@ else:
     rule all:
         default_target: True
         input:
-            "results/table2.csv",
             "<results>/table1.csv",
+            "<results>/table2.csv",
             "<results>/table2.md",
             rules.figures_files.output,
             "<results>/explorer.html",
@@ -125,6 +129,10 @@ else:
     rule figures:
         input:
             rules.figures_files.output,
+
+
+onsuccess:
+    show_table2(workflow)
 
 
 gc.freeze()  # nor has it to look later at what lives as long as the workflow

@@ -1,6 +1,7 @@
 """What every script shares: settings from the command line, one-line errors, calm progress."""
 
 import argparse
+import filecmp
 import itertools
 import json
 import os
@@ -14,7 +15,7 @@ from typing import NoReturn, TypeVar
 
 from modomodo import environment
 from modomodo.config.loading import parse
-from modomodo.config.reading import read_config
+from modomodo.config.reading import read_config, read_yaml
 from modomodo.config.schema import Settings, Study
 from modomodo.error_hints import hint_of
 from modomodo.errors import InputError, Interrupted, nearest
@@ -83,12 +84,7 @@ def check_snakemake(arguments: Sequence[str]) -> None:
 
     Snakemake takes every word after --configfile for a file. Exits with status 2.
     """
-    words = list(arguments)
-    files = [word.partition("=")[2] for word in words if word.startswith(("--configfile=", "--configfiles="))]
-    option = next((word for word in words if word in ("--configfile", "--configfiles")), None)
-    if option is not None:
-        after = words[words.index(option) + 1 :]
-        files += itertools.takewhile(lambda word: not word.startswith("-"), after)
+    files = _config_files(arguments)
     try:
         for file in files:
             if Path(file).suffix not in (".yaml", ".yml", ".json"):
@@ -105,6 +101,33 @@ def check_snakemake(arguments: Sequence[str]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def shows_another_study(arguments: Sequence[str]) -> bool:
+    """Whether results/table2.csv is asked for and not the table of the study that these arguments of Snakemake name.
+
+    By its time alone Snakemake would take another study's table, made later, for this one's.
+    """
+    shown, files = Path("results/table2.csv"), _config_files(arguments)
+    if str(shown) not in arguments or not shown.exists():
+        return False
+    try:
+        study = read_yaml(files[-1] if files else "config/tiny.yaml")
+        own = Path(f"results/{study['name']}/table2.csv")
+        return own.exists() and not filecmp.cmp(shown, own, shallow=False)
+    except (InputError, KeyError, TypeError, OSError):
+        return False  # such a study is refused when it is read
+
+
+def _config_files(arguments: Sequence[str]) -> list[str]:
+    """The files given to Snakemake with --configfile."""
+    words = list(arguments)
+    files = [word.partition("=")[2] for word in words if word.startswith(("--configfile=", "--configfiles="))]
+    option = next((word for word in words if word in ("--configfile", "--configfiles")), None)
+    if option is not None:
+        after = words[words.index(option) + 1 :]
+        files += itertools.takewhile(lambda word: not word.startswith("-"), after)
+    return files
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:

@@ -34,17 +34,31 @@ pathvars:
 
 localrules:
     all,
-    copy_table2,
     replay_figures,
     replay_explorer,
 
 
 rule all:
     input:
-        "results/table2.csv",
+        "<results>/table2.csv",
         "<results>/report.md",
         "<results>/figures",
         "<results>/explorer.html",
+
+
+NAME = REPLAY.name
+
+
+include: "table2.smk"
+
+
+# The first page of `make report`: report.md.
+report: os.path.abspath(f"results/{NAME}/overview.rst")
+
+
+def in_report(path, caption, category, **labels):
+    """A file that the report shows, with its caption of report/."""
+    return report(path, caption=f"../report/{caption}.rst", category=category, labels=labels)
 
 
 rule propose_from_records:
@@ -57,8 +71,14 @@ rule propose_from_records:
         "<results>/optimum_weights.csv",
         "<results>/optimum_against.csv",
         "<results>/proposals_against.csv",
-        table="<results>/table2.csv",
+        table=in_report(
+            "<results>/table2.csv",
+            "replay_table2",
+            "Tables",
+            table="Table 2: recorded and proposed mixtures",
+        ),
         report="<results>/report.md",
+        overview="<results>/overview.rst",
         mixtures=directory("<results>/mixtures"),
     log:
         "<logs>/propose.log",
@@ -84,25 +104,18 @@ rule propose_from_records:
         "python {SCRIPTS:q}/propose.py --config {params.settings:q} --output {params.folder} 2>&1 | tee {log}"
 
 
-rule copy_table2:
-    input:
-        "<results>/table2.csv",
-    output:
-        "results/table2.csv",
-    log:
-        "<logs>/copy_table2.log",
-    conda:
-        "../envs/cpu.yaml"
-    shell:
-        "cp {input} {output} 2> {log}"
-
-
 # Which figures there are is known once the table is read.
 rule replay_figures:
     input:
         INPUTS,
     output:
-        directory("<results>/figures"),
+        report(
+            directory("<results>/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/replay_figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "<logs>/figures.log",
     conda:
@@ -125,7 +138,7 @@ rule replay_explorer:
     input:
         INPUTS,
     output:
-        "<results>/explorer.html",
+        in_report("<results>/explorer.html", "explorer", "Explorer", page="Any mixture's predicted scores"),
     log:
         "<logs>/explorer.log",
     conda:

@@ -6,7 +6,6 @@ from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, Overv
 
 localrules:
     table2_files,
-    copy_table2,
     figures_files,
     explorer,
     overview,
@@ -43,20 +42,6 @@ rule table2_files:
     shell:
         "python {SCRIPTS:q}/table.py --settings {params.settings:q} --records {input.records}"
         " --questions {input.questions} --output {output.csv} 2>&1 | tee {log}"
-
-
-# The table of the study that was run last, under a fixed name.
-rule copy_table2:
-    input:
-        "<results>/table2.csv",
-    output:
-        "results/table2.csv",
-    log:
-        "<logs>/copy_table2.log",
-    conda:
-        "../envs/cpu.yaml"
-    shell:
-        "cp {input} {output} 2> {log}"
 
 
 # Which figures there are is known from the study: those of records, and of runs where it has any.

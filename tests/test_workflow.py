@@ -169,7 +169,7 @@ def planned(folder: Path, study: dict | None = None, text: str | None = None) ->
 
 
 SHOWN = {"figures/out_score.svg", "explorer.html", "overview.rst"}
-AFTER_SCORES = {"records.csv", "table2.csv", "results/table2.csv", *SHOWN}
+AFTER_SCORES = {"records.csv", "table2.csv", *SHOWN}
 
 
 def of_mixture(mixture: str, *, since: str = "streams") -> set[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from markdown_it import MarkdownIt
 
 from modomodo.files import atomic_write, write_csv
 from modomodo.mixtures.mixture import Mixture, round_weights, write_mixture
@@ -78,8 +79,19 @@ def write(outcome: Outcome, folder: Path) -> None:
     write_csv(folder / "proposals_against.csv", outcome.uncertainty.proposals_over_reference())
     if outcome.front is not None:
         write_csv(folder / "pareto.csv", outcome.front)
+    text = report(outcome)
     with atomic_write(folder / "report.md") as file:
-        file.write(report(outcome))
+        file.write(text)
+    with atomic_write(folder / "overview.rst") as file:
+        file.write(overview(text))
+
+
+def overview(markdown: str) -> str:
+    """The report as the first page of Snakemake's, which takes reStructuredText and fills it as a Jinja template."""
+    html = MarkdownIt("commonmark").enable("table").render(markdown)
+    for mark in ("{{", "{%", "{#"):
+        html = html.replace(mark, f"&#123;{mark[1]}")
+    return ".. raw:: html\n\n" + "".join(f"   {line}\n" for line in html.splitlines())
 
 
 def in_short(outcome: Outcome) -> str:
