@@ -17,6 +17,7 @@ from snakemake.utils import min_version, update_config
 
 from modomodo.config.reading import read_config
 from modomodo.errors import InputError
+from modomodo.study.outputs import show_table2
 
 # While rules are read, Python's garbage collector would traverse all that Snakemake has loaded again and again and find
 # nothing: a sixth of the time of a dry run of config/paper.yaml.
@@ -132,7 +133,9 @@ else:
 
 
 onsuccess:
-    show_table2(workflow)
+    # What copy_table2 does, where the study's table was asked for.
+    if {"table2_files", "propose_from_records"} & {job.rule.name for job in workflow.dag.jobs}:
+        show_table2(NAME)
 
 
 gc.freeze()  # nor has it to look later at what lives as long as the workflow

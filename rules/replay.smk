@@ -56,11 +56,6 @@ include: "table2.smk"
 report: os.path.abspath(f"results/{NAME}/overview.rst")
 
 
-def in_report(path, caption, category, **labels):
-    """A file that the report shows, with its caption of report/."""
-    return report(path, caption=f"../report/{caption}.rst", category=category, labels=labels)
-
-
 rule propose_from_records:
     input:
         INPUTS,
@@ -71,11 +66,11 @@ rule propose_from_records:
         "<results>/optimum_weights.csv",
         "<results>/optimum_against.csv",
         "<results>/proposals_against.csv",
-        table=in_report(
+        table=report(
             "<results>/table2.csv",
-            "replay_table2",
-            "Tables",
-            table="Table 2: recorded and proposed mixtures",
+            caption="../report/replay_table2.rst",
+            category="Tables",
+            labels={"table": "Table 2: recorded and proposed mixtures"},
         ),
         report="<results>/report.md",
         overview="<results>/overview.rst",
@@ -138,7 +133,12 @@ rule replay_explorer:
     input:
         INPUTS,
     output:
-        in_report("<results>/explorer.html", "explorer", "Explorer", page="Any mixture's predicted scores"),
+        report(
+            "<results>/explorer.html",
+            caption="../report/explorer.rst",
+            category="Explorer",
+            labels={"page": "Any mixture's predicted scores"},
+        ),
     log:
         "<logs>/explorer.log",
     conda:

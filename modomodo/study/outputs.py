@@ -1,5 +1,6 @@
 """Every result of a study by stage, and the file it will be: what status, costs and trace read."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,13 @@ def _outputs(study: Study, plan: Plan, folder: Path) -> Iterator[Output]:
             name = f"{mixture}/{seed}"
             yield Output(stage, name, folder / pattern.format(name), (mixture, seed))
     yield Output(TABLE, "table2", folder / "table2.csv")
+
+
+def show_table2(study: str, root: Path = Path("results")) -> None:
+    """Make results/table2.csv the table of this study, in one step."""
+    part = root / study / "table2.csv.part"
+    shutil.copyfile(root / study / "table2.csv", part)
+    part.replace(root / "table2.csv")
 
 
 def kept_weights(study: Study, plan: Plan, mixture: str) -> list[int] | None:
