@@ -7,6 +7,9 @@ Each FILE holds one answer a line. MathVista rows go from `extraction` to `predi
 rows from `response` to `official_correct`; MMMU rows in which the official parser drew at random (`fallback`)
 are left out, but a row in which only ours finds no option disagrees. Prints `FILE: agree/total` and the ids
 of the rows that disagree. Exit status 1 when any does.
+
+With --metric: how many official verdicts the metric `mathvista` changes, which never takes an answer that it cannot
+read for the nearest option: once from the published extraction on, once from the whole response.
 """
 
 import sys
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo import command_line
+from modomodo.data.examples import Example
 from modomodo.errors import InputError
 from modomodo.evaluation.metrics import mathvista, mmmu
 from modomodo.files import read_jsonl
@@ -24,6 +28,35 @@ def mathvista_agrees(row: dict[str, Any]) -> bool:
     choices = row["choices"] if row["question_type"] == "multi_choice" else []
     prediction = mathvista.normalise(row["extraction"], choices, row["answer_type"], row["precision"])
     return prediction == row["prediction"] and (prediction == row["answer"]) == row["true_false"]
+
+
+def changed_verdicts(path: str | Path) -> str:
+    """A line on the official verdicts of a MathVista file that the metric changes, with the share of rows unparsed."""
+    rows = [row for _, row in read_jsonl(path) if "extraction" in row]
+    parts = []
+    for field in ("extraction", "response"):
+        scores = [mathvista.mathvista.score(str(row[field]), _example(row)) for row in rows]
+        pairs = list(zip(rows, scores, strict=True))
+        lost = sum(row["true_false"] and not score.value for row, score in pairs)
+        won = sum(bool(score.value) and not row["true_false"] for row, score in pairs)
+        unparsed = sum(not score.parsed for score in scores)
+        parts.append(f"{lost + won} from the {field} ({lost} right to wrong, {unparsed} unparsed)")
+    return f"{Path(path).name}: of {len(rows)} verdicts changed: {', '.join(parts)}"
+
+
+def _example(row: dict[str, Any]) -> Example:
+    """A MathVista row as an example; where two options have the same text, the first is the answer."""
+    choices = row["choices"] if row["question_type"] == "multi_choice" else []
+    return Example(
+        id=row["pid"],
+        dataset="MathVista",
+        image="unread",
+        question="?",
+        answer=chr(ord("A") + choices.index(row["answer"])) if choices else row["answer"],
+        answer_type="choice" if choices else "text",
+        choices=choices,
+        meta={"answer_type": row["answer_type"], "precision": row["precision"]},
+    )
 
 
 def mmmu_agrees(row: dict[str, Any]) -> bool | None:
@@ -61,8 +94,15 @@ def compare(path: str | Path) -> tuple[int, list[str]]:
 def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("files", metavar="FILE", nargs="+", help="answers with official verdicts, JSONL")
+    parser.add_argument(
+        "--metric", action="store_true", help="count the verdicts that the metric changes instead"
+    )
+    arguments = parser.parse_args()
     disagreed = False
-    for path in parser.parse_args().files:
+    for path in arguments.files:
+        if arguments.metric:
+            print(changed_verdicts(path))
+            continue
         total, disagreeing = compare(path)
         print(f"{Path(path).name}: {total - len(disagreeing)}/{total}")
         for identity in disagreeing:

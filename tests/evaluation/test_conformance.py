@@ -75,6 +75,29 @@ def test_agreement_is_counted_and_disagreeing_rows_are_named(tmp_path):
     assert (agreeing.stdout, agreeing.returncode) == ("one.jsonl: 1/1\n", 0)
 
 
+def test_verdicts_that_the_metric_changes_are_counted(tmp_path):
+    choice = MATHVISTA | {
+        "question_type": "multi_choice",
+        "answer_type": "text",
+        "choices": ["no", "yes"],
+        "answer": "no",
+    }
+    rows = write(
+        tmp_path / "rows.jsonl",
+        MATHVISTA | {"response": "The answer is 0.11."},
+        choice
+        | {"extraction": "N/A", "prediction": "no", "true_false": True, "response": "It cannot be seen."},
+        choice | {"extraction": "b", "prediction": "no", "true_false": True, "response": "(b)"},
+        choice | {"extraction": "A", "prediction": "no", "true_false": True, "response": "(A)"},
+    )
+    done = compare("--metric", rows)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "rows.jsonl: of 4 verdicts changed: 2 from the extraction (2 right to wrong, 1 unparsed), "
+        "2 from the response (2 right to wrong, 1 unparsed)\n"
+    )
+
+
 def test_bad_files_are_reported_in_a_line(tmp_path):
     missing = compare(tmp_path / "none.jsonl")
     assert missing.returncode == 2

@@ -52,6 +52,22 @@ def test_every_metric_scores_a_right_and_a_missing_answer(name):
         assert missing.value == 0
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_an_empty_answer_is_unparsed(name):
+    score = metrics[name]("<think>a</think><answer> </answer>", " ", some_example(name))
+    assert not score.parsed
+    if not name.startswith("mmmu"):  # officially an option is drawn
+        assert score.value == 0
+
+
+def test_an_empty_accepted_answer_is_near_to_nothing():
+    for name in ("anls", "exact_match", "mmmu"):
+        assert value(name, "zebra", row("7", meta={"answers": ["", "7"]})) == 0
+        with pytest.raises(InputError, match="there is no accepted answer"):
+            value(name, "zebra", row("7", meta={"answers": ["", " "]}))
+    assert metrics["mmmu"]("…", " ", row("7")) == Score(0.0, False)
+
+
 def test_metrics_that_read_free_text_get_the_whole_completion():
     example = row("B", "choice", choices=["red", "blue"])
     for name in ("mmmu", "mmmu_lmms_eval", "mathvista"):
@@ -299,7 +315,7 @@ def test_anls_on_generated_pairs():
             1 - edit_distance(plain(answer), plain(reference)) / max(len(reference), len(answer))
             for reference in references
         )
-        expected = similarity if similarity >= 0.5 else 0
+        expected = similarity if similarity >= 0.5 and plain(answer) else 0  # nothing is no answer
         example = row(references[0], meta={"answers": references})
         assert value("anls", answer, example) == pytest.approx(expected), (answer, references)
         positive += expected > 0
@@ -386,7 +402,7 @@ def test_mathvista_normalises_free_form(extraction, answer_type, precision, pred
         ("B. green", "B"),
         ("B: it is green", "B"),
         ("The answer is B.", "B"),
-        ("The correct option is (B) green, not (C).", "C"),
+        ("The correct option is (B) green, not (C).", "B"),
         ("(A) is wrong, so (B)", "B"),
         ("Final answer: **B**", "B"),
         ("The answer is dark green.", "dark green"),
@@ -409,10 +425,10 @@ def test_mathvista_extracts_choices(text, extraction):
         ("12 cm", "integer", "12"),
         ("12 cm^2", "integer", "12"),
         ("$1,234.50", "float", "1234.50"),
-        ("First 3, then 4 apples", "integer", "4"),
+        ("First 3, then 4 apples", "integer", None),  # which of them is not said
         ("The answer is 3, not 4", "integer", "3"),
         ("2 + 3 = 5 apples of 9", "integer", "5"),
-        ("between 3-5", "integer", "5"),
+        ("between 3-5", "integer", None),
         ("-2", "integer", "-2"),
         (".5 of it", "float", ".5"),
         ("none", "integer", None),
@@ -429,9 +445,8 @@ def test_mathvista_scores():
     choice = row("B", "choice", choices=["135°", "145°"])
     assert value("mathvista", "145°", choice) == 1
     assert value("mathvista", "B", choice) == 1
-    assert (
-        value("mathvista", "about 145", choice) == 0
-    )  # not an option's text: unparsed, "" is nearest to 135°
+    assert value("mathvista", "about 145", choice) == 1  # the number of one option
+    assert metrics["mathvista"]("…", "92", choice) == Score(0.0, False)  # of none: not the nearest option
     assert value("mathvista", "145°", row("145°", choices=["135°", "145°"])) == 1
     integer = row("2", "number", meta={"answer_type": "integer"})
     assert value("mathvista", "2.0", integer) == 1
@@ -439,12 +454,180 @@ def test_mathvista_scores():
     assert metrics["mathvista"]("…", "many", integer) == Score(0.0, False)
     rounded = row("1.2", "number", meta={"answer_type": "float", "precision": 1.0})
     assert value("mathvista", "1.2345", rounded) == 1
-    # Nothing is extracted, and "" is nearest to the shorter option.
-    assert metrics["mathvista"]("…", "?", row("A", "choice", choices=["no", "yes"])) == Score(1.0, False)
+    # Nothing is extracted: not right for "no" being nearest to "".
+    for nothing in ("?", "", "N/A", "None", "E", "I cannot tell"):
+        assert metrics["mathvista"]("…", nothing, row("A", "choice", choices=["no", "yes"])) == Score(
+            0.0, False
+        )
     with pytest.raises(InputError, match=r"metric 'mathvista': example '1' of d: meta.answer_type"):
         value("mathvista", "2", row("2", "number"))
     with pytest.raises(InputError, match=r"meta.precision"):
         value("mathvista", "2", row("2", "number", meta={"answer_type": "float"}))
+
+
+NUMBERS = ["135", "145", "155"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("(b)", "b", "b)", "B.", "B:", "[B]", "{B}", "<B>", "`B`", "'B'", '"B"', "**B**", "*B*", "__B__"),
+        *(
+            "$B$",
+            r"\(B\)",
+            r"\[B\]",
+            r"\text{B}",
+            r"$\mathrm{B}$",
+            r"\boxed{B}",
+            r"\boxed{\text{(B)}}",
+            r"$\textbf{(B)}$",
+        ),
+        *("（B）", "Ｂ", "答案是B", "答案：B", "故选：B。", "选项B", "B、145", "正解はB", "정답: B"),
+        *("Réponse : B", "Respuesta: B", "Ответ: B", "#### B", "<answer>B</answer>", "<b>B</b>"),
+        *(
+            "Answer: B) 145",
+            "Answer: (B) 145",
+            "Answer - B",
+            "**Answer:** B",
+            "The answer is b",
+            "option B",
+            "It's B",
+        ),
+        *(
+            "B, 145",
+            "b. 145",
+            "B is correct",
+            "The answer is B, not C",
+            "Not (A) but (B)",
+            "A is wrong, so B is correct",
+        ),
+        *("145", "$145$", r"\boxed{145}", "145.0", "145 cm", "x = 145", "about 145", "Not 135 but 145"),
+    ],
+)
+def test_mathvista_reads_an_option_in_common_dress(text):
+    example = row("B", "choice", choices=NUMBERS)
+    assert metrics["mathvista"](text, text, example) == Score(1.0), mathvista.extract(text, NUMBERS, "text")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "?", "N/A", "None of them", "I cannot say", "I don't know", "A dog", "E", "(D)", "Answer: D"),
+        *("A or B", "(A) or (B)", "A, B", "135 or 145", "between 135 and 155", "145-155"),
+        *("160", "45", "1451", "2.145", "1/145", "-145", r"\boxed{}", r"\sqrt{145}"),
+    ],
+)
+def test_mathvista_reads_no_option_where_none_is_clear(text):
+    for letter in "ABC":
+        example = row(letter, "choice", choices=NUMBERS)
+        assert metrics["mathvista"](text, text, example) == Score(0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("3 apples", 3),
+        ("3.0 cm", 3),
+        ("3cm", 3),
+        ("1,234", 1234),
+        ("1,234.50", 1234.5),
+        ("10 000", 10000),
+        ("1{,}234", 1234),
+        (r"1\,234", 1234),
+        ("$5", 5),
+        (r"\$5.00", 5),
+        ("5 €", 5),
+        ("50%", 50),
+        (r"50\%", 50),
+        ("-3", -3),
+        ("\u22123", -3),  # a minus sign
+        ("minus 3", -3),
+        ("Answer: -3", -3),
+        ("$x=-3$", -3),
+        ("+3", 3),
+        ("３", 3),
+        ("**3**", 3),
+        (r"\boxed{3\text{ cm}}", 3),
+        ("1/2", 0.5),
+        (r"-\frac{1}{2}", -0.5),
+        (r"\dfrac12", 0.5),
+        ("1 1/2", 1.5),
+        ("1½", 1.5),
+        ("4/2", 2),
+        ("3 × 10^4", 30000),
+        (r"1.2\times10^{-3}", 0.0012),
+        ("1.5e-3", 0.0015),
+        (r"30^{\circ}", 30),
+        ("12 cm²", 12),
+        (r"12 cm^{2}", 12),
+        ("9.8 m/s^2", 9.8),
+        ("12 m2", 12),
+        ("The answer is not 3 but 4", 4),
+        ("3 = 5 - 2", 3),
+        ("4 m + 4 m = 8 m", 8),
+        ("Each side is 4. So the perimeter is 4 + 4 = 8 cm.", 8),
+        ("There are 2 rows of 3. Therefore, there are 6 dots.", 6),
+        ("答案是3", 3),
+    ],
+)
+def test_mathvista_reads_a_number_in_common_dress(text, number):
+    assert float(mathvista.extract(text, [], "float")) == pytest.approx(number)
+    if float(number).is_integer():
+        assert int(float(mathvista.extract(text, [], "integer"))) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            r"\sqrt{2}",
+            "√2",
+            "2√3",
+            r"3\pi",
+            "3pi/2",
+            "2^3",
+            "5²",
+            "5x",
+            r"\log 5",
+            "2 + 3",
+            "5 - 2",
+            "2*3",
+            "3 x 4",
+            "5·3",
+        ),
+        *(
+            "3-5",
+            "3–5",
+            "3 to 5",
+            "3 or 4",
+            "between 3 and 5",
+            "(3, 4)",
+            "3±0.1",
+            "12:30",
+            "1:4",
+            "5 minus 3",
+        ),
+        *("1,5", "1.234,56", "1.2.3", "1'234", "3 million", "2.5k", "3 and a half", "nan", "inf", "COVID-19"),
+        *(
+            "3 apples and 4 oranges",
+            "5 ft 3 in",
+            "x=3, y=4",
+            r"\boxed{\sqrt{2}} in 5 steps",
+            "The answer is √2. (5 steps)",
+        ),
+        "One side is 3 cm, but the other is not given, so it cannot be found.",
+    ],
+)
+def test_mathvista_reads_no_number_where_none_is_clear(text):
+    assert mathvista.extract(text, [], "float") is None
+    assert mathvista.extract(text, [], "integer") is None
+
+
+def test_mathvista_reads_no_integer_in_a_fraction_and_no_other_spacing_of_a_list():
+    assert mathvista.extract("1/2", [], "integer") is None
+    assert mathvista.extract("2.9 cm", [], "integer") == "2.9"  # officially cut off to 2
+    for text in ("[2007,2008]", "2007, 2008", "(2007, 2008)", "2007 and 2008.", r"\boxed{[2007,\ 2008]}"):
+        assert mathvista.extract(text, [], "list") == "[2007, 2008]"
 
 
 # MMMU

@@ -8,7 +8,7 @@ from modomodo.evaluation.metrics.metric import Score, metric, references
 _THRESHOLD = 0.5
 
 
-@metric("anls", version=1)
+@metric("anls", version=2)
 def anls(answer: str, example: Example) -> Score:
     """The best similarity to an accepted answer; below 0.5 it counts as 0."""
     similarity = max(normalised_similarity(answer, reference) for reference in references(example))

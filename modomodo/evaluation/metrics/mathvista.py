@@ -7,6 +7,7 @@ An example's `meta` holds `answer_type` (integer, float or list) and, for a floa
 a multiple choice needs neither.
 """
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -15,19 +16,23 @@ from rapidfuzz.distance import Levenshtein
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
 from modomodo.evaluation.metrics.metric import Score, metric
+from modomodo.evaluation.metrics.reading import (
+    UnclearError,
+    read_list,
+    read_number,
+    read_option,
+    telling_parts,
+)
 
 
-@metric("mathvista", version=1, reads_completion=True)
+@metric("mathvista", version=2, reads_completion=True)
 def mathvista(text: str, example: Example) -> Score:
     """1 when the normalised extraction equals the true answer.
 
-    A text from which nothing is extracted counts as unparsed, and is scored as the official rules do an
-    empty extraction: wrong as a number, and in a multiple choice as the option nearest to "".
+    A text from which nothing is extracted is wrong and counts as unparsed. The official rules take it for the option
+    nearest to "", which is right by chance.
     """
-    kind, precision = _kind(example)
-    extraction = extract(text, example.choices, kind)
-    prediction = normalise(extraction or "", example.choices, kind, precision)
-    return Score(float(prediction == _truth(example)), parsed=extraction is not None)
+    return _score(text, example)
 
 
 # In words of our own: the official demonstrations ask for the same forms.
@@ -67,18 +72,21 @@ def judge_prompt(text: str, example: Example) -> str | None:
     )
 
 
-@metric("mathvista_judged", version=1, reads_completion=True, prompt=judge_prompt)
+@metric("mathvista_judged", version=2, reads_completion=True, prompt=judge_prompt)
 def mathvista_judged(text: str, example: Example, reply: str | None) -> Score:
     """As `mathvista`, but the answer is what the study's judge reads in the text.
 
-    "None", "N/A" and no words count as unparsed, and are scored as the official rules do an empty extraction.
+    A reply in which no answer is found ("None", "N/A", no words) is wrong and counts as unparsed.
     """
+    return _score(text if reply is None else reply, example)
+
+
+def _score(text: str, example: Example) -> Score:
     kind, precision = _kind(example)
-    extraction = (text if reply is None else reply).strip()
-    if extraction not in example.choices and extraction.rstrip(".").lower() in ("none", "n/a"):
-        extraction = ""
-    prediction = normalise(extraction, example.choices, kind, precision)
-    return Score(float(prediction == _truth(example)), parsed=bool(extraction))
+    extraction = extract(text, example.choices, kind)
+    if extraction is None:
+        return Score(0.0, parsed=False)
+    return Score(float(normalise(extraction, example.choices, kind, precision) == _truth(example)))
 
 
 def _kind(example: Example) -> tuple[str, int | None]:
@@ -107,7 +115,7 @@ def normalise(
     With choices, always one of them: that of the first bracketed letter, that of a bare capital letter, or
     else the one at the smallest edit distance, the first of equals, even to an empty extraction. Without, by
     answer type: an integer cut off ("2.0" and "2.9" are "2"), a float rounded to `precision` decimals, a
-    list as it is; None where that is no number. Empty extractions are not ignored.
+    list as it is; None where that is no number. Empty extractions are not ignored; the metrics never hand one over.
     """
     if choices:
         text = str(extraction).strip()
@@ -127,81 +135,36 @@ def normalise(
     return str(extraction)
 
 
-# A number with or without thousands separators, not the exponent of a unit ("cm^2") or a part of a word.
-_NUMBER = re.compile(r"(?<![\w.^])-?(?:(?:\d{1,3}(?:,\d{3}){1,6}(?![\d,])|\d+)(?:\.\d+)?|\.\d+)")
-_LIST = re.compile(r"\[[^\[\]]*\]")
-_ANNOUNCED = re.compile(r"(?:answer|option|choice)(?: is| would be|:|\*\*:?)+\s*[\"'*(]*", re.IGNORECASE)
-
-
 def extract(text: str, choices: Sequence[str], answer_type: str) -> str | None:
-    """The answer in a model's text, found by rules alone; None when they find none.
+    """The answer in a model's text, found by rules alone (see reading); None when they find none, or more than one.
 
-    1. As officially: an option's very text, or a bare integer or float, is the answer.
-    2. What follows the last "answer is" or "answer:" goes before the rest of the text.
-    3. Multiple choice: the last letter in brackets; a capital letter that opens the text ("B", "B. 4 cm",
-       "B: yes"); the option whose text occurs last, the longest of those that end there.
-    4. Number: the first behind the last "=", the first of what was announced, else the last one; thousands
-       separators are dropped. List: the last [ … ].
+    As officially, an option's very text, or a bare integer or float, is the answer.
     """
     text = text.strip()
-    if not text:
-        return None
     if _is_literal(text, choices, answer_type):
         return text
-    announced = _after_last(_ANNOUNCED, text)
-    if announced is not None and (found := _find(announced, choices, answer_type, announced=True)):
-        return found
-    return _find(text, choices, answer_type, announced=False)
-
-
-def _find(text: str, choices: Sequence[str], answer_type: str, announced: bool) -> str | None:
     if choices:
-        return _option(text, choices)
-    if answer_type == "list":
-        return _last(_LIST, text)
-    return _number(text, first=announced)
+        return read_option(text, choices)
+    return read_list(text) if answer_type == "list" else _number(text, answer_type)
 
 
 def _is_literal(text: str, choices: Sequence[str], answer_type: str) -> bool:
-    """Whether a text is an answer as it stands: an option's text, or a bare number."""
+    """Whether a text is an answer as it stands: an option's text, or a bare finite number."""
     if choices:
         return text in choices
     try:
-        {"integer": int, "float": float}[answer_type](text)
-    except (KeyError, ValueError):
+        return math.isfinite({"integer": int, "float": float}[answer_type](text))
+    except (KeyError, ValueError, OverflowError):
         return False
-    return True
 
 
-def _after_last(pattern: re.Pattern[str], text: str) -> str | None:
-    ends = [found.end() for found in pattern.finditer(text)]
-    return text[ends[-1] :].strip() if ends else None
-
-
-def _last(pattern: re.Pattern[str], text: str) -> str | None:
-    found = pattern.findall(text)
-    return found[-1] if found else None
-
-
-def _option(text: str, choices: Sequence[str]) -> str | None:
-    letters = "".join(chr(ord("A") + position) for position in range(len(choices)))
-    if bracketed := _last(re.compile(rf"\(([{letters}])\)"), text):
-        return bracketed
-    # "A dog" and "I see" open with a word, not with a letter.
-    if opening := re.match(rf"([{letters}])(?![\w'])(?!(?<=[AI]) [a-z])", text):
-        return opening.group(1)
-    lowered = text.lower()
-    ends = {}
-    for choice in choices:
-        occurrences = re.finditer(rf"(?<!\w){re.escape(choice.lower())}(?!\w)", lowered)
-        for occurrence in occurrences:
-            ends[choice] = occurrence.end()
-    return max(ends, key=lambda choice: (ends[choice], len(choice)), default=None)
-
-
-def _number(text: str, first: bool) -> str | None:
-    results = _NUMBER.findall(text.rpartition("=")[2]) if "=" in text else []
-    if results:
-        return results[0].replace(",", "")
-    numbers = _NUMBER.findall(text)
-    return numbers[0 if first else -1].replace(",", "") if numbers else None
+def _number(text: str, answer_type: str) -> str | None:
+    try:
+        for part, told in telling_parts(text):
+            if (number := read_number(part, told)) is not None:
+                # Officially "2.9" is the integer 2; a half is none, however it is written.
+                written = number.lstrip("-") in part.replace(",", "")
+                return number if written or answer_type == "float" or float(number).is_integer() else None
+    except UnclearError:
+        pass
+    return None

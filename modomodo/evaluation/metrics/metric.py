@@ -24,9 +24,10 @@ class Score(NamedTuple):
 class Metric:
     """A registered metric. Call it with a row's completion, its extracted answer and the example.
 
-    The function `score` gets the extracted answer. Without one (the completion broke the reasoning format) the
-    score is 0 and unparsed, unless the metric `reads_completion`: then `score` gets the whole completion instead,
-    as the parsers of those benchmarks do. `version` is raised when the same answers would score differently.
+    The function `score` gets the extracted answer. Without one (the completion broke the reasoning format, or nothing
+    stands between its tags) the score is 0 and unparsed, unless the metric `reads_completion`: then `score` gets the
+    whole completion instead, as the parsers of those benchmarks do. `version` is raised when the same answers would
+    score differently.
 
     A metric with a `prompt` wants a judging model (schema.Judge) to read the answer first: `prompt(text, example)`
     is what it is asked, None where there is no need, and `score` gets its reply, or None, too.
@@ -46,7 +47,7 @@ class Metric:
 
         Raises InputError as the score does.
         """
-        if self.prompt is None or (answer is None and not self.reads_completion):
+        if self.prompt is None or (not self.reads_completion and not (answer or "").strip()):
             return None
         with self._named(example):
             return self.prompt(completion if answer is None else answer, example)
@@ -58,7 +59,7 @@ class Metric:
 
         So it does without the reply to a question that is to be asked.
         """
-        if answer is None and not self.reads_completion:
+        if not self.reads_completion and not (answer or "").strip():
             return Score(0.0, parsed=False)
         if reply is None and self.question(completion, answer, example) is not None:
             raise InputError(f"metric '{self.name}' asks a judge, which is done for the study's scores only")
@@ -106,8 +107,11 @@ def references(example: Example) -> list[str]:
     Raises InputError when there is none, or the answer is no text.
     """
     accepted = example.meta.get("answers", [example.answer])
-    if not isinstance(accepted, list) or not accepted or not all(isinstance(one, str) for one in accepted):
+    if not isinstance(accepted, list) or not all(isinstance(one, str) for one in accepted):
         raise InputError("the accepted answers are no list of texts")
+    accepted = [one for one in accepted if one.strip()]  # to an empty one any text is near
+    if not accepted:
+        raise InputError("there is no accepted answer")
     return accepted
 
 

@@ -18,7 +18,7 @@ def mmmu(text: str, example: Example) -> Score:
     """1 when the official parser reads a right answer from the text; a draw when it finds no option."""
     if example.choices:
         return _score_choice(parse_choice(text, options(example)), example)
-    return Score(float(is_open_match(text, references(example))))
+    return Score(float(is_open_match(text, references(example))), parsed=bool(text.strip()))
 
 
 @metric("mmmu_lmms_eval", version=1, reads_completion=True)
@@ -31,7 +31,8 @@ def mmmu_lmms_eval(text: str, example: Example) -> Score:
     if example.choices:
         return _score_choice(parse_choice_lmms_eval(text, options(example)), example)
     accepted = references(example)
-    return Score(float(is_open_match(text, accepted if len(accepted) == 1 else [str(accepted)])))
+    accepted = accepted if len(accepted) == 1 else [str(accepted)]
+    return Score(float(is_open_match(text, accepted)), parsed=bool(text.strip()))
 
 
 def _score_choice(letter: str | None, example: Example) -> Score:
