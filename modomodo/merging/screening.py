@@ -156,7 +156,7 @@ class MergeScorer:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             write_merged(Path(folder) / "merged", self.experts, coefficients)
-            engine.load(Path(folder) / "merged")
+            engine.load(Path(folder) / "merged", checked=True)  # tensor by tensor, as they were summed
 
     def _start(self) -> "tuple[Engine, list[dict[str, LazyBatches]]]":
         """The engine, with the base loaded, and the batches of each portion."""

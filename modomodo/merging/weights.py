@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from modomodo.errors import InputError
-from modomodo.files import atomic_directory, write_json
+from modomodo.files import atomic_directory, read_json, write_json
 from modomodo.merging.experts import Experts
 
 SHARD_BYTES = 1_000_000_000
@@ -28,23 +28,38 @@ INDEX = "model.safetensors.index.json"
 
 
 class Tensors:
-    """The tensors of a checkpoint, sharded or not, each read when it is asked for."""
+    """The tensors of a checkpoint, sharded or not, by their names in the loaded model; each read when asked for.
+
+    So files of different versions of transformers, which name tensors differently, are merged. An output layer that
+    is tied to the embeddings is left out: some files hold it twice.
+    """
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.directory = directory
-        self.home: dict[str, Any] = {}
+        self.home: dict[str, tuple[Any, str]] = {}
         for path in sorted(directory.glob(WEIGHTS)):
-            file = stack.enter_context(safe_open(path, framework="pt"))
-            self.home |= dict.fromkeys(file.keys(), file)
+            try:
+                file = stack.enter_context(safe_open(path, framework="pt"))
+            except SafetensorError as error:
+                raise InputError(f"{path}: cannot be read: {error}: delete it and run again") from None
+            self.home |= {live_name(name): (file, name) for name in file.keys()}  # noqa: SIM118  (no mapping)
         if not self.home:
             raise InputError(f"{directory}: holds no {WEIGHTS}: delete it and run again")
+        config = directory / "config.json"
+        if config.is_file() and read_json(config).get("tie_word_embeddings"):
+            self.home.pop("lm_head.weight", None)
+
+    def name_in_file(self, name: str) -> str:
+        return self.home[name][1]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name → shape, without reading a tensor."""
-        return {name: tuple(file.get_slice(name).get_shape()) for name, file in self.home.items()}
+        return {name: tuple(file.get_slice(saved).get_shape()) for name, (file, saved) in self.home.items()}
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        return self.home[name].get_tensor(name)
+        file, saved = self.home[name]
+        tensor: torch.Tensor = file.get_tensor(saved)
+        return tensor
 
 
 def linear(
@@ -77,16 +92,15 @@ def merged_tensors(experts: Experts, coefficients: Mapping[str, float]) -> Itera
     with ExitStack() as stack:
         base = Tensors(experts.base, stack)
         parts = {domain: Tensors(experts.by_domain[domain].directory, stack) for domain in coefficients}
-        shapes = base.shapes()
         for part in parts.values():
-            _check_shapes(shapes, part.shapes(), experts.base, part.directory)
-        for name in sorted(shapes):
+            _check_shapes(base, part)
+        for name in sorted(base.home, key=base.name_in_file):
             original = base[name]
             start = original.float()
             total = linear(start, partial(_read, parts, name), coefficients)
             if not torch.isfinite(total).all():
-                raise InputError(_where_not_finite(name, experts.base, parts, original))
-            yield name, original if total is start else total.to(original.dtype)
+                raise InputError(_where_not_finite(name, base, parts, original))
+            yield base.name_in_file(name), original if total is start else total.to(original.dtype)
 
 
 def write_merged(
@@ -172,19 +186,21 @@ def _read(parts: Mapping[str, Tensors], name: str, domain: str) -> torch.Tensor:
     return parts[domain][name].float()
 
 
-def _check_shapes(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], base: Path, directory: Path
-) -> None:
+def _check_shapes(base: Tensors, part: Tensors) -> None:
+    expected, found = base.shapes(), part.shapes()
     for name in sorted({*expected, *found}):
         if expected.get(name) != found.get(name):
+            saved = (part if name in found else base).name_in_file(name)
             raise InputError(
-                f"{directory}: tensor '{name}' has shape {found.get(name)}, in {base} {expected.get(name)}: "
-                "experts of another model cannot be merged"
+                f"{part.directory}: tensor '{saved}' has shape {found.get(name)}, in {base.directory} "
+                f"{expected.get(name)}: experts of another model cannot be merged"
             )
 
 
-def _where_not_finite(name: str, base: Path, parts: Mapping[str, Tensors], original: torch.Tensor) -> str:
-    for directory, tensor in [(base, original), *((part.directory, part[name]) for part in parts.values())]:
+def _where_not_finite(name: str, base: Tensors, parts: Mapping[str, Tensors], original: torch.Tensor) -> str:
+    for source, tensor in [(base, original), *((part, part[name]) for part in parts.values())]:
         if not torch.isfinite(tensor.float()).all():
-            return f"{directory}: tensor '{name}' holds NaN or infinite weights: the run collapsed, train it again"
+            saved = source.name_in_file(name)
+            hint = "the run collapsed, train it again"
+            return f"{source.directory}: tensor '{saved}' holds NaN or infinite weights: {hint}"
     return f"tensor '{name}': merging overflows: choose a smaller alpha"

@@ -315,6 +315,31 @@ def test_experts_of_other_shapes_or_tensors_are_refused(base, tmp_path):
             dict(merged_tensors(experts, {domain: 1.0}))
 
 
+def test_a_base_of_newer_names_and_a_tied_output_layer_is_merged_as_any_other(tmp_path, runs):
+    embeddings = {"model.embed_tokens.weight": torch.tensor([[5.0, 6.0]])}
+    newer = {live_name(name): tensor for name, tensor in (BASE | embeddings).items()}
+    base = checkpoint(tmp_path / "newer", newer | {"lm_head.weight": torch.tensor([[5.0, 6.0]])})
+    (base / "config.json").write_text('{"tie_word_embeddings": true}')
+    for run in runs:  # the hub's file holds the tied layer twice, what was trained from it once
+        folder = run.parent / "checkpoint-40"
+        save_file(load_file(folder / "model.safetensors") | embeddings, folder / "model.safetensors")
+    experts = read_experts(base, "digest of the base", runs)
+    merged = dict(merged_tensors(experts, {"left": 0.5, "right": 0.5}))
+    assert merged.keys() == newer.keys()
+    assert merged["model.language_model.layers.0.weight"].tolist() == [[1.5, 2.0], [3.0, 4.0]]
+    assert merged["model.language_model.norm.weight"].tolist() == [1.0, 3.0]
+
+
+def test_a_file_that_is_cut_off_is_named(base, runs):
+    experts = read_experts(base, "digest of the base", runs)
+    weights = runs[0].parent / "checkpoint-40/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(
+        InputError, match="left/checkpoint-40/model.safetensors: cannot be read: .*: delete it"
+    ):
+        dict(merged_tensors(experts, {"left": 1.0}))
+
+
 def test_no_half_written_checkpoint_is_left(base, tmp_path):
     broken = {**BASE, "visual.patch.weight": torch.tensor([math.nan, 0.0])}
     experts = read_experts(base, "digest of the base", [expert(tmp_path, "left", broken)])

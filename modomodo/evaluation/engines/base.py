@@ -161,8 +161,11 @@ class Engine(ABC):
         self.max_new_tokens = max_new_tokens
 
     @abstractmethod
-    def load(self, directory: Path) -> None:
-        """Take the weights of this checkpoint; the model's shape is that of the first."""
+    def load(self, directory: Path, checked: bool = False) -> None:
+        """Take the weights of this checkpoint; the model's shape is that of the first.
+
+        Raises InputError for weights that do not match, unless they are known to be `checked`.
+        """
 
     @abstractmethod
     def batches(self, rows: Sequence[Row], templates: Templates, limits: BatchLimits) -> LazyBatches:

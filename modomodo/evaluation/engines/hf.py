@@ -59,7 +59,7 @@ class TransformersEngine(Engine):
         self.dtype = dtype
         self._batches: list[LazyBatches] = []
 
-    def load(self, directory: Path) -> None:
+    def load(self, directory: Path, checked: bool = False) -> None:
         before, self.model = self.model, load_model(directory, self.dtype).to(self.device).eval()
         if before is not None and not _equal(before.model.visual, self.model.model.visual):
             self.clear_cache()

@@ -69,11 +69,12 @@ class VllmEngine(Engine):
         self.llm: Any = None
         self.first = ""
 
-    def load(self, directory: Path) -> None:
+    def load(self, directory: Path, checked: bool = False) -> None:
         """The first directory has to stay, of the others only the weights are read."""
         from vllm import LLM, SamplingParams
 
-        check_model(directory)
+        if not checked:
+            check_model(directory)  # vLLM looks for names alone
         if self.llm is None:
             self.llm = LLM(model=str(directory), **self.options)
             self.first = str(directory)
