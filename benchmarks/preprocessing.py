@@ -2,6 +2,7 @@
 
 Example:
     python benchmarks/preprocessing.py speed --rows 400 --workers 1 2
+    python benchmarks/preprocessing.py speed --shape lisa --rows 88 --workers 1 2 --repeats 1
     python benchmarks/preprocessing.py make-pages --rows 100 --folder /tmp/infovqa
     python benchmarks/preprocessing.py memory --folder /tmp/infovqa --workers 2
     python benchmarks/preprocessing.py batches --folder /tmp/infovqa --model results/tiny/base
@@ -9,10 +10,12 @@ Example:
     python benchmarks/preprocessing.py memory --folder /tmp/sat --workers 2
 
 `speed` writes a parquet file with COCO's columns (640 x 480 pixels; half of the images are RGBA, which are
-converted to RGB PNGs, half JPEGs, which are copied), converts it to examples by a plain loop in one process and
-by `write_examples` with each number of workers, and prints rows per second (the best of --repeats), the ratio
-to the loop, and whether the files are identical. `make-pages` and `make-photos` write a file with a single row
-group, the worst case for a reader: InfoVQA's largest pages (6250 x 9375 pixels) or SAT's small photographs.
+converted to RGB PNGs, half JPEGs, which are copied) or ReasonSeg's pairs of files (5184 x 3456 pixels, resized to
+640; 44 instructions for 10 images, as in its test split). It converts them to examples by a plain loop in one
+process, which decodes an image for each row, and by `write_examples` with each number of workers, and prints rows
+per second (the best of --repeats), the ratio to the loop, and whether the files are identical.
+`make-pages` and `make-photos` write a file with a single row group, the worst case for a reader: InfoVQA's largest
+pages (6250 x 9375 pixels) or SAT's small photographs.
 `memory` converts such a file and prints the peak resident memory of the process and its workers together.
 `batches` converts it too and prepares all batches twice, as prediction does, with the tokenizer of a given model,
 Qwen2-VL's own limits of image size, and no generation.
@@ -20,6 +23,7 @@ Qwen2-VL's own limits of image size, and no generation.
 
 import hashlib
 import io
+import json
 import os
 import resource
 import shutil
@@ -85,19 +89,36 @@ def coco_file(folder: Path, rows: int) -> Path:
     return folder
 
 
-def plain_loop(raw: Path, output: Path) -> None:
+def lisa_files(folder: Path, rows: int) -> Path:
+    """ReasonSeg's train/: photographs as large as its largest, each with four or five instructions."""
+    place = folder / "train"
+    place.mkdir(parents=True)
+    shape = {"label": "target", "points": [[500, 500], [2500, 500], [2500, 1500]]}
+    for seed in range(-(-rows * 10 // 44)):
+        texts = [
+            f"instruction {number}" for number in range(seed * 44 // 10, min(rows, (seed + 1) * 44 // 10))
+        ]
+        (place / f"{seed}.jpg").write_bytes(encoded(photograph(seed, 5184, 3456), "JPEG", quality=90))
+        (place / f"{seed}.json").write_text(json.dumps({"text": texts, "shapes": [shape]}), encoding="utf-8")
+    return folder
+
+
+SHAPES = {"coco": coco_file, "lisa": lisa_files}
+
+
+def plain_loop(shape: str, raw: Path, output: Path) -> None:
     """Write the same files in the simplest way: read, decode, write, one row after the other."""
-    images = output.parent / "images/coco"
+    images = output.parent / f"images/{shape}"
     images.mkdir(parents=True)
     lines = []
-    for row in datasets["coco"](raw):
+    for row in datasets[shape](raw):
         assert isinstance(row, tuple)
         fields, image = row
         assert isinstance(image, Image)
         data, suffix = encode(image)
         name = f"{hashlib.sha256(data).hexdigest()[:24]}{suffix}"
         (images / name).write_bytes(data)
-        complete = {**fields, "dataset": "coco", "image": f"images/coco/{name}"}
+        complete = {**fields, "dataset": shape, "image": f"images/{shape}/{name}"}
         lines.append(Example.model_validate(complete).model_dump(mode="json"))
     write_jsonl(output, lines)
 
@@ -122,9 +143,9 @@ def timed(make: Callable[[Path], object], folder: Path, repeats: int) -> float:
     return best
 
 
-def speed(rows: int, workers: list[int], repeats: int, place: Path) -> None:
-    raw = coco_file(place / "raw", rows)
-    loop = timed(lambda folder: plain_loop(raw, folder / "coco.jsonl"), place / "plain", repeats)
+def speed(shape: str, rows: int, workers: list[int], repeats: int, place: Path) -> None:
+    raw = SHAPES[shape](place / "raw", rows)
+    loop = timed(lambda folder: plain_loop(shape, raw, folder / f"{shape}.jsonl"), place / "plain", repeats)
     truth = digest_of(place / "plain")
     print(f"{'':>12} {'rows/s':>8} {'ratio':>6}  same bytes")
     print(f"{'plain loop':>12} {rows / loop:8.1f} {1:6.2f}")
@@ -132,10 +153,10 @@ def speed(rows: int, workers: list[int], repeats: int, place: Path) -> None:
 
         def make(folder: Path, number: int = number) -> None:
             write_examples(
-                "coco",
-                datasets["coco"](raw),
-                folder / "coco.jsonl",
-                dataset=Dataset(loader="coco"),
+                shape,
+                datasets[shape](raw),
+                folder / f"{shape}.jsonl",
+                dataset=Dataset(loader=shape),
                 workers=number,
             )
 
@@ -298,6 +319,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     commands = ["speed", "make-pages", "make-photos", "memory", "batches"]
     parser.add_argument("command", choices=commands, help="what to do")
+    parser.add_argument("--shape", choices=SHAPES, default="coco", help="whose files speed is measured on")
     parser.add_argument("--rows", type=int, default=400, help="rows of the file that is written")
     parser.add_argument(
         "--workers", type=int, nargs="+", default=[1, 2], help="processes; memory uses the last number"
@@ -316,7 +338,7 @@ def main() -> None:
         return make_photos(arguments.folder, arguments.rows)
     with tempfile.TemporaryDirectory() as place:
         if arguments.command == "speed":
-            speed(arguments.rows, arguments.workers, arguments.repeats, Path(place))
+            speed(arguments.shape, arguments.rows, arguments.workers, arguments.repeats, Path(place))
         elif arguments.command == "batches":
             batches(arguments.folder, arguments.model, Path(place))
         else:

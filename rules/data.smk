@@ -26,8 +26,8 @@ rule download:
         " --output {output} 2>&1 | tee {log}"
 
 
-# All data first: table 1 judges the number of steps before time is spent on training. It is no input of the
-# streams, not even an ancient one: of jobs below one that runs, Snakemake overlooks changed settings.
+# All data first: table 1 compares counts and warns of too many steps before time is spent on training. It is no input of
+# the streams, not even an ancient one: of jobs below one that runs, Snakemake overlooks changed settings.
 rule preprocess:
     input:
         manifest_of,

@@ -40,6 +40,7 @@ for name in STUDY.strategies:
             " --merged {input.merged} --output {output.mixtures} --comparison {output.comparison} 2>&1 | tee {log}"
 
 
+# Before any training: a stream of all domains stops the study when its steps need more prompts than there are.
 rule draw_stream:
     input:
         mixture="<results>/mixtures/{mixture}.json",
@@ -49,6 +50,7 @@ rule draw_stream:
         summary="<results>/streams/{mixture}/{seed}.summary.json",
     log:
         "<logs>/streams/{mixture}/{seed}.log",
+    priority: 90
     conda:
         "../envs/cpu.yaml"
     resources:

@@ -7,6 +7,9 @@ Example:
 Two-stage draw without replacement, or in exact shares (the study's `draw`). Beside the stream,
 STREAM.summary.json holds requested and realised shares, the domain that was exhausted first, and the step that the
 checkpoint of each scored step is of.
+
+Stops when even a mixture of all domains could not reach the last step. Fewer domains may be exhausted: the run then
+ends early, as in the paper.
 """
 
 from pathlib import Path
@@ -17,7 +20,7 @@ from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.settings import StreamSettings
-from modomodo.mixtures.stream import draw_stream, summary
+from modomodo.mixtures.stream import check_enough, draw_stream, summary
 from modomodo.study.provenance import describe
 
 
@@ -34,6 +37,12 @@ def main() -> None:
     drawn_from = [domain for domain, weight in weights.items() if weight > 0]
     files = find_examples(arguments.examples, drawn_from, "--examples")
     ids = {name: read_ids(path) for name, path in files.items()}
+    if len(drawn_from) == len(weights):
+        check_enough(
+            {name: len(of_domain) for name, of_domain in ids.items()},
+            settings.steps,
+            settings.prompts_per_step,
+        )
     try:
         stream = draw_stream(
             weights, ids, settings.steps, settings.prompts_per_step, arguments.seed, settings.window

@@ -5,8 +5,8 @@ Example:
         --output /tmp/table1.csv
 
 Where the study says how many examples it expects (the paper's Table 1), two columns compare, and a difference is
-a warning with its likely cause. Stops when a benchmark has no rows, or when the steps of a run need more prompts
-than all domains together hold.
+a warning with its likely cause. Another one says when the steps of a run need more prompts than all domains together
+hold: the first stream of all domains then stops the study. Stops when a benchmark has no rows.
 A single domain may be exhausted: its run then ends early, as in the paper.
 """
 
@@ -55,7 +55,10 @@ def main() -> None:
     if settings.expected:
         for row in rows:
             compare(row, settings.expected.get(str(row["dataset"])))
-    check_enough(sizes, settings.steps, settings.prompts_per_step)
+    try:
+        check_enough(sizes, settings.steps, settings.prompts_per_step)
+    except InputError as error:
+        print(f"warning: {error}", file=sys.stderr)
     # Nullable integers: a dataset without an expected count leaves its cells empty, not the others "5997.0".
     write_csv(arguments.output, pd.DataFrame(rows).convert_dtypes())
 

@@ -241,8 +241,8 @@ SAT_COLUMNS = [
 ]
 
 
-def sat(folder: Path, train: int = 12, faults: bool = True) -> tuple[int, int]:
-    """SAT: `train` rows and 6 of val. Each has a row of two images (left out), train one whose right answer stands twice
+def sat(folder: Path, faults: bool = True) -> tuple[int, int]:
+    """SAT: 12 rows of train and 6 of val. Each has a row of two images (left out), train one whose right answer stands twice
     among its options, val one whose answer is no option.
     """
     cells = [cell(drawn_image(seed, (20, 20)), "JPEG") for seed in range(6)]
@@ -259,12 +259,12 @@ def sat(folder: Path, train: int = 12, faults: bool = True) -> tuple[int, int]:
     commas = ("no, neither", "yes, both", "only the chair")
     doubled = ("2", "0", "4", "2", "3")  # as SAT's generator makes some questions on counts
     rows = [row(0), row(1, images=2), row(2, answers=commas, right=1), row(3, answers=doubled)]
-    rows += [row(i) for i in range(4, train)]
+    rows += [row(i) for i in range(4, 12)]
     parquet(folder / "SAT_train.parquet", SAT_COLUMNS, rows)
     val = [row(100), row(101, images=2), row(102, answers=commas), row(103), row(104, images=2)]
     val.append(row(105) | {"correct_answer": "above"} | FAULT)
     parquet(folder / "SAT_val.parquet", SAT_COLUMNS, without_faults(val, faults))
-    return train - 1, 3
+    return 11, 3
 
 
 def scienceqa(folder: Path, faults: bool = True) -> tuple[int, int]:
@@ -435,13 +435,13 @@ def mmmu(folder: Path, faults: bool = True) -> int:
     return 4
 
 
-def write_all(folder: Path, sat_train: int = 12, faults: bool = True) -> dict[str, int]:
+def write_all(folder: Path, faults: bool = True) -> dict[str, int]:
     """All twelve, under the names of config/paper.yaml; returns how many examples each gives.
 
     `faults` says whether rows that fail a check are among them.
     """
     lisa_train, lisa_test = reasonseg(folder / "lisa", faults)
-    sat_rows, sat_val = sat(folder / "sat", sat_train, faults)
+    sat_rows, sat_val = sat(folder / "sat", faults)
     science_train, science_test = scienceqa(folder / "scienceqa", faults)
     return {
         "COCO": coco(folder / "coco", faults),

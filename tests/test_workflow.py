@@ -4,6 +4,7 @@ One copy runs undisturbed; another is killed in the middle of a training and tol
 reads the first copy.
 """
 
+import json
 import os
 import re
 import shutil
@@ -646,21 +647,27 @@ def test_a_benchmark_without_rows_is_refused(done: Path, tmp_path: Path) -> None
 
 
 def test_steps_beyond_all_data_stop_the_study_before_its_first_run(done: Path, tmp_path: Path) -> None:
+    """Its streams are drawn before; table 1, which may be all that is asked for, is made and warns."""
     study = changed(training__steps=30)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     examples = sorted((done / RESULTS / "examples").glob("[a-z]*[a-z].jsonl"))
     examples = [path for path in examples if not path.name.endswith(".rejected.jsonl")]
-    run = script(
-        done,
-        "table1",
-        "--settings",
-        tmp_path / "study.yaml",
-        "--examples",
-        *examples,
-        "--output",
-        tmp_path / "t.csv",
-    )
-    assert "30 steps need 60 prompts, but all domains together hold 52 examples" in one_line_error(run)
+    given = ["--settings", tmp_path / "study.yaml", "--examples", *examples]
+    words = "30 steps need 60 prompts, but all domains together hold 52 examples"
+
+    run = script(done, "table1", *given, "--output", tmp_path / "t.csv")
+    assert run.returncode == 0 and (tmp_path / "t.csv").is_file()
+    assert f"warning: training.steps: {words}" in run.stderr
+
+    def drawn(detection: float) -> subprocess.CompletedProcess:
+        weights = {"detection": detection, "science": 1 - detection}
+        mixture = {"name": "m", "weights": weights, "strategy": "s", "round": 1}
+        (tmp_path / "m.json").write_text(json.dumps(mixture))
+        stream = ["--mixture", tmp_path / "m.json", "--seed", 42, "--output", tmp_path / "42.jsonl"]
+        return script(done, "draw_stream", *given, *stream)
+
+    assert words in one_line_error(drawn(0.5))
+    assert drawn(1).returncode == 0  # a single domain may be exhausted
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)

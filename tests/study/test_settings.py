@@ -7,12 +7,13 @@ import random
 import pytest
 
 from modomodo.config.loading import parse
-from modomodo.data.settings import ExamplesSettings, Table1Settings
+from modomodo.config.schema import Dataset
+from modomodo.data.settings import ExamplesSettings, Expected, Table1Settings
 from modomodo.evaluation.settings import PredictSettings, ScoreSettings
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamSettings
 from modomodo.reporting.settings import TableSettings
-from modomodo.study.checks import study_from
+from modomodo.study.checks import read_study, study_from
 from modomodo.training.settings import BaseModelSettings, TrainSettings
 
 
@@ -208,3 +209,18 @@ def test_what_the_settings_of_each_job_hold(small_study):
 def test_a_script_reads_the_text_back(small_study, take):
     settings = take(small_study)
     assert parse(json.loads(settings.text()), type(settings), "--settings") == settings
+
+
+def test_a_limit_explains_a_difference_from_the_papers_count():
+    entry = {"loader": "chartqa", "source": {"revision": "main"}, "expected": 2500}
+    assert "source and revision" in Expected.of(Dataset(**entry)).cause
+    assert Expected.of(Dataset(**entry, limit=40)).cause == "limit: 40 rows are read"
+
+
+def test_a_readers_version_makes_only_its_examples_again():
+    study = read_study("config/paper.yaml")
+    versions = {name: ExamplesSettings.of(study, name).version for name in study.datasets}
+    changed = {name for name, version in versions.items() if version > 1}
+    assert changed == {"SAT", "SAT-test", "GeoQAV"}
+    assert '"version":2' in ExamplesSettings.of(study, "SAT").text()
+    assert "version" not in ExamplesSettings.of(study, "ChartQA").text()
