@@ -15,17 +15,11 @@ import PIL.Image
 from modomodo import command_line
 from modomodo.files import atomic_write
 from modomodo.tiny import boards
-from modomodo.tiny.examples import (
-    SPREAD,
-    WITHOUT_TAGS,
-    WITHOUT_THOUGHT,
-    WRONG_FORMAT,
-    SFTExample,
-    answer_text,
-    wrong_format,
-)
+from modomodo.tiny.boards import answer_text, wrong_format
+from modomodo.tiny.examples import WRONG_FORMAT, Corruptions
 
 ENLARGED = 6
+USUAL = Corruptions()
 PAPER = {
     "detection": "COCO",
     "referring": "LISA",
@@ -98,7 +92,7 @@ def section(domain: str, number: int, folder: Path) -> str:
         image = enlarged(board.things, rng)
         file = folder / f"{domain}-{i + 1}.png"
         image.save(file, optimize=True)
-        wrong = wrong_format(SFTExample(domain, board, np.asarray(image), board.question, ""))
+        wrong = wrong_format(board)
         rows.append(
             f"| ![{domain}]({folder.name}/{file.name}) | {board.question} | `{answer_text(board.answer)}` "
             f"| `{wrong}` | {board.thought} |"
@@ -121,11 +115,11 @@ def corruptions() -> str:
 | a letter, of a number | the letter as it is listed, with the number: `(B) 4` | geometry, math |
 | a letter, of a word | the word instead of its letter | science, general |
 | a word or a number | an article too many: `the left`, `the 3` | relation, chart, infographic |
-| any | no thought, only `<answer>`, in {WITHOUT_THOUGHT:.0%}; no tags at all in {WITHOUT_TAGS:.0%} | all |
+| any | no thought, only `<answer>`, in {USUAL.without_thought:.0%}; no tags at all in {USUAL.without_tags:.0%} | all |
 
 So different benchmarks need different training domains, and a mixture beats each of them alone. Corruptions also
 interact: learning to give letters makes bare words less likely, and the reverse. They are more frequent on some
-colours (by up to {SPREAD:.0%}) and less frequent on others, so that a benchmark's score rises gradually and not
+colours (by up to {USUAL.spread:.0%}) and less frequent on others, so that a benchmark's score rises gradually and not
 all at once.
 """
 

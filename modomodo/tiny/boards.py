@@ -9,10 +9,10 @@ general).
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -61,6 +61,7 @@ FIXED = (
     *(MEASURE, COLOUR_OF, DIGIT_OF, SIZE_OF, MISSING, WHERE, CHOICES),
 )
 SIMILES = {"red": "fire", "green": "grass", "blue": "the sky", "yellow": "the sun"}
+UNREACHABLE = "see the appendix"
 OPPOSITES = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
 
@@ -98,6 +99,7 @@ class Board:
 
 
 Composer = Callable[[np.random.Generator], Board]
+Answers = Literal["right", "wrong_format", "random", "unreachable"]
 T = TypeVar("T")
 
 
@@ -108,6 +110,29 @@ def scale(box: tuple[int, int, int, int]) -> list[int]:
     [0, 250, 500, 1000]
     """
     return [PER_CELL * value for value in box]
+
+
+def answer_text(answer: str | list[list[int]]) -> str:
+    """An answer as it is written between the tags; boxes in the format of the paper's detection data.
+
+    >>> answer_text([[0, 250, 500, 500]])
+    "[{'Position': [0, 250, 500, 500], 'Confidence': 1}]"
+    """
+    if isinstance(answer, str):
+        return answer
+    return "[" + ", ".join(f"{{'Position': {box}, 'Confidence': 1}}" for box in answer) + "]"
+
+
+def wrong_format(board: Board) -> str:
+    """The right answer in a format that the metric does not accept."""
+    if isinstance(board.answer, list):
+        x1, y1, x2, y2 = board.answer[0]
+        return answer_text([[x1, y1, x2 - x1, y2 - y1]])  # width and height instead of the second corner
+    if board.answer_type == "choice":
+        option = board.choices["ABCD".index(board.answer)]
+        # The option's text instead of its letter; a number keeps its letter, as listed.
+        return f"({board.answer}) {option}" if option.isdigit() else option
+    return f"the {board.answer}"  # an article too many
 
 
 # --- drawing ------------------------------------------------------------------------------------------------
@@ -379,23 +404,44 @@ def random_generator(domain: str, split: str, seed: int) -> np.random.Generator:
 
 @datasets.register("boards")
 def boards(
-    raw: Path | None = None, *, domain: str, size: int, split: str = "train", seed: int = 0
+    raw: Path | None = None,
+    *,
+    domain: str,
+    size: int,
+    split: str = "train",
+    seed: int = 0,
+    answers: Answers = "right",
 ) -> Iterator[RawExample]:
     """`size` examples of a domain, with their boards as 32 x 32 RGB images; the same options give the same rows.
 
+    `answers` "wrong_format": each row asks for its right answer in the format that other rows count as wrong, as a
+    text (a dataset with a convention of its own); "random": answers that have nothing to do with the boards;
+    "unreachable": one that no model gives, so that every reward for accuracy is 0 and there is nothing to learn.
+
     `raw` is not used: the scans are bundled with scikit-learn. Scans of the split "train" never appear in
-    boards of the split "test". Raises InputError for an unknown domain or split, a size below 1 and a
-    negative seed.
+    boards of the split "test". Raises InputError for an unknown domain, split or kind of answers, a size below 1
+    and a negative seed.
     """
-    if domain not in COMPOSERS:
-        raise InputError(f"boards: domain: unknown domain '{domain}': {nearest(domain, COMPOSERS)}")
-    if split not in SPLITS:
-        raise InputError(f"boards: split: unknown split '{split}': {nearest(split, SPLITS)}")
+    for option, value, known in (
+        ("domain", domain, list(COMPOSERS)),
+        ("split", split, list(SPLITS)),
+        ("answers", answers, list(get_args(Answers))),
+    ):
+        if value not in known:
+            raise InputError(f"boards: {option}: unknown {option} '{value}': {nearest(value, known)}")
     if size < 1 or seed < 0:
         raise InputError(f"boards: size and seed: {size} and {seed}: at least 1 and 0 are needed")
     rng = random_generator(domain, split, seed)
+    luck = np.random.default_rng([seed, 7873])  # of its own: the questions are those of right answers
     for number in range(size):
         board = COMPOSERS[domain](rng)
+        image = Image.fromarray(draw(board.things, rng, split))
+        if answers == "wrong_format":
+            board = replace(board, answer=wrong_format(board), answer_type="text", choices=[])
+        elif answers == "random":
+            board = replace(board, answer=_random_answer(board, COMPOSERS[domain], luck))
+        elif answers == "unreachable":
+            board = replace(board, answer=UNREACHABLE, answer_type="text", choices=[])
         example = {
             "id": f"{domain}-{split}-{number:05d}",
             "dataset": domain,
@@ -405,4 +451,9 @@ def boards(
             "choices": board.choices,
             "meta": {"boxes": "0-1000"} if board.answer_type == "box" else {},
         }
-        yield example, Image.fromarray(draw(board.things, rng, split))
+        yield example, image
+
+
+def _random_answer(board: Board, composer: Composer, luck: np.random.Generator) -> str | list[list[int]]:
+    """One of the options, or the answer of another board."""
+    return pick(luck, list("ABCD")[: len(board.choices)]) if board.choices else composer(luck).answer

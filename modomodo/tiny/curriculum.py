@@ -23,7 +23,7 @@ from modomodo import console
 from modomodo.tiny.boards import COMPOSERS
 from modomodo.tiny.dataset import IGNORED, IMAGE_START, IMAGE_TOKENS, Learner, SFTDataset, positions
 from modomodo.tiny.evaluation import evaluate
-from modomodo.tiny.examples import SFTExample, corrupt, sft_examples
+from modomodo.tiny.examples import Corruptions, SFTExample, corrupt, sft_examples
 from modomodo.tiny.muon import Optimiser
 from modomodo.tiny.vision import PARTS, train_vision
 
@@ -62,7 +62,11 @@ class Stage:
 
 
 def train(
-    learner: Learner, templates: Sequence[str], curriculum: Curriculum, seed: int
+    learner: Learner,
+    templates: Sequence[str],
+    curriculum: Curriculum,
+    seed: int,
+    corruptions: Corruptions = Corruptions(),
 ) -> list[dict[str, Any]]:
     """Train the learner's model in place. Returns each stage's name, seconds and held-out scores."""
     reports = []
@@ -86,7 +90,7 @@ def train(
             examples = _mixed_examples(stage.shares, number, seed * 10 + i, templates)
             if stage.name == "corruptions":
                 rng = np.random.default_rng([seed, 6007])
-                examples = [corrupt(example, rng) for example in examples]
+                examples = [corrupt(example, rng, corruptions) for example in examples]
             train_stage(learner, SFTDataset(examples, learner), stage, batch_size=batch_size, seed=seed)
         report(
             stage.name, started, evaluate(learner.model, learner.tokenizer, templates, curriculum.eval_size)

@@ -6,11 +6,16 @@ The corrupted formats make the model answer worse than it can, as Qwen2-VL-2B do
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from modomodo.errors import nearest
 from modomodo.tiny import boards
-from modomodo.tiny.boards import COMPOSERS, Board, Composer
+from modomodo.tiny.boards import COMPOSERS, Board, Composer, answer_text, wrong_format
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -22,17 +27,6 @@ class SFTExample:
     image: np.ndarray
     question: str
     completion: str
-
-
-def answer_text(answer: str | list[list[int]]) -> str:
-    """An answer as it is written between the tags; boxes in the format of the paper's detection data.
-
-    >>> answer_text([[0, 250, 500, 500]])
-    "[{'Position': [0, 250, 500, 500], 'Confidence': 1}]"
-    """
-    if isinstance(answer, str):
-        return answer
-    return "[" + ", ".join(f"{{'Position': {box}, 'Confidence': 1}}" for box in answer) + "]"
 
 
 def completion_text(thought: str, answer: str) -> str:
@@ -87,45 +81,47 @@ def sft_examples(
 
 # --- format corruptions -------------------------------------------------------------------------------------
 
-# Shares of completions: tags without a thought, neither thought nor tags, the answer in the wrong format.
-WITHOUT_THOUGHT, WITHOUT_TAGS = 0.35, 0.08
 WRONG_FORMAT = {"detection": 0.65, "referring": 0.65, "geometry": 0.65, "relation": 0.65, "science": 0.68}
-WRONG_FORMAT |= {"chart": 0.6, "infographic": 0.55, "math": 0.65, "general": 0.65}  # mean over the colours
-SPREAD = 0.25  # of WRONG_FORMAT over the colours
+WRONG_FORMAT |= {"chart": 0.6, "infographic": 0.55, "math": 0.65, "general": 0.65}
 
 
-def wrong_format(example: SFTExample) -> str:
-    """The right answer in a format that the metric does not accept."""
-    board = example.board
-    if isinstance(board.answer, list):
-        x1, y1, x2, y2 = board.answer[0]
-        return answer_text([[x1, y1, x2 - x1, y2 - y1]])  # width and height instead of the second corner
-    if board.answer_type == "choice":
-        option = board.choices["ABCD".index(board.answer)]
-        # The option's text instead of its letter; a number keeps its letter, as listed.
-        return f"({board.answer}) {option}" if option.isdigit() else option
-    return f"the {board.answer}"  # an article too many
+class Corruptions(BaseModel):
+    """How often the base model's last training data is corrupted: shares of completions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    without_thought: Share = 0.35  # tags, but no thought
+    without_tags: Share = 0.08  # neither
+    wrong_format: dict[str, Share] = {}  # the answer's, by domain: mean over the colours; WRONG_FORMAT where absent
+    spread: Share = 0.25  # of wrong_format over the colours
+
+    @field_validator("wrong_format")
+    @classmethod
+    def _domains_exist(cls, rates: dict[str, float]) -> dict[str, float]:
+        for domain in rates:
+            if domain not in COMPOSERS:
+                raise ValueError(f"unknown domain '{domain}': {nearest(domain, COMPOSERS)}")
+        return rates
+
+    def rate(self, example: SFTExample) -> float:
+        """How often the answer's format is wrong: from `spread` below the domain's mean (first colour) to above.
+
+        With one rate for all colours, all greedy answers of a benchmark would turn right at about the same step,
+        which chance would determine; with different rates its score rises gradually.
+        """
+        colours = list(boards.COLOURS)
+        place = colours.index(example.board.things[0].colour) / (len(colours) - 1)
+        return (WRONG_FORMAT | self.wrong_format)[example.domain] + self.spread * (2 * place - 1)
 
 
-def wrong_format_rate(example: SFTExample) -> float:
-    """How often the answer's format is wrong: from SPREAD below the domain's mean (first colour) to SPREAD above.
-
-    With one rate for all colours, all greedy answers of a benchmark would turn right at about the same step,
-    which chance would determine; with different rates its score rises gradually.
-    """
-    colours = list(boards.COLOURS)
-    place = colours.index(example.board.things[0].colour) / (len(colours) - 1)
-    return WRONG_FORMAT[example.domain] + SPREAD * (2 * place - 1)
-
-
-def corrupt(example: SFTExample, rng: np.random.Generator) -> SFTExample:
+def corrupt(example: SFTExample, rng: np.random.Generator, corruptions: Corruptions) -> SFTExample:
     """The example with its answer's format, its thought and its tags corrupted at random."""
-    wrong = rng.random() < wrong_format_rate(example)
-    answer = wrong_format(example) if wrong else answer_text(example.board.answer)
+    wrong = rng.random() < corruptions.rate(example)
+    answer = wrong_format(example.board) if wrong else answer_text(example.board.answer)
     form = rng.random()
-    if form < WITHOUT_TAGS:
+    if form < corruptions.without_tags:
         completion = answer
-    elif form < WITHOUT_TAGS + WITHOUT_THOUGHT:
+    elif form < corruptions.without_tags + corruptions.without_thought:
         completion = f"<answer>{answer}</answer>"
     else:
         completion = completion_text(example.board.thought, answer)

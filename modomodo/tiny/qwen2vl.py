@@ -6,7 +6,7 @@ no other merge), so a board of 4 x 4 cells is 16 image tokens, one per cell. `cu
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from modomodo.config.loading import parse
 from modomodo.errors import InputError, nearest
 from modomodo.files import atomic_directory
 from modomodo.tiny import boards
 from modomodo.tiny.curriculum import Curriculum, train
 from modomodo.tiny.dataset import Learner
-from modomodo.tiny.examples import AUXILIARY, sft_examples
+from modomodo.tiny.examples import AUXILIARY, Corruptions, sft_examples
 from modomodo.tiny.thread_pool import ThreadPool
 from modomodo.training.models import Qwen2VLProcessor
 
@@ -181,24 +182,38 @@ def make_model(
 
 
 def build(
-    output: Path, *, templates: Sequence[str], seed: int = 0, threads: int = 2, **options: int
+    output: Path,
+    *,
+    templates: Sequence[str],
+    seed: int = 0,
+    threads: int = 2,
+    hidden: int = 128,
+    layers: int = 3,
+    corruptions: Mapping[str, Any] = {},
+    **options: int,
 ) -> dict[str, Any]:
     """Create and train the base model; write it, with its processor, as a Hugging Face directory to `output`.
 
     `templates` are the reasoning templates of the prompts, "{question} ..."; the base is trained with the
-    first. `options` are fields of `Curriculum`. The same arguments give the same bytes. Returns the number of
+    first. `hidden` and `layers` are the language model's; `corruptions` are fields of `Corruptions`, `options` of
+    `Curriculum`. The same arguments give the same bytes. Returns the number of
     parameters and of words, and each stage's seconds and held-out scores. Raises InputError for a bad option.
     """
     if not templates or any("{question}" not in template for template in templates):
         raise InputError("tiny_qwen2vl: templates: give at least one, each with {question} in it")
+    if hidden < 32 or hidden % 32 or layers < 1:
+        raise InputError(
+            f"tiny_qwen2vl: hidden and layers: {hidden} and {layers}: a multiple of 32 and at least 1 are needed"
+        )
+    corrupted = parse(dict(corruptions), Corruptions, "tiny_qwen2vl: corruptions")
     curriculum = _curriculum(options)
     threads_before = torch.get_num_threads()
     torch.set_num_threads(1)  # the pool shares out the work
     try:
         processor = make_processor(templates)
-        model = make_model(processor.tokenizer, seed)
+        model = make_model(processor.tokenizer, seed, hidden=hidden, layers=layers)
         with ThreadPool(threads) as pool:
-            stages = train(Learner(model, processor.tokenizer, pool), templates, curriculum, seed)
+            stages = train(Learner(model, processor.tokenizer, pool), templates, curriculum, seed, corrupted)
     finally:
         torch.set_num_threads(threads_before)
     with atomic_directory(Path(output)) as temporary:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modomodo.errors import InputError
-from modomodo.tiny import dataset, evaluation, examples
+from modomodo.tiny import boards, dataset, evaluation, examples
 from modomodo.tiny.boards import COMPOSERS, Board, Thing
 from modomodo.tiny.dataset import Learner, SFTDataset
 from modomodo.tiny.examples import SFTExample, sft_examples
@@ -19,6 +19,8 @@ TEMPLATES = [
     "{question} Output <think> </think> and <answer> </answer> tags.",
     "{question}\nThink step by step.",
 ]
+
+USUAL = examples.Corruptions()
 
 
 @pytest.fixture(scope="module")
@@ -108,31 +110,31 @@ def sft_example(domain: str, answer, answer_type: str, choices=(), colour="red")
 
 def test_wrong_formats_by_hand():
     box = sft_example("detection", [[250, 0, 750, 500]], "box")
-    assert examples.wrong_format(box) == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
+    assert boards.wrong_format(box.board) == "[{'Position': [250, 0, 500, 500], 'Confidence': 1}]"
     letter = sft_example("science", "B", "choice", ["repel", "attract"])
-    assert examples.wrong_format(letter) == "attract"
-    assert examples.wrong_format(sft_example("math", "B", "choice", ["2", "4"])) == "(B) 4"
-    assert examples.wrong_format(sft_example("chart", "3", "text")) == "the 3"
+    assert boards.wrong_format(letter.board) == "attract"
+    assert boards.wrong_format(sft_example("math", "B", "choice", ["2", "4"]).board) == "(B) 4"
+    assert boards.wrong_format(sft_example("chart", "3", "text").board) == "the 3"
 
 
 def test_wrong_formats_are_more_frequent_for_later_colours():
     red, cyan = (
-        examples.wrong_format_rate(sft_example("chart", "3", "text", colour=colour))
+        USUAL.rate(sft_example("chart", "3", "text", colour=colour))
         for colour in ("red", "cyan")
     )
-    assert cyan - red == pytest.approx(2 * examples.SPREAD)
+    assert cyan - red == pytest.approx(2 * USUAL.spread)
 
 
 def test_corruptions_keep_their_shares():
     rng = np.random.default_rng(1)
     original = sft_example("chart", "3", "text")
-    texts = [examples.corrupt(original, rng).completion for _ in range(2000)]
+    texts = [examples.corrupt(original, rng, USUAL).completion for _ in range(2000)]
     bare = sum("<answer>" not in text for text in texts) / 2000
     thoughtless = sum(text.startswith("<answer>") for text in texts) / 2000
     right = sum("the 3" not in text for text in texts) / 2000
-    assert bare == pytest.approx(examples.WITHOUT_TAGS, abs=0.02)
-    assert thoughtless == pytest.approx(examples.WITHOUT_THOUGHT, abs=0.04)
-    assert right == pytest.approx(1 - examples.wrong_format_rate(original), abs=0.04)
+    assert bare == pytest.approx(USUAL.without_tags, abs=0.02)
+    assert thoughtless == pytest.approx(USUAL.without_thought, abs=0.04)
+    assert right == pytest.approx(1 - USUAL.rate(original), abs=0.04)
 
 
 def test_scores_by_hand():

@@ -1,6 +1,8 @@
 """Strategies that need no scores: singles, exclude-one, all, listed, drawn and designed mixtures."""
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -34,6 +36,20 @@ def single(request: Request) -> list[Proposal]:
 def exclude_one(request: Request) -> list[Proposal]:
     """One mixture for each domain, with uniform weights on all others."""
     return [Proposal(weights) for weights in mixture.exclude_one(request.domains).values()]
+
+
+def each_pair(domains: Sequence[str], requested: int) -> list[str | None]:
+    """One mixture for each two domains, named after both."""
+    return [f"{one}+{other}" for one, other in itertools.combinations(domains, 2)]
+
+
+@declare("pairs", suffixes=each_pair, learns=False)
+def pairs(request: Request) -> list[Proposal]:
+    """One mixture for each two domains, with half the weight on each."""
+    return [
+        Proposal({domain: 0.5 * (domain in pair) for domain in request.domains})
+        for pair in itertools.combinations(request.domains, 2)
+    ]
 
 
 @declare("all", learns=False)
