@@ -22,7 +22,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
 .PHONY: table report status plan provenance env env-dev vllm clean-env
-.PHONY: test lint types unit format test-slurm test-kill test-vllm browser reference lock help
+.PHONY: tables test lint types unit format test-slurm test-kill test-vllm browser reference lock help
 
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
 	$(RUN) snakemake --cores all results/table2.csv all --configfile $(STUDY)
@@ -43,6 +43,9 @@ plan: env ## what the study will run, with hours and disk space (STUDY=…)
 
 provenance: env ## the chain behind one number of Table 2 (STUDY=… MIXTURE=all BENCHMARK=chart)
 	@$(RUN) python scripts/provenance.py --study $(STUDY) --mixture "$(MIXTURE)" --benchmark "$(BENCHMARK)"
+
+tables: env ## benchmarks/tables/: 624 short runs of GRPO in tiny worlds; stop and start it at will
+	$(RUN) python benchmarks/rlvr_tables.py
 
 env: ## build .venv from the hashed locks in envs/ (PYTHON=/path/to/python)
 	@PYTHON="$(PYTHON)" envs/build.sh

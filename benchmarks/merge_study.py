@@ -25,15 +25,9 @@ seed: chosen.csv. What the screening took is in costs.csv.
 
 import itertools
 import json
-import multiprocessing
-import os
-import runpy
 import sys
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,29 +35,37 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from in_process import (
+    World,
+    call,
+    counted,
+    make_base,
+    make_mixtures,
+    needed,
+    run_mixture,
+    tests,
+    wait,
+    worker_pool,
+)
 from matplotlib.ticker import LogLocator, NullLocator
 from scipy.stats import norm, spearmanr
 
 from modomodo import command_line, console
 from modomodo.config.loading import parse
 from modomodo.config.schema import Strategy, Study, Training
-from modomodo.data.settings import ExamplesSettings
 from modomodo.errors import InputError
-from modomodo.evaluation.settings import PredictSettings, ScoreSettings
 from modomodo.files import read_json, write_csv, write_json
 from modomodo.merging.settings import MergeSettings, ScreenSettings
-from modomodo.mixtures.plan import Plan, plan
+from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records import Records, last_step, target_values, trained
 from modomodo.mixtures.records_csv import read_records
-from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamSettings
+from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 from modomodo.mixtures.surrogates.base import Observations, objective, observe, surrogates
 from modomodo.mixtures.surrogates.merged import ALPHA, is_expert
 from modomodo.reporting.figures.style import MARKERS, save
 from modomodo.reporting.results import COLOURS
 from modomodo.study.checks import read_study
-from modomodo.training.settings import BaseModelSettings, TrainSettings
 
-ROOT = Path(__file__).resolve().parents[1]
 PLAIN = ("quadratic", "gp_lead", "gp_sqrt", "ridge_sqrt")
 LEARNED = ("single", "exclude", "all", "random")
 SIZES = (5, 8, 11, 16)
@@ -76,126 +78,6 @@ CHOOSERS: dict[str, dict[str, Any]] = {
     "gp_lead": {"propose": "acquire", "options": {"surrogate": "gp_lead", "acquisition": "greedy"}},
 }
 CHOSEN = 3  # mixtures that each of them chooses
-
-
-@dataclass(frozen=True)
-class World:
-    """One base model, or one other setting of the training on it, with its files."""
-
-    study: Study
-    folder: Path
-    base: Path  # holds base/ and base.json, examples/
-
-    def plan(self) -> Plan:
-        """Only the strategies that learn from nothing: the others are not this study's question."""
-        kept = {name: s for name, s in self.study.strategies.items() if not s.learns_from}
-        return plan(self.study.model_copy(update={"strategies": kept}))
-
-
-def call(script: str, *arguments: object) -> None:
-    """Run a script of the pipeline in this process, its output to the log beside its --output."""
-    words = [str(word) for word in arguments]
-    output = Path(words[words.index("--output") + 1])
-    output.parent.mkdir(parents=True, exist_ok=True)
-    before = sys.argv
-    try:
-        sys.argv = [script, *words]
-        with open(output.parent / f".{output.name}.log", "a", encoding="utf-8") as log, redirect_stdout(log):
-            runpy.run_path(str(ROOT / f"scripts/{script}.py"), run_name="step")["main"]()
-    finally:
-        sys.argv = before
-
-
-def needed(path: Path, *inputs: Path) -> bool:
-    """Whether a file is missing or older than what it is made from."""
-    return not path.exists() or any(path.stat().st_mtime < each.stat().st_mtime for each in inputs)
-
-
-# --- the steps of one world ------------------------------------------------------------------------------------------
-
-
-def make_base(world: World) -> None:
-    """Examples and base model."""
-    for name in [*world.study.domains, *world.study.benchmarks]:
-        output = world.base / f"examples/{name}.jsonl"
-        if needed(output):
-            step = ExamplesSettings.of(world.study, name)
-            call("preprocess", "--settings", step.text(), "--name", name, "--output", output)
-    if needed(world.base / "base.json"):
-        call(
-            "base_model",
-            *("--settings", BaseModelSettings.of(world.study).text()),
-            *("--output", world.base / "base", "--info", world.base / "base.json"),
-        )
-
-
-def make_mixtures(world: World) -> None:
-    """The mixtures of every strategy."""
-    for strategy, mixtures in world.plan().by_strategy.items():
-        outputs = [world.folder / f"mixtures/{mixture}.json" for mixture in mixtures]
-        if any(map(needed, outputs)):
-            step = ProposeSettings.of(world.study, strategy)
-            call("propose", "--settings", step.text(), "--strategy", strategy, "--output", *outputs)
-
-
-@contextmanager
-def counted(world: World, work: str, name: str) -> Iterator[None]:
-    """Write down the CPU seconds and the seconds by the clock of what is inside."""
-    started, began = time.process_time(), time.monotonic()
-    yield
-    spent = {work: time.process_time() - started, "wall": time.monotonic() - began}
-    write_json(world.folder / f"costs/{work}-{name}.json", spent)
-
-
-def run_mixture(world: World, mixture: str, seed: int) -> None:
-    """Stream, training, predictions and scores of one mixture."""
-    study, folder = world.study, world.folder
-    chosen = folder / f"mixtures/{mixture}.json"
-    stream = folder / f"streams/{mixture}/{seed}.jsonl"
-    run = folder / f"runs/{mixture}/{seed}/run.json"
-    answers = folder / f"predictions/{mixture}/{seed}/predictions.json"
-    scores = folder / f"scores/{mixture}/{seed}.json"
-    domains = plan(study).support[mixture]
-    examples = [world.base / f"examples/{domain}.jsonl" for domain in domains]
-    if needed(stream, chosen):
-        call(
-            "draw_stream",
-            *("--settings", StreamSettings.of(study).text(), "--mixture", chosen, "--examples", *examples),
-            *("--seed", seed, "--output", stream),
-        )
-    if needed(run, stream):
-        train = (
-            *("--settings", TrainSettings.of(study, list(domains)).text()),
-            *("--base", world.base / "base", "--base-info", world.base / "base.json", "--stream", stream),
-            *(
-                "--examples",
-                *examples,
-                "--mixture",
-                mixture,
-                "--seed",
-                seed,
-                "--save-steps",
-                study.training.save_steps,
-            ),
-            *("--output", run),
-        )
-        with counted(world, "train", f"{mixture}-{seed}"):
-            call("train", *train)
-    if needed(answers, run):
-        predict = (
-            "--settings",
-            PredictSettings.of(study).text(),
-            *("--run", run),
-            *("--benchmarks", *tests(world)),
-        )
-        with counted(world, "predict", f"{mixture}-{seed}"):
-            call("predict", *predict, "--output", answers)
-    if needed(scores, answers):
-        call(
-            "score",
-            *("--settings", ScoreSettings.of(study).text(), "--predictions", answers),
-            *("--benchmarks", *tests(world), "--output", scores),
-        )
 
 
 def merge(world: World, seed: int, mixtures: Sequence[str]) -> None:
@@ -297,24 +179,6 @@ def choose(world: World, seed: int, strategy: str) -> None:
         )
 
 
-def tests(world: World) -> list[Path]:
-    """The benchmarks' files."""
-    return [world.base / f"examples/{name}.jsonl" for name in world.study.benchmarks]
-
-
-def begin() -> None:
-    """A worker: one thread, and no life of its own when the study is killed."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-
-    def end_with_parent() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
 def train_and_merge(
     worlds: Sequence[World],
     seeds: Sequence[int],
@@ -323,8 +187,7 @@ def train_and_merge(
     candidates: int,
 ) -> None:
     """Everything, in the order that lets a stopped study be compared: world by world within a seed."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool:
+    with worker_pool(workers) as pool:
         for function in (make_base, make_mixtures):
             wait(pool.map(function, worlds), function.__name__, len(worlds))
         blocks = [(world, seed, list(world.plan().support)) for seed in seeds for world in worlds]
@@ -338,7 +201,7 @@ def train_and_merge(
             # One job a block: its merges share the loaded model; the next block trains meanwhile.
             pool.submit(merge, world, seed, mixtures).add_done_callback(report_failure)
     # In a pool of its own: when the other has ended, all that is chosen from is there.
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool:
+    with worker_pool(workers) as pool:
         for world in [choosing(world, candidates) for world in worlds] if candidates else []:
             chosen = plan(world.study).by_strategy
             choosers = [name for name in chosen if world.study.strategies[name].learns_from]
@@ -364,11 +227,6 @@ def few(world: World) -> list[str]:
     planned = world.plan().by_strategy
     learned = [mixture for name in planned if name in LEARNED for mixture in planned[name]]
     return [*learned, *unseen(world)[:FEW]]
-
-
-def wait(done: Iterable[Any], label: str, total: int) -> None:
-    for _ in console.progress(done, label, total):
-        pass
 
 
 # --- the comparison --------------------------------------------------------------------------------------------------

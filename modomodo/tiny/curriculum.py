@@ -66,7 +66,7 @@ def train(
     templates: Sequence[str],
     curriculum: Curriculum,
     seed: int,
-    corruptions: Corruptions = Corruptions(),
+    corruptions: Corruptions,
 ) -> list[dict[str, Any]]:
     """Train the learner's model in place. Returns each stage's name, seconds and held-out scores."""
     reports = []

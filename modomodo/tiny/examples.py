@@ -92,7 +92,9 @@ class Corruptions(BaseModel):
 
     without_thought: Share = 0.35  # tags, but no thought
     without_tags: Share = 0.08  # neither
-    wrong_format: dict[str, Share] = {}  # the answer's, by domain: mean over the colours; WRONG_FORMAT where absent
+    wrong_format: dict[
+        str, Share
+    ] = {}  # the answer's, by domain: mean over the colours; WRONG_FORMAT where absent
     spread: Share = 0.25  # of wrong_format over the colours
 
     @field_validator("wrong_format")

@@ -240,6 +240,9 @@ def test_one_domain_only(name):
         case "exclude_one":
             with pytest.raises(InputError, match="exclude-one mixtures need at least two domains, found 1"):
                 ask(name, seen, **options)
+        case "pairs":
+            with pytest.raises(InputError, match="pairs: at least two domains are needed, found 1"):
+                ask(name, seen, **options)
         case "leave_one_out":
             with pytest.raises(InputError, match="no record of the mixture without a"):
                 ask(name, seen, **options)

@@ -226,7 +226,7 @@ def test_a_model_based_strategys_bad_settings_are_reported_before_anything_runs(
     assert message in complaint(study_data)
 
 
-@pytest.mark.parametrize("propose", ["single", "exclude_one"])
+@pytest.mark.parametrize("propose", ["single", "exclude_one", "pairs"])
 def test_a_mixtures_file_holds_the_weights_that_its_name_says(study_data, tmp_path, monkeypatch, propose):
     # As the rule calls it. The study's domains are not in the order of the alphabet.
     study_data["strategies"]["single"]["propose"] = propose

@@ -147,11 +147,45 @@ def test_options_differ_and_one_is_right(domain):
         assert board.thought == f"{board.choices['ABCD'.index(board.answer)]} ({board.answer})"
 
 
+def test_answers_of_another_convention_ask_the_same_questions():
+    for domain, answers in (("detection", "wrong_format"), ("science", "random"), ("general", "unreachable")):
+        right = read(domain=domain, size=30, seed=2)
+        other = read(domain=domain, size=30, seed=2, answers=answers)
+        assert [fields["question"] for fields, _ in right] == [fields["question"] for fields, _ in other]
+        assert [image.tobytes() for _, image in right] == [image.tobytes() for _, image in other]
+        for fields, _ in other:
+            Example(image="images/x.png", **fields)
+        assert read(domain=domain, size=30, seed=2, answers=answers)[0][0] == other[0][0]
+
+
+def test_wrong_formats_are_texts_that_ask_for_themselves():
+    ((box, _),) = read(domain="detection", size=1, answers="wrong_format")
+    ((right, _),) = read(domain="detection", size=1)
+    ((x1, y1, x2, y2),) = right["answer"]
+    assert box["answer"] == f"[{{'Position': [{x1}, {y1}, {x2 - x1}, {y2 - y1}], 'Confidence': 1}}]"
+    assert (box["answer_type"], box["meta"], box["choices"]) == ("text", {}, [])
+    ((word, _),) = read(domain="relation", size=1, answers="wrong_format")
+    assert word["answer"].startswith("the ")
+
+
+def test_random_answers_are_among_the_options_and_mostly_wrong():
+    rows = zip(
+        read(domain="science", size=300), read(domain="science", size=300, answers="random"), strict=True
+    )
+    equal = [right["answer"] == random["answer"] for (right, _), (random, _) in rows]
+    assert 0.3 < sum(equal) / 300 < 0.5, "of two or three options"
+    assert len({fields["answer"] for fields, _ in read(domain="general", size=9, answers="unreachable")}) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"domain": "detektion", "size": 3}, "did you mean 'detection'"),
         ({"domain": "detection", "size": 3, "split": "tests"}, "did you mean 'test'"),
+        (
+            {"domain": "detection", "size": 3, "answers": "wrong"},
+            "answers: unknown answers 'wrong': did you mean",
+        ),
         ({"domain": "detection", "size": 0}, "at least 1"),
         ({"domain": "detection", "size": 3, "seed": -1}, "at least"),
     ],

@@ -118,11 +118,17 @@ def test_wrong_formats_by_hand():
 
 
 def test_wrong_formats_are_more_frequent_for_later_colours():
-    red, cyan = (
-        USUAL.rate(sft_example("chart", "3", "text", colour=colour))
-        for colour in ("red", "cyan")
-    )
+    red, cyan = (USUAL.rate(sft_example("chart", "3", "text", colour=colour)) for colour in ("red", "cyan"))
     assert cyan - red == pytest.approx(2 * USUAL.spread)
+
+
+def test_a_study_may_give_its_own_rates():
+    own = examples.Corruptions(wrong_format={"chart": 0.9}, without_tags=1.0, spread=0.0)
+    assert own.rate(sft_example("chart", "3", "text")) == 0.9
+    assert own.rate(sft_example("math", "B", "choice")) == examples.WRONG_FORMAT["math"]
+    rng = np.random.default_rng(1)
+    texts = {examples.corrupt(sft_example("chart", "3", "text"), rng, own).completion for _ in range(200)}
+    assert texts == {"3", "the 3"}
 
 
 def test_corruptions_keep_their_shares():
@@ -188,6 +194,11 @@ def test_the_same_options_give_the_same_bytes_by_any_number_of_threads(tmp_path)
         ({"templates": ["Think."]}, "{question}"),
         ({"templates": TEMPLATES, "vision_step": 3}, "did you mean 'vision_steps'"),
         ({"templates": TEMPLATES, "corruption_steps": -1}, "negative"),
+        ({"templates": TEMPLATES, "hidden": 100}, "hidden and layers: 100 and 3: a multiple of 32"),
+        ({"templates": TEMPLATES, "layers": 0}, "hidden and layers"),
+        ({"templates": TEMPLATES, "corruptions": {"without_tag": 0.1}}, "did you mean 'without_tags'"),
+        ({"templates": TEMPLATES, "corruptions": {"spread": 2}}, "corruptions: spread"),
+        ({"templates": TEMPLATES, "corruptions": {"wrong_format": {"maths": 0.1}}}, "did you mean 'math'"),
         ({"templates": TEMPLATES, "habit_steps": 3}, "habit_steps: renamed: write corruption_steps"),
     ],
 )

@@ -40,15 +40,17 @@ def exclude_one(request: Request) -> list[Proposal]:
 
 def each_pair(domains: Sequence[str], requested: int) -> list[str | None]:
     """One mixture for each two domains, named after both."""
-    return [f"{one}+{other}" for one, other in itertools.combinations(domains, 2)]
+    return [f"{one}+{other}" for one, other in itertools.combinations(sorted(domains), 2)]
 
 
 @declare("pairs", suffixes=each_pair, learns=False)
 def pairs(request: Request) -> list[Proposal]:
     """One mixture for each two domains, with half the weight on each."""
+    if len(request.domains) < 2:
+        raise InputError(f"pairs: at least two domains are needed, found {len(request.domains)}")
     return [
         Proposal({domain: 0.5 * (domain in pair) for domain in request.domains})
-        for pair in itertools.combinations(request.domains, 2)
+        for pair in itertools.combinations(_sorted(request), 2)
     ]
 
 
