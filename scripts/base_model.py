@@ -12,7 +12,7 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.files import usual_modes, write_json
 from modomodo.study.provenance import provenance, start
-from modomodo.training.builders import model_builders
+from modomodo.training.builders import model_builders, read_options
 from modomodo.training.run_folder import weights_digest
 from modomodo.training.settings import BaseModelSettings
 
@@ -26,7 +26,8 @@ def main() -> None:
     settings = command_line.settings(arguments.settings, BaseModelSettings, BaseModelSettings.of)
     load_plugins(settings.plugins)
     build = model_builders[settings.model.builder]
-    summary = build(arguments.output, settings.model.options, settings.prompts, settings.model.threads)
+    options = read_options(settings.model.builder, settings.model.options)
+    summary = build(arguments.output, options, settings.prompts, settings.model.threads)
     from modomodo.training.models import check_model  # imports torch
 
     check_model(arguments.output)

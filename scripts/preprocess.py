@@ -15,12 +15,12 @@ from pathlib import Path
 
 from modomodo import command_line, console
 from modomodo.config.loading import load_plugins
+from modomodo.config.options import check_options
 from modomodo.data.examples import write_examples
 from modomodo.data.raw_folder import MANIFEST, check_raw
 from modomodo.data.readers.published import catalogue
 from modomodo.data.readers.registry import datasets
 from modomodo.data.settings import ExamplesSettings
-from modomodo.errors import InputError
 from modomodo.study.provenance import describe
 
 
@@ -39,10 +39,9 @@ def main() -> None:
     dataset = settings.dataset
     if arguments.raw is not None and dataset.loader in catalogue:
         check_raw(arguments.raw)
-    try:
-        rows = datasets[dataset.loader](arguments.raw, **dataset.options)
-    except TypeError as error:
-        raise InputError(f"{arguments.name}.options: {error}") from None
+    loader = datasets[dataset.loader]
+    check_options(loader, dataset.options, f"{arguments.name}.options")
+    rows = loader(arguments.raw, **dataset.options)
     rows = console.progress(rows, arguments.name)
     counts = write_examples(
         arguments.name, rows, arguments.output, dataset=dataset, workers=arguments.threads

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from modomodo.config.reading import not_keys
 from modomodo.config.schema import Evaluation, Training
@@ -137,13 +138,22 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     elif finding["type"] == "string_pattern_mismatch":
         message = f"'{finding['input']}' is not a name: letters, digits and _ . + - only"
     else:
-        message = finding["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
-        if finding["type"] != "value_error":
-            message += f", found {_shortened(repr(finding['input']))}"
-        if finding["type"] == "string_type" and isinstance(finding["input"], bool | int | float):
-            message += ": YAML reads it so unless it stands in quotes"
+        message = found(finding)
     return f"{key}: {message}" if key else message
+
+
+def found(finding: ErrorDetails) -> str:
+    """What pydantic says of a value, with the value, on one line."""
+    message = finding["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if finding["type"] != "value_error":
+        message += f", found {_shortened(repr(finding['input']))}"
+    if finding["type"] == "string_type" and isinstance(finding["input"], bool | int | float):
+        message += ": YAML reads it so unless it stands in quotes"
+    if finding["type"] == "literal_error":
+        hint = nearest(str(finding["input"]), re.findall(r"'([^']*)'", finding["ctx"]["expected"]))
+        message += f": {hint}" if hint.startswith("did you mean") else ""
+    return message
 
 
 def _shortened(text: str, longest: int = 200) -> str:

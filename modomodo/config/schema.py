@@ -43,6 +43,8 @@ class Templates(BaseModel):
         return refuse_placeholders(text)
 
 
+# Numpy's and torch's generators, TRL's and cma's, all take up to this one.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 
@@ -204,7 +206,7 @@ class Model(Settings):
 class Training(Settings):
     """GRPO with verifiable rewards; the defaults are the paper's (section 3.1)."""
 
-    seed: int = Field(42, ge=0, description="Seed of the draw and of the training.")
+    seed: Seed = Field(42, description="Seed of the draw and of the training.")
     steps: int = Field(2000, ge=1, description="Optimiser steps of a full run.")
     scored_steps: list[int] = Field(
         [500, 1500, 2000], min_length=1, description="Steps whose checkpoints are kept and scored."
@@ -418,7 +420,7 @@ class Strategy(Settings):
     )
     target: str = Field("out_score", description="What to maximise: out_score, in_score or a benchmark.")
     without: list[Name] = Field([], description="Domains that get no weight (the paper's 'No 1' rows).")
-    seed: int = Field(0, ge=0, description="Seed of its random choices.")
+    seed: Seed = Field(0, description="Seed of its random choices.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the function.")
 
 
@@ -473,7 +475,7 @@ class Study(Settings):
     judge: Judge | None = Field(None, description="The model that reads answers, for metrics that need one.")
     merging: Merging = Field(default_factory=Merging)
     strategies: dict[Name, Strategy] = Field(min_length=1, description="Strategies by name, in table order.")
-    repeats: dict[Name, list[Annotated[int, Field(ge=0)]]] = Field(
+    repeats: dict[Name, list[Seed]] = Field(
         default_factory=dict, description="Mixture → further seeds to train it with, to measure the noise."
     )
     reporting: Reporting = Field(default_factory=Reporting)

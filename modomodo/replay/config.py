@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from modomodo.config.loading import load_plugins, parse
 from modomodo.config.reading import read_yaml
-from modomodo.config.schema import Name, Settings, Strategy
+from modomodo.config.schema import Name, Seed, Settings, Strategy
 from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.strategies.base import read_options, strategies
@@ -44,7 +44,7 @@ class ReplayConfig(Settings):
     plugins: list[str] = Field([], description="Python files that register own strategies or surrogates.")
     records: Table = Field(description="The recorded runs.")
     target: str = Field("out_score", description="What to maximise: an aggregate or a benchmark.")
-    seed: int = Field(0, ge=0, description="Seed of the halves and of the comparison of surrogates.")
+    seed: Seed = Field(0, description="Seed of the halves and of the comparison of surrogates.")
     replicates: int = Field(
         50, ge=2, description="Refits on halves of the mixtures, for how sure the optimum is."
     )

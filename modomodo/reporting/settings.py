@@ -10,6 +10,8 @@ from modomodo.config.schema import Reporting, Settings, Study, Training
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.plan import Plan
 
+EXPORTABLE = ("gp_sqrt", "gp_lead")  # surrogates whose formulas the explorer's page knows
+
 
 @dataclass(frozen=True)
 class Heading:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.config.loading import load_plugins, parse
+from modomodo.config.options import check_options
 from modomodo.config.reading import read_yaml
 from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study
 from modomodo.data.readers.published import catalogue
@@ -13,7 +14,8 @@ from modomodo.errors import InputError, nearest
 from modomodo.evaluation.metrics.metric import metrics
 from modomodo.mixtures.strategies.base import strategies
 from modomodo.registry import Registry
-from modomodo.training.builders import check_options, model_builders
+from modomodo.reporting.settings import EXPORTABLE
+from modomodo.training.builders import model_builders, read_options
 from modomodo.training.rewards import rewards
 
 # What the project's own plugins register, for the hint to a study that does not name them.
@@ -48,6 +50,8 @@ def check_functions(study: Study, where: str) -> None:
         _check_reward_weights(study)
         for key, entry in _datasets(study):
             _check_source(key, entry)
+            _check_loader_options(key, entry)
+        _check_surrogate(study)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
@@ -95,9 +99,18 @@ def _check_registered(key: str, registry: Registry, name: str) -> None:
 
 def _check_model(study: Study) -> None:
     try:
-        check_options(study.model.builder, study.model.options)
+        read_options(study.model.builder, study.model.options)
     except InputError as error:
         raise InputError(f"model.options: {error}") from None
+
+
+def _check_surrogate(study: Study) -> None:
+    """The explorer evaluates the surrogate in the page, which knows the formulas of some."""
+    surrogate = study.reporting.surrogate
+    if surrogate not in EXPORTABLE:
+        raise InputError(
+            f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"
+        )
 
 
 def _check_judges(study: Study) -> None:
@@ -122,6 +135,17 @@ def _check_reward_weights(study: Study) -> None:
                 raise InputError(
                     f"training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
                 )
+
+
+def _check_loader_options(key: str, entry: Dataset) -> None:
+    loader = datasets[entry.loader]
+    check_options(loader, entry.options, f"{key}.options")
+    if entry.loader in catalogue and loader.__module__.startswith("modomodo."):
+        try:
+            loader(None, **entry.options)  # it judges its options when called, and reads when iterated
+        except InputError as error:
+            if str(error).startswith("options."):
+                raise InputError(f"{key}.{error}") from None
 
 
 def _check_source(key: str, entry: Dataset) -> None:

@@ -8,17 +8,18 @@ from typing import Any
 
 from modomodo.config.schema import Templates
 from modomodo.tiny import boards
+from modomodo.tiny.settings import BuildOptions
 from modomodo.training.builders import model_builders
 
 __all__ = ["boards", "tiny_qwen2vl"]
 
 
 @model_builders.register("tiny_qwen2vl")
-def tiny_qwen2vl(output: Path, options: dict[str, Any], templates: Templates, threads: int) -> dict[str, Any]:
+def tiny_qwen2vl(output: Path, options: BuildOptions, templates: Templates, threads: int) -> dict[str, Any]:
     """Train a Qwen2-VL of under a million parameters on the world of boards."""
     # Imported here: torch and transformers take seconds, and Snakemake does without.
     from modomodo.tiny.qwen2vl import build
 
     suffixes = [getattr(templates, kind) for kind in ("box", "choice", "text", "number")]
     wrapped = [f"{{question}}{templates.separator}{suffix}" for suffix in suffixes]
-    return build(output, **options, templates=wrapped, threads=threads)
+    return build(output, **dict(options), templates=wrapped, threads=threads)

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
+from modomodo.config.schema import Seed
 from modomodo.data.examples import AnswerType, RawExample
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
@@ -34,7 +36,8 @@ COLOURS = {
 DIGITS = {"zero": 0, "two": 2, "four": 4, "seven": 7}
 BLOCK = "block"  # a filled cell, of which rectangles and bars consist
 KINDS = [*DIGITS, BLOCK]
-SPLITS = ("train", "test")
+Split = Literal["train", "test"]
+SPLITS: tuple[str, ...] = get_args(Split)
 SHARE_OF_SCANS_FOR_TRAINING = 0.7
 
 # Questions, worded like the paper's datasets.
@@ -384,6 +387,9 @@ def general(rng: np.random.Generator) -> Board:
     return _multiple_choice(rng, things, MISSING, right=colours[3], wrong=colours[:3], number=4)
 
 
+Domain = Literal[
+    "detection", "referring", "geometry", "relation", "science", "chart", "infographic", "math", "general"
+]
 COMPOSERS: dict[str, Composer] = {
     "detection": detection,
     "referring": referring,
@@ -406,10 +412,10 @@ def random_generator(domain: str, split: str, seed: int) -> np.random.Generator:
 def boards(
     raw: Path | None = None,
     *,
-    domain: str,
-    size: int,
-    split: str = "train",
-    seed: int = 0,
+    domain: Domain,
+    size: Annotated[int, Field(ge=1)],
+    split: Split = "train",
+    seed: Seed = 0,
     answers: Answers = "right",
 ) -> Iterator[RawExample]:
     """`size` examples of a domain, with their boards as 32 x 32 RGB images; the same options give the same rows.

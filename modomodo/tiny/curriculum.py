@@ -25,6 +25,7 @@ from modomodo.tiny.dataset import IGNORED, IMAGE_START, IMAGE_TOKENS, Learner, S
 from modomodo.tiny.evaluation import evaluate
 from modomodo.tiny.examples import Corruptions, SFTExample, corrupt, sft_examples
 from modomodo.tiny.muon import Optimiser
+from modomodo.tiny.settings import Curriculum
 from modomodo.tiny.vision import PARTS, train_vision
 
 EPOCHS = 2  # of each stage
@@ -36,18 +37,6 @@ ANSWERS |= {"chart": 6, "infographic": 7, "math": 6, "general": 6, "caption": 20
 CHOICES = {"detection": 8, "referring": 10, "geometry": 13, "relation": 8, "science": 14}
 CHOICES |= {"chart": 8, "infographic": 8, "math": 10, "general": 11, "caption": 5, "match": 5}
 CORRUPTIONS = {domain: ANSWERS[domain] for domain in COMPOSERS}
-
-
-@dataclass(frozen=True)
-class Curriculum:
-    """Optimiser steps of each stage, examples per step, and questions per domain to evaluate each stage on."""
-
-    vision_steps: int = 180
-    answer_steps: int = 400
-    choice_steps: int = 420
-    corruption_steps: int = 120
-    batch_size: int = 64
-    eval_size: int = 60
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForCondi
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from modomodo.config.loading import parse
-from modomodo.errors import InputError, nearest
+from modomodo.errors import InputError
 from modomodo.files import atomic_directory
 from modomodo.tiny import boards
-from modomodo.tiny.curriculum import Curriculum, train
+from modomodo.tiny.curriculum import train
 from modomodo.tiny.dataset import Learner
 from modomodo.tiny.examples import AUXILIARY, Corruptions, sft_examples
+from modomodo.tiny.settings import Curriculum
 from modomodo.tiny.thread_pool import ThreadPool
 from modomodo.training.models import Qwen2VLProcessor
 
@@ -45,14 +46,6 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
 )
 EXAMPLES_FOR_WORDS = 400  # of a domain, whose words have all occurred long before
-
-# Options of the builder that have had another name: old → new.
-RENAMED = {
-    "supervised_steps": "answer_steps",
-    "habit_steps": "corruption_steps",
-    "questions": "batch_size",
-    "examined": "eval_size",
-}
 
 
 def _parts(formats: Iterable[str]) -> list[str]:
@@ -206,7 +199,7 @@ def build(
             f"tiny_qwen2vl: hidden and layers: {hidden} and {layers}: a multiple of 32 and at least 1 are needed"
         )
     corrupted = parse(dict(corruptions), Corruptions, "tiny_qwen2vl: corruptions")
-    curriculum = _curriculum(options)
+    curriculum = parse(options, Curriculum, "tiny_qwen2vl")
     threads_before = torch.get_num_threads()
     torch.set_num_threads(1)  # the pool shares out the work
     try:
@@ -221,16 +214,3 @@ def build(
         processor.save_pretrained(temporary)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {"parameters": parameters, "vocabulary": len(processor.tokenizer), "stages": stages}
-
-
-def _curriculum(options: dict[str, int]) -> Curriculum:
-    """Raises InputError for an unknown or renamed option and a negative value."""
-    known = Curriculum.__dataclass_fields__
-    for option, value in options.items():
-        if option in RENAMED:
-            raise InputError(f"tiny_qwen2vl: {option}: renamed: write {RENAMED[option]}")
-        if option not in known:
-            raise InputError(f"tiny_qwen2vl: unknown option '{option}': {nearest(option, known)}")
-        if value < 0:
-            raise InputError(f"tiny_qwen2vl: {option}: {value} is negative")
-    return Curriculum(**options)

@@ -1,25 +1,31 @@
 """Where the base model comes from: functions that leave a Hugging Face directory, called by name.
 
-A builder is `builder(output, options, templates, threads) -> summary`. A model that is built here needs the
+A builder is `builder(output, options, templates, threads) -> summary`. `options` are a dictionary, or a pydantic model
+where the signature names one: then a dry run checks them. A model that is built here needs the
 vocabulary of the reasoning templates; one that is downloaded ignores them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from modomodo.config.loading import parse
+from modomodo.config.options import annotations
 from modomodo.config.schema import Templates
 from modomodo.registry import Registry
 from modomodo.training.model_directory import check_hub_options, check_kind
 
-ModelBuilder = Callable[[Path, dict[str, Any], Templates, int], dict[str, Any]]
+ModelBuilder = Callable[[Path, Any, Templates, int], dict[str, Any]]
 model_builders: Registry[ModelBuilder] = Registry("model builder")
 
 
-def check_options(builder: str, options: Mapping[str, Any]) -> None:
-    """What can be known of a builder's options before it runs: those of 'hub', and folders that hold another family.
+def read_options(builder: str, options: dict[str, Any]) -> Any:
+    """The options as the builder takes them: as its own model of them where its signature names one, or as they are.
 
-    Raises InputError.
+    Raises InputError for what can be known before it runs: an option that the model does not take, those of 'hub', and
+    folders that hold another family.
     """
     if builder == "hub":
         check_hub_options(options)
@@ -27,6 +33,10 @@ def check_options(builder: str, options: Mapping[str, Any]) -> None:
         files = ("config.json", "adapter_config.json")
         if isinstance(value, str) and any((Path(value) / file).is_file() for file in files):
             check_kind(value)
+    annotation = annotations(model_builders[builder]).get("options")
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return parse(options, annotation, f"model builder '{builder}'")
+    return options
 
 
 # The work is imported when asked for: torch and transformers take seconds that Snakemake need not wait.

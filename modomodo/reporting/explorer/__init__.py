@@ -27,8 +27,8 @@ from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels,
 from modomodo.mixtures.surrogates.posterior import SIGNALS, VARIANCES, ConditionedKernel, noise_share
 from modomodo.mixtures.uncertainty import Comparison, split_half
 from modomodo.reporting.results import COLOURS, Results
+from modomodo.reporting.settings import EXPORTABLE
 
-EXPORTABLE = ("gp_sqrt", "gp_lead")
 HERE = Path(__file__).parent
 SEED = 0
 CANDIDATES = 3000  # mixtures that the Pareto front and the refits' best are taken from

@@ -1,0 +1,90 @@
+"""Options that a study hands to a function, judged by the function's signature before anything runs."""
+
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from modomodo.config.loading import found
+from modomodo.errors import InputError, nearest
+
+# Names of arguments that lead to a file, where the annotation does not say so.
+_PATHS = ("path", "file", "filename", "folder", "directory")
+
+
+def check_options(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
+    """Options of a function whose first argument is not one of them, such as a loader's `raw`.
+
+    Raises InputError naming the option: one that the function does not take, or needs, or takes in another type, or
+    that leads to a file that is not there. Without annotations only names are judged, and types by the defaults.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a class or a function in C
+        return
+    _, *parameters = signature.parameters.values()
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
+    for name in options:
+        if name not in known and not takes_any:
+            raise InputError(f"{where}.{name}: unknown option: {nearest(name, known)}")
+    hints = annotations(function)
+    for parameter in parameters:
+        if parameter.name in options:
+            kind = hints.get(parameter.name, _kind_of(parameter.default))
+            _check_value(kind, parameter.name, options[parameter.name], f"{where}.{parameter.name}")
+        elif parameter.name in known and parameter.default is parameter.empty:
+            raise InputError(f"{where}.{parameter.name}: missing: this option is required")
+
+
+def annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """The types that a signature names; none where one of them cannot be resolved."""
+    try:
+        return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError, AttributeError):  # of a type that is not imported at run time
+        return {}
+
+
+def _kind_of(default: Any) -> Any:
+    """The type that a default stands for: any number for a number, anything where it says nothing."""
+    if isinstance(default, bool | str):
+        return type(default)
+    return float if isinstance(default, int | float) else Any
+
+
+def _check_value(kind: Any, name: str, value: Any, where: str) -> None:
+    try:
+        adapter = TypeAdapter(kind)
+    except (PydanticSchemaGenerationError, PydanticUserError):
+        return
+    try:
+        # As JSON, in which a list may become a tuple and a text a path, but a text no number.
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        finding = error.errors()[0]
+        raise InputError(f"{where}: {found(finding)}") from None
+    is_path = Path in _alternatives(kind) or name.removesuffix("s").rpartition("_")[2] in _PATHS
+    for path in value if isinstance(value, list) else [value]:
+        if is_path and isinstance(path, str) and not _may_be_there(path):
+            raise InputError(f"{where}: {path}: no such file (paths are relative to where you run)")
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    if typing.get_origin(kind) is typing.Annotated:
+        return _alternatives(typing.get_args(kind)[0])
+    if typing.get_origin(kind) in (typing.Union, types.UnionType, list, tuple):
+        return tuple(inner for part in typing.get_args(kind) for inner in _alternatives(part))
+    return (kind,)
+
+
+def _may_be_there(path: str) -> bool:
+    """Whether a path exists, or is a pattern or an address, which the function resolves."""
+    return (
+        not path or any(sign in path for sign in "*?[") or "://" in path or Path(path).expanduser().exists()
+    )
