@@ -193,7 +193,7 @@ def test_the_same_options_give_the_same_bytes_by_any_number_of_threads(tmp_path)
         ({"templates": []}, "at least one"),
         ({"templates": ["Think."]}, "{question}"),
         ({"templates": TEMPLATES, "vision_step": 3}, "did you mean 'vision_steps'"),
-        ({"templates": TEMPLATES, "corruption_steps": -1}, "negative"),
+        ({"templates": TEMPLATES, "corruption_steps": -1}, "greater than or equal to 0, found -1"),
         ({"templates": TEMPLATES, "hidden": 100}, "hidden and layers: 100 and 3: a multiple of 32"),
         ({"templates": TEMPLATES, "layers": 0}, "hidden and layers"),
         ({"templates": TEMPLATES, "corruptions": {"without_tag": 0.1}}, "did you mean 'without_tags'"),
