@@ -3,14 +3,15 @@
 Example:
     python benchmarks/geoqav_patterns.py resources/geoqav-train/main
 
-Counts the rows of the published file that each named pattern of `modomodo.data.readers.geoqav` keeps, and each
-expression given, and prints the difference from 1,969. Set the one that fits as `domains.GeoQAV.options.pattern`.
+Counts the rows of the published file in which each named pattern of `modomodo.data.readers.geoqav`, and each
+expression given, finds a letter, and those of them that are kept, since their options are listed; prints the difference
+of both from 1,969. Set the one that fits as `domains.GeoQAV.options.pattern`.
 """
 
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.data.readers.geoqav import PATTERNS, answer_letter, compiled
+from modomodo.data.readers.geoqav import PATTERNS, answer_letter, compiled, options_of
 from modomodo.data.readers.published import parquet_rows
 
 PAPER = 1969
@@ -24,14 +25,22 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     expressions = {name: compiled(name) for name in [*PATTERNS, *arguments.pattern]}
-    kept = dict.fromkeys(expressions, 0)
+    found, kept = dict.fromkeys(expressions, 0), dict.fromkeys(expressions, 0)
     total = 0
-    for row in parquet_rows(arguments.folder, ["solution", "original_answer"]):
+    columns = ["solution", "original_answer", "problem", "original_question"]
+    for row in parquet_rows(arguments.folder, columns):
         total += 1
         for name, expression in expressions.items():
-            kept[name] += answer_letter(row, name, expression) is not None
-    for name, count in kept.items():
-        print(f"{name:>12}: {count} of {total} rows ({count - PAPER:+d})")
+            letter = answer_letter(row, name, expression)
+            if letter is not None:
+                found[name] += 1
+                _, options = options_of(row, "problem", letter)
+                kept[name] += ord(letter) - ord("A") < len(options)
+    for name in expressions:
+        print(
+            f"{name:>12}: a letter in {found[name]} of {total} rows ({found[name] - PAPER:+d}), "
+            f"kept {kept[name]} ({kept[name] - PAPER:+d})"
+        )
 
 
 if __name__ == "__main__":

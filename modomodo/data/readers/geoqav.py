@@ -126,21 +126,29 @@ def answer_letter(row: Row, pattern: str, expression: re.Pattern[str]) -> str | 
 
 
 def _example(row: Row, id_: str, answer: str, question: str, raw: Path, longest: int) -> RawExample:
-    """The row with the question that lists its options: the one wanted or, where that has lost them, the other."""
-    text, choices = text_of(row, question), options_in(text_of(row, question))
-    meta = {}
-    position = ord(answer) - ord("A")
-    if position >= len(choices):
-        (other,) = {"problem", "original_question"} - {question}
-        listed = options_in(row.get(other) or "")
-        if position < len(listed):
-            text, choices, meta = text_of(row, other), listed, {"question": other}
+    column, choices = options_of(row, question, answer)
     if not choices:
         return Filtered("answer is a letter, but no options are listed")
-    if position >= len(choices):
+    if ord(answer) - ord("A") >= len(choices):
         raise InvalidRow(f"answer: '{answer}' is not among the {len(choices)} options")
-    fields = {"id": id_, "question": text, "answer": answer, "answer_type": "choice", "choices": choices}
-    return fields | {"meta": meta}, image_of(row["image"], raw, longest)
+    fields = {
+        "id": id_,
+        "question": text_of(row, column),
+        "answer": answer,
+        "answer_type": "choice",
+        "choices": choices,
+        "meta": {} if column == question else {"question": column},
+    }
+    return fields, image_of(row["image"], raw, longest)
+
+
+def options_of(row: Row, question: str, answer: str) -> tuple[str, list[str]]:
+    """The column that is asked and the options it lists: `question`, or the other where only that has the answer's."""
+    (other,) = {"problem", "original_question"} - {question}
+    listed = {column: options_in(row.get(column) or "") for column in (question, other)}
+    enough = [column for column, options in listed.items() if ord(answer) - ord("A") < len(options)]
+    column = enough[0] if enough else question
+    return column, listed[column]
 
 
 def options_in(question: str) -> list[str]:
