@@ -6,7 +6,8 @@ PYTHON ?=
 
 # The study that table, report, status, plan and provenance are about, and the folder of its results.
 STUDY ?= config/tiny.yaml
-RESULTS = results/$(shell sed -n 's/^name: *//p' $(STUDY))
+NAME = import sys; from modomodo.config.reading import read_yaml; print(read_yaml(sys.argv[1])["name"])
+RESULTS = results/$(shell $(RUN) python -c '$(NAME)' "$(STUDY)")
 
 # Tests at a time: one per core of the smallest machine that is supported. They train models with one thread each.
 WORKERS ?= 2
@@ -25,29 +26,35 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 .PHONY: tables test lint types unit format test-slurm test-kill test-vllm browser reference lock help
 
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
-	$(RUN) snakemake --cores all results/table2.csv all --configfile $(STUDY)
-	@echo "Table 2: results/table2.csv, to read: $(RESULTS)/table2.md, as a figure: $(RESULTS)/figures/out_score.png"
-	@if [ -e $(RESULTS)/in_domain.csv ]; then \
-	echo "What GRPO on one domain gains on that domain: $(RESULTS)/in_domain.csv"; fi
+	$(RUN) snakemake --cores all --configfile "$(STUDY)"
+	@$(RUN) snakemake --cores 1 results/table2.csv --configfile "$(STUDY)" --quiet all
+	@folder="$(RESULTS)"; echo "Table 2: results/table2.csv, a copy of $$folder/table2.csv"; \
+	for file in report.md table2.md in_domain.csv figures explorer.html; do \
+	if [ -e "$$folder/$$file" ]; then echo "         $$folder/$$file"; fi; done
 
-report: env ## the whole study in one file to pass on: results/<study>/report.html (STUDY=…)
-	$(RUN) snakemake --cores all --configfile $(STUDY)
-	$(RUN) snakemake --configfile $(STUDY) --report $(RESULTS)/report.html --report-stylesheet report/style.css
-	@echo "report: $(RESULTS)/report.html"
+report: env-there ## the whole study in one file to pass on: results/<study>/report.html (STUDY=…)
+	$(RUN) snakemake --cores all --configfile "$(STUDY)"
+	@report="$(RESULTS)/report.html"; \
+	$(RUN) snakemake --configfile "$(STUDY)" --report "$$report" --report-stylesheet report/style.css && \
+	echo "report: $$report"
 
-status: env ## how far the study is, also while it runs (STUDY=…)
-	@$(RUN) python scripts/status.py --study $(STUDY)
+status: env-there ## how far the study is, also while it runs (STUDY=…)
+	@$(RUN) python scripts/status.py --study "$(STUDY)"
 
-plan: env ## what the study will run, with hours and disk space (STUDY=…)
-	@$(RUN) python scripts/plan.py --study $(STUDY)
+plan: env-there ## what the study will run, with hours and disk space (STUDY=…)
+	@$(RUN) python scripts/plan.py --study "$(STUDY)"
 
-provenance: env ## the chain behind one number of Table 2 (STUDY=… MIXTURE=all BENCHMARK=chart)
-	@$(RUN) python scripts/provenance.py --study $(STUDY) --mixture "$(MIXTURE)" --benchmark "$(BENCHMARK)"
+provenance: env-there ## the chain behind one number of Table 2 (STUDY=… MIXTURE=all BENCHMARK=chart)
+	@$(RUN) python scripts/provenance.py --study "$(STUDY)" --mixture "$(MIXTURE)" --benchmark "$(BENCHMARK)"
 
 tables: env ## benchmarks/tables/: 624 short runs of GRPO in tiny worlds; stop and start it at will
 	$(RUN) python benchmarks/rlvr_tables.py
 
-env: ## build .venv from the hashed locks in envs/ (PYTHON=/path/to/python)
+# What only looks at a study builds nothing.
+env-there:
+	@PYTHON="$(PYTHON)" envs/build.sh --check
+
+env: ## build .venv from the hashed locks in envs/, and what envs/own.txt names (PYTHON=…)
 	@PYTHON="$(PYTHON)" envs/build.sh
 
 env-dev: ## the same, and what tests, linters and benchmarks need
@@ -56,7 +63,7 @@ env-dev: ## the same, and what tests, linters and benchmarks need
 vllm: env ## vLLM in .venv-vllm, on top of .venv: for `vllm:` and `engine: vllm` in a study
 	@envs/vllm.sh
 
-clean-env: ## remove .venv
+clean-env: ## remove .venv; of a link the link alone
 	rm -rf .venv
 
 test: env-dev browser lint types ## lint, types and all tests but those of test-slurm, test-kill, test-vllm

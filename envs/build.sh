@@ -2,7 +2,9 @@
 # Builds .venv from the hashed locks in this folder; does nothing if it is built already. Run by `make env`.
 #   PYTHON=/path/to/python    the interpreter, if the one that is found does not fit
 #   envs/build.sh --dev       also installs dev.lock (tests, linters, benchmarks) into it: `make env-dev`
+#   envs/build.sh --check     builds and changes nothing: fails if there is no environment, says if it is out of date
 #   envs/build.sh --key       prints the key that a finished environment holds in .venv/finished
+# Packages of your own that .venv should have, one requirement a line, go into envs/own.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset PYTHONHOME PYTHONPATH PIP_PREFIX PIP_TARGET PIP_USER # each would put packages elsewhere
@@ -14,6 +16,7 @@ building=$venv/building # the process that builds it, or was killed while buildi
 errors=$venv/errors     # pip's last complaints
 dev=$venv/dev.lock      # a copy of the dev.lock that was installed
 adding=$venv/adding     # the process that installs it, or was killed while installing
+own=$venv/own.txt       # a copy of the envs/own.txt that was installed
 gigabyte=1048576        # in df's units
 
 say() { printf 'env: %s\n' "$*"; }
@@ -63,8 +66,10 @@ if [ -t 1 ]; then quiet=; fi
 pip() { "$python" -m pip --disable-pip-version-check --no-input "$@"; }
 
 # Exact files and nothing else: no dependency is looked for, so nothing can replace torch or bring torchvision.
-install() {
-    if pip install $quiet --no-deps --no-build-isolation "$@" 2>"$errors"; then return; fi
+install() { pip_or_die install $quiet --no-deps --no-build-isolation "$@"; }
+
+pip_or_die() {
+    if pip "$@" 2>"$errors"; then return; fi
     case $(cat "$errors") in
     *"No space left"* | *"Disk quota"*)
         die "the disk or quota is full: free some, or set TMPDIR and PIP_CACHE_DIR to a larger disk ($errors)" ;;
@@ -87,16 +92,50 @@ up_to_date() {
         { [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V 2>&1)" = "$version" ]; }
 }
 
+# Deletes what a finished or half-built environment holds; says what that is. Nothing behind a link, nothing in use.
+clear_venv() {
+    local user lost
+    if [ -L $venv ]; then
+        die "$venv is a link to $(readlink $venv), which is not empty, and make env deletes nothing there: remove the link (rm $venv), or empty that folder yourself"
+    fi
+    user=$(envs/in_use.sh $venv)
+    if [ -n "$user" ]; then
+        die "$venv $1, but process $user uses it: wait until it has ended, then make env"
+    fi
+    if compgen -G ".snakemake/locks/*.lock" >/dev/null; then
+        die "$venv $1, but a Snakemake works in this folder, maybe on another machine, or one was killed: wait until it has ended, or, if there is none, snakemake --unlock"
+    fi
+    lost=$(not_listed)
+    say "$venv ($(du -sh $venv/ | cut -f 1)) $1: deleting it and building it again, which takes minutes"
+    if [ -n "$lost" ]; then
+        say "what no lock names is not installed again, unless envs/own.txt names it: $lost"
+    fi
+    echo $$ >$building
+    rm -f $finished
+    find $venv/ -mindepth 1 ! -path "$building" -delete
+}
+
+# Packages in .venv that neither a lock nor envs/own.txt names.
+not_listed() {
+    comm -23 <(find $venv/lib -path '*/site-packages/*.dist-info' -prune 2>/dev/null |
+        sed 's:.*/::; s/-[^-]*\.dist-info$//' | normal) \
+        <(cat envs/*.lock $venv/*.lock envs/own.txt 2>/dev/null | sed -n 's/^\([A-Za-z0-9._-]*\).*/\1/p' | cat - <(echo modomodo) | normal) |
+        tr '\n' ' '
+}
+
+# Names of packages, each once, as the index compares them.
+normal() { tr 'A-Z_.' 'a-z--' | sort -u; }
+
 build() {
-    local why="from" builder base
+    local why builder base
     if [ -e $building ]; then
         builder=$(cat $building)
         if alive "$builder"; then
             die "process $builder is building $venv: wait for it (or remove $building if it is something else)"
         fi
-        why="was left half built: starting again with"
+        why="was left half built"
     elif [ -e $finished ]; then
-        why="was built from other locks, with another Python or elsewhere: rebuilding it with"
+        why="was built from other locks, with another Python or elsewhere"
     elif [ -n "$(ls -A $venv 2>/dev/null)" ]; then
         die "$venv was not made by make env: move it away, or remove it (make clean-env)"
     fi
@@ -106,12 +145,11 @@ build() {
         die "$base cannot make virtual environments: install its venv package (Debian: apt install python3-venv)"
     need_disk 3 "the environment"
 
-    mkdir -p $venv
+    if [ -n "$(ls -A $venv 2>/dev/null)" ]; then clear_venv "$why"; fi
+    mkdir -p $venv # not if it is a link to an empty folder on a larger disk
     echo $$ >$building
-    rm -f $finished
-    find $venv/ -mindepth 1 ! -path "$building" -delete # not the directory: it may be a link to a larger disk
 
-    say "1/4 $venv $why $("$base" -V) ($base)"
+    say "1/4 $venv with $("$base" -V) ($base)"
     "$base" -m venv $venv
     install --require-hashes -r envs/bootstrap.lock
 
@@ -170,9 +208,33 @@ add_dev() {
     say "$venv is ready: $(du -sh $venv/ | cut -f 1) in $SECONDS s"
 }
 
+# What envs/own.txt names, with what it needs; what the locks name stays as it is.
+add_own() {
+    if cmp -s envs/own.txt $own; then return; fi
+    if [ ! -e envs/own.txt ]; then
+        rm -f $own
+        return
+    fi
+    say "envs/own.txt: packages of your own"
+    pip list --format=freeze --exclude-editable >$venv/constraints.txt
+    pip_or_die install $quiet -c $venv/constraints.txt -r envs/own.txt
+    check_versions
+    rm "$errors"
+    cp envs/own.txt $own
+}
+
 key=$(key)
 if [ "${1:-}" = --key ]; then
     printf '%s\n' "$key"
+    exit
+fi
+
+if [ "${1:-}" = --check ]; then
+    if [ -e $building ] || ! "$python" -V >/dev/null 2>&1; then
+        die "there is no environment in $venv, or it is not finished: make env builds it"
+    elif ! up_to_date || ! { [ ! -e envs/own.txt ] || cmp -s envs/own.txt $own; }; then
+        say "$venv is used as it is, but it is out of date: make env builds it again" >&2
+    fi
     exit
 fi
 
@@ -181,6 +243,7 @@ if ! up_to_date; then
 elif [ "${1:-}" != --dev ]; then
     say "$venv is up to date ($version)"
 fi
+add_own
 
 if [ "${1:-}" = --dev ]; then
     if cmp -s envs/dev.lock $dev; then

@@ -44,7 +44,11 @@ free=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1048576))
 [ "$free" -ge $disk ] || die "$free GB free in $PWD, $disk GB needed: free some, or clone to a larger disk"
 
 say "1/3 $venv on top of .venv"
-rm -rf $venv
+if [ -d $venv ]; then
+    user=$(envs/in_use.sh $venv)
+    if [ -n "$user" ]; then die "$venv is out of date, but process $user uses it: wait until it has ended"; fi
+fi
+rm -rf $venv # of a link the link alone
 .venv/bin/python -m venv --without-pip $venv
 python=$venv/bin/python
 site=$($python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
