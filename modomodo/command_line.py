@@ -18,7 +18,7 @@ from modomodo.config.loading import parse
 from modomodo.config.reading import read_config, read_yaml
 from modomodo.config.schema import Settings, Study
 from modomodo.error_hints import hint_of
-from modomodo.errors import InputError, Interrupted, nearest
+from modomodo.errors import InputError, Interrupted, nearest, own_line, told
 from modomodo.study.provenance import start
 
 S = TypeVar("S", bound=Settings)
@@ -52,12 +52,17 @@ def _run(main: Callable[[], None]) -> NoReturn:
         print(interruption, file=sys.stderr)
         sys.exit(143)
     except KeyboardInterrupt:
+        print("interrupted: run the same command again to resume", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         hint = hint_of(f"{type(error).__module__}.{type(error).__name__}: {error}")
-        if hint is None:
+        if hint is not None:
+            print(f"error: {' '.join(str(error).split())}: {hint}", file=sys.stderr)
+        elif own_line(error) is not None:  # whoever wrote it wants the trace too
+            traceback.print_exception(error)
+            print(f"error: {told(error)}", file=sys.stderr)
+        else:
             raise
-        print(f"error: {' '.join(str(error).split())}: {hint}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
 

@@ -1,7 +1,10 @@
 """The one kind of error that users are meant to read."""
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InputError(Exception):
@@ -22,3 +25,26 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(known) or 'none'}"
+
+
+def own_line(error: BaseException) -> str | None:
+    """`file:line` where an error arose in the user's own code, None where none was at work.
+
+    That is the innermost line which is neither this project's nor of Python and its packages. A file below the current
+    folder is named from there.
+    """
+    project = Path(__file__).parents[1].resolve()
+    foreign = [project / "modomodo", project / "scripts", Path(sysconfig.get_path("stdlib")).resolve()]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename).resolve()
+        installed = "site-packages" in path.parts or any(path.is_relative_to(folder) for folder in foreign)
+        if path.is_file() and not installed:
+            here = Path.cwd()
+            return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{frame.lineno}"
+    return None
+
+
+def told(error: BaseException) -> str:
+    """An error of unknown code in one line: where in the user's own code, if there, its type and what it says."""
+    where = own_line(error)
+    return f"{where}: " * (where is not None) + f"{type(error).__name__}: {' '.join(str(error).split())}"

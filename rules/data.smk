@@ -23,7 +23,7 @@ rule download:
         settings=lambda wildcards: DownloadSettings.of(STUDY, RAW[f"resources/{wildcards.raw}"]).text(),
     shell:
         "python {SCRIPTS:q}/download.py --settings {params.settings:q} --name {params.name:q}"
-        " --output {output} 2>&1 | tee {log}"
+        " --output {output} > {log} 2>&1"
 
 
 # All data first: table 1 compares counts and warns of too many steps before time is spent on training. It is no input of
@@ -47,7 +47,7 @@ rule preprocess:
         raw=lambda wildcards, input: f"--raw {shlex.quote(str(Path(input[0]).parent))}" if input else "",
     shell:
         "python {SCRIPTS:q}/preprocess.py --settings {params.settings:q} --name {wildcards.dataset} {params.raw}"
-        " --threads {threads} --output {output} 2>&1 | tee {log}"
+        " --threads {threads} --output {output} > {log} 2>&1"
 
 
 rule table1:
@@ -72,4 +72,4 @@ rule table1:
         settings=Table1Settings.of(STUDY).text(),
     shell:
         "python {SCRIPTS:q}/table1.py --settings {params.settings:q} --examples {input} --output {output}"
-        " 2>&1 | tee {log}"
+        " > {log} 2>&1"

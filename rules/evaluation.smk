@@ -52,7 +52,7 @@ rule predict:
         model=model_options,
     shell:
         "python {SCRIPTS:q}/predict.py --settings {params.settings:q} {params.model} --benchmarks {input.benchmarks}"
-        " --output {output} --keep {resources.keep} 2>&1 | tee {log}"
+        " --output {output} --keep {resources.keep} > {log} 2>&1"
 
 
 # A judge needs the network, which a cluster's nodes may not have.
@@ -81,7 +81,7 @@ rule score:
         settings=ScoreSettings.of(STUDY).text(),
     shell:
         "python {SCRIPTS:q}/score.py --settings {params.settings:q} --predictions {input.predictions}"
-        " --benchmarks {input.benchmarks} --output {output.scores} 2>&1 | tee {log}"
+        " --benchmarks {input.benchmarks} --output {output.scores} > {log} 2>&1"
 
 
 rule records:
@@ -100,7 +100,7 @@ rule records:
         settings=RecordsSettings.of(STUDY).text(),
     shell:
         "python {SCRIPTS:q}/collect_records.py --settings {params.settings:q} --scores {input.scores}"
-        " --mixtures {input.mixtures} --output {output.records} 2>&1 | tee {log}"
+        " --mixtures {input.mixtures} --output {output.records} > {log} 2>&1"
 
 
 # What training on one domain alone gains on held-out questions of its kind. Part of no score.
@@ -132,4 +132,4 @@ if STUDY.held_out:
             runs=lambda wildcards, input: [f"{domain}={run}" for domain, run in zip(PLAN.singles, input.runs)],
         shell:
             "python {SCRIPTS:q}/in_domain.py --settings {params.settings:q} --base {input.base} --runs {params.runs}"
-            " --held-out {input.held_out} --output {output} 2>&1 | tee {log}"
+            " --held-out {input.held_out} --output {output} > {log} 2>&1"

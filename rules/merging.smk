@@ -29,7 +29,7 @@ rule score_merges:
     shell:
         "python {SCRIPTS:q}/score_merges.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --experts {input.experts} --mixtures {input.mixtures} --benchmarks {input.benchmarks}"
-        " --output {output} 2>&1 | tee {log}"
+        " --output {output} > {log} 2>&1"
 
 
 # The merged scores of the candidates of one strategy.
@@ -64,4 +64,4 @@ for name in STUDY.strategies:
         shell:
             "python {SCRIPTS:q}/screen.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
             " --experts {input.experts} --scores {input.scores} --mixtures {input.mixtures}"
-            " --benchmarks {input.benchmarks} --output {output} 2>&1 | tee {log}"
+            " --benchmarks {input.benchmarks} --output {output} > {log} 2>&1"

@@ -37,7 +37,7 @@ for name in STUDY.strategies:
         shell:
             "python {SCRIPTS:q}/propose.py --settings {params.settings:q} --strategy {params.strategy}"
             " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
-            " --merged {input.merged} --output {output.mixtures} --comparison {output.comparison} 2>&1 | tee {log}"
+            " --merged {input.merged} --output {output.mixtures} --comparison {output.comparison} > {log} 2>&1"
 
 
 # Before any training: a stream of all domains stops the study when its steps need more prompts than there are.
@@ -61,4 +61,4 @@ rule draw_stream:
         settings=StreamSettings.of(STUDY).text(),
     shell:
         "python {SCRIPTS:q}/draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"
-        " --examples {input.examples} --seed {wildcards.seed} --output {output.stream} 2>&1 | tee {log}"
+        " --examples {input.examples} --seed {wildcards.seed} --output {output.stream} > {log} 2>&1"

@@ -96,7 +96,7 @@ rule propose_from_records:
         tables=DIGESTS,
         folder=lambda wildcards, output: Path(output.report).parent,
     shell:
-        "python {SCRIPTS:q}/propose.py --config {params.settings:q} --output {params.folder} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/propose.py --config {params.settings:q} --output {params.folder} > {log} 2>&1"
 
 
 # Which figures there are is known once the table is read.
@@ -126,7 +126,7 @@ rule replay_figures:
         settings=REPLAY.text(),
         tables=DIGESTS,
     shell:
-        "python {SCRIPTS:q}/figures.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/figures.py --config {params.settings:q} --output {output} > {log} 2>&1"
 
 
 rule replay_explorer:
@@ -157,4 +157,4 @@ rule replay_explorer:
         settings=REPLAY.text(),
         tables=DIGESTS,
     shell:
-        "python {SCRIPTS:q}/explorer.py --config {params.settings:q} --output {output} 2>&1 | tee {log}"
+        "python {SCRIPTS:q}/explorer.py --config {params.settings:q} --output {output} > {log} 2>&1"

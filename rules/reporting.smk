@@ -41,7 +41,7 @@ rule table2_files:
         settings=TableSettings.of(STUDY, PLAN).text(),
     shell:
         "python {SCRIPTS:q}/table.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --output {output.csv} 2>&1 | tee {log}"
+        " --questions {input.questions} --output {output.csv} > {log} 2>&1"
 
 
 # Which figures there are is known from the study: those of records, and of runs where it has any.
@@ -92,7 +92,7 @@ rule figures_files:
         settings=FiguresSettings.of(STUDY, PLAN).text(),
     shell:
         "python {SCRIPTS:q}/figures.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --runs {input.runs} --only {params.figures} --output {params.folder} 2>&1 | tee {log}"
+        " --questions {input.questions} --runs {input.runs} --only {params.figures} --output {params.folder} > {log} 2>&1"
 
 
 rule explorer:
@@ -117,7 +117,7 @@ rule explorer:
         settings=ExplorerSettings.of(STUDY, PLAN).text(),
     shell:
         "python {SCRIPTS:q}/explorer.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --table1 {input.table1} --output {output} 2>&1 | tee {log}"
+        " --questions {input.questions} --table1 {input.table1} --output {output} > {log} 2>&1"
 
 
 rule overview:
@@ -142,4 +142,4 @@ rule overview:
         settings=OverviewSettings.of(STUDY, PLAN).text(),
     shell:
         "python {SCRIPTS:q}/overview.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --runs {input.runs} --table1 {input.table1} --output {output} 2>&1 | tee {log}"
+        " --questions {input.questions} --runs {input.runs} --table1 {input.table1} --output {output} > {log} 2>&1"

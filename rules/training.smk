@@ -21,7 +21,7 @@ rule base_model:
         settings=BaseModelSettings.of(STUDY).text(),
     shell:
         "python {SCRIPTS:q}/base_model.py --settings {params.settings:q}"
-        " --output {output.model} --info {output.info} 2>&1 | tee {log}"
+        " --output {output.model} --info {output.info} > {log} 2>&1"
 
 
 # Only run.json is an output: checkpoints and resume checkpoints are next to it, where Snakemake does not delete them when
@@ -54,4 +54,4 @@ rule train:
         "trap '' TERM; python {SCRIPTS:q}/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
         f" --save-steps {STUDY.training.save_steps}"
-        " --output {output} 2>&1 | tee {log}"
+        " --output {output} > {log} 2>&1"

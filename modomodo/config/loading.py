@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from modomodo.config.reading import not_keys
 from modomodo.config.schema import Evaluation, Training
-from modomodo.errors import InputError, nearest
+from modomodo.errors import InputError, nearest, told
 from modomodo.files import digest
 
 # Keys that have had another name, by the model they belong to: old → new. A model may also say its own, as RENAMED.
@@ -76,12 +76,12 @@ def load_plugins(plugins: Iterable[str]) -> None:
             raise
         except ModuleNotFoundError as error:
             if error.name is None or not f"{plugin}.".startswith(f"{error.name}."):
-                raise InputError(f"plugins: {plugin}: {_first_line(error)}") from error
+                raise InputError(f"plugins: {plugin}: {told(error)}") from error
             raise InputError(
                 f"plugins: {plugin}: no such module: give its dotted name, or a .py file"
             ) from None
         except Exception as error:
-            raise InputError(f"plugins: {plugin}: {_first_line(error)}") from error
+            raise InputError(f"plugins: {plugin}: {told(error)}") from error
 
 
 def _import_file(path: Path) -> None:
@@ -100,10 +100,6 @@ def _import_file(path: Path) -> None:
     except BaseException:
         del sys.modules[name]
         raise
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -15,7 +15,7 @@ from typing import Any
 from modomodo.data.answers import extract_answer, is_exact_match, parse_boxes
 from modomodo.data.boxes import matched_iou, without_duplicates
 from modomodo.data.examples import Box, Example
-from modomodo.errors import InputError
+from modomodo.errors import InputError, told
 from modomodo.files import canonical
 from modomodo.registry import Registry
 
@@ -70,7 +70,7 @@ def reward(name: str) -> Callable[[Callable[[str, Truth, str], float | None]], R
                         raise ValueError(f"value {value} is not finite")
                 except Exception as error:
                     where = f"reward '{name}': example '{identity}' of {dataset}"
-                    raise InputError(f"{where}: {type(error).__name__}: {error}") from error
+                    raise InputError(f"{where}: {told(error)}") from error
                 values.append(value)
             return values
 

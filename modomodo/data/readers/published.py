@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from modomodo.data.examples import Filtered, RawExample, Rejected, leaves_its_folder
 from modomodo.data.images import Background, Image, InvalidRow
 from modomodo.data.readers.registry import datasets
-from modomodo.errors import InputError, nearest
+from modomodo.errors import InputError, nearest, told
 
 __all__ = [
     "Filtered",
@@ -122,7 +122,7 @@ def examples_of(
         except InvalidRow as error:
             example = Rejected(id_, str(error))
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-            example = Rejected(id_, f"not of the published form ({type(error).__name__}: {error})")
+            example = Rejected(id_, f"not of the published form ({told(error)})")
         yield example
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from modomodo.data.examples import Example
-from modomodo.errors import InputError
+from modomodo.errors import InputError, told
 from modomodo.registry import Registry
 from modomodo.standard_errors import standard_error
 
@@ -77,7 +77,7 @@ class Metric:
             yield
         except Exception as error:
             where = f"metric '{self.name}': example '{example.id}' of {example.dataset}"
-            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, InputError) else told(error)
             raise InputError(f"{where}: {reason}") from error
 
 
