@@ -13,11 +13,13 @@ import gc
 import os
 import sys
 
+from snakemake.logging import logger
 from snakemake.utils import min_version, update_config
 
 from modomodo.config.reading import read_config
 from modomodo.errors import InputError
 from modomodo.study.outputs import show_table2
+from modomodo.study.snakemake_log import ending, warnings_of
 
 # While rules are read, Python's garbage collector would traverse all that Snakemake has loaded again and again and find
 # nothing: a sixth of the time of a dry run of config/paper.yaml.
@@ -72,10 +74,6 @@ else:
 
     onstart:
         print(plan_line(), file=sys.stderr, flush=True)
-
-    onerror:
-        for hint in hints_of(log):
-            print(f"hint: {hint}", file=sys.stderr, flush=True)
 
     localrules:
         all,
@@ -136,6 +134,14 @@ onsuccess:
     # What copy_table2 does, where the study's table was asked for.
     if {"table2_files", "propose_from_records"} & {job.rule.name for job in workflow.dag.jobs}:
         show_table2(NAME)
+    for line in warnings_of(log):
+        logger.warning(line)
+
+
+# All that is said of what failed: profiles/default/ keeps Snakemake from saying it again and again.
+onerror:
+    for line in [*warnings_of(log), *ending(log)]:
+        logger.error(line)
 
 
 gc.freeze()  # nor has it to look later at what lives as long as the workflow

@@ -44,7 +44,7 @@ def own_line(error: BaseException) -> str | None:
     return None
 
 
-def told(error: BaseException) -> str:
-    """An error of unknown code in one line: where in the user's own code, if there, its type and what it says."""
-    where = own_line(error)
-    return f"{where}: " * (where is not None) + f"{type(error).__name__}: {' '.join(str(error).split())}"
+def told(error: BaseException, where: str = "") -> str:
+    """An error of unknown code in one line: its place in the user's own code (else `where`), its type, what it says."""
+    place = own_line(error) or where
+    return f"{place}: " * bool(place) + f"{type(error).__name__}: {' '.join(str(error).split())}"

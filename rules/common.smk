@@ -17,7 +17,6 @@ from modomodo.mixtures.strategies.base import declaration
 from modomodo.study.checks import study_from
 from modomodo.study.costs import costs_of, summary
 from modomodo.study.outputs import kept_weights
-from modomodo.study.snakemake_log import hints_of
 from modomodo.training.settings import TrainSettings
 
 # Jobs call `python` and import the package: this environment's interpreter, the package beside these rules. Scripts have

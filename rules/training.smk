@@ -49,7 +49,7 @@ rule train:
         cache_version=TRAINING_VERSION,
         settings=lambda wildcards: train_settings(tuple(support_of(wildcards))),
     shell:
-        # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell and tee ignore the signal.
+        # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell ignores the signal.
         # --save-steps is none of the params: how often one is written changes no result, so a new value re-runs nothing.
         "trap '' TERM; python {SCRIPTS:q}/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
         " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"

@@ -1,7 +1,9 @@
 """What every script shares: settings, one-line errors, progress."""
 
 import errno
+import functools
 import gc
+import importlib
 import json
 import os
 import subprocess
@@ -54,12 +56,28 @@ def test_success_and_interruption_have_their_status(capsys):
 
     assert status_of(lambda: None) == 0
     assert status_of(interrupted) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "interrupted: run the same command again to resume\n"
 
 
 def test_a_mistake_of_ours_keeps_its_trace():
-    with pytest.raises(ZeroDivisionError):
-        command_line.run(lambda: 1 / 0)
+    with pytest.raises(TypeError):
+        command_line.run(console.duration)  # without its argument
+
+
+def test_an_error_in_somebodys_own_code_names_its_file_and_line(tmp_path, monkeypatch, capsys):
+    """The innermost line of theirs: what a library makes of their values is not where to look."""
+    (tmp_path / "own.py").write_text(
+        "import json\n\ndef load():\n    return parse('{')\n\ndef parse(text):\n    return json.loads(text)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("own")
+    assert status_of(own.load) == 2
+    *trace, line = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "error: own.py:7: JSONDecodeError: Expecting property name enclosed in double quotes: "
+    )
+    assert trace[0] == "Traceback (most recent call last):"
 
 
 @pytest.mark.parametrize(
@@ -111,11 +129,8 @@ def test_a_full_disk_is_reported_in_a_line_and_other_failures_keep_their_trace(c
     shown = capsys.readouterr().err
     assert "results/x.jsonl" in shown and "the disk is full" in shown and shown.count("\n") == 1
 
-    def broken():
-        raise OSError(errno.EIO, "Input/output error")
-
-    with pytest.raises(OSError):
-        command_line.run(broken)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        command_line.run(functools.partial(os.close, -1))
 
 
 PROCESS = """

@@ -76,12 +76,12 @@ def load_plugins(plugins: Iterable[str]) -> None:
             raise
         except ModuleNotFoundError as error:
             if error.name is None or not f"{plugin}.".startswith(f"{error.name}."):
-                raise InputError(f"plugins: {plugin}: {told(error)}") from error
+                raise InputError(f"plugins: {told(error, plugin)}") from error
             raise InputError(
                 f"plugins: {plugin}: no such module: give its dotted name, or a .py file"
             ) from None
         except Exception as error:
-            raise InputError(f"plugins: {plugin}: {told(error)}") from error
+            raise InputError(f"plugins: {told(error, plugin)}") from error
 
 
 def _import_file(path: Path) -> None:

@@ -1,6 +1,7 @@
-"""The jobs of a run of Snakemake, read from its log."""
+"""The jobs of a run of Snakemake, read from its log, and what is said at the end of a run that did not succeed."""
 
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,22 +9,13 @@ from typing import Literal
 
 from modomodo.error_hints import hint_of
 
+# What Snakemake says after Ctrl-C, and after SIGTERM.
+STOPPED = re.compile(
+    r"^(Terminating processes on user request|Will exit after finishing currently running jobs)", re.M
+)
+FULL = 1_000_000  # bytes that are left on a disk on which not even a message can be written
 
-def hints_of(logs: Iterable[str]) -> list[str]:
-    """Hints at what failed in a run of Snakemake, from its logs and those of its failed jobs."""
-    texts = [_text(log) for log in logs]
-    failed = (job.log for text in texts for job in read_job_log(text) if job.state == "failed" and job.log)
-    return list(dict.fromkeys(filter(None, map(hint_of, [*map(_text, failed), *texts]))))
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-State = Literal["started", "finished", "failed"]
+State = Literal["started", "finished", "failed", "interrupted"]
 
 
 @dataclass
@@ -33,11 +25,15 @@ class JobLog:
     rule: str
     outputs: list[str] = field(default_factory=list)
     log: str | None = None
+    message: str | None = None  # of Snakemake, e.g. why a job could not be submitted
     state: State = "started"
 
 
-def read_job_log(text: str) -> list[JobLog]:
-    """The jobs of one of Snakemake's logs, each in its last state."""
+def read_job_log(text: str, root: Path = Path()) -> list[JobLog]:
+    """The jobs of one of Snakemake's logs, each in its last state. Paths in it are relative to `root`.
+
+    A job that was told to stop counts as interrupted, though Snakemake says that it failed.
+    """
     jobs: dict[str, JobLog] = {}  # job id → job
     opened: JobLog | None = None  # the job whose indented lines are being read
     for line in text.splitlines():
@@ -48,18 +44,105 @@ def read_job_log(text: str) -> list[JobLog]:
         elif finished := re.match(r"Finished jobid: (\d+)", line):
             if finished[1] in jobs:
                 jobs[finished[1]].state = "finished"
-        elif opened is not None and (found := re.match(r"    (output|log|jobid): (.+)$", line)):
+        elif opened is not None and (found := re.match(r"    (output|log|jobid|message): (.+)$", line)):
             key, value = found[1], re.sub(r" \(check log.*\)$", "", found[2])
             if key == "output":
                 opened.outputs = value.split(", ")
             elif key == "log":
                 opened.log = value.split(", ")[0]
+            elif key == "message":
+                opened.message = None if value == "None" else value
             else:
                 known = jobs.get(value)
                 if opened.state == "failed" and known is not None:
-                    known.state = "failed"
+                    known.state, known.message = "failed", opened.message
                 else:
                     jobs[value] = opened
         elif not line.startswith("    "):
             opened = None
+    stopped = STOPPED.search(text) is not None
+    for job in jobs.values():
+        if job.state == "failed" and _was_interrupted(text_of(job.log, root), stopped):
+            job.state = "interrupted"
     return list(jobs.values())
+
+
+def _was_interrupted(log: str, stopped: bool) -> bool:
+    """Whether a job that Snakemake calls failed was told to stop. `stopped`: Snakemake was."""
+    last = (lines_of(log) or [""])[-1]
+    if last.startswith(("interrupted: ", "stopped: ", "stopped by ")) or last == "KeyboardInterrupt":
+        return True
+    return stopped and not re.search(r"^(error: |Traceback )", log, re.M)
+
+
+def ending(logs: Iterable[str], root: Path = Path()) -> list[str]:
+    """What is said once, at the end of a run that did not succeed: errors, hints, and how it goes on.
+
+    `logs`: Snakemake's own of this run.
+    """
+    texts = [text_of(log, root) for log in logs]
+    jobs = [job for text in texts for job in read_job_log(text, root)]
+    failed = [job for job in jobs if job.state == "failed"]
+    errors: dict[str, list[str]] = {}  # the same error of many jobs is one
+    for job in failed:
+        errors.setdefault(f"{job.rule}: {_error_of(job, root)}", []).append(job.log or job.outputs[0])
+    said = []
+    for error, places in errors.items():
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        said.append(f"error: {error} ({places[0]}{more})")
+    hints = filter(None, map(hint_of, [*(text_of(job.log, root) for job in failed), *texts]))
+    said += [f"hint: {hint}" for hint in dict.fromkeys(hints) if not any(hint in error for error in errors)]
+    if any(map(STOPPED.search, texts)):
+        resumed = [_resumed(job, root) for job in jobs if job.state in ("interrupted", "started")]
+        runs = ", ".join(filter(None, resumed))
+        said.append(f"interrupted: run the same command again, it continues{f': {runs}' if runs else ''}")
+    return said
+
+
+def warnings_of(logs: Iterable[str], root: Path = Path()) -> list[str]:
+    """What the jobs of a run warned of, once each. `logs`: Snakemake's own of this run."""
+    jobs = (job for log in logs for job in read_job_log(text_of(log, root), root))
+    lines = (line for job in jobs for line in lines_of(text_of(job.log, root)))
+    return list(dict.fromkeys(line for line in lines if line.startswith("warning: ")))
+
+
+def _error_of(job: JobLog, root: Path) -> str:
+    """The error in a job's log, or what there is to say without one."""
+    text = text_of(job.log, root)
+    lines = lines_of(text)
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if told:
+        return told[-1]
+    if lines:
+        return lines[-1] if "\nTraceback (most recent" in f"\n{text}" else f"its log ends with: {lines[-1]}"
+    if job.log and _free(root / job.log) < FULL:
+        return str(hint_of("No space left on device"))
+    return job.message or "ended without a word: it was killed, or could not be started"
+
+
+def _free(path: Path) -> int:
+    """Bytes left where a file lies, or was to lie."""
+    return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+
+
+def _resumed(job: JobLog, root: Path) -> str | None:
+    """`all/42 from step 20` for a training that has a resume checkpoint."""
+    if job.rule != "train":
+        return None
+    run = (root / job.outputs[0]).parent
+    steps = [int(note.parent.name.rpartition("-")[2]) for note in run.glob("trainer/checkpoint-*/complete")]
+    return f"{run.parent.name}/{run.name} from step {max(steps)}" if steps else None
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a log that say something, without what a bar in a terminal wrote over."""
+    lines = (line.rpartition("\r")[2].rstrip() for line in text.split("\n"))
+    return [line for line in lines if line]
+
+
+def text_of(path: str | None, root: Path) -> str:
+    """A log below `root`; empty where there is none."""
+    try:
+        return (root / path).read_text(encoding="utf-8", errors="replace") if path else ""
+    except OSError:
+        return ""

@@ -16,7 +16,7 @@ from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import BASE, last_step
 from modomodo.study.outputs import SCORES, STAGES, Output, outputs_of
-from modomodo.study.snakemake_log import JobLog, read_job_log
+from modomodo.study.snakemake_log import JobLog, lines_of, read_job_log, text_of
 
 LOG_LINES = 5  # of a failed job's log that are shown
 BEST = 3  # mixtures that are shown
@@ -49,8 +49,8 @@ class Status:
         job = self.jobs.get(result.path)
         if job is None or job.state == "finished":  # finished, and deleted since
             return "missing"
-        if job.state == "failed":
-            return "failed"
+        if job.state in ("failed", "interrupted"):
+            return job.state
         return "running" if self.process is not None or self.locked else "interrupted"
 
 
@@ -71,7 +71,7 @@ def _jobs_of(paths: set[Path], root: Path) -> dict[Path, JobLog]:
     """Output → its job, from the newest log that has one of these results."""
     for log in sorted((root / ".snakemake/log").glob("*.snakemake.log"), reverse=True):
         text = log.read_text(encoding="utf-8", errors="replace")
-        found = {root / output: job for job in read_job_log(text) for output in job.outputs}
+        found = {root / output: job for job in read_job_log(text, root) for output in job.outputs}
         if found.keys() & paths:
             return found
     return {}
@@ -154,23 +154,13 @@ def _one_a_job(status: Status, results: Sequence[Output]) -> list[Output]:
 
 def _about(status: Status, result: Output, state: str, root: Path) -> list[str]:
     job = status.jobs[result.path]
-    lines = _last_lines(root / job.log, LOG_LINES) if job.log else []
+    lines = [line[:160] for line in lines_of(text_of(job.log, root))[-LOG_LINES:]]
     if state == "failed":
         return [
             f"failed       {job.rule} {result.name}: {job.log or 'no log'}",
             *(f"             | {line}" for line in lines),
         ]
     return [f"{state:<13}{job.rule} {result.name}" + (f": {lines[-1]}" if lines else "")]
-
-
-def _last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a log, without what a bar in a terminal wrote over."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    lines = [line.rpartition("\r")[2].rstrip()[:160] for line in text.splitlines(keepends=False)]
-    return [line for line in lines if line][-count:]
 
 
 def _at_work(status: Status) -> str:

@@ -123,6 +123,10 @@ def test_rewards_of_ones_own():
         assert brevity.__name__ == "brevity_of_test"
         with pytest.raises(InputError, match="example '7' of d: ValueError: value nan is not finite"):
             brevity(["?"], ["nan"], **data("B", "choice"))
+        with pytest.raises(
+            InputError, match=r"example '7' of d: \S+test_rewards\.py:\d+: ZeroDivisionError: div"
+        ):
+            brevity(["?"], [""], **data("B", "choice"))
         with pytest.raises(InputError, match="registered twice"):
             reward("accuracy")(lambda completion, truth, answer_type: 1.0)
     finally:
