@@ -112,6 +112,18 @@ def test_without_a_snakemake_what_was_started_is_interrupted(small_study, projec
     assert "snakemake --unlock" in screen(small_study, project)[0]
 
 
+def test_what_ctrl_c_ended_is_interrupted_and_not_failed(small_study, project):
+    log = next((project / ".snakemake/log").glob("*"))
+    log.write_text(f"{LOG}Terminating processes on user request, this might take some time.\n")
+    job = project / "logs/small/runs/single-science/42.log"
+    job.write_text("train: 4/9\ninterrupted: run the same command again to resume\n")
+    lines = screen(small_study, project)
+    runs = next(line for line in lines if line.startswith("runs")).split()
+    assert runs == ["runs", "0/7", "2", "5"]
+    assert not any(line.startswith("failed ") for line in lines)
+    assert any(line.startswith("interrupted  train single-science/42: interrupted: ") for line in lines)
+
+
 def test_what_exists_is_done_whatever_the_log_says(small_study, project):
     path = project / "results/small/runs/single-science/42/run.json"
     path.parent.mkdir(parents=True)

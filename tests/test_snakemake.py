@@ -1,0 +1,56 @@
+"""Snakemake as users start it: from another folder, in whatever environment, with an error in their own code."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import yaml
+from running import ROOT, command
+
+OWN = """\
+from modomodo.plugins import dataset
+
+
+@dataset("broken")
+def broken(raw):
+    yield 1 / 0
+"""
+# What notebooks, launchers, schedulers and shells leave.
+LEFT = {
+    "MPLBACKEND": "module://no_such_module",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONIOENCODING": "ascii",
+    "RANK": "1",
+    "WORLD_SIZE": "2",
+    "OMP_THREAD_LIMIT": "1",
+}
+
+
+def test_from_another_folder_in_a_strange_environment_an_error_is_said_once(tmp_path: Path) -> None:
+    folder = tmp_path / "my own folder"
+    folder.mkdir()
+    (folder / "own.py").write_text(OWN)
+    study = yaml.safe_load((ROOT / "config/test.yaml").read_text(encoding="utf-8"))
+    study |= {"name": "own", "plugins": ["modomodo.tiny", "own.py"]}
+    study["benchmarks"]["chart"] |= {"loader": "broken", "options": {}}
+    (folder / "own.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    files = {name: f"results/own/examples/{name}.jsonl" for name in ("science_test", "chart")}
+    run = subprocess.run(
+        command(
+            "--keep-going", "--snakefile", str(ROOT / "Snakefile"), "--configfile=own.yaml", *files.values()
+        ),
+        cwd=folder,
+        env={**os.environ, **LEFT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    shown = run.stdout + run.stderr
+    assert run.returncode == 1, shown
+    assert (folder / files["science_test"]).is_file(), shown
+    error = "own.py:6: ZeroDivisionError: division by zero"
+    assert shown.count(error) == 1
+    assert f"error: preprocess: {error} (logs/own/examples/chart.log)" in shown.splitlines()
+    for word in ("Traceback", "RuleException", "WorkflowError", "Command", "set -euo pipefail"):
+        assert f"\n{word}" not in shown, shown
+    assert f"error: {error}" in (folder / "logs/own/examples/chart.log").read_text().splitlines()
