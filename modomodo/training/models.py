@@ -2,14 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoProcessor, Qwen2VLForConditionalGeneration
+from transformers import AutoProcessor, GenerationConfig, Qwen2VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import ProcessorMixin
 
@@ -162,6 +163,20 @@ def _named(what: str, names: Sequence[str], most: int = 3) -> str:
         return ""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{what}: {', '.join(names[:most])}{rest}"
+
+
+@contextmanager
+def own_generation_settings(model: Qwen2VLForConditionalGeneration) -> Iterator[None]:
+    """Generation by the settings it is given alone, as vLLM's is.
+
+    transformers takes all others from the model's generation_config.json: repetition penalties, forbidden n-grams, a
+    shortest length.
+    """
+    kept, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = kept
 
 
 def freeze_vision(model: Qwen2VLForConditionalGeneration) -> int:

@@ -31,7 +31,13 @@ from modomodo.errors import Interrupted
 from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
-from modomodo.training.models import cache_vision_features, freeze_vision, load_model, load_processor
+from modomodo.training.models import (
+    cache_vision_features,
+    freeze_vision,
+    load_model,
+    load_processor,
+    own_generation_settings,
+)
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete
 from modomodo.training.rewards import columns, rewards
 
@@ -243,7 +249,7 @@ def _for_domains(name: str, domains: set[str]) -> Callable:
 
 
 class StreamTrainer(GRPOTrainer):
-    """TRL's trainer with the two repairs that Qwen2-VL needs."""
+    """TRL's trainer with the three repairs that Qwen2-VL needs."""
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
         # TRL hands over prompts with a placeholder for each patch of an image, and vLLM expands the first one once
@@ -252,7 +258,8 @@ class StreamTrainer(GRPOTrainer):
             prompt_ids = [
                 one_placeholder_per_image(ids, self.model.config.image_token_id) for ids in prompt_ids
             ]
-        return super()._generate_single_turn(prompt_ids, *arguments, **options)
+        with own_generation_settings(self.model):
+            return super()._generate_single_turn(prompt_ids, *arguments, **options)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None

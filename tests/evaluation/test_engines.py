@@ -160,6 +160,20 @@ def test_predictions_end_where_rollouts_end(end, expected, checkpoints, boards, 
     assert set(with_vllm.greedy["stop_token_ids"]) == with_vllm.stops == stops
 
 
+def test_other_generation_settings_of_a_model_change_no_answer(checkpoints, boards, tmp_path):
+    directory = tmp_path / "model"
+    shutil.copytree(checkpoints["first"], directory)
+    settings = json.loads((directory / "generation_config.json").read_text())
+    settings |= {"repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "do_sample": True, "temperature": 0.01}
+    (directory / "generation_config.json").write_text(json.dumps(settings))
+    answers = []
+    for path in (checkpoints["first"], directory):
+        engine = TransformersEngine(load_processor(path), Evaluation(max_completion_length=8), "float32")
+        engine.load(path)
+        answers.append(engine.answer_all(engine.batches(boards, Templates(), BatchLimits(3, 0))))
+    assert answers[0] == answers[1]
+
+
 def test_vllm_ends_where_the_tokenizer_says_without_generation_settings(checkpoints, tmp_path, vllm):
     directory = with_end(checkpoints["first"], None, tmp_path / "model")
     (directory / "generation_config.json").unlink()

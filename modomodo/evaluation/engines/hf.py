@@ -22,7 +22,7 @@ from modomodo.evaluation.engines.base import (
     stop_tokens,
 )
 from modomodo.evaluation.predictions import Prediction
-from modomodo.training.models import load_model
+from modomodo.training.models import load_model, own_generation_settings
 
 VISION_FEATURES = "vision_features"  # among the inputs of a batch: the vision tower's output for its images
 
@@ -61,6 +61,7 @@ class TransformersEngine(Engine):
 
     def load(self, directory: Path, checked: bool = False) -> None:
         before, self.model = self.model, load_model(directory, self.dtype).to(self.device).eval()
+        self.stops = stop_tokens(self.model.generation_config, self.processor.tokenizer)
         if before is not None and not _equal(before.model.visual, self.model.model.visual):
             self.clear_cache()
 
@@ -92,21 +93,20 @@ class TransformersEngine(Engine):
     def answer(self, batch: Batch) -> dict[str, Prediction]:
         model, processor = self.model, self.processor
         assert model is not None
-        stops = stop_tokens(model.generation_config, processor.tokenizer)
-        # A configuration of its own: Qwen2-VL's brings sampling settings that greedy decoding warns about.
         greedy = GenerationConfig(
             do_sample=False,
             max_new_tokens=self.max_new_tokens,
-            eos_token_id=sorted(stops),
+            eos_token_id=sorted(self.stops),
             pad_token_id=processor.tokenizer.pad_token_id,
         )
         inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
         encoded = BaseModelOutputWithPooling(pooler_output=(inputs.pop(VISION_FEATURES),))
-        with torch.inference_mode():
+        with torch.inference_mode(), own_generation_settings(model):
             output = model.generate(**inputs, mm_encoder_outputs={"image": encoded}, generation_config=greedy)
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
         return {
-            id_: prediction_of(id_, row, stops, processor) for id_, row in zip(batch.ids, rows, strict=True)
+            id_: prediction_of(id_, row, self.stops, processor)
+            for id_, row in zip(batch.ids, rows, strict=True)
         }
 
 
