@@ -27,6 +27,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(known) or 'none'}"
 
 
+def is_misspelt(name: str, known: Iterable[str]) -> bool:
+    """Whether `name` is so near a known word that it can hardly mean another one."""
+    return bool(difflib.get_close_matches(name, known, n=1, cutoff=0.8))
+
+
 def own_line(error: BaseException) -> str | None:
     """`file:line` where an error arose in the user's own code, None where none was at work.
 

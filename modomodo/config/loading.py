@@ -6,16 +6,17 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from modomodo.config.foreign_keys import FOREIGN_KEYS
 from modomodo.config.reading import not_keys
-from modomodo.config.schema import Evaluation, Training
-from modomodo.errors import InputError, nearest, told
+from modomodo.config.schema import Dataset, Evaluation, Study, Training
+from modomodo.errors import InputError, is_misspelt, nearest, told
 from modomodo.files import digest
 
 # Keys that have had another name, by the model they belong to: old → new. A model may also say its own, as RENAMED.
@@ -32,15 +33,16 @@ RENAMED: dict[type[BaseModel], dict[str, str]] = {
     Evaluation: {"max_completion_tokens": "max_completion_length"},
 }
 
-# Keys of TRL's GRPOConfig that a study gives in another way: key → hint.
-TRL_KEYS = {
-    "per_device_train_batch_size": "give train_batch_size (completions per step over all devices)",
-    "generation_batch_size": "give train_batch_size (completions per step over all devices)",
-    "max_steps": "give steps",
-    "warmup_steps": "give warmup_ratio (share of the steps)",
-    "use_vllm": "give vllm: off, colocate or server",
-    "vllm_mode": "give vllm: off, colocate or server",
-    "use_cpu": "give gpus (0: the CPU)",
+# What a key means in one section and not elsewhere.
+MEANT: dict[tuple[type[BaseModel], str], str] = {
+    (Training, "batch_size"): "write train_batch_size (completions per step over all devices)",
+    (Evaluation, "train_batch_size"): "write batch_size",
+    (Evaluation, "vllm"): "write engine: vllm",
+    **dict.fromkeys([(Dataset, word) for word in ("dataset", "name", "type", "kind")], "write loader"),
+    **dict.fromkeys(
+        [(Dataset, word) for word in ("split", "path", "file", "data_files", "subset", "size", "config")],
+        "what the loader takes goes under options",
+    ),
 }
 
 
@@ -50,9 +52,43 @@ def _unknown_key_hint(key: str, model: type[BaseModel] | None) -> str:
         return "unknown key: remove it"
     if key in (renamed := {**RENAMED.get(model, {}), **getattr(model, "RENAMED", {})}):
         return f"renamed: write {renamed[key]}"
-    if model is Training and key in TRL_KEYS:
-        return f"unknown key: {TRL_KEYS[key]}"
-    return f"unknown key: {nearest(key, model.model_fields)}"
+    sections = list(_sections(Study))
+    if model is not Study and all(
+        home is not model for _, home in sections
+    ):  # a strategy's options, a job's settings
+        return f"unknown key: {nearest(key, model.model_fields)}"
+    word = key.lower().replace("-", "_")
+    if said := MEANT.get((_family(model), word)) or FOREIGN_KEYS.get(word):
+        return f"unknown key: {said}"
+    options = "; what a function takes goes under options" if "options" in model.model_fields else ""
+    if homes := [path for path, home in sections if word in home.model_fields]:
+        return f"unknown key here: it is a key of {', '.join(homes)}{options}"
+    if is_misspelt(word, model.model_fields):
+        return f"unknown key: {nearest(word, model.model_fields)}"
+    return f"unknown key: known: {', '.join(sorted(model.model_fields))}{options}"
+
+
+def _family(model: type[BaseModel]) -> type[BaseModel]:
+    """Dataset for a domain, a benchmark and held-out questions."""
+    return Dataset if issubclass(model, Dataset) else model
+
+
+def _sections(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """The sections of a study, as they are written (domains.<name>), with their models."""
+    for name, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        if inner is not None:
+            below = typing.get_origin(field.annotation) is dict
+            yield f"{path}{name}{'.<name>' if below else ''}", inner
+            yield from _sections(inner, f"{path}{name}{'.<name>' if below else ''}.")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model that an annotation is, or holds as an alternative or as the values of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_in(part) for part in typing.get_args(annotation))
+    return next((model for model in inner if model is not None), None)
 
 
 # A module's dotted name; "own.py" is a file.
