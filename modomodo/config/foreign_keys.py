@@ -20,7 +20,8 @@ _SAID = {
     "write training.learning_rate": "lr peak_lr",
     "write training.beta (coefficient of the KL penalty)": "kl_coef kl_coeff kl_beta kl_loss_coef init_kl_coef "
     "kl_penalty kl_weight",
-    "write training.num_generations": "group_size num_rollouts rollouts num_return_sequences num_samples_per_prompt",
+    "write training.num_generations": "group_size num_rollouts rollouts num_return_sequences "
+    "num_samples_per_prompt",
     "write training.gradient_accumulation_steps": "grad_accum grad_accumulation accumulation_steps",
     "write training.max_grad_norm": "grad_clip clip_grad clip_grad_norm gradient_clipping gradient_clip_val",
     "write training.adam_beta2": "adam_betas betas beta2",
@@ -37,9 +38,11 @@ _SAID = {
     "torch_dtype half float16 tf32 bf16_full_eval fp16_full_eval cast_lm_head_to_fp32",
     "write evaluation.batch_size": "per_device_eval_batch_size eval_batch_size",
     "write evaluation.engine": "backend inference_backend",
-    "write model: {builder: hub, options: {repo: …, revision: …}}": "model_name_or_path model_name model_id base_model "
+    "write model: {builder: hub, options: {repo: …, revision: …}}": "model_name_or_path model_name "
+    "model_id base_model "
     "pretrained pretrained_model_name_or_path repo revision hub_model_id model_path checkpoint",
-    "write training.seed, and under repeats the further seeds of a mixture": "seeds data_seed random_seed num_seeds",
+    "write training.seed, and under repeats the further seeds of a mixture": "seeds data_seed "
+    "random_seed num_seeds",
     "write threads": "num_workers workers cpus num_cpus dataloader_num_workers num_proc",
     "write limit (rows to read)": "max_samples num_samples max_examples num_examples max_rows n_rows",
     "write max_pixels, and longest for the side that larger images are resized to": "max_image_size image_size "
@@ -47,9 +50,11 @@ _SAID = {
     "datasets are listed under domains, test sets under benchmarks": "dataset train_dataset eval_dataset datasets "
     "dataset_name train_data train_files data_files train_sets",
     "test sets are listed under benchmarks": "tasks eval_tasks eval_datasets test_sets evaluations",
-    "the weights of the datasets are what strategies propose; `propose: explicit` takes given ones": "mixture mixtures "
+    "the weights of the datasets are what strategies propose; `propose: explicit` takes given "
+    "ones": "mixture mixtures "
     "data_mixture data_mix dataset_weights mixing_weights interleave_probs sampling_weights mix",
-    "texts around a question are under prompts, by type of answer; the chat template is the model's": "system_prompt "
+    "texts around a question are under prompts, by type of answer; the chat template is the "
+    "model's": "system_prompt "
     "chat_template prompt_template template instruction chat_template_kwargs system_message",
     # --- none
     f"{_NO} a run has a number of steps (training.steps) and ends earlier where a domain is exhausted": "epochs "
@@ -62,9 +67,11 @@ _SAID = {
     "load_in_4bit load_in_8bit quantization bnb_4bit_compute_dtype use_dora use_rslora",
     f"{_NO} each step is a line of runs/<mixture>/<seed>/log.jsonl (docs/results.md), drawn by make report": "wandb "
     "report_to wandb_project tensorboard trackio mlflow comet run_name experiment_name project logging_steps "
-    "logging_dir logging_strategy logging_first_step logging_nan_inf_filter log_completions log_completions_hub_repo "
+    "logging_dir logging_strategy logging_first_step logging_nan_inf_filter log_completions "
+    "log_completions_hub_repo "
     "log_multimodal log_unique_prompts log_level log_level_replica log_on_each_node num_completions_to_print "
-    "disable_tqdm debug trackio_space_id trackio_bucket_id trackio_static_space_id skip_memory_metrics include_num_input_tokens_seen",
+    "disable_tqdm debug trackio_space_id trackio_bucket_id trackio_static_space_id "
+    "skip_memory_metrics include_num_input_tokens_seen",
     f"{_NO} rollouts are sampled by training.temperature alone, and predictions are greedy": "top_p top_k min_p "
     "do_sample num_beams repetition_penalty presence_penalty frequency_penalty generation_kwargs sampling_params "
     "temperature greedy cache_implementation use_cache",
@@ -86,19 +93,24 @@ _SAID = {
 _FIXED = (
     "activation_checkpointing activation_checkpointing_kwargs auto_find_batch_size average_tokens_across_devices "
     "batch_eval_metrics dataloader_drop_last dataloader_in_order dataloader_multiprocessing_context "
-    "dataloader_persistent_workers dataloader_pin_memory dataloader_prefetch_factor ddp_backend ddp_broadcast_buffers "
+    "dataloader_persistent_workers dataloader_pin_memory dataloader_prefetch_factor ddp_backend "
+    "ddp_broadcast_buffers "
     "ddp_bucket_cap_mb ddp_find_unused_parameters ddp_static_graph ddp_timeout delta disable_dropout do_predict "
-    "do_train entropy_coef entropy_coef_delta entropy_coef_max entropy_coef_min entropy_target epsilon epsilon_high "
-    "clip_range cliprange clip_ratio eval_accumulation_steps eval_do_concat_batches eval_use_gather_object full_determinism "
+    "do_train entropy_coef entropy_coef_delta entropy_coef_max entropy_coef_min entropy_target "
+    "epsilon epsilon_high "
+    "clip_range cliprange clip_ratio eval_accumulation_steps eval_do_concat_batches "
+    "eval_use_gather_object full_determinism "
     "gradient_checkpointing_kwargs ignore_data_skip importance_sampling_level include_for_metrics label_names "
     "label_smoothing_factor length_column_name liger_kernel_config local_rank mask_truncated_completions "
     "max_tool_calling_iterations model_init_kwargs multi_objective_aggregation neftune_noise_alpha "
-    "num_generations_eval num_iterations ppo_epochs off_policy_mask_threshold pad_to_multiple_of prediction_loss_only "
+    "num_generations_eval num_iterations ppo_epochs off_policy_mask_threshold pad_to_multiple_of "
+    "prediction_loss_only "
     "ref_model_mixup_alpha ref_model_sync_steps remove_unused_columns router_aux_loss_coef sapo_temperature_neg "
     "sapo_temperature_pos save_on_each_node scale_rewards shuffle_dataset steps_per_generation sync_ref_model "
     "top_entropy_quantile torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps "
     "train_sampling_strategy transformers_continuous_batching_config trust_remote_code use_adaptive_entropy "
-    "use_bias_correction_kl use_liger_kernel use_transformers_continuous_batching use_transformers_paged vespo_k_neg "
+    "use_bias_correction_kl use_liger_kernel use_transformers_continuous_batching "
+    "use_transformers_paged vespo_k_neg "
     "vespo_k_pos vespo_lambda_neg vespo_lambda_pos vllm_importance_sampling_cap vllm_importance_sampling_clip_max "
     "vllm_importance_sampling_clip_min vllm_importance_sampling_correction vllm_importance_sampling_mode"
 )
