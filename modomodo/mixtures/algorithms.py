@@ -1,8 +1,9 @@
 """The paper's heuristics, Algorithms 1 to 3: seed records → one mixture.
 
 `domains` are those that may get weight; the records may hold more (the paper's "No 1" rows keep every record
-and give one domain no weight). Records of several steps are read at the last one; several runs of one
-mixture count as one record, their mean, so that repeats do not tilt the sums.
+and give one domain no weight). A domain that no record gives weight gets none: its sums would be 0, which is no
+score. Records of several steps are read at the last one; several runs of one mixture count as one record, their mean,
+so that repeats do not tilt the sums.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from modomodo.errors import InputError
-from modomodo.mixtures.mixture import Weights, normalise
+from modomodo.mixtures.mixture import Weights, normalise, tried
 from modomodo.mixtures.records import (
     Records,
     average_seeds,
@@ -41,6 +42,7 @@ def alpha(
     Raises InputError for no records, and naming the mixture whose score is missing.
     """
     runs = _one_per_mixture(records)
+    usable, domains = domains, _tried(runs, domains)
     support = weights_matrix(runs, runs.domains) > 0
     member = weights_matrix(runs, domains) > 0
     factor = np.where(support.sum(axis=1) == 1, single_factor, 1.0)
@@ -49,7 +51,7 @@ def alpha(
         if coefficient:
             scores = _complete(runs, target, "alpha")
             combined += coefficient * _min_max(member.T @ (factor * scores))
-    return normalise(dict(zip(domains, combined.tolist(), strict=True)))
+    return _complete_weights(dict(zip(domains, combined.tolist(), strict=True)), usable)
 
 
 def collinearity(records: Records, domains: Sequence[str], ridge: float = 1e-3) -> Weights:
@@ -61,12 +63,13 @@ def collinearity(records: Records, domains: Sequence[str], ridge: float = 1e-3) 
     Raises InputError for no records, and naming the mixture whose Out-Score is missing.
     """
     runs = _one_per_mixture(records)
+    usable, domains = domains, _tried(runs, domains)
     design = (weights_matrix(runs, domains) > 0).astype(float)
     scores = _complete(runs, "out_score", "collinearity")
     inverse = np.linalg.inv(design.T @ design + ridge * np.eye(len(domains)))
     coefficients = inverse @ design.T @ scores
     adjusted = np.maximum(0.0, coefficients / np.diag(inverse))
-    return normalise(dict(zip(domains, adjusted.tolist(), strict=True)))
+    return _complete_weights(dict(zip(domains, adjusted.tolist(), strict=True)), usable)
 
 
 def leave_one_out(records: Records, domains: Sequence[str], range_over: str = "all") -> Weights:
@@ -106,6 +109,18 @@ def leave_one_out(records: Records, domains: Sequence[str], range_over: str = "a
         )
     scaled = dict(zip(needed, _min_max(np.array([found[domain] for domain in needed])), strict=True))
     return normalise({domain: HIGH - (HIGH - LOW) * float(scaled[domain]) for domain in domains})
+
+
+def _tried(runs: Records, domains: Sequence[str]) -> list[str]:
+    """Those of the domains that some run gave weight; all where none of them has any."""
+    known = tried(weights_matrix(runs, domains))
+    return [domain for domain, seen in zip(domains, known, strict=True) if seen or not known.any()]
+
+
+def _complete_weights(values: Weights, domains: Sequence[str]) -> Weights:
+    """Weights in proportion to values; none for a domain without a value, which no run has tried."""
+    weights = normalise(values)
+    return {domain: weights.get(domain, 0.0) for domain in domains}
 
 
 def _one_per_mixture(records: Records) -> Records:

@@ -51,6 +51,15 @@ class Constraints(BaseModel):
         return self
 
 
+def without(constraints: Constraints, domains: Iterable[str]) -> Constraints:
+    """The same, and no weight on some domains, but on those of which the constraints ask for some."""
+    asked = {name for name, weight in {**constraints.minimum, **constraints.fixed}.items() if weight > 0}
+    if constraints.prior_distance is not None:
+        asked |= {name for name, weight in constraints.prior.items() if weight > 0}
+    none = {domain: 0.0 for domain in domains if domain not in asked}
+    return constraints.model_copy(update={"maximum": {**constraints.maximum, **none}})
+
+
 def check_names(constraints: Constraints, domains: Sequence[str]) -> None:
     """Raises InputError for a bound, size or prior of a domain that is none of a table's or study's `domains`."""
     epochs = constraints.epochs if isinstance(constraints.epochs, dict) else {}

@@ -86,6 +86,11 @@ def uniform(domains: Sequence[str]) -> dict[str, Weights]:
     return {"all": {domain: 1 / len(domains) for domain in domains}}
 
 
+def tried(weights: np.ndarray) -> np.ndarray:
+    """Which domains any of some mixtures [n, domains] gives weight, [domains]: nothing is known of the others."""
+    return np.any(weights > SAME, axis=0)
+
+
 def seed_kind(weights: Sequence[float] | np.ndarray) -> str | None:
     """What a mixture is by its weights: 'single', 'exclude-one', 'all', or None for any other.
 

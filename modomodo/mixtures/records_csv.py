@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def read_records(
     """Records from a CSV of ours or a stranger's.
 
     Only the `w_` and `y_` columns are needed. Without a `mixture` column, rows of equal weights are runs of
-    one mixture: they are named `mixture-0001`, … in file order and their seeds count from 0. What each benchmark
+    one mixture: it is called as the first of them in a column `run`, else `mixture-0001`, … in file order, and their
+    seeds count from 0. What each benchmark
     counts in an aggregate is read where the file says it (`n_in_…`, `n_out_…`). Other columns are kept at the
     right of the frame. Empty scores are NaN; weights that sum to 1 within 0.01 are
     scaled to 1. A folder that holds `ratios.csv` and `metrics.csv` is read by `read_ratios_and_metrics`.
@@ -71,7 +73,9 @@ def read_ratios_and_metrics(
     """Records from the two-file form of Olmix and RegMix: weights in one CSV, scores in the other.
 
     Rows are matched by the first column of `run`, `run_id`, `name`, `index` that both have, else by a first column
-    without a name; every other named column is a domain or a metric. Otherwise as `read_records`.
+    without a name; every other named column is a domain or a metric, but `seed` and `step` of the metrics. Runs of
+    equal weights are repeats of one mixture, called as the first of them, and so are the rows that the metrics have of
+    one run. Otherwise as `read_records`.
 
     Raises InputError naming file, line and column, and for a run that only one file has.
     """
@@ -82,27 +86,27 @@ def read_ratios_and_metrics(
         raise InputError(
             f"{ratios}, {metrics}: no common column to match rows by: give both 'run', 'run_id', 'name' or 'index'"
         )
-    for path, text in ((ratios, left), (metrics, right)):
-        twice = text[key].duplicated()
-        if twice.any():
-            line = int(np.flatnonzero(twice)[0]) + 2
-            raise InputError(f"{path}:{line}: {key}: '{text[key].iloc[line - 2]}' appears twice")
+    twice = left[key].duplicated()
+    if twice.any():
+        line = int(np.flatnonzero(twice)[0]) + 2
+        raise InputError(f"{ratios}:{line}: {key}: '{left[key].iloc[line - 2]}' appears twice")
     for path, text, other, others in ((ratios, left, metrics, right), (metrics, right, ratios, left)):
         alone = ~text[key].isin(others[key])
         if alone.any():
             line = int(np.flatnonzero(alone)[0]) + 2
             raise InputError(f"{path}:{line}: {key}: '{text[key].iloc[line - 2]}' has no row in {other}")
     domains = [name for name in left if name not in keys and not name.startswith("Unnamed")]
-    benchmarks = [name for name in right if name not in keys and not name.startswith("Unnamed")]
-    right = right.set_index(key).loc[left[key]].reset_index()
-    text = pd.concat(
-        [
-            left[domains].rename(columns=lambda name: f"w_{name}"),
-            right[benchmarks].rename(columns=lambda name: f"y_{name}"),
-        ],
-        axis=1,
-    )
-    text["mixture"] = left["name" if "name" in left and left["name"].is_unique else key]
+    known = [name for name in ("seed", "step") if name in right]
+    benchmarks = [name for name in right if name not in [*keys, *known] and not name.startswith("Unnamed")]
+    _check_weights(Path(ratios), {f"w_{d}": _numbers(Path(ratios), left[d], d) for d in domains}, domains)
+    for name in [*benchmarks, *known]:
+        _numbers(Path(metrics), right[name], name)
+    label = "name" if "name" in left and left["name"].is_unique else key
+    weights = left[domains].rename(columns=lambda name: f"w_{name}").assign(key=left[key], run=left[label])
+    scores = right[benchmarks].rename(columns=lambda name: f"y_{name}")
+    scores = scores.assign(key=right[key], **{name: right[name] for name in known})
+    # In the order of the ratios, the rows of one run in that of the metrics.
+    text = weights.merge(scores, on="key", how="left", sort=False).drop(columns="key")
     return _from_text(Path(ratios), text, domains, benchmarks, lower_is_better, aggregates)
 
 
@@ -179,14 +183,14 @@ def _from_text(
         if (data[f"se_{target}"] < 0).any():
             line = int(np.flatnonzero(data[f"se_{target}"] < 0)[0]) + 2
             raise InputError(f"{path}:{line}: se_{target}: a standard error is not negative")
-    mixtures, copies = _names_by_weights(data, domains)
+    data["step"] = _integers(path, text["step"], "step") if "step" in text else np.zeros(len(text), int)
+    mixtures, copies = _names_by_weights(data, domains, text.get("run"))
     data["mixture"] = text["mixture"].str.strip() if "mixture" in text else mixtures
     data["strategy"] = text["strategy"].str.strip() if "strategy" in text else ""
     if "seed" in text:
         data["seed"] = _integers(path, text["seed"], "seed")
     else:
         data["seed"] = 0 if "mixture" in text else copies
-    data["step"] = _integers(path, text["step"], "step") if "step" in text else 0
     frame = pd.DataFrame(data, index=text.index)
     names = columns(domains, benchmarks)
     counts = _counts(path, text, benchmarks)
@@ -258,19 +262,22 @@ def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) 
         data[f"w_{domain}"] = matrix[:, j]
 
 
-def _names_by_weights(data: dict[str, np.ndarray], domains: list[str]) -> tuple[list[str], list[int]]:
-    """A name for each distinct mixture, and for each row how often its mixture stood above it."""
+def _names_by_weights(
+    data: dict[str, np.ndarray], domains: list[str], runs: pd.Series | None
+) -> tuple[list[str], list[int]]:
+    """A name for each distinct mixture, and for each row how often its mixture stood above it at this step."""
     matrix = np.column_stack([data[f"w_{domain}"] for domain in domains])
-    seen: dict[tuple[float, ...], list[int]] = {}
+    named: dict[tuple[float, ...], str] = {}
+    seen: Counter[tuple[str, int]] = Counter()
     names, copies = [], []
-    for row in matrix:
+    for i, (row, step) in enumerate(zip(matrix, data["step"].tolist(), strict=True)):
         if np.isnan(row).all():
-            names.append(BASE)
-            copies.append(names.count(BASE) - 1)
-            continue
-        key = tuple(round_weights(dict(zip(domains, row.tolist(), strict=True))).values())
-        number, count = seen.setdefault(key, [len(seen) + 1, 0])
-        names.append(f"mixture-{number:04d}")
-        copies.append(count)
-        seen[key][1] += 1
+            name = BASE
+        else:
+            key = tuple(round_weights(dict(zip(domains, row.tolist(), strict=True))).values())
+            own = "" if runs is None else runs.iloc[i].strip()
+            name = named.setdefault(key, own or f"mixture-{len(named) + 1:04d}")
+        names.append(name)
+        copies.append(seen[name, step])
+        seen[name, step] += 1
     return names, copies

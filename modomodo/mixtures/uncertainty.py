@@ -82,6 +82,8 @@ class Uncertainty:
     def over_baselines(self) -> pd.DataFrame:
         """One row a baseline: the optimum's gain, its 5 and 95 % quantiles, the share of halves with one, the verdict.
 
+        NaN for a baseline with a domain that no run has tried.
+
         `within_noise`: fewer than 95 % of the halves agree on who is better, or the surrogate knows nothing. NaN with
         fewer than four mixtures, which have no two halves.
         """
@@ -91,10 +93,9 @@ class Uncertainty:
     def cross_fitted_share(self) -> float:
         """How much of the in-sample gain over `reference` is left when the other halves judge, 0 to 1."""
         place = self.baselines.index(self.reference)
-        in_sample = self.in_sample[:, place].sum()
-        return (
-            float(np.clip(self.cross_fitted[:, place].sum() / in_sample, 0.0, 1.0)) if in_sample > 0 else 0.0
-        )
+        in_sample, cross_fitted = self.in_sample[:, place].sum(), self.cross_fitted[:, place].sum()
+        # Not so where nothing is known of one of them.
+        return float(np.clip(cross_fitted / in_sample, 0.0, 1.0)) if in_sample > 0 else 0.0
 
     def proposals_over_reference(self) -> pd.DataFrame:
         """One row a proposal: what it gains over `reference`, as `over_baselines`.
@@ -113,7 +114,8 @@ class Uncertainty:
             unknown = np.full(gains.shape[1], np.nan)
             columns = dict.fromkeys(("gain", "low", "high", "probability"), unknown)
             return {**columns, "within_noise": np.full(gains.shape[1], True)}
-        probability = (gains > 0).mean(axis=0)
+        known = np.isfinite(gains).all(axis=0)
+        probability = np.where(known, (gains > 0).mean(axis=0), np.nan)
         low, high = np.quantile(gains, [0.05, 0.95], axis=0)
         agreed = np.maximum(probability, (gains < 0).mean(axis=0))
         return {
@@ -121,7 +123,7 @@ class Uncertainty:
             "low": low,
             "high": high,
             "probability": probability,
-            "within_noise": (agreed < SURE) | (not self.informed),
+            "within_noise": ~(agreed >= SURE) | (not self.informed),
         }
 
 
@@ -137,7 +139,8 @@ def split_half(
     """Fit `count` halves, two at a time; see where the best candidate of each lies; let the other half judge it.
 
     Mixtures are divided at random, with all runs of each; of an odd number one is left out. Where a standard error is
-    known, a normal error of that size is added to the scores.
+    known, a normal error of that size is added to the scores. Nothing is said of mixtures with a domain that no run has
+    tried.
     """
     random = np.random.default_rng(seed)
     final = observations.final()
@@ -145,6 +148,7 @@ def split_half(
     mixtures = int(folds.max()) + 1
     errors = np.nan_to_num(final.errors)
     points = comparison.points()
+    supported = final.supports(points)
     candidates, baselines = len(comparison.candidates), len(comparison.baselines)
     known = slice(candidates, candidates + baselines)
     best, cross_fitted, in_sample, proposals = [], [], [], []
@@ -153,9 +157,10 @@ def split_half(
         order = random.permutation(mixtures)
         values = []
         for half in (order[: mixtures // 2], order[mixtures // 2 : mixtures // 2 * 2]):
-            values.append(fit(noisy.rows(np.isin(folds, half)), seed + split).mean(points) @ final.shares)
+            fitted = fit(noisy.rows(np.isin(folds, half)), seed + split)
+            values.append(np.where(supported, fitted.mean(points) @ final.shares, np.nan))
         for own, other in (values, values[::-1]):
-            chosen = int(own[:candidates].argmax())
+            chosen = int(np.nanargmax(own[:candidates])) if supported[:candidates].any() else 0
             best.append(comparison.candidates[chosen])
             cross_fitted.append(other[chosen] - other[known])
             in_sample.append(own[chosen] - own[known])

@@ -19,10 +19,10 @@ from modomodo.mixtures.records import (
 )
 from modomodo.mixtures.strategies.base import Proposal
 from modomodo.mixtures.surrogates.calibration import summary
-from modomodo.mixtures.uncertainty import Uncertainty
 from modomodo.replay.run import Outcome
 from modomodo.reporting.templates import render_template
 
+NOT_TRIED = "not tried"  # a domain that no run gave weight
 MarkdownTable = tuple[list[str], list[list[str]]]  # header, rows
 
 
@@ -99,6 +99,10 @@ def in_short(outcome: Outcome) -> str:
     lines = [outcome.chosen.reason]
     if not outcome.chosen.informed:
         lines.append("nothing predicts left-out mixtures better than their mean: no optimum is claimed")
+    if untried := outcome.observations.untried:
+        lines.append(f"no run has tried {', '.join(untried)}: nothing is known of a mixture with it")
+    if why := outcome.observations.undetermined:
+        lines.append(f"{why}: how far mixtures differ is not known")
     for mixture, (_, proposal) in outcome.proposals.items():
         shares = [f"{domain} {weight:.2f}" for domain, weight in proposal.weights.items() if weight > 0.005]
         lines.append(f"{mixture}: {', '.join(shares)}")
@@ -125,13 +129,17 @@ def report(outcome: Outcome) -> str:
         noise=f"{noise:.4g}" if np.isfinite(noise) else "",
         informed=chosen.informed,
         reason=chosen.reason,
+        untried=", ".join(outcome.observations.untried),
+        undetermined=outcome.observations.undetermined,
         proposed=_proposed(outcome),
         best=outcome.uncertainty.reference,
         notes=list(dict.fromkeys(notes)),
         halves=len(outcome.uncertainty.cross_fitted),
-        optimum=_optimum(outcome.uncertainty),
-        gains=_gains(outcome.uncertainty),
-        worst=", ".join(f"{domain} {weight:.2f}" for domain, weight in worst if weight >= 0.005),
+        optimum=_optimum(outcome),
+        gains=_gains(outcome),
+        worst=""
+        if outcome.observations.undetermined
+        else ", ".join(f"{domain} {weight:.2f}" for domain, weight in worst if weight >= 0.005),
         how=chosen.left.how,
         calibration=_calibration(summary(chosen.left)),
     )
@@ -158,17 +166,20 @@ def _proposed(outcome: Outcome) -> MarkdownTable:
     return ["mixture", *domains, "predicted", f"better than {outcome.uncertainty.reference}"], rows
 
 
-def _optimum(uncertainty: Uncertainty) -> MarkdownTable:
+def _optimum(outcome: Outcome) -> MarkdownTable:
     """Each domain's weight in the optimum, and how far the halves agree on it."""
     rows = [
-        [row.domain, f"{row.optimum:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
-        for row in uncertainty.weights().itertuples()
+        [row.domain, *[NOT_TRIED] * 3]
+        if row.domain in outcome.observations.untried
+        else [row.domain, f"{row.optimum:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
+        for row in outcome.uncertainty.weights().itertuples()
     ]
     return ["domain", "optimum", "mean of the halves'", "5 % to 95 %"], rows
 
 
-def _gains(uncertainty: Uncertainty) -> MarkdownTable:
+def _gains(outcome: Outcome) -> MarkdownTable:
     """What a half's optimum gains over the baselines, by the other half."""
+    untried = ", ".join(outcome.observations.untried)
     rows = [
         [
             row.baseline,
@@ -177,7 +188,9 @@ def _gains(uncertainty: Uncertainty) -> MarkdownTable:
             f"{row.probability:.2f}",
             "≈" if row.within_noise else "",
         ]
-        for row in uncertainty.over_baselines().itertuples()
+        if np.isfinite(row.probability)
+        else [row.baseline, *["unknown"] * 3, f"no run has tried {untried}"]
+        for row in outcome.uncertainty.over_baselines().itertuples()
     ]
     return ["a half's optimum against", "gain", "5 % to 95 %", "probability that it is better", ""], rows
 
@@ -186,12 +199,16 @@ def _calibration(table: pd.DataFrame) -> MarkdownTable:
     """How well left-out mixtures were predicted, a row a score."""
     rows = [
         [row["name"], str(row["runs"])]
-        + [f"{row[key]:.3g}" for key in ("spearman", "rmse", "rmse_constant")]
-        + [f"{row[key]:.2f}" for key in ("coverage_50", "coverage_80", "coverage_95")]
+        + [_known(row[key], ".3g") for key in ("spearman", "rmse", "rmse_constant")]
+        + [_known(row[key], ".2f") for key in ("coverage_50", "coverage_80", "coverage_95")]
         for _, row in table.iterrows()
     ]
     head = ["score", "runs", "Spearman", "RMSE", "RMSE of the mean", "in 50 %", "in 80 %", "in 95 %"]
     return head, rows
+
+
+def _known(value: float, digits: str) -> str:
+    return f"{value:{digits}}" if np.isfinite(value) else "unknown"
 
 
 def _rounded(outcome: Outcome, proposal: Proposal) -> dict[str, float]:

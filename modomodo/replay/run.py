@@ -14,7 +14,7 @@ import pandas as pd
 from modomodo.config.schema import Strategy
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.acquisition import pareto_front, sample_mixtures
-from modomodo.mixtures.constraints import check_names
+from modomodo.mixtures.constraints import check_names, without
 from modomodo.mixtures.records import (
     AGGREGATES,
     Records,
@@ -118,13 +118,10 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
         proposals |= {mixture: (strategy, proposal) for mixture, proposal in found.items()}
     check_names(study.constraints, records.domains)
     random = np.random.default_rng(study.seed)
-    mixtures = sample_mixtures(
-        observations.domains, study.constraints, CANDIDATES, random, observations.weights
-    )
+    limits = without(study.constraints, observations.untried)
+    mixtures = sample_mixtures(observations.domains, limits, CANDIDATES, random, observations.weights)
     mean = chosen.mean(mixtures) @ target.shares
-    baselines = {"uniform": np.full(len(observations.domains), 1 / len(observations.domains))}
-    for observed in best_observed(observations)[:BASELINES]:
-        baselines[observed.name] = observed.weights
+    baselines = _baselines(observations)
     comparison = Comparison(
         mixtures[:: CANDIDATES // FEWER] if is_large(observations) else mixtures,
         mixtures[int(mean.argmax())],
@@ -153,6 +150,18 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
         mixtures[int(mean.argmin())],
         _front(study, seen, aggregates, mixtures),
     )
+
+
+def _baselines(observations: Observations) -> dict[str, np.ndarray]:
+    """What an optimum is compared with: equal weights and the best observed mixtures."""
+    count = len(observations.domains)
+    baselines = {"uniform": np.full(count, 1 / count)}
+    for observed in best_observed(observations)[:BASELINES]:
+        baselines[observed.name] = observed.weights
+    if untried := observations.untried:
+        seen = np.array([domain not in untried for domain in observations.domains])
+        baselines[f"uniform without {', '.join(untried)}"] = seen / seen.sum()
+    return baselines
 
 
 def learned(records: Records, name: str, strategy: Strategy) -> Records:

@@ -250,6 +250,68 @@ def test_one_domain_only(name):
             assert_mixtures(ask(name, seen, count=1, **options), ["a"])
 
 
+def untried(count=8):
+    """No run gives c weight; scores are losses, so that sums without a run would be the best."""
+    random = np.random.default_rng(2)
+    named = {
+        f"m{i}": np.append(weights, 0.0) for i, weights in enumerate(random.dirichlet(np.ones(2), count))
+    }
+    named |= {"single-a": np.eye(3)[0], "single-b": np.eye(3)[1]}
+    return table(named, **{name: [value - 1 for value in scores(weights)] for name, weights in named.items()})
+
+
+CLAIMING = ["alpha", "collinearity", "quadratic_surface", *SEARCHES]
+
+
+@pytest.mark.parametrize("name", CLAIMING)
+def test_a_domain_that_no_run_tried_gets_no_weight(name):
+    proposals = ask(name, untried(), count=1)
+    assert_mixtures(proposals)
+    assert proposals[0].weights["c"] == 0
+    if name in SEARCHES:
+        assert "no run has tried c: nothing is known of a mixture with it" in proposals[0].note
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "acquisition"),
+    [(name, "greedy") for name in sorted(set(surrogates) - {"merged"})]
+    + [("gp_sqrt", name) for name in ("expected_improvement", "ucb", "thompson", "worst")],
+)
+def test_no_surrogate_makes_a_search_give_weight_to_what_no_run_tried(surrogate, acquisition):
+    options = {"surrogate": surrogate, "acquisition": acquisition, "candidates": 60}
+    for proposal in ask("acquire", untried(), **options):
+        assert proposal.weights["c"] == 0 or proposal.predicted is None, (
+            "only to explore, and without a claim"
+        )
+
+
+def test_what_no_run_tried_is_explored_or_asked_for_without_a_prediction():
+    explored = ask("acquire", untried(), acquisition="explore")
+    assert max(proposal.weights["c"] for proposal in explored) > 0.3
+    asked = ask("acquire", untried(), constraints={"minimum": {"c": 0.2}})
+    only = ask("acquire", untried(), domains=["c"], count=1)
+    for proposal in [*explored, *asked, *only]:
+        assert proposal.predicted is None or proposal.weights["c"] == 0
+    assert min(proposal.weights["c"] for proposal in asked) > 0.19 and only[0].weights == {"c": 1}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("case", ["one row", "one mixture", "constant"])
+def test_what_tells_no_mixture_from_another_is_predicted_without_certainty_or_nan(name, case):
+    named = runs()
+    if case == "constant":
+        seen = table(named, **{mixture: [5.0] * 4 for mixture in named})
+    else:
+        repeats = [row | {"seed": seed} for row in rows({"all": named["all"]}) for seed in (1, 2)]
+        seen = from_rows(repeats[: 2 if case == "one mixture" else 1], DOMAINS, BENCHMARKS, AGGREGATES)
+    (proposal,) = ask(name, seen, count=1)
+    assert proposal.predicted is None or proposal.predicted.standard_deviation is None
+    assert "how far mixtures differ is not known" in proposal.note and "nan" not in proposal.note
+    assert (
+        "all runs scored the same" if case == "constant" else "all runs have the same mixture"
+    ) in proposal.note
+
+
 # --- what a file or a study may get wrong ---------------------------------------------------------------------------
 
 

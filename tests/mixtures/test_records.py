@@ -289,6 +289,52 @@ def test_the_two_file_form_by_whatever_names_the_runs(tmp_path, key):
     assert list(table.frame["mixture"]) == ["7", "9"] and list(table.frame["y_bpb"]) == [0.8, 0.7]
 
 
+def test_equal_weights_in_the_two_file_form_are_repeats_of_one_mixture(tmp_path):
+    write(tmp_path / "ratios.csv", "run,web,code\na,0.5,0.5\nb,0.1,0.9\nc,0.5,0.5\nd,0.500000,0.5\n")
+    write(tmp_path / "metrics.csv", "run,bpb\nc,0.7\na,0.8\nd,0.6\nb,0.1\n")
+    table = records_csv.read_records(tmp_path)
+    assert table.frame[["mixture", "seed", "y_bpb"]].to_numpy().tolist() == [
+        *(["a", 0, 0.8], ["b", 0, 0.1], ["a", 1, 0.7], ["a", 2, 0.6]),
+    ]
+    assert records.seed_noise(table, "bpb") == pytest.approx(0.1)
+
+
+def test_a_run_with_several_rows_of_metrics_was_repeated(tmp_path):
+    write(tmp_path / "ratios.csv", "run,web,code\na,0.5,0.5\nb,0.1,0.9\n")
+    write(tmp_path / "metrics.csv", "run,bpb\nb,0.1\na,0.8\na,0.6\n")
+    table = records_csv.read_records(tmp_path)
+    assert table.frame[["mixture", "seed", "y_bpb"]].to_numpy().tolist() == [
+        *(["a", 0, 0.8], ["a", 1, 0.6], ["b", 0, 0.1])
+    ]
+    # Seeds and steps are what they are called, and no metrics.
+    write(tmp_path / "metrics.csv", "run,step,seed,bpb\nb,9,7,0.1\na,5,7,0.9\na,9,7,0.8\na,9,8,0.6\n")
+    table = records_csv.read_records(tmp_path)
+    assert table.benchmarks == ["bpb"]
+    assert records.last_step(table).frame[["mixture", "seed", "step", "y_bpb"]].to_numpy().tolist() == [
+        *(["a", 7, 9, 0.8], ["a", 8, 9, 0.6], ["b", 7, 9, 0.1])
+    ]
+    write(tmp_path / "metrics.csv", "run,step,bpb\nb,9,0.1\na,5,0.9\na,9,0.8\n")
+    assert records_csv.read_records(tmp_path).frame["seed"].tolist() == [0, 0, 0], "two steps of one run"
+
+
+def test_a_bad_cell_of_two_files_is_reported_with_its_own_file_and_line(tmp_path):
+    ratios = write(tmp_path / "ratios.csv", "run,web,code\na,0.5,0.5\nb,0.1,0.9\n")
+    write(tmp_path / "metrics.csv", "run,bpb\nb,0.1\na,0.8\na,much\n")
+    with pytest.raises(InputError, match=r"metrics\.csv:4: bpb: 'much' is not a number"):
+        records_csv.read_records(tmp_path)
+    write(ratios, "run,web,code\na,0.5,0.5\na,0.1,0.9\n")
+    with pytest.raises(InputError, match=r"ratios\.csv:3: run: 'a' appears twice"):
+        records_csv.read_records(tmp_path)
+
+
+def test_a_column_of_runs_names_the_mixtures(tmp_path):
+    path = write(tmp_path / "runs.csv", "run,w_a,w_b,y_x\nbig,1,0,3\nlong,0,1,2\nagain,1,0,4\n,0.5,0.5,1\n")
+    table = records_csv.read_records(path)
+    assert table.frame[["mixture", "seed"]].to_numpy().tolist() == [
+        *(["big", 0], ["long", 0], ["big", 1], ["mixture-0003", 0])
+    ]
+
+
 def test_two_files_without_a_common_name_of_the_runs(tmp_path):
     write(tmp_path / "ratios.csv", "run,web,code\n7,0.5,0.5\n")
     write(tmp_path / "metrics.csv", "experiment,bpb\n7,0.8\n")

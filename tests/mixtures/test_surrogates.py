@@ -157,6 +157,16 @@ def test_standardising_by_hand():
     np.testing.assert_allclose(standard.variances[:, 0], [0.125, 0.0, 0.125])
 
 
+def test_a_constant_column_has_the_scale_of_its_errors_or_of_the_others():
+    scores = np.array([[1.0, 5.0], [3.0, 5.0], [2.0, 5.0]])
+    seen = replace(observed(3), scores=scores, errors=np.full((3, 2), np.nan))
+    assert StandardScaler.of(seen).scale.tolist() == [1.0, 1.0]
+    seen = replace(seen, scores=scores * 0.01)
+    np.testing.assert_allclose(StandardScaler.of(seen).scale, [0.01, 0.01])
+    seen = replace(seen, errors=np.array([[np.nan, 0.003]] * 3))
+    np.testing.assert_allclose(StandardScaler.of(seen).scale, [0.01, 0.003])
+
+
 def test_repeats_are_left_out_together():
     weights = np.array([[0.5, 0.5], [0.2, 0.8], [0.50001, 0.49999], [0.2, 0.8]])
     assert mixture_folds(weights).tolist() == [0, 1, 0, 1]

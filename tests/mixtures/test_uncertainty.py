@@ -104,6 +104,24 @@ def test_further_mixtures_are_compared_with_the_best_observed_one():
     np.testing.assert_allclose(table["gain"], [4 * 0.3**2, 4 * 0.3**2 - 4 * 0.7**2], atol=1e-6)
 
 
+def test_nothing_is_said_of_a_domain_that_no_run_has_tried():
+    seen = observed()
+    seen = replace(
+        seen, weights=np.column_stack([seen.weights, np.zeros(len(seen))]), domains=("a", "b", "c")
+    )
+    among = np.vstack([np.column_stack([CANDIDATES, np.zeros(len(CANDIDATES))]), [[0.0, 0.0, 1.0]]])
+    baselines = {"uniform": np.full(3, 1 / 3), "a and b": np.array([0.5, 0.5, 0.0])}
+    comparison = Comparison(among, among[14], baselines, {"c": np.array([0.7, 0.2, 0.1]), "top": among[14]})
+    found = split_half(seen, surrogates["quadratic"], comparison, seed=0, count=10)
+    assert (found.best[:, 2] == 0).all()
+    against = found.over_baselines().set_index("baseline")
+    assert against.loc["uniform", ["gain", "low", "high", "probability"]].isna().all()
+    assert against.loc["uniform", "within_noise"] and against.loc["a and b", "probability"] == 1
+    proposed = found.proposals_over_reference().set_index("mixture")
+    assert proposed.loc["c", ["gain", "probability"]].isna().all() and proposed.loc["c", "within_noise"]
+    assert proposed.loc["top", "probability"] == 1
+
+
 def test_gains_shrink_by_what_cross_fitting_leaves_of_them():
     in_sample = np.array([[2.0]] * 4)
     gains = np.array([[1.0], [0.0], [1.0], [0.0]])

@@ -118,6 +118,41 @@ def test_three_mixtures_tell_nothing_of_the_certainty_and_print_no_nan(table, tm
     assert "nan" not in text.split("## Calibration")[0]
 
 
+def test_nothing_is_claimed_of_a_domain_that_no_run_tried(table):
+    frame = pd.read_csv(table).assign(w_law=0.0)
+    frame.to_csv(table, index=False)
+    searches = {
+        name: {"propose": "cma_es", "options": {"surrogate": name}} for name in ("gp_lead", "ridge_sqrt")
+    }
+    found = outcome(table, strategies=searches)
+    text = report.report(found)
+    assert "**No run has tried law:** nothing is known of it" in text
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
+    assert (
+        "no run has tried law" in rows["uniform"]
+        and "unknown" in rows["uniform"]
+        and "1.00" not in rows["uniform"]
+    )
+    assert rows["law"].count("not tried") == 3 and "1.00" in rows["uniform without law"]
+    place = found.observations.domains.index("law")
+    assert found.worst[place] == 0 and found.uncertainty.optimum[place] == 0
+    assert all(proposal.weights["law"] == 0 for _, proposal in found.proposals.values())
+    assert "no run has tried law" in report.in_short(found)
+
+
+@pytest.mark.parametrize("case", ["one row", "constant"])
+def test_nearly_empty_records_print_no_nan_and_no_certainty(table, case):
+    frame = pd.read_csv(table)
+    if case == "constant":
+        frame[["y_a", "y_b"]] = 5.0
+    (frame.head(1) if case == "one row" else frame).to_csv(table, index=False)
+    found = outcome(table)
+    text = report.report(found)
+    assert "nan" not in text and "how far mixtures differ is not known" in text
+    assert "±" not in text.split("## Proposed mixtures")[1].split("Better than")[0]
+    assert "Worst predicted mixture" not in text
+
+
 def test_everything_is_written_and_twice_the_same(table, tmp_path):
     settings = tmp_path / "config.yaml"
     settings.write_text(json.dumps(config("elsewhere.csv")))

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from modomodo.errors import InputError
 from modomodo.mixtures.acquisition import AcquisitionName
-from modomodo.mixtures.constraints import Constraints
-from modomodo.mixtures.mixture import Predicted, normalise
+from modomodo.mixtures.constraints import Constraints, without
+from modomodo.mixtures.mixture import Predicted, normalise, tried
 from modomodo.mixtures.records import (
     AGGREGATES,
     Records,
@@ -68,10 +68,13 @@ def quadratic_surface(request: Request) -> list[Proposal]:
         raise InputError(
             f"quadratic_surface: no trained mixture has a {request.target}: nothing to learn from"
         )
+    weights = weights_matrix(runs, names)[known]
+    seen = tried(weights)
+    usable = [names.index(domain) for domain in _sorted(request)]
     found = search_quadratic(
-        weights_matrix(runs, names)[known],
+        weights,
         scores[known],
-        [names.index(domain) for domain in _sorted(request)],
+        [place for place in usable if seen[place]] or usable,
         QuadraticSearch(request.count, request.seed, options.samples, options.splits),
     )
     note = f"best test R² of {options.splits} splits {found.test_r2:.3g}, {int(known.sum())} mixtures"
@@ -101,7 +104,8 @@ def cma_es(request: Request) -> list[Proposal]:
     fit = _fit(request, options)
     if options.surrogate == "auto" and not fit.surrogate.informed:
         return _acquired(request, options, fit, "explore")
-    search = CmaSearch(_sorted(request), options.constraints, request.seed, options.min_distance)
+    limits = without(options.constraints, fit.avoided(request))
+    search = CmaSearch(_sorted(request), limits, request.seed, options.min_distance)
     found = cma_candidates(fit.surrogate, fit.objective, search, request.count)
     return [_proposal(candidate, fit, request, fit.note) for candidate in found]
 
@@ -130,7 +134,7 @@ def pareto(request: Request) -> list[Proposal]:
 
     options = _options(request, SearchOptions)
     fit = _fit(request, options)
-    weights = _candidates(request, options, fit, CANDIDATES)
+    weights = _candidates(request, without(options.constraints, fit.avoided(request)), fit, CANDIDATES)
     values = []
     for target in AGGREGATES:
         one = _fit(replace(request, target=target), options)
@@ -232,6 +236,11 @@ class Fit:
     objective: "Objective"
     note: str  # on what it stands, and whether it is of use
 
+    def avoided(self, request: Request) -> list[str]:
+        """Domains that no run has tried, and that a search gives no weight unless there are no others."""
+        untried = [domain for domain in request.domains if domain in self.observations.untried]
+        return untried if len(untried) < len(request.domains) else []
+
 
 def _fit(request: Request, options: SearchOptions) -> Fit:
     from modomodo.mixtures.surrogates.base import objective, observe
@@ -246,10 +255,14 @@ def _fit(request: Request, options: SearchOptions) -> Fit:
     if not surrogate.informed:
         note += "; nothing predicts left-out mixtures better than their mean does: "
         note += "explore" if options.surrogate == "auto" else "do not trust an optimum"
+    if why := observations.final().undetermined:
+        note += f"; {why}: how far mixtures differ is not known"
+    if untried := observations.final().untried:
+        note += f"; no run has tried {', '.join(untried)}: nothing is known of a mixture with it"
     return Fit(surrogate, observations.final(), target, note)
 
 
-def _candidates(request: Request, options: SearchOptions, fit: Fit, count: int) -> np.ndarray:
+def _candidates(request: Request, constraints: Constraints, fit: Fit, count: int) -> np.ndarray:
     """Candidate mixtures [n, surrogate's domains] that keep to the constraints, near observed ones among them."""
     from modomodo.mixtures.acquisition import sample_mixtures
 
@@ -258,7 +271,7 @@ def _candidates(request: Request, options: SearchOptions, fit: Fit, count: int) 
     inside = fit.observations.weights[:, place]
     inside = inside[np.abs(inside.sum(axis=1) - 1) < 1e-6]
     random = np.random.default_rng(request.seed)
-    drawn = sample_mixtures(usable, options.constraints, count, random, inside)
+    drawn = sample_mixtures(usable, constraints, count, random, inside)
     weights = np.zeros((len(drawn), len(fit.surrogate.domains)))
     weights[:, place] = drawn
     return weights
@@ -275,10 +288,12 @@ def _acquired(
         if isinstance(options, AcquireOptions)
         else (CANDIDATES, 1.0)
     )
+    # To explore is to try what no run has.
+    avoided = [] if acquisition == "explore" else fit.avoided(request)
     found = acquire(
         fit.surrogate,
         fit.objective,
-        _candidates(request, options, fit, count),
+        _candidates(request, without(options.constraints, avoided), fit, count),
         Acquisition(acquisition, request.count, options.min_distance, exploration),
         np.random.default_rng([request.seed, 1]),
     )
@@ -287,7 +302,12 @@ def _acquired(
 
 def _proposal(candidate: "Candidate", fit: Fit, request: Request, note: str) -> Proposal:
     proposal = _named(candidate, fit.surrogate.domains, request, note)
-    return replace(proposal, comparison=fit.surrogate.comparison)
+    predicted = proposal.predicted
+    if not fit.observations.supports(candidate.weights[None])[0]:
+        predicted = None
+    elif predicted is not None and fit.observations.undetermined:
+        predicted = Predicted(mean=predicted.mean)
+    return replace(proposal, predicted=predicted, comparison=fit.surrogate.comparison)
 
 
 def _named(candidate: "Candidate", names: Sequence[str], request: Request, note: str) -> Proposal:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modomodo.errors import InputError, nearest
+from modomodo.mixtures.mixture import tried
 from modomodo.mixtures.records import Records, aggregate_shares, target_values, trained, weights_matrix
 from modomodo.mixtures.surrogates.threads import one_blas_thread
 from modomodo.registry import Registry
@@ -61,6 +62,25 @@ class Observations:
             self.shares,
             self.merged,
         )
+
+    @property
+    def untried(self) -> tuple[str, ...]:
+        """Domains that no run gave weight: nothing is known of them."""
+        seen = tried(self.weights)
+        return tuple(domain for domain, known in zip(self.domains, seen, strict=True) if not known)
+
+    def supports(self, weights: np.ndarray) -> np.ndarray:
+        """Which mixtures [n, domains] are made of tried domains only, [n]."""
+        return ~tried(weights[:, ~tried(self.weights)].T)
+
+    @property
+    def undetermined(self) -> str:
+        """Why nothing is known of how far mixtures differ; empty where something is."""
+        if mixture_folds(self.weights).max() == 0:
+            return "all runs have the same mixture"
+        columns = self.scores[:, self.shares > 0].T
+        varies = any(len(np.unique(column[np.isfinite(column)])) > 1 for column in columns)
+        return "" if varies else "all runs scored the same"
 
     def digest(self) -> str:
         """Names the content: equal for equal observations."""
@@ -323,13 +343,21 @@ class StandardScaler:
 
     @classmethod
     def of(cls, observations: Observations) -> "StandardScaler":
-        """Constant and unscored columns get scale 1 (and center 0 when nothing is known)."""
+        """Unscored columns get scale 1 and center 0.
+
+        A constant column says nothing of its scale: it gets that of its standard errors, else of the other columns,
+        else 1.
+        """
         known = np.isfinite(observations.scores)
         filled = np.where(known, observations.scores, 0.0)
         count = np.maximum(known.sum(axis=0), 1)
         center = filled.sum(axis=0) / count
         spread = np.sqrt(np.where(known, (filled - center) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1))
-        scale = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(center)), spread, 1.0)
+        varies = spread > 1e-12 * np.maximum(1.0, np.abs(center))
+        errors = np.sqrt(np.mean(np.nan_to_num(observations.errors) ** 2, axis=0))
+        others = np.sqrt(np.mean(spread[varies] ** 2)) if varies.any() else 1.0
+        unknown = np.where(errors > 0, errors, np.where(known.any(axis=0), others, 1.0))
+        scale = np.where(varies, spread, unknown)
         variances = np.nan_to_num((observations.errors / scale) ** 2, nan=0.0)
         return cls(center, scale, (observations.scores - center) / scale, variances)
 

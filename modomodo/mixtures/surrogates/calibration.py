@@ -152,6 +152,8 @@ def _reason(name: str, comparison: pd.DataFrame) -> str:
     """A comparison in one line, best first."""
     if len(comparison) == 1:
         row = comparison.iloc[0]
+        if not np.isfinite(row["rmse"]):
+            return f"{name}: one mixture cannot be left out"
         return f"{name}: left-out RMSE {row['rmse']:.3g}, constant {row['rmse_constant']:.3g}"
     ranked = comparison.sort_values("rmse", kind="stable")
     parts = [f"{row.surrogate} {row.rmse:.3g}" for row in ranked.itertuples()]
