@@ -69,6 +69,7 @@ rule table1:
     conda:
         "../envs/cpu.yaml"
     params:
+        code=code_digest("data/overlap"),
         settings=Table1Settings.of(STUDY).text(),
     shell:
         "python {SCRIPTS:q}/table1.py --settings {params.settings:q} --examples {input} --output {output}"

@@ -125,6 +125,7 @@ rule overview:
         records="<results>/records.csv",
         questions="<results>/question_scores.csv",
         runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
+        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
         table1="<results>/table1.csv",
     output:
         "<results>/overview.rst",
@@ -136,10 +137,12 @@ rule overview:
         code=code_digest(
             "reporting/overview",
             "reporting/templates",
+            "warning_files",
             "../report/overview.rst.jinja",
             *LOOKED_AT,
         ),
         settings=OverviewSettings.of(STUDY, PLAN).text(),
     shell:
         "python {SCRIPTS:q}/overview.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --runs {input.runs} --table1 {input.table1} --output {output} > {log} 2>&1"
+        " --questions {input.questions} --runs {input.runs} --scores {input.scores} --table1 {input.table1}"
+        " --output {output} > {log} 2>&1"

@@ -5,7 +5,7 @@ Example:
         --questions results/tiny/question_scores.csv \\
         --runs results/tiny/runs/*/*/run.json --table1 results/tiny/table1.csv --output /tmp/overview.rst
 
-What was run, what won, how sure, what it cost, and what differs from the paper.
+What was run, what won, how sure, what it cost, what differs from the paper, and every warning about the results.
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from modomodo.mixtures.plan import plan
 from modomodo.reporting.overview import overview
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import OverviewSettings
+from modomodo.warning_files import warned
 
 
 def main() -> None:
@@ -27,6 +28,9 @@ def main() -> None:
     parser.add_argument("--records", type=Path, required=True, help="records.csv")
     command_line.add_questions(parser)
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="run.json of the runs")
+    parser.add_argument(
+        "--scores", type=Path, nargs="*", default=[], help="scores of the runs, for their warnings"
+    )
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each dataset")
     parser.add_argument("--output", type=Path, required=True, help="OVERVIEW.rst")
     arguments = parser.parse_args()
@@ -40,7 +44,9 @@ def main() -> None:
     sizes = {}
     if arguments.table1:
         sizes = pd.read_csv(arguments.table1).groupby("dataset")["examples"].sum().to_dict()
-    text = overview(settings, found, [read_json(path) for path in arguments.runs], sizes)
+    outputs = [*([arguments.table1] if arguments.table1 else []), *arguments.runs, *arguments.scores]
+    runs = [read_json(path) for path in arguments.runs]
+    text = overview(settings, found, runs, sizes, warned(outputs))
     with atomic_write(arguments.output) as file:
         file.write(text)
 

@@ -19,11 +19,12 @@ from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.evaluation.judge import replies
 from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.predictions import read_predictions, read_run_predictions
-from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark
+from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark, unparsed_warnings
 from modomodo.evaluation.settings import ScoreSettings
 from modomodo.files import write_json
 from modomodo.reporting.questions import of_questions, write_questions
 from modomodo.study.provenance import describe
+from modomodo.warning_files import warn
 
 
 def main() -> None:
@@ -62,6 +63,7 @@ def main() -> None:
                 answered.append(of_questions(name, questions[name].examples, values))
     run = RunScores(mixture=listed.mixture, seed=listed.seed, steps=steps)
     write_questions(arguments.output.with_suffix(".csv"), listed.mixture, listed.seed, answered)
+    warn(arguments.output, unparsed_warnings(run))
     write_json(arguments.output, run.model_dump(mode="json", exclude_none=True))
     describe(arguments.output, settings, [arguments.predictions, *(each.path for each in questions.values())])
 

@@ -25,10 +25,12 @@ from modomodo.files import digest, file_digest, read_json, read_jsonl, write_jso
 from modomodo.training import launch as launching
 from modomodo.training.gpus import acquire_gpus
 from modomodo.training.job import TrainJob
+from modomodo.training.lessons import lessons, unfit_rewards
 from modomodo.training.run_folder import CACHE_VERSION, close_run, open_run, weights_digest
 from modomodo.training.settings import TrainSettings
 from modomodo.training.supervise import LaunchError
 from modomodo.training.vllm_environment import check_vllm, enter_vllm_environment
+from modomodo.warning_files import warn
 
 
 def main() -> None:
@@ -67,6 +69,8 @@ def main() -> None:
             check_image(example, folder)
         summary = arguments.stream.with_suffix(".summary.json")
         inputs = [arguments.base_info, arguments.stream, summary, *arguments.examples]
+        unfit = unfit_rewards(settings.rewards, (example for example, _ in job.rows))
+        warn(arguments.output, unfit)  # before the hours that it may be wrong for
         run = {
             "mixture": arguments.mixture,
             **train_and_describe(job),
@@ -74,6 +78,13 @@ def main() -> None:
             "inputs": {str(path): file_digest(path) for path in inputs},
             **fingerprint,
         }
+        learnt = lessons(
+            [row for _, row in read_jsonl(job.folder / "log.jsonl")],
+            settings.rewards,
+            fingerprint["base"],
+            (kept["weights"] for kept in run["checkpoints"].values()),
+        )
+        warn(arguments.output, learnt, said=unfit)
         close_run(job.folder, run)
     write_json(arguments.output, run)
 

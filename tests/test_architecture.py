@@ -18,7 +18,16 @@ ROOT = Path(__file__).parent.parent
 
 # The order of the stages, lowest first: a stage imports only from levels below its own. docs/architecture.md shows it.
 LEVELS: list[tuple[str, ...]] = [
-    ("errors", "error_hints", "environment", "files", "registry", "console", "standard_errors"),
+    (
+        "errors",
+        "error_hints",
+        "environment",
+        "files",
+        "registry",
+        "console",
+        "standard_errors",
+        "warning_files",
+    ),
     ("config",),
     ("data", "mixtures"),
     ("training", "reporting"),

@@ -1,6 +1,7 @@
 """predictions → scores of one run, and the records of many runs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +13,7 @@ from modomodo.evaluation.metrics.metric import Metric, Score, Summary, summarise
 from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
 from modomodo.mixtures.mixture import Mixture, read_mixture
-from modomodo.mixtures.records import AGGREGATES, BASE, Records, from_rows
+from modomodo.mixtures.records import AGGREGATES, BASE, UNPARSED, Records, from_rows
 
 Ask = Callable[[Sequence[str]], Mapping[str, str]]  # prompts → a judge's replies
 
@@ -85,6 +86,30 @@ def score_benchmark(
     return summarise(values, sum(not score.parsed for score in scores), images), values
 
 
+# Share of a benchmark's questions without an answer from which on it is a warning.
+MANY_UNPARSED = 0.2
+
+
+def unparsed_warnings(run: RunScores) -> list[str]:
+    """A warning for each benchmark of which a trained run leaves many questions without an answer at its last step.
+
+    A base model may: the format is what training teaches first.
+    """
+    if run.mixture == BASE:
+        return []
+    return [
+        f"{benchmark}: no answer was found for more than {MANY_UNPARSED:.0%} of the questions (unparsed in scores/, "
+        f"metric {score.metric}): read some of its predictions"
+        for benchmark, score in run.steps[max(run.steps)].items()
+        if score.unparsed > MANY_UNPARSED * score.n
+    ]
+
+
+def unparsed_share(scores: Mapping[str, BenchmarkScore]) -> float:
+    """The share of the questions of all benchmarks for which no answer was found."""
+    return sum(score.unparsed for score in scores.values()) / sum(score.n for score in scores.values())
+
+
 def read_run_scores(path: str | Path) -> RunScores:
     """Raises InputError naming file and field."""
     return parse(read_json(path), RunScores, str(path))
@@ -127,17 +152,18 @@ def collect(
     domains: Sequence[str],
     groups: Mapping[str, str],
 ) -> Records:
-    """Records of scored runs. `groups`: benchmark → the aggregate it is part of, "in" or "out".
+    """Records of scored runs, with the share of unparsed answers. `groups`: benchmark → its aggregate, "in" or "out".
 
     Raises InputError when two runs were scored on different numbers of questions.
     """
     sizes: dict[str, int] = {}
-    rows = []
+    rows, unparsed = [], []
     for run in runs:
         mixture = mixtures.get(run.mixture)
         if mixture is None and run.mixture != BASE:
             raise InputError(f"scores of '{run.mixture}' but no mixture of that name")
         for step, scores in sorted(run.steps.items()):
+            unparsed.append(unparsed_share(scores))
             for benchmark, score in scores.items():
                 if sizes.setdefault(benchmark, score.n) != score.n:
                     raise InputError(
@@ -155,4 +181,5 @@ def collect(
                     "standard_errors": {name: score.standard_error for name, score in scores.items()},
                 }
             )
-    return from_rows(rows, domains, list(groups), aggregate_sizes(groups, sizes))
+    records = from_rows(rows, domains, list(groups), aggregate_sizes(groups, sizes))
+    return replace(records, frame=records.frame.assign(**{UNPARSED: unparsed}))

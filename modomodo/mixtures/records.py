@@ -2,7 +2,8 @@
 
 Columns of `records.csv`: mixture, seed, step, strategy, `w_<domain>`, `y_<benchmark>` (higher is better),
 `se_<benchmark>`, in_score, out_score, se_in_score, se_out_score, and what each benchmark counts in these two,
-`n_in_<benchmark>` and `n_out_<benchmark>`: its questions. The base model's row is the mixture `base` at step 0
+`n_in_<benchmark>` and `n_out_<benchmark>`: its questions; `unparsed`, the share of all questions without an answer,
+where scores were collected. The base model's row is the mixture `base` at step 0
 with empty weights: it stays in the table and is skipped by fitting (`trained`).
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 BASE = "base"
 AGGREGATES = ("in_score", "out_score")
+UNPARSED = "unparsed"
 KEYS = ["mixture", "seed", "step"]
 
 # Aggregate name → benchmark → its weight (a test's size, or any positive number).

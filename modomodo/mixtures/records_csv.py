@@ -15,6 +15,7 @@ from modomodo.mixtures.mixture import round_weights
 from modomodo.mixtures.records import (
     AGGREGATES,
     BASE,
+    UNPARSED,
     AggregateSizes,
     Records,
     _checked,
@@ -197,6 +198,8 @@ def _from_text(
     known = {*names, *(count_column(name, b) for name, sizes in counts.items() for b in sizes)}
     others = [name for name in text if name not in known and not name.startswith("Unnamed")]
     frame = pd.concat([frame[names], text[others]], axis=1)
+    if UNPARSED in text:
+        frame[UNPARSED] = _numbers(path, text[UNPARSED], UNPARSED)
     records = _with_aggregates(Records(frame, domains, benchmarks), {**counts, **(aggregates or {})})
     return _checked(records, str(path))
 

@@ -25,6 +25,7 @@ from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import OverviewSettings
 from modomodo.reporting.tables import noise_report
 from modomodo.reporting.templates import render_template
+from modomodo.warning_files import Warned
 
 # What the paper's study is, where a study can differ in more than a number (sections 3.1 and 3.2).
 PAPER_MODEL = "Qwen/Qwen2-VL-2B-Instruct"
@@ -65,7 +66,11 @@ class Cost:
 
 
 def overview(
-    settings: OverviewSettings, found: Results, runs: Sequence[Mapping[str, Any]], examples: Mapping[str, int]
+    settings: OverviewSettings,
+    found: Results,
+    runs: Sequence[Mapping[str, Any]],
+    examples: Mapping[str, int],
+    warned: Sequence[Warned] = (),
 ) -> str:
     """The page. `runs` are the contents of every run.json, `examples` the number of examples of each dataset."""
     noise = noise_report(found.records, found.table)
@@ -73,6 +78,7 @@ def overview(
     return render_template(
         "overview.rst",
         settings=settings,
+        warned=[str(warning) for warning in warned],
         sides={
             side: [name for name, group in settings.benchmarks if group == side] for side in ("in", "out")
         },

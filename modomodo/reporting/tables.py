@@ -11,6 +11,7 @@ from modomodo.errors import InputError
 from modomodo.mixtures.records import (
     AGGREGATES,
     BASE,
+    UNPARSED,
     Records,
     average_seeds,
     last_step,
@@ -27,8 +28,8 @@ def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
     """One row a mixture: its scores at the last step, the mean over its seeds.
 
     Columns: group, strategy, mixture, w_<domain>…, y_<benchmark>…, in_score, out_score, the standard errors
-    se_…, and seeds, the number of runs; the base model comes first, with empty weights. Raises InputError for a
-    mixture without a record.
+    se_…, seeds, the number of runs, and unparsed, the share of all questions without an answer, where the records
+    have it; the base model comes first, with empty weights. Raises InputError for a mixture without a record.
     """
     runs = last_step(records)
     last = mixture_means(runs)
@@ -45,6 +46,7 @@ def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
     targets = [*records.benchmarks, *AGGREGATES]
     errors = [f"se_{target}" for target in targets]
     names = ["group", "strategy", "mixture", *weights, *map(score_column, targets), *errors, "seeds"]
+    names += [UNPARSED] if UNPARSED in last else []
     return pd.concat(rows, ignore_index=True)[names]
 
 
@@ -54,7 +56,10 @@ def mixture_means(runs: Records) -> pd.DataFrame:
     # Streams that ran dry end at other steps: what is averaged is each run's last.
     together = replace(runs, frame=frame.assign(step=0))
     means = average_seeds(together).frame
-    return means.assign(seeds=means["mixture"].map(frame["mixture"].value_counts()))
+    means = means.assign(seeds=means["mixture"].map(frame["mixture"].value_counts()))
+    if UNPARSED in frame:
+        means[UNPARSED] = means["mixture"].map(frame.groupby("mixture")[UNPARSED].mean())
+    return means
 
 
 def noise_report(records: Records, table: pd.DataFrame) -> dict[str, dict[str, float | int | None]]:

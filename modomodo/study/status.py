@@ -17,6 +17,7 @@ from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import BASE, last_step
 from modomodo.study.outputs import SCORES, STAGES, Output, outputs_of
 from modomodo.study.snakemake_log import JobLog, lines_of, read_job_log, text_of
+from modomodo.warning_files import Warned, warned
 
 LOG_LINES = 5  # of a failed job's log that are shown
 BEST = 3  # mixtures that are shown
@@ -41,6 +42,7 @@ class Status:
     locked: bool  # a Snakemake works here, or one was killed
     process: int | None  # its id, where it runs on this machine
     best: Sequence[Scored]
+    warned: Sequence[Warned] = ()
 
     def state(self, result: Output) -> str:
         """done, running, failed, interrupted or missing."""
@@ -57,6 +59,7 @@ class Status:
 def read_status(study: Study, plan: Plan, root: Path = Path()) -> Status:
     """The status of a study whose project lies in `root`. Raises InputError for a damaged score file."""
     results = outputs_of(study, plan, root / "results")
+    table1 = root / "results" / study.name / "table1.csv"
     return Status(
         results=results,
         done=frozenset(result.path for result in results if result.path.exists()),
@@ -64,6 +67,7 @@ def read_status(study: Study, plan: Plan, root: Path = Path()) -> Status:
         locked=any((root / ".snakemake/locks").glob("*.lock")),
         process=_snakemake_in(root),
         best=_best(study, plan, root / "results" / study.name, results),
+        warned=warned([table1, *(result.path for result in results)]),
     )
 
 
@@ -140,6 +144,8 @@ def render(study: Study, status: Status, root: Path = Path()) -> str:
             if number == 0:
                 lines.append("")
             lines += _about(status, result, state, root)
+    if status.warned:
+        lines += ["", *(f"warning      {warning}" for warning in status.warned)]
     lines += ["", *_best_lines(status)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

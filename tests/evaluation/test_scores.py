@@ -16,11 +16,14 @@ from modomodo.evaluation.scores import (
     collect,
     read_run_scores,
     score_benchmark,
+    unparsed_warnings,
 )
 from modomodo.files import write_json
 from modomodo.mixtures.mixture import Mixture
 from modomodo.mixtures.records import write_records
 from modomodo.mixtures.records_csv import read_records
+from modomodo.reporting.settings import Heading
+from modomodo.reporting.tables import table2
 
 GROUPS = {"small": "in", "large": "in", "chart": "out"}
 SIZES = {"small": 100, "large": 300, "chart": 50}
@@ -237,3 +240,40 @@ def test_a_run_twice_is_reported():
 def test_scores_of_a_benchmark_that_the_study_does_not_have_are_reported():
     with pytest.raises(InputError, match="unknown benchmark 'large'"):
         collect([run("all", s2=SCORES)], MIXTURES, ["x", "y"], {"small": "in", "chart": "out"})
+
+
+def test_a_run_that_leaves_many_questions_unanswered_is_warned_of():
+    def scored(mixture: str, *unparsed: int) -> RunScores:
+        steps = {
+            step: {
+                "b": {
+                    "metric": "m",
+                    "version": 1,
+                    "n": 10,
+                    "score": 0.5,
+                    "standard_error": 0.1,
+                    "unparsed": many,
+                }
+            }
+            for step, many in enumerate(unparsed, 1)
+        }
+        return RunScores(mixture=mixture, seed=1, steps=steps)
+
+    assert unparsed_warnings(scored("all", 9, 2)) == []  # a fifth, and earlier steps do not count
+    assert unparsed_warnings(scored("base", 10)) == []  # the format is what training teaches
+    assert unparsed_warnings(scored("all", 3)) == [
+        "b: no answer was found for more than 20% of the questions (unparsed in scores/, metric m): read some of its "
+        "predictions"
+    ]
+
+
+def test_the_share_of_unparsed_answers_goes_to_records_and_table(tmp_path):
+    answered = run("all", s2=SCORES)
+    first = next(iter(answered.steps[2].values()))
+    first.unparsed = 3
+    questions = sum(score.n for score in answered.steps[2].values())
+    records = collect([run("base", 0, s0=SCORES), answered], MIXTURES, ["x", "y"], GROUPS)
+    assert records.frame["unparsed"].tolist() == [0, 3 / questions]
+    write_records(tmp_path / "records.csv", records)
+    table = table2(read_records(tmp_path / "records.csv"), [Heading("seed", "All", ["all"])])
+    assert table["unparsed"].tolist() == pytest.approx([0, 3 / questions])

@@ -10,6 +10,7 @@ from modomodo.mixtures.plan import plan
 from modomodo.reporting.overview import overview
 from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import OverviewSettings
+from modomodo.warning_files import Warned
 
 
 def settings_of(**changes: object) -> OverviewSettings:
@@ -122,3 +123,11 @@ def test_only_what_the_page_shows_is_a_reason_to_write_it_again(small_study) -> 
     assert OverviewSettings.of(quiet, planned).text() == shown
     noted = small_study.model_copy(update={"reporting": Reporting(notes="new")})
     assert OverviewSettings.of(noted, planned).text() != shown
+
+
+def test_it_names_the_warnings_about_results() -> None:
+    assert "Warnings" not in overview(settings_of(), example_results(), [], {})
+    warning = Warned("nothing was learnt", ["all/42", "all/43"])
+    text = overview(settings_of(), example_results(), [], {}, [warning])
+    assert "Warnings\n--------\n\n- nothing was learnt (all/42, all/43)\n" in text
+    docutils.core.publish_string(text, settings_overrides={"halt_level": 2})

@@ -8,6 +8,7 @@ import pytest
 from modomodo.mixtures.plan import plan
 from modomodo.study import status
 from modomodo.study.outputs import STAGES, outputs_of
+from modomodo.warning_files import warn
 
 LOG = """\
 Job stats:
@@ -161,4 +162,16 @@ def test_the_best_mixtures_come_with_their_errors(small_study, project):
     assert lines[-2:] == [
         "  0.5000 ± 0.1000  single-science: science 1.00",
         "  0.2500 ± 0.1000  single-boxes: boxes 1.00",
+    ]
+
+
+def test_warnings_beside_results_are_shown(small_study, project: Path):
+    assert not any(line.startswith("warning") for line in screen(small_study, project))
+    folder = project / "results/small"
+    warn(folder / "runs/single-boxes/42/run.json", ["nothing was learnt"])
+    warn(folder / "table1.csv", ["b: 3 of its 9 questions are training rows"])
+    shown = [line for line in screen(small_study, project) if line.startswith("warning")]
+    assert shown == [
+        "warning      b: 3 of its 9 questions are training rows (table1.csv)",
+        "warning      nothing was learnt (single-boxes/42)",
     ]

@@ -1,0 +1,30 @@
+"""Warnings that lie beside results: said once in the log, and read from there by report and status."""
+
+from modomodo.warning_files import warn, warned, warnings_at
+
+
+def test_warnings_lie_beside_their_result(tmp_path, capsys):
+    run = tmp_path / "runs/all/42/run.json"
+    scores = tmp_path / "scores/all/42.json"
+    warn(run, ["first"])
+    warn(run, ["second"], said=["first"])
+    warn(scores, ["third"])
+    assert capsys.readouterr().err == "warning: first\nwarning: second\nwarning: third\n"
+    assert warnings_at(run) == tmp_path / "runs/all/42/warnings.json"
+    assert warnings_at(scores) == tmp_path / "scores/all/42/warnings.json"
+    assert [str(warning) for warning in warned([run, scores])] == [
+        "first (all/42)",
+        "second (all/42)",
+        "third (all/42)",
+    ]
+    warn(run, [])
+    assert [warning.text for warning in warned([run, scores, tmp_path / "table1.csv"])] == ["third"]
+
+
+def test_a_warning_about_many_results_is_shown_once(tmp_path):
+    runs = [tmp_path / f"runs/mixture/{seed}/run.json" for seed in range(5)]
+    for run in runs:
+        warn(run, ["nothing was learnt"])
+    assert [str(warning) for warning in warned(runs)] == [
+        "nothing was learnt (mixture/0, mixture/1, mixture/2 and 2 more)"
+    ]
