@@ -30,7 +30,7 @@ min_version("9.19")
 # Snakemake merges this file into the one given with --configfile, so it is read only when none was.
 if not workflow.overwrite_configfiles:
 
-    configfile: os.path.join(workflow.basedir, "config/tiny.yaml")  # in whichever folder Snakemake works
+    configfile: os.path.join(str(workflow.current_basedir), "config/tiny.yaml")  # in whichever folder Snakemake works
 
 
 # Read again, since Snakemake's loader loses equal keys, takes names for truth values, and merges several files.

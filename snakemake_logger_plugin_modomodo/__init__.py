@@ -5,12 +5,16 @@ Snakemake knows a logger by its package's name and finds it beside itself on Pyt
 this one.
 """
 
+import copy
+import logging
 import sys
 from logging import LogRecord
 
 from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter, get_event
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
+
+from modomodo.error_hints import hint_of
 
 # What Snakemake says after a job has failed, without saying why.
 REPEATED = (
@@ -29,6 +33,17 @@ def repeats(record: LogRecord) -> bool:
     return record.getMessage().startswith(REPEATED)
 
 
+def shortened(record: LogRecord) -> LogRecord:
+    """A trace of Snakemake's own for a known error, such as a full disk, as one line with its hint."""
+    text = record.getMessage()
+    hint = hint_of(text) if "Traceback (most recent call last)" in text else None
+    if hint is None:
+        return record
+    short = copy.copy(record)
+    short.msg, short.args = f"error: {text.rstrip().splitlines()[-1]}: {hint}", None
+    return short
+
+
 class LogHandler(LogHandlerBase):
     """Snakemake's own handler for a terminal, which a plugin replaces, behind a filter."""
 
@@ -39,6 +54,9 @@ class LogHandler(LogHandlerBase):
     needs_rulegraph = False
 
     def __post_init__(self) -> None:
+        logging.raiseExceptions = (
+            False  # where a full disk ends the run, Snakemake's log cannot be written either
+        )
         said = self.common_settings
         self.terminal = ColorizingTextHandler(
             nocolor=said.nocolor,
@@ -48,5 +66,7 @@ class LogHandler(LogHandlerBase):
         )
 
     def emit(self, record: LogRecord) -> None:
-        if self.common_settings.verbose or not repeats(record):
+        if self.common_settings.verbose:
             self.terminal.handle(record)
+        elif not repeats(record):
+            self.terminal.handle(shortened(record))
