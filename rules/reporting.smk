@@ -112,6 +112,7 @@ rule explorer:
             "reporting/explorer/page.html",
             "reporting/explorer/page.css",
             "reporting/explorer/page.js",
+            "reporting/overview",
             *LOOKED_AT,
         ),
         settings=ExplorerSettings.of(STUDY, PLAN).text(),

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from study_records import DOMAINS, example_results, without_base
+from study_records import DOMAINS, example_results, records, without_base
 
 from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.records import Records
 from modomodo.reporting.explorer import (
     EXPORTABLE,
     Surface,
@@ -24,6 +25,7 @@ from modomodo.reporting.explorer import (
     page_data,
     render,
 )
+from modomodo.reporting.results import Results, results_of
 from modomodo.study.checks import study_from
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -372,6 +374,74 @@ def test_records_without_base_model_and_standard_errors_have_a_page() -> None:
     found = without_base(example_results())
     text = render(page_data(found, "bare", "gp_sqrt"))
     assert '"base":null' in text
+
+
+def changed(**columns: object) -> Results:
+    """The study's runs with other columns."""
+    one = records()
+    frame = one.frame.assign(**columns)
+    kinds = [name for name in frame if name.startswith("w_")]
+    return results_of(Records(frame, [name[2:] for name in kinds], one.benchmarks, one.aggregates))
+
+
+def with_untried() -> Results:
+    """A domain that no run gave weight."""
+    return changed(w_law=records().frame["w_maths"] * 0)
+
+
+def test_a_domain_that_no_run_tried_has_no_weight_anywhere() -> None:
+    data = page_data(with_untried(), "untried", "gp_lead")
+    domains = data["predictor"]["domains"]
+    place = domains.index("law")
+    assert data["untried"] == [place]
+    for found in data["best"].values():
+        assert found["weights"][place] == 0 and found["spread"][place] == [0] * 5
+    assert {point["mixture"][place] for point in data["front"]} == {0}
+
+
+def test_its_slider_does_not_move_and_the_page_says_so(browser, tmp_path: Path) -> None:
+    path = tmp_path / "explorer.html"
+    path.write_text(render(page_data(with_untried(), "untried", "gp_sqrt")), encoding="utf-8")
+    browser.get(path.as_uri())
+    assert "No run has tried law: nothing is known" in browser.find_element("id", "about").text
+    browser.find_element("xpath", "//button[text()='equal weights']").click()
+    field = browser.find_element("css selector", "[aria-label='weight of law']")
+    assert float(field.get_property("value")) == 0 and field.get_property("disabled")
+    assert sum(weights(browser).values()) == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize("case", ["constant", "one mixture"])
+def test_what_tells_no_mixture_from_another_has_no_interval_and_no_best(
+    browser, tmp_path: Path, case: str
+) -> None:
+    if case == "constant":
+        flat = {f"y_{name}": 0.0 for name in records().benchmarks} | {"in_score": 0.0, "out_score": 0.0}
+        found = changed(**flat)
+    else:
+        one = records()
+        kept = one.frame[one.frame["mixture"] == "all"].reset_index(drop=True)
+        found = results_of(Records(kept, one.domains, one.benchmarks, one.aggregates))
+    data = page_data(found, case, "gp_sqrt")
+    assert all(data["undetermined"].values()) and all(
+        best["spread"] is None for best in data["best"].values()
+    )
+    path = tmp_path / "explorer.html"
+    path.write_text(render(data), encoding="utf-8")
+    browser.get(path.as_uri())
+    assert browser.find_element("id", "interval-out_score").text == "unknown"
+    assert "No best mixture is claimed" in browser.find_element("id", "not-known").text
+    text = browser.find_element("tag name", "body").text
+    assert "NaN" not in text and "How far mixtures differ is not known" in text
+
+
+def test_the_page_gives_a_verdict_and_marks_what_cannot_be_told_apart(data: dict) -> None:
+    means = {run["label"].split(" (")[0]: run for run in data["runs"]}
+    place = next(i for i, target in enumerate(data["targets"]) if target["name"] == "out_score")
+    marked = {name for name, run in means.items() if run["near"][place]}
+    best_run = data["verdict"].split(": ")[1].split(",")[0]
+    assert best_run in marked and "single-boxes" not in marked
+    assert f"{len(marked) - 1} others cannot be told apart from it" in data["verdict"]
+    assert "to equal weights (All, mean of 3 seeds)" in data["verdict"]
 
 
 def test_a_surrogate_that_the_page_cannot_evaluate_is_refused() -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from modomodo.errors import InputError
 from modomodo.mixtures.acquisition import CmaSearch, cma_candidates, pareto_front, sample_mixtures
-from modomodo.mixtures.constraints import Constraints, epoch_caps
+from modomodo.mixtures.constraints import Constraints, epoch_caps, without
 from modomodo.mixtures.records import AGGREGATES, Records, last_step, score_column, trained
 from modomodo.mixtures.surrogates.base import Objective, objective, observe, surrogates
 from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out, summary
@@ -26,6 +26,8 @@ from modomodo.mixtures.surrogates.gaussian_processes import FittedGroup, Process
 from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels, KernelTerm, MeanTerm
 from modomodo.mixtures.surrogates.posterior import SIGNALS, VARIANCES, ConditionedKernel, noise_share
 from modomodo.mixtures.uncertainty import Comparison, split_half
+from modomodo.reporting.differences import near_best
+from modomodo.reporting.overview import Winner, winner_of
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.settings import EXPORTABLE
 
@@ -183,21 +185,24 @@ def _packed(array: np.ndarray) -> str:
 def best(surface: Surface, target: str, constraints: Constraints) -> dict[str, Any]:
     """The mixture of greatest predicted score, and where the best lies by halves of the mixtures (`split_half`).
 
-    `spread` has, per domain, the quantiles 5, 25, 50, 75 and 95 % of its weight in the halves' best mixtures.
+    `spread` has, per domain, the quantiles 5, 25, 50, 75 and 95 % of its weight in the halves' best mixtures; None
+    where no halves can tell. Domains that no run has tried get no weight.
     """
     predictor, shares = surface.predictor, surface.shares[target]
     objective = Objective(target, predictor.benchmarks, shares)
-    search = CmaSearch(list(predictor.domains), constraints, SEED)
+    observations = replace(predictor.observations, shares=shares)
+    limits = without(constraints, observations.untried)
+    search = CmaSearch(list(predictor.domains), limits, SEED)
     candidate = cma_candidates(predictor, objective, search, 1)[0]
     among = np.vstack([candidate.weights, _candidates(surface, constraints)])
     comparison = Comparison(among, candidate.weights)
-    observations = replace(predictor.observations, shares=shares)
     refits = split_half(observations, surrogates[surface.name], comparison, SEED, REFITS)
     spread = np.quantile(refits.best, QUANTILES, axis=0).T
+    known = len(refits.cross_fitted) > 0 and not observations.undetermined
     return {
         "weights": candidate.weights.tolist(),
         "mean": candidate.mean,
-        "spread": np.round(spread, 4).tolist(),
+        "spread": np.round(spread, 4).tolist() if known else None,
     }
 
 
@@ -212,9 +217,11 @@ def front(surface: Surface, constraints: Constraints) -> list[dict[str, list[flo
 
 def _candidates(surface: Surface, constraints: Constraints) -> np.ndarray:
     """Mixtures [n, domains] all over what the constraints allow."""
-    observed = surface.predictor.observations.weights
+    observations = surface.predictor.observations
     random = np.random.default_rng(SEED)
-    return sample_mixtures(list(surface.predictor.domains), constraints, CANDIDATES, random, observed)
+    limits = without(constraints, observations.untried)
+    domains = list(surface.predictor.domains)
+    return sample_mixtures(domains, limits, CANDIDATES, random, observations.weights)
 
 
 def page_data(
@@ -237,6 +244,13 @@ def page_data(
         "aim": found.target,
         "surrogate": surrogate,
         "quality": surface.quality,
+        # Of these nothing is known: they keep weight 0.
+        "untried": [predictor.domains.index(domain) for domain in predictor.observations.untried],
+        "undetermined": {
+            target: replace(predictor.observations, shares=surface.shares[target]).undetermined
+            for target in targets
+        },
+        "verdict": verdict(winner_of(found, found.target)),
         # Shown in the study's order; the surrogate's is by name.
         "order": [predictor.domains.index(domain) for domain in found.records.domains],
         "colours": [COLOURS[i % len(COLOURS)] for i in place],
@@ -263,6 +277,25 @@ def page_data(
     }
 
 
+def verdict(winner: Winner | None) -> str:
+    """What the best of the runs is worth, in a line or two."""
+    if winner is None:
+        return "No mixture has a score."
+    parts = [f"Best of the trained mixtures by {winner.title}: {winner.strategy}, {winner.score}"]
+    for name, lead in winner.leads.items():
+        error = f" ± {lead.standard_error:.3f}" if np.isfinite(lead.standard_error) else ""
+        parts.append(
+            f"{lead.gap:+.3f}{error} to {name} ({'beyond' if lead.beyond_noise else 'within'} noise)"
+        )
+    text = f"{'; '.join(parts)}. {winner.ties} others cannot be told apart from it (≈)."
+    if winner.elsewhere:
+        text += (
+            " Chosen on one half of the questions, the best mixture scores "
+            f"{winner.elsewhere.score:.3f} on the other half."
+        )
+    return text.replace("\u00a0", " ")
+
+
 def examples_last(table1: str | Path, domains: Sequence[str], prompts: int) -> dict[str, float]:
     """Domain → the weight above which its examples run out within `prompts` prompts with a chance above 1 %.
 
@@ -287,6 +320,13 @@ def _most(limits: Constraints, domain: str) -> float:
 def _runs(found: Results, domains: Sequence[str], targets: Sequence[str]) -> list[dict[str, Any]]:
     """Every scored run at its last step but the base model's."""
     named = found.mixtures.set_index("mixture")
+    shown = found.mixtures["mixture"]
+    near = {}
+    for target in targets:
+        scores = named[score_column(target)]
+        best_one = None if scores.isna().all() else str(scores.idxmax())
+        compared = [found.differences.between(name, best_one, target) for name in shown] if best_one else []
+        near[target] = dict(zip(shown, near_best(compared).tolist(), strict=False))
     frame = last_step(found.records).frame
     frame = frame[frame["mixture"].isin(named.index)]
     repeated = frame["mixture"].duplicated(keep=False)
@@ -301,6 +341,7 @@ def _runs(found: Results, domains: Sequence[str], targets: Sequence[str]) -> lis
                 "weights": None if None in weights else weights,
                 "scores": [_number(row[score_column(target)]) for target in targets],
                 "errors": [_number(row[f"se_{target}"]) for target in targets],
+                "near": [near[target].get(row["mixture"], False) for target in targets],
             }
         )
     return rows

@@ -147,7 +147,9 @@ const targetPlace = (name) => data.targets.findIndex((target) => target.name ===
 const MARKS = ["circle", "square", "up", "down", "cross", "diamond"];
 
 let weights = data.best[data.aim].weights.slice();
-let locks = new Array(count).fill(false);
+// Nothing is known of a domain that no run has tried: its weight stays 0.
+const unlocked = () => domains.map((_, i) => data.untried.includes(i));
+let locks = unlocked();
 let aim = data.aim;
 
 function element(tag, attributes = {}, ...children) {
@@ -213,6 +215,11 @@ function buildSliders() {
       lock.textContent = locks[i] ? "locked" : "lock";
       slider.disabled = number.disabled = locks[i];
     });
+    if (locks[i]) {
+      slider.disabled = number.disabled = lock.disabled = true;
+      lock.textContent = "not tried";
+      lock.title = "no run has any of it, so nothing is known of it";
+    }
     const track = element("span", { class: "track" }, slider);
     const { minimum, maximum, dry } = data.limits;
     const bounds = [[minimum[i], "least"], [maximum[i], "most"], [dry[i], "runs out above"]];
@@ -226,7 +233,8 @@ function buildSliders() {
     find("sliders").append(element("div", { class: "slider" }, label, track, number, lock));
     controls.push({ i, slider, number, lock });
   }
-  const presets = [["equal weights", () => new Array(count).fill(1 / count)]];
+  const tried = count - data.untried.length;
+  const presets = [["equal weights", () => unlocked().map((out) => (out ? 0 : 1 / tried))]];
   for (const name of Object.keys(data.best)) {
     const target = data.targets[targetPlace(name)];
     presets.unshift([`best for ${target.title}`, () => data.best[name].weights]);
@@ -242,8 +250,9 @@ function set(place, value, held) {
 }
 
 function use(chosen) {
-  locks.fill(false);
-  for (const { slider, number, lock } of controls) {
+  locks = unlocked();
+  for (const { i, slider, number, lock } of controls) {
+    if (locks[i]) continue;
     slider.disabled = number.disabled = false;
     lock.setAttribute("aria-pressed", "false");
     lock.textContent = "lock";
@@ -341,12 +350,14 @@ function showScores(prediction) {
     score.textContent = mean.toFixed(3);
     score.dataset.value = mean;
     score.dataset.deviation = run;
-    spread.textContent = `± ${(Z80 * run).toFixed(3)}`;
-    const low = Math.max(at(mean - Z80 * run), 0), high = Math.min(at(mean + Z80 * run), 100);
+    const known = !data.undetermined[target.name];
+    spread.textContent = known ? `± ${(Z80 * run).toFixed(3)}` : "unknown";
+    const reach = known ? Z80 * run : 0;
+    const low = Math.max(at(mean - reach), 0), high = Math.min(at(mean + reach), 100);
     interval.setAttribute("x", low);
     interval.setAttribute("width", Math.max(high - low, 0.5));
     middle.setAttribute("x", at(mean) - 0.6);
-    if (target.aggregate) said.push(`${target.title} ${mean.toFixed(3)}, give or take ${(Z80 * run).toFixed(3)}`);
+    if (target.aggregate) said.push(`${target.title} ${mean.toFixed(3)}` + (known ? `, give or take ${(Z80 * run).toFixed(3)}` : ""));
   });
   clearTimeout(saying);
   saying = setTimeout(() => { find("spoken").textContent = said.join("; "); }, 400);
@@ -433,8 +444,11 @@ function showPlane(prediction) {
   const { x, y, xs, ys } = plane;
   const [across, up] = [plane.inside, plane.outside].map((t) => surrogate.aggregate(prediction, data.targets[t].shares));
   const inside = (value, [low, high]) => Math.min(Math.max(value, low), high);
-  const ends = (one, limits) => [one.mean - Z80 * one.run, one.mean + Z80 * one.run].map((value) => inside(value, limits));
-  const [x1, x2] = ends(across, xs).map(x), [y1, y2] = ends(up, ys).map(y);
+  const ends = (one, t, limits) => {
+    const reach = data.undetermined[data.targets[t].name] ? 0 : Z80 * one.run;
+    return [one.mean - reach, one.mean + reach].map((value) => inside(value, limits));
+  };
+  const [x1, x2] = ends(across, plane.inside, xs).map(x), [y1, y2] = ends(up, plane.outside, ys).map(y);
   const cx = x(inside(across.mean, xs)), cy = y(inside(up.mean, ys));
   for (const [name, value] of Object.entries({ x1, x2, y1: cy, y2: cy })) plane.horizontal.setAttribute(name, value);
   for (const [name, value] of Object.entries({ x1: cx, x2: cx, y1, y2 })) plane.vertical.setAttribute(name, value);
@@ -454,7 +468,8 @@ function mixtureBar(mixture) {
 
 function scored(run, t) {
   if (t < 0 || run.scores[t] === null) return "–";
-  return run.errors[t] === null ? three(run.scores[t]) : `${three(run.scores[t])} ± ${three(run.errors[t])}`;
+  const error = run.errors[t] === null ? "" : ` ± ${three(run.errors[t])}`;
+  return three(run.scores[t]) + error + (run.near[t] ? " ≈" : "");
 }
 
 function choice(run) {
@@ -554,6 +569,15 @@ function buildOptimum() {
 
 function showOptimum() {
   const { weights: chosen, spread } = data.best[aim];
+  find("not-known").textContent = spread ? "" : data.undetermined[aim] ?
+    `No best mixture is claimed: ${data.undetermined[aim]}.` : "Fewer than four mixtures say nothing of how sure it is.";
+  if (!spread) {
+    find("spread").tBodies[0].replaceChildren(...(data.undetermined[aim] ? [] : data.order.map((i) => element("tr", {},
+      element("th", { scope: "row" }, domains[i]),
+      element("td", { class: "number" }, chosen[i].toFixed(2)),
+      element("td", { class: "number" }, "unknown")))));
+    return;
+  }
   find("spread").tBodies[0].replaceChildren(...data.order.map((i) => {
     const [low, quarter, , threeQuarters, high] = spread[i];
     const svg = element("svg", { viewBox: "0 0 100 16", preserveAspectRatio: "none", height: 18, role: "img",
@@ -575,8 +599,12 @@ function about() {
   const inside = covered === null ? "" : `, ${(100 * covered).toFixed(0)} % of scores inside the 80 % interval`;
   const doubt = rmse === null || rmse >= constant
     ? " It predicts them no better than their mean does: take the numbers below for guesses." : "";
+  find("verdict").textContent = data.verdict;
+  const untried = data.untried.map((i) => domains[i]);
+  const gaps = (untried.length ? ` No run has tried ${untried.join(", ")}: nothing is known of a mixture with it.` : "") +
+    (data.undetermined[data.aim] ? ` How far mixtures differ is not known: ${data.undetermined[data.aim]}.` : "");
   find("about").textContent = `Predicted by ${data.surrogate} fitted to ${data.runs.filter((run) => run.weights).length} runs. ` +
-    `Tested on ${runs} runs left out by mixture${trust}${inside}.${doubt}`;
+    `Tested on ${runs} runs left out by mixture${trust}${inside}.${doubt}${gaps}`;
 }
 
 function show(held) {
