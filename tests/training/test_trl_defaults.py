@@ -2,15 +2,21 @@
 
 import ast
 import dataclasses
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from datasets import Dataset
+from transformers import Trainer
 from trl import GRPOConfig
 
 from modomodo.config.schema import Training
+from modomodo.tiny.qwen2vl import make_model, make_processor
 from modomodo.training import trainer
+from modomodo.training.models import load_model
 
 RECORDED = Path(__file__).parent / "trl_defaults.json"
 FIDELITY = Path(__file__).parents[2] / "docs/fidelity.md"
@@ -73,3 +79,56 @@ def test_the_documents_table_is_what_is_installed_and_what_is_set(passed) -> Non
             assert options[name] == ast.literal_eval(here), name
         elif name != "warmup_steps":
             assert options[name] == getattr(Training(), here.removeprefix("training.")), name
+
+
+def test_the_optimiser_is_the_papers_whatever_its_own_defaults(tmp_path: Path) -> None:
+    arguments = trainer.trainer_arguments(Training(bf16=False), tmp_path, 42, ["format"])
+    optimiser, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
+    assert optimiser is torch.optim.AdamW
+    assert options == {"lr": 1e-6, "betas": (0.9, 0.999), "eps": 1e-8, "fused": True}
+    left = {name: p.default for name, p in inspect.signature(optimiser).parameters.items()}
+    # `weight_decay` is in the groups of parameters that the trainer makes.
+    assert {name: left[name] for name in ("amsgrad", "maximize")} == {"amsgrad": False, "maximize": False}
+
+
+def test_the_gradient_is_that_of_the_papers_equation_1(tmp_path: Path) -> None:
+    """On-policy, for two completions of two and three tokens, worked out by hand.
+
+    loss = 1/G Σᵢ 1/Tᵢ Σₜ (-rᵢₜ Aᵢ + β (e^d - d - 1)), rᵢₜ = 1 with gradient 1, d = log π_ref - log π:
+    its derivative by log π of a token is (-Aᵢ + β (1 - e^d)) / (G Tᵢ).
+    """
+    processor = make_processor(["{question} Think."])
+    make_model(processor.tokenizer, seed=0).save_pretrained(tmp_path)
+    training = Training(bf16=False, gradient_checkpointing=False, beta=0.5, threads=1)
+    trained = trainer.StreamTrainer(
+        model=load_model(tmp_path),
+        args=trainer.trainer_arguments(training, tmp_path / "trainer", 42, ["format"]),
+        reward_funcs=[lambda completions, **columns: [0.0] * len(completions)],
+        train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": "How many?"}]}]),
+        processing_class=processor,
+    )
+    policy = torch.tensor([[-1.0, -2.0, -0.5], [-3.0, -0.1, -0.2]], requires_grad=True)
+    reference = torch.tensor([[-1.5, -1.0, -0.5], [-3.0, -0.4, -2.0]])
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    advantages = torch.tensor([1.5, -0.5])
+    trained._get_per_token_logps_and_entropies = lambda *args, **kwargs: (
+        policy,
+        torch.zeros(2, 3),
+        None,
+    )
+    ids = torch.zeros(2, 3, dtype=torch.long)
+    loss = trained._compute_loss(
+        trained.model,
+        {
+            "prompt_ids": ids,
+            "prompt_mask": torch.ones_like(ids),
+            "completion_ids": ids,
+            "completion_mask": mask,
+            "advantages": advantages,
+            "ref_per_token_logps": reference,
+            "num_items_in_batch": torch.tensor(5),
+        },
+    )
+    loss.backward()
+    by_hand = (-advantages[:, None] + 0.5 * (1 - torch.exp(reference - policy.detach()))) * mask
+    torch.testing.assert_close(policy.grad, by_hand / (2 * mask.sum(1, keepdim=True)))
