@@ -50,7 +50,7 @@ OWN = {"propose": "explicit", "group": "own"}
         ("benchmarks.chart.metric", MISSING, "benchmarks.chart.metric: missing: this key is required"),
         ("benchmarks.chart.group", "in", "benchmarks: none has group 'out', so there is no Out-Score"),
         ("repeats", {"al": [43]}, "repeats: unknown mixture 'al': did you mean 'all'?"),
-        ("plugins", ["own.py"], "plugins: own.py: no such file (paths are relative to where you run)"),
+        ("plugins", ["own.py"], "plugins: own.py: no such file (paths are relative to the study's file)"),
         ("model.builder", "hup", "model.builder: unknown model builder 'hup': did you mean 'hub'?"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 40 else "",

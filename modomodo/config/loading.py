@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from modomodo.config.foreign_keys import FOREIGN_KEYS
-from modomodo.config.reading import not_keys
+from modomodo.config.reading import beside, not_keys
 from modomodo.config.schema import Dataset, Evaluation, Study, Training
 from modomodo.errors import InputError, is_misspelt, nearest, told
 from modomodo.files import digest
@@ -120,10 +120,15 @@ def load_plugins(plugins: Iterable[str]) -> None:
             raise InputError(f"plugins: {told(error, plugin)}") from error
 
 
+def plugins_beside(plugins: Iterable[str], where: str) -> list[str]:
+    """Plugins of the study in the file `where`, with the paths of files as they are from the working directory."""
+    return [plugin if _MODULE.fullmatch(plugin) else beside(plugin, where) for plugin in plugins]
+
+
 def _import_file(path: Path) -> None:
     """A file as a module, kept in `sys.modules` under a name that its path gives."""
     if not path.is_file():
-        raise InputError(f"plugins: {path}: no such file (paths are relative to where you run)")
+        raise InputError(f"plugins: {path}: no such file (paths are relative to the study's file)")
     name = f"modomodo_plugin_{path.stem}_{digest(str(path.resolve()))}"
     if name in sys.modules:
         return

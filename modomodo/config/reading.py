@@ -7,6 +7,7 @@ a date is a text, since no key of a study is a date.
 
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -77,6 +78,17 @@ def read_config(files: Sequence[str | Path], where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(not_keys(data, where))
     return data
+
+
+def beside(path: str, where: str) -> str:
+    """A file or folder that a study names: relative to the study's own file, else to the working directory.
+
+    `where`: the study's file; anything else (settings that a rule passes) leaves the path as it is.
+    """
+    if not Path(where).is_file():
+        return path
+    own = Path(where).parent / path
+    return path if Path(path).exists() and not own.exists() else os.path.relpath(own)
 
 
 def not_keys(data: Any, where: str) -> str:

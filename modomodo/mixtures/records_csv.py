@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -25,7 +26,10 @@ from modomodo.mixtures.records import (
     score_column,
 )
 
+_NUMBER = re.compile(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?")
 MISSING = {"", "nan", "NaN", "NA", "N/A", "null", "None"}
+
+DELIMITERS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of files that are named .csv, too
 
 # Weights of strangers' tables are rounded: a sum this near 1 is scaled, one further off is an error.
 SUM_TOLERANCE = 0.01
@@ -39,8 +43,8 @@ def read_records(
     """Records from a CSV of ours or a stranger's.
 
     Only the `w_` and `y_` columns are needed. Without a `mixture` column, rows of equal weights are runs of
-    one mixture: it is called as the first of them in a column `run`, else `mixture-0001`, … in file order, and their
-    seeds count from 0. What each benchmark
+    one mixture: it has the name of the first (`run`, `run_id` or `name`), or `mixture-0001`, … in file order, and
+    their seeds count from 0. What each benchmark
     counts in an aggregate is read where the file says it (`n_in_…`, `n_out_…`). Other columns are kept at the
     right of the frame. Empty scores are NaN; weights that sum to 1 within 0.01 are
     scaled to 1. A folder that holds `ratios.csv` and `metrics.csv` is read by `read_ratios_and_metrics`.
@@ -124,6 +128,8 @@ def _read_text(path: Path) -> pd.DataFrame:
         lines.pop()
     if not lines:
         raise InputError(f"{path}: empty: expected a header and rows")
+    if len(lines[0]) == 1 and (mark := next((mark for mark in DELIMITERS if mark in lines[0][0]), None)):
+        raise InputError(f"{path}:1: cells are separated by {DELIMITERS[mark]}: separate them by commas")
     header = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(lines[0])]
     for name in header:
         if header.count(name) > 1:
@@ -144,9 +150,12 @@ def _numbers(path: Path, cells: pd.Series, name: str) -> np.ndarray:
         try:
             values[i] = float(cell)
         except ValueError:
-            raise InputError(
-                f"{path}:{i + 2}: {name}: '{cell}' is not a number: leave it empty if unknown"
-            ) from None
+            hint = "leave it empty if unknown"
+            if _NUMBER.fullmatch(cell.replace(",", ".", 1)):
+                hint = "write a point, not a comma"
+            elif _NUMBER.fullmatch(cell.removesuffix("%").strip()):
+                hint = "write it without %"
+            raise InputError(f"{path}:{i + 2}: {name}: '{cell}' is not a number: {hint}") from None
         if not math.isfinite(values[i]):
             raise InputError(
                 f"{path}:{i + 2}: {name}: '{cell}' is not a finite number: leave it empty if unknown"
@@ -185,7 +194,8 @@ def _from_text(
             line = int(np.flatnonzero(data[f"se_{target}"] < 0)[0]) + 2
             raise InputError(f"{path}:{line}: se_{target}: a standard error is not negative")
     data["step"] = _integers(path, text["step"], "step") if "step" in text else np.zeros(len(text), int)
-    mixtures, copies = _names_by_weights(data, domains, text.get("run"))
+    runs = next((text[name] for name in ("run", "run_id", "name") if name in text), None)
+    mixtures, copies = _names_by_weights(data, domains, runs)
     data["mixture"] = text["mixture"].str.strip() if "mixture" in text else mixtures
     data["strategy"] = text["strategy"].str.strip() if "strategy" in text else ""
     if "seed" in text:
@@ -268,19 +278,26 @@ def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) 
 def _names_by_weights(
     data: dict[str, np.ndarray], domains: list[str], runs: pd.Series | None
 ) -> tuple[list[str], list[int]]:
-    """A name for each distinct mixture, and for each row how often its mixture stood above it at this step."""
+    """A name for each distinct mixture, and for each row how often its mixture stood above it at this step.
+
+    A mixture is called after its first run, where `runs` tell the mixtures apart.
+    """
     matrix = np.column_stack([data[f"w_{domain}"] for domain in domains])
-    named: dict[tuple[float, ...], str] = {}
+    keys = [
+        None
+        if np.isnan(row).all()
+        else tuple(round_weights(dict(zip(domains, row.tolist(), strict=True))).values())
+        for row in matrix
+    ]
+    mixtures = [key for key in dict.fromkeys(keys) if key is not None]
+    first = ["" if runs is None else runs.iloc[keys.index(key)].strip() for key in mixtures]
+    named = len(set(first)) == len(first) and BASE not in first
+    names: dict[tuple[float, ...] | None, str] = {None: BASE}
+    for number, (mixture, own) in enumerate(zip(mixtures, first, strict=True), 1):
+        names[mixture] = own if named and own else f"mixture-{number:04d}"
     seen: Counter[tuple[str, int]] = Counter()
-    names, copies = [], []
-    for i, (row, step) in enumerate(zip(matrix, data["step"].tolist(), strict=True)):
-        if np.isnan(row).all():
-            name = BASE
-        else:
-            key = tuple(round_weights(dict(zip(domains, row.tolist(), strict=True))).values())
-            own = "" if runs is None else runs.iloc[i].strip()
-            name = named.setdefault(key, own or f"mixture-{len(named) + 1:04d}")
-        names.append(name)
-        copies.append(seen[name, step])
-        seen[name, step] += 1
-    return names, copies
+    copies = []
+    for key, step in zip(keys, data["step"].tolist(), strict=True):
+        copies.append(seen[names[key], step])
+        seen[names[key], step] += 1
+    return [names[key] for key in keys], copies

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from modomodo.config.loading import load_plugins, parse
-from modomodo.config.reading import read_yaml
+from modomodo.config.loading import load_plugins, parse, plugins_beside
+from modomodo.config.reading import beside, read_yaml
 from modomodo.config.schema import Name, Seed, Settings, Strategy
 from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
@@ -77,17 +77,31 @@ def load(text: str) -> ReplayConfig:
 def replay_from(data: Any, where: str) -> ReplayConfig:
     """A study of recorded runs from plain data, with every name in it checked. Raises InputError."""
     study = parse(data, ReplayConfig, where)
+    study = study.model_copy(update={"plugins": plugins_beside(study.plugins, where)})
+    if study.records.path:
+        records = study.records.model_copy(update={"path": beside(study.records.path, where)})
+        study = study.model_copy(update={"records": records})
     load_plugins(study.plugins)
     _check(study, where)
     return study
 
 
 def tables_of(study: ReplayConfig) -> list[Path]:
-    """The files that the records are read from. Raises InputError when the study names none."""
-    if not study.records.path:
-        raise InputError("records.path: missing: name the table")
-    path = Path(study.records.path)
+    """The files that the records are read from. Raises InputError as `table_of`."""
+    path = table_of(study)
     return [path / "ratios.csv", path / "metrics.csv"] if path.is_dir() else [path]
+
+
+def table_of(study: ReplayConfig) -> Path:
+    """The table of the study, or the folder of its two. Raises InputError when it names none that exists."""
+    if not study.records.path:
+        raise InputError("records.path: missing: name the table, or give it with --records")
+    path = Path(study.records.path)
+    if not path.exists():
+        raise InputError(
+            f"records.path: {path}: no such file, nor in the working directory: paths are relative to the study's file"
+        )
+    return path
 
 
 def _check(study: ReplayConfig, where: str) -> None:

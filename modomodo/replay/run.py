@@ -30,7 +30,7 @@ from modomodo.mixtures.strategies.base import (
 from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe
 from modomodo.mixtures.surrogates.calibration import SelectedSurrogate, choose, is_large, refit
 from modomodo.mixtures.uncertainty import Comparison, Uncertainty, best_observed, split_half
-from modomodo.replay.config import ReplayConfig, ReplayStrategy, load
+from modomodo.replay.config import ReplayConfig, ReplayStrategy, load, table_of
 from modomodo.reporting.results import Results, results_of
 
 
@@ -79,9 +79,7 @@ class Outcome:
 
 def read(study: ReplayConfig, path: Path | None = None) -> Records:
     """The table of the study, or another one in its place. Raises InputError naming file, line and column."""
-    source = path or (Path(study.records.path) if study.records.path else None)
-    if source is None:
-        raise InputError("records.path: missing: name the table, or give it with --records")
+    source = path or table_of(study)
     lower = study.records.lower_is_better
     # A loss named among the aggregates is turned round with its benchmarks.
     turned: bool | Collection[str] = lower if isinstance(lower, bool) else list(lower)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modomodo.config.loading import load_plugins, parse
+from modomodo.config.loading import load_plugins, parse, plugins_beside
 from modomodo.config.options import check_options
 from modomodo.config.reading import read_yaml
 from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study
@@ -35,6 +35,7 @@ def study_from(data: Any, where: str) -> Study:
             f"scripts/propose.py --config {where}"
         )
     study = parse(data, Study, where)
+    study = study.model_copy(update={"plugins": plugins_beside(study.plugins, where)})
     check_functions(study, where)
     return study
 

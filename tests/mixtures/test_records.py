@@ -394,3 +394,25 @@ def test_missing_scores_are_nan(tmp_path):
     table = records_csv.read_records(write(tmp_path / "R.csv", "w_a,y_x,y_z\n1,NaN,1\n1,,0.5\n"))
     assert pd.isna(table.frame["y_x"]).all()
     assert list(table.frame["y_z"]) == [1, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "w_a;w_b;y_x\n1;0;0.5\n",
+            r"t.csv:1: cells are separated by semicolons \(;\): separate them by commas",
+        ),
+        ("w_a\tw_b\ty_x\n1\t0\t0.5\n", r"t.csv:1: cells are separated by tabs: separate them by commas"),
+        ('w_a,w_b,y_x\n1,0,"0,5"\n', r"t.csv:2: y_x: '0,5' is not a number: write a point, not a comma"),
+        ("w_a,w_b,y_x\n1,0,50 %\n", r"t.csv:2: y_x: '50 %' is not a number: write it without %"),
+        (
+            "w_a,w_b,y_x\n100,0,50\n",
+            r"t.csv:2: w_a…: the weights sum to 100, not 1: divide percentages by 100",
+        ),
+    ],
+)
+def test_a_table_of_another_dress_is_told_what_it_wears(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        records_csv.read_records(tmp_path / "t.csv")

@@ -296,3 +296,39 @@ def test_scores_that_are_all_equal_or_hardly_known_are_drawn_without_a_warning(t
         for name in names:
             plt.close(drawings(found, [], Page(), "gp_sqrt")[name]()[0])
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_the_table_lies_relative_to_the_study_and_not_to_where_one_works(table, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    own = tmp_path / "own.yaml"
+    own.write_text(json.dumps(config("runs.csv")))
+    (elsewhere / "runs.csv").write_text("w_other,y_a,y_b\n1,0.5,0.5\n")  # not this one
+    monkeypatch.chdir(elsewhere)
+    study = replay.load("../own.yaml")
+    assert study.records.path == "../runs.csv" and replay.read(study).domains == list(DOMAINS)
+    assert replay.load(study.text()).records.path == "../runs.csv", "as the rules pass it on"
+    # As it was read before, where none lies beside the study.
+    table.rename(elsewhere / "kept.csv")
+    own.write_text(json.dumps(config("kept.csv")))
+    assert replay.load("../own.yaml").records.path == "kept.csv"
+    own.write_text(json.dumps(config("lost.csv")))
+    with pytest.raises(
+        InputError, match=r"records.path: ../lost.csv: no such file, nor in the working directory"
+    ):
+        replay.read(replay.load("../own.yaml"))
+
+
+def test_runs_of_a_table_keep_their_names(table):
+    frame = pd.read_csv(table)
+    again = pd.concat([frame, frame.head(1)]).assign(run=[f"exp-{i}" for i in range(17)])
+    again.to_csv(table, index=False)
+    records = replay.read(replay_from(config(table), "study.yaml"))
+    assert records.frame["mixture"].tolist() == [*(f"exp-{i}" for i in range(16)), "exp-0"]
+    assert records.frame["seed"].tolist() == [0] * 16 + [1], (
+        "the same weights again: another seed of that mixture"
+    )
+    # A column that names no mixture: the numbers in file order.
+    again.assign(run="sweep").to_csv(table, index=False)
+    records = replay.read(replay_from(config(table), "study.yaml"))
+    assert records.frame["mixture"].iloc[0] == "mixture-0001"
