@@ -39,8 +39,9 @@ class Status:
     results: Sequence[Output]
     done: frozenset[Path]
     jobs: Mapping[Path, JobLog]
-    locked: bool  # a Snakemake works here, or one was killed
-    process: int | None  # its id, where it runs on this machine
+    locked: bool  # a Snakemake works on this study, or one was killed
+    elsewhere: bool  # all locks are of other studies, which may run side by side
+    process: int | None  # the id of a Snakemake that works here on this machine
     best: Sequence[Scored]
     warned: Sequence[Warned] = ()
 
@@ -53,22 +54,34 @@ class Status:
             return "missing"
         if job.state in ("failed", "interrupted"):
             return job.state
-        return "running" if self.process is not None or self.locked else "interrupted"
+        at_work = self.locked or (self.process is not None and not self.elsewhere)
+        return "running" if at_work else "interrupted"
 
 
 def read_status(study: Study, plan: Plan, root: Path = Path()) -> Status:
     """The status of a study whose project lies in `root`. Raises InputError for a damaged score file."""
     results = outputs_of(study, plan, root / "results")
+    locks = [_locks(path, study.name) for path in (root / ".snakemake/locks").glob("*.lock")]
     table1 = root / "results" / study.name / "table1.csv"
     return Status(
         results=results,
         done=frozenset(result.path for result in results if result.path.exists()),
         jobs=_jobs_of({result.path for result in results}, root),
-        locked=any((root / ".snakemake/locks").glob("*.lock")),
+        locked=any(locks),
+        elsewhere=bool(locks) and not any(locks),
         process=_snakemake_in(root),
         best=_best(study, plan, root / "results" / study.name, results),
         warned=warned([table1, *(result.path for result in results)]),
     )
+
+
+def _locks(path: Path, study: str) -> bool:
+    """Whether a lock of Snakemake's, which lists files, is of this study."""
+    try:
+        files = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # released meanwhile
+        return False
+    return not files or any(file.startswith(f"results/{study}/") for file in files)
 
 
 def _jobs_of(paths: set[Path], root: Path) -> dict[Path, JobLog]:
@@ -170,6 +183,8 @@ def _about(status: Status, result: Output, state: str, root: Path) -> list[str]:
 
 
 def _at_work(status: Status) -> str:
+    if status.elsewhere:
+        return "no Snakemake is at work on it, but on another study here"
     if status.process is not None:
         return f"Snakemake is at work here (process {status.process})"
     if status.locked:

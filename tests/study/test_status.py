@@ -63,9 +63,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def lock(project: Path) -> None:
+def lock(project: Path, study: str = "small") -> None:
     (project / ".snakemake/locks").mkdir()
-    (project / ".snakemake/locks/0.input.lock").touch()
+    (project / ".snakemake/locks/0.output.lock").write_text(f"results/{study}/base.json\n")
 
 
 def screen(study, project: Path) -> list[str]:
@@ -123,6 +123,14 @@ def test_what_ctrl_c_ended_is_interrupted_and_not_failed(small_study, project):
     assert runs == ["runs", "0/7", "2", "5"]
     assert not any(line.startswith("failed ") for line in lines)
     assert any(line.startswith("interrupted  train single-science/42: interrupted: ") for line in lines)
+
+
+def test_another_study_that_runs_here_is_not_this_one(small_study, project, monkeypatch):
+    lock(project, "smaller")
+    monkeypatch.setattr(status, "_snakemake_in", lambda root: 7)
+    lines = screen(small_study, project)
+    assert lines[0] == "study small: no Snakemake is at work on it, but on another study here"
+    assert any(line.startswith("interrupted  train single-boxes/42") for line in lines)
 
 
 def test_what_exists_is_done_whatever_the_log_says(small_study, project):
