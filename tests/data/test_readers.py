@@ -217,6 +217,8 @@ def test_geoqav_patterns(raw, tmp_path, pattern, kept):
         ("The correct answer is C: \\frac{5}{2}", "C"),
         ("The length is 7, so the correct option is (C).", "C"),
         ("Option C is correct.", "C"),
+        ("The correct option: C", "C"),
+        ("The answer should be $\\mathrm{C}$.", "C"),
         ("The answer is C, not option B", "C"),
         ("The answer is Side $c$ is the hypotenuse", None),
         ("DE/BC = AD/AB = AE/AC", None),
@@ -257,6 +259,11 @@ def test_geoqav_letters_in_a_solution(answer, letter):
         ("Is side A longer than side B?", []),
         ("The circle (A) touches the circle (B).", []),
         ("Choose: (A) 1", []),
+        ("Which? A. 3\nB. 5\nC. 8", ["3", "5", "8"]),
+        ("Choices:\nA. 3   B. 5\nC. 8   D. 13", ["3", "5", "8", "13"]),
+        ("How long is it?\tA.3\tB.5", ["3", "5"]),
+        ("求∠C。选项：A、30° B、40° C、50°", ["30°", "40°", "50°"]),
+        ("In △ABC, AB = 3. A.B. said so.", []),
     ],
 )
 def test_geoqav_options_in_a_question(question, options):

@@ -37,14 +37,14 @@ from modomodo.data.readers.published import (
 from modomodo.errors import InputError
 
 # A letter in brackets, quotes, bold or mathematics.
-_OPEN = r"(?:\\boxed\{|\\text\{|\\\(|[\"'*(\[$])*"
+_OPEN = r"(?:\\(?:boxed|text|textbf|mathrm|mathbf)\{|\\\(|[\"'*(\[$])*"
 _CLOSE = r"(?:\\\)|[\"'*)\]}$])*"
 # What follows it: the end of the line, the option's text behind a mark, or "is correct"; not a further letter.
 _END = rf"{_CLOSE}\.?[ \t]*(?:$|\n)"
 _TEXT = r"(?:[\"'*)\]}$]*[.:,]|[\"'*]*\))[\"'*]*\s(?!\s*(?:and\s+|or\s+)?[A-Z]\b)"
 _CORRECT = rf"{_CLOSE}\s+is\s+(?:the\s+)?(?:correct|right)\b"
-_ALONE = rf"(?:^|\b(?:is|(?i:answer))(?::\s*|\s+)){_OPEN}(?=[A-Z](?:{_END}|{_TEXT}|{_CORRECT}))"
-_NAMED = rf"(?<!not )\b(?i:option|choice)\s+{_OPEN}(?=[A-Z]\b(?!\s*(?:,|and|or)\s*[A-Z]\b))"
+_ALONE = rf"(?:^|\b(?:is|be|(?i:answer))(?::\s*|\s+)){_OPEN}(?=[A-Z](?:{_END}|{_TEXT}|{_CORRECT}))"
+_NAMED = rf"(?<!not )\b(?i:option|choice)(?::\s*|\s+){_OPEN}(?=[A-Z]\b(?!\s*(?:,|and|or)\s*[A-Z]\b))"
 
 PATTERNS = {
     "solution": rf"(?:{_ALONE}|{_NAMED})([A-Z])",
@@ -56,7 +56,8 @@ _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _OPTION = re.compile(r"^[ \t]*(?:[-*][ \t]+)?\**\(?([A-Z])[.):．、：）]\**[ \t]*(\S.*)$", re.MULTILINE)
 # "… option: (A) 1, (B) 7, (C) 8." and "… choices: A. 1, B. 7": the first behind a mark or the word for it.
 _FIRST = re.compile(
-    r"(?:[:?.;\n]|(?i:\b(?:options?|choices|following|below)))[ \t]*(\(A\)|(?<![\w(])A[.):](?=\s))"
+    r"(?:[:?.;：？。；\n]|(?i:\b(?:options?|choices|following|below)))"
+    r"[ \t]*(\(A\)|(?<![\w(])A[.):．：、）](?=[\s\d\\$]))"
 )
 _BETWEEN = re.compile(r"(?:[,;]\s*(?:and|or)?|\s(?:and|or)|\.)\s*$")
 _SENTENCE = re.compile(r"\.\s+(?=[A-Z][a-z]+\s)")  # behind the last option
