@@ -15,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from modomodo.config.loading import explain, parse
 from modomodo.config.placeholders import refuse_placeholders, without_image_marks
 from modomodo.config.schema import Dataset
-from modomodo.data.images import ImageLike, InvalidRow, Prepared, prepared, write_images
+from modomodo.data.images import (
+    ImageLike,
+    InvalidRow,
+    Prepared,
+    checked_before,
+    prepared,
+    write_images,
+)
 from modomodo.errors import InputError
 from modomodo.files import FIX_LINE, read_jsonl, write_jsonl
 
@@ -158,7 +165,9 @@ def open_image(example: Example, name: str, folder: Path) -> Iterator[PIL.Image.
     Raises InputError naming example and image when the image is missing, or fails to be decoded inside `with`.
     """
     try:
-        with PIL.Image.open(folder / name) as image:
+        with checked_before():
+            image = PIL.Image.open(folder / name)
+        with image:
             yield image
     except (OSError, SyntaxError, ValueError) as error:
         path = folder / f"{example.dataset}.jsonl"

@@ -284,6 +284,17 @@ def _decoder(max_pixels: int) -> Iterator[None]:
         PIL.Image.MAX_IMAGE_PIXELS = before
 
 
+@contextmanager
+def checked_before() -> Iterator[None]:
+    """Pillow without its limit of pixels: for images of examples, which passed `max_pixels` when they were written."""
+    before = PIL.Image.MAX_IMAGE_PIXELS
+    PIL.Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = before
+
+
 def write_image(image: Prepared, folder: Path, max_pixels: int = MAX_PIXELS) -> str:
     """Write an image under the digest of its file, so that equal ones are kept once; returns the file's name.
 

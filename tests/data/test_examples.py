@@ -468,6 +468,15 @@ def test_a_whole_image_passes(written):
     check_image(example, path.parent)
 
 
+def test_an_image_that_max_pixels_let_through_passes(written, monkeypatch):
+    """Pillow refuses more than twice a number of its own."""
+    path, example = written
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 64 * 64 // 2 - 1)
+    check_image(example, path.parent)
+    with pytest.raises(PIL.Image.DecompressionBombError):
+        PIL.Image.open(path.parent / example.image)
+
+
 @pytest.mark.parametrize("kept", [0, 4, 8, 20, 33, 45, 0.5, -40])
 def test_a_truncated_image_is_reported(written, kept):
     path, example = written
