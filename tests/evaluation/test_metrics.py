@@ -501,6 +501,7 @@ NUMBERS = ["135", "145", "155"]
             "Not (A) but (B)",
             "A is wrong, so B is correct",
         ),
+        *("B - 145", "ans: B", "the letter B", "Option b is correct", '{"answer": "B"}', "B\n\nIt is 145."),
         *("145", "$145$", r"\boxed{145}", "145.0", "145 cm", "x = 145", "about 145", "Not 135 but 145"),
     ],
 )
@@ -514,13 +515,41 @@ def test_mathvista_reads_an_option_in_common_dress(text):
     [
         *("", "?", "N/A", "None of them", "I cannot say", "I don't know", "A dog", "E", "(D)", "Answer: D"),
         *("A or B", "(A) or (B)", "A, B", "135 or 145", "between 135 and 155", "145-155"),
-        *("160", "45", "1451", "2.145", "1/145", "-145", r"\boxed{}", r"\sqrt{145}"),
+        *("A: B", "160", "45", "1451", "2.145", "1/145", "-145", r"\boxed{}", r"\sqrt{145}"),
     ],
 )
 def test_mathvista_reads_no_option_where_none_is_clear(text):
     for letter in "ABC":
         example = row(letter, "choice", choices=NUMBERS)
         assert metrics["mathvista"](text, text, example) == Score(0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("choices", "text", "option"),
+    [
+        (["Yes", "No"], "yes, there is no gap", "Yes"),
+        (["Yes", "No"], "No, it is not", "No"),
+        (["Yes", "No"], "I have no idea", None),
+        (["Yes", "No"], "Yes or No", None),
+        ([r"\frac{20}{3}", "7"], "$20/3$", r"\frac{20}{3}"),
+        ([r"\frac{20}{3}", "7"], "20", None),
+        (["3:4", "4:3"], "The ratio is $3:4$", "3:4"),
+        (["-3", "3"], "minus 3", "-3"),
+        (["-3", "3"], "x = 3", "3"),
+        (["2√3", "√3"], r"$\sqrt{3}$", "√3"),
+        (["2√3", "√3"], "3√3", None),
+        (["30°", "60°"], r"60^{\circ}", "60°"),
+        (["9π", "3π"], r"9 \pi", "9π"),
+        (["0.5", "5"], r"\frac12", "0.5"),
+        (["0.5", "5"], "0.50", "0.5"),
+        (["larger than", "equal to"], "It is Larger than the other.", "larger than"),
+        (["larger than", "smaller than"], "larger", None),
+        (["增加", "减少"], "答案是增加", "增加"),
+    ],
+)
+def test_mathvista_reads_an_option_by_its_text_or_number(choices, text, option):
+    extraction = mathvista.extract(text, choices, "text")
+    assert (None if extraction is None else mathvista.normalise(extraction, choices, "text", None)) == option
 
 
 @pytest.mark.parametrize(
@@ -615,6 +644,7 @@ def test_mathvista_reads_a_number_in_common_dress(text, number):
             r"\boxed{\sqrt{2}} in 5 steps",
             "The answer is √2. (5 steps)",
         ),
+        *(r"\frac{\pi}{2}", r"\frac{x}{2}", "|3|", "1…5", "3bn", "3i", "2ab", "3₂"),
         "One side is 3 cm, but the other is not given, so it cannot be found.",
     ],
 )

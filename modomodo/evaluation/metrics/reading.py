@@ -20,6 +20,7 @@ from typing import NamedTuple
 def undress(text: str) -> str:
     """The text without Markdown, HTML, LaTeX and full-width forms; its line breaks, words and numbers stay."""
     text = _RAISED.sub(lambda found: "^" + unicodedata.normalize("NFKC", found[0]), html.unescape(text))
+    text = _BASE.sub("^", text)
     text = _VULGAR.sub(lambda found: " " + found[0], text)
     text = unicodedata.normalize("NFKC", text).replace("\u2044", "/")
     for pattern, plain in _MARKUP:
@@ -28,6 +29,7 @@ def undress(text: str) -> str:
 
 
 _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
+_BASE = re.compile("(?<=[0-9])[\u2080-\u2089]+")
 _VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215e]")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{?")
 _MARKUP = [
@@ -46,6 +48,7 @@ _MARKUP = [
         (r"\\(?:approx|simeq|sim)(?![A-Za-z])", "\u2248"),
         (r"\\sqrt(?![A-Za-z])", "\u221a"),
         (r"\\pi(?![A-Za-z])", "\u03c0"),
+        (r" (?=\u03c0)|(?<=\u221a) ", ""),
         (r"\{,\}", ","),
         (r"(?<=\d)\\[,;:! ](?=\d{3}(?!\d))", ","),  # thousands
         (
@@ -76,9 +79,9 @@ def _boxed(text: str) -> str | None:
     return text[start:]
 
 
-_IS = r"(?:\s+-\s|\s*(?:is|are|was|would be|should be|must be|will be|therefore|thus|then|equal to|=|:))+"
+_IS = r"(?:\s+-\s|\s*(?:is|are|was|'s|would be|should be|must be|will be|therefore|thus|then|equal to|=|:))+"
 _ANNOUNCED = re.compile(
-    rf"\b(?:answer|option|choice)\b(?:\s*\([^()]*\))?{_IS}(?!\w)"
+    rf"\b(?:answer|ans|option|choice|letter)\b\.?(?:\s*\([^()]*\))?{_IS}(?!\w)|\bcorrect\s?:"
     r"|\b(?:respuesta|r\u00e9ponse|antwort|resposta|risposta|\u043e\u0442\u0432\u0435\u0442)\b"
     r"(?:\s+corr\w+)?(?:\s*(?:es|est|ist|lautet|\u00e9|\u00e8|:))+(?!\w)"
     r"|(?:\u7b54\u6848|\u7b54\u3048|\u6b63\u89e3|\uc815?\ub2f5)(?:\u5e94\u8be5)?\s*[\u662f\u4e3a\u306f\uc740:]*"
@@ -146,17 +149,18 @@ _NOT = re.compile(
 _WRONG = re.compile(r"[)\]]?\s*(?:is|are|was)\s+(?:not|wrong|incorrect|false)\b", re.I)
 _ALONE = re.compile(r"\W*(?:(?:option|choice|answer)\W+)?([A-Za-z])\W*", re.I | re.A)
 _OPENING = re.compile(
-    r"[(\[<]?(?:(?:option|choice)\s+)?([A-Z]|[a-z](?=\s?[.):\]>]))(?![\w'^/]|\s?[-+=]\s?\w|\.\w\.)", re.A
+    r"[(\[<]?(?:(?:option|choice)\s+)?([A-Z]|[a-z](?=\s?[.):\]>]))(?![\w'^/]|\s?[+=]\s?\w|\s?-\s?[A-Za-z](?!\w)|\.\w\.)",
+    re.A,
 )
 _ARTICLE = re.compile(r"[AI] (?!(?:is|because|since|as|and|or|with)\b)[a-z]")
 _BRACKETED = re.compile(r"[(\[<]([A-Za-z])[)\]>]")
 _CALLED = re.compile(
     r"\b(?:[Oo]ption|[Cc]hoice|[Cc]hoose|[Ss]elect|[Pp]ick)\s+[(\[]?([A-Za-z])(?![\w'])"
     r"|(?<![\w'])([A-Z])[)\]]?\s+is\s+(?:the\s+)?(?:correct|right|best|answer)\b"
-    r"|\b(?i:is|it's|so|but|thus|therefore)\W+([A-Z])\W*$",
+    r"|\b(?i:is|it's|be|so|but|thus|therefore|answer|ans|letter)\W+([A-Z])\W*$",
     re.A,
 )
-_JOINED = re.compile(r"[)\]]?\s*(?:,|/|&|and|or|\u3001)\s*[(\[]?([A-Z])(?![\w'])", re.A)
+_JOINED = re.compile(r"[)\]]?\s*(?:[,/&:\u3001]|and|or)\s*[(\[]?([A-Z])(?![\w'])", re.A)
 
 
 _APART = 6  # characters: more than " or " between two options
@@ -222,12 +226,20 @@ def _named_option(part: str, choices: Sequence[str], told: bool) -> str | None:
 
 
 def _standing(plain: str) -> re.Pattern[str]:
-    """An option's text where it stands by itself: no part of a word or of another number."""
-    before = r"(?<![\w./^\u221a-])(?<!\d,)" if plain[0].isdigit() else r"(?<!\w)"
+    """An option's text where it stands by itself: no part of a word or of another number, and no "no" of "no idea"."""
+    before = r"(?<![\w./^\u221a-])(?<!\d,)(?<!minus )(?<!negative )" if plain[0].isdigit() else r"(?<!\w)"
     after = r"(?![\w/^\u221a]|[.,:]\d| ?- ?\d)" if plain[-1].isdigit() else r"(?!\w)"
+    if plain == "no":
+        after += r"(?! (?!(?:it|they|he|she|there|because|since|the|this)\b)[a-z])"
+    # Chinese is written without spaces.
     return re.compile(
-        (before if plain[0].isascii() else "") + re.escape(plain) + (after if plain[-1].isascii() else "")
+        ("" if plain[0] >= _IDEOGRAPHS else before)
+        + re.escape(plain)
+        + ("" if plain[-1] >= _IDEOGRAPHS else after)
     )
+
+
+_IDEOGRAPHS = "\u2e80"
 
 
 # Numbers
@@ -247,6 +259,7 @@ _NUMERAL = re.compile(
     r"(?: ?/ ?(?P<divisor>\d+(?:\.\d+)?))?"
     r"(?: ?[x\u00d7] ?10 ?\^?\(?(?P<power>[-+]?\d+)\)?|[eE](?P<exponent>[-+]?\d+)(?!\w))?"
 )
+_EXPRESSION = re.compile(r"[\u221a\u03c0\u222b\u2211|\u2264\u2265]|\\[A-Za-z]|\bpi\b|[<>] ?[a-z] ?[<>]")
 _REASON = re.compile(r"\b(?:because|since|where|when|which)\b|,(?!\d)| \(")
 _EQUATIONS = re.compile(r"=[^=]*\d[,; ]+(?:and )?[A-Za-z] ?=[^=]*$")  # "x = 3, y = 4"
 _STATED = re.compile(
@@ -258,15 +271,21 @@ _MINUS = re.compile(r"(?:(?:^|[\s(\[=:])-|(?:^|[(\[=:])\s*- ?|(?<![\d)] )\b(?:mi
 _TERM_BEFORE = re.compile(
     r"(?:[\u00d7\u00f7*/\u221a\u00b1^]\s?\(?|[\w)%\u00b0]\s?\+\s?|[\d)%\u00b0]\s?-\s?|\b[a-z]\s?-\s?"
     r"|\d\s?[:/,.x']\s?|\\[a-z]+\s?"
-    r"|\b(?:plus|minus|times|by|over)\s|\b(?:between|from|log|sin|cos|tan|root of|square of)\s?)$",
+    r"|\b(?:plus|minus|times|by|over)\s|\b(?:between|from|log\w*|sin|cos|tan|root of|square of)\s?)$",
     re.I,
+)
+# What may be glued to a number; other letters make a term ("5x"), a magnitude ("5k") or a number system of it.
+_UNITS = (
+    "[cdkmn\u03bc]?m|[km]?g|[mn\u03bc]?s|hrs?|h|mins?|secs?|[cm]?[lL]|ft|in|lbs?|oz|yds?|mi|mph|kmh|km|px|pts?"
+    "|[kM]?(?:Hz|W|N|J|V|Pa)|mA|A|st|nd|rd|th|D|C|F"
 )
 _TERM_AFTER = re.compile(
     r"\s?(?:\+\s?[\w(]|[\u00d7\u00f7*^\u221a\u00b1]|/\s?\d|:\s?\d|[-~]\s?-?[\d(\u221a]|x\s?\d"
     r"|(?:to|or|and)\s-?[\d.]|and a (?:half|quarter)|(?:[xyn\u03c0]|pi)(?![A-Za-z])|\\[a-z]"
-    r"|(?:hundred|thousand|million|billion|trillion|dozen|tens|squared|cubed|percent of)\b"
+    r"|(?:hundred|thousand|million|billion|trillion|lakh|crore|dozen|tens)\b"
+    r"|(?:halves|thirds|quarters|squared|cubed|percent of)\b"
     r"|(?:plus|minus|times|divided by|multiplied by|over)\b|[\u767e\u5343\u4e07\u4ebf])"
-    r"|[kKMB](?![A-Za-z])|[a-z]{1,2}\d|[,.]\d|\(|%\s?of\b",
+    rf"|(?-i:(?!(?:{_UNITS})(?![A-Za-z]))[A-Za-z]{{1,3}}(?![A-Za-z]))|[a-z]{{1,2}}\d|[,.]{{1,3}}\d|\(|%\s?of\b",
     re.I,
 )
 
@@ -297,13 +316,14 @@ def read_number(part: str, told: bool) -> str | None:
 
 
 def _numbers(part: str) -> Iterator[_Number]:
+    expression = _EXPRESSION.search(part) is not None
     for found in _NUMERAL.finditer(part):
         before, after = part[max(0, found.start() - 30) : found.start()], part[found.end() : found.end() + 20]
         if _NOT.search(before):
             continue
         minus = _MINUS.search(before)
         value = _value_of(found)
-        clear = value is not None and not _TERM_AFTER.match(after)
+        clear = value is not None and not expression and not _TERM_AFTER.match(after)
         clear = clear and not _TERM_BEFORE.search(before[: minus.start() + 1] if minus else before)
         yield _Number(
             f"{'-' if minus else ''}{value}", bool(_STATED.search(before)), found.end(), bool(clear)
