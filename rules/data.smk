@@ -1,5 +1,6 @@
 # hub → raw → examples
 
+from modomodo.config.options import local_files
 from modomodo.data.raw_folder import MANIFEST
 from modomodo.data.settings import DownloadSettings, ExamplesSettings, Table1Settings
 
@@ -30,7 +31,8 @@ rule download:
 # the streams, not even an ancient one: of jobs below one that runs, Snakemake overlooks changed settings.
 rule preprocess:
     input:
-        manifest_of,
+        manifest=manifest_of,
+        files=lambda wildcards: local_files(DATASETS[wildcards.dataset].options),
     output:
         "<results>/examples/{dataset}.jsonl",
     log:
@@ -44,7 +46,9 @@ rule preprocess:
         runtime=growing(240),
     params:
         settings=lambda wildcards: ExamplesSettings.of(STUDY, wildcards.dataset).text(),
-        raw=lambda wildcards, input: f"--raw {shlex.quote(str(Path(input[0]).parent))}" if input else "",
+        raw=lambda wildcards, input: (
+            f"--raw {shlex.quote(str(Path(input.manifest).parent))}" if input.manifest else ""
+        ),
     shell:
         "python {SCRIPTS:q}/preprocess.py --settings {params.settings:q} --name {wildcards.dataset} {params.raw}"
         " --threads {threads} --output {output} > {log} 2>&1"

@@ -1,10 +1,13 @@
 # the base model, base + stream → checkpoints
 
+from modomodo.config.options import local_files
 from modomodo.training.run_folder import CACHE_VERSION as TRAINING_VERSION
 from modomodo.training.settings import BaseModelSettings
 
 
 rule base_model:
+    input:
+        lambda wildcards: local_files(STUDY.model.options),
     output:
         model=directory("<results>/base"),
         info="<results>/base.json",

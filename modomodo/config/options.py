@@ -1,10 +1,11 @@
 """Options that a study hands to a function, judged by the function's signature before anything runs."""
 
 import inspect
+import itertools
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from modomodo.errors import InputError, nearest
 
 # Names of arguments that lead to a file, where the annotation does not say so.
 _PATHS = ("path", "file", "filename", "folder", "directory")
+
+MOST_FILES = 1000  # of a folder that are watched one by one
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
@@ -88,3 +91,34 @@ def _may_be_there(path: str) -> bool:
     return (
         not path or any(sign in path for sign in "*?[") or "://" in path or Path(path).expanduser().exists()
     )
+
+
+def local_files(options: Mapping[str, Any]) -> list[str]:
+    """The files of this machine that options name, those in a folder too: whoever edits one wants it read again.
+
+    A folder is one whose path has a separator, or whose option is called as a path is: `split: train` may stand beside
+    a folder of that name. A folder of very many files is itself the one that is watched.
+    """
+    named = [(key, text) for key, value in options.items() for text in _texts(value)]
+    found: list[str] = []
+    for key, text in named:
+        path = Path(text).expanduser()
+        try:
+            if path.is_file():
+                found.append(str(path))
+            elif path.is_dir() and ("/" in text or key.removesuffix("s").rpartition("_")[2] in _PATHS):
+                files = (str(file) for file in path.rglob("*") if file.is_file())
+                inside = list(itertools.islice(files, MOST_FILES + 1))
+                found += sorted(inside) if len(inside) <= MOST_FILES else [str(path)]
+        except OSError:  # longer than a name can be, or not to be read
+            continue
+    return list(dict.fromkeys(found))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value of an option."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)

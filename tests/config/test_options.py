@@ -6,7 +6,8 @@ from typing import Annotated, Literal, get_args
 import pytest
 from pydantic import BaseModel, Field
 
-from modomodo.config.options import check_options
+from modomodo.config import options as options_module
+from modomodo.config.options import check_options, local_files
 from modomodo.errors import InputError
 from modomodo.study.checks import study_from
 from modomodo.tiny import boards
@@ -205,3 +206,27 @@ def test_a_surrogate_that_the_explorer_cannot_evaluate_is_told(study_data, surro
     assert str(error.value) == (
         f"study.yaml: reporting.surrogate: the explorer cannot evaluate '{surrogate}': use gp_sqrt or gp_lead"
     )
+
+
+def test_files_that_options_name_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in ("own/rows.jsonl", "own/images/1.png", "train/x", "model/weights.safetensors", "a b.csv"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    options = {
+        "path": "own/rows.jsonl",
+        "images": "own/images",  # a folder by its separator
+        "model_folder": "model",  # by its name
+        "split": "train",  # a word, though a folder is called so
+        "more": [{"table": "a b.csv"}, "own/rows.jsonl", 3, None],
+        "url": "https://example.org/x",
+        "text": "x" * 5000,
+    }
+    assert local_files(options) == [
+        "own/rows.jsonl",
+        "own/images/1.png",
+        "model/weights.safetensors",
+        "a b.csv",
+    ]
+    monkeypatch.setattr(options_module, "MOST_FILES", 0)
+    assert local_files({"path": "own/images"}) == ["own/images"]
