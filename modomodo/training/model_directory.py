@@ -25,7 +25,8 @@ def check_kind(path: str | Path, name: str = "") -> None:
         raise InputError(f"{name}: a PEFT adapter without its model: {MERGE_ADAPTER}")
     if not (path / "config.json").is_file():
         raise InputError(f"{name}: not a model directory (no config.json): build or download the model first")
-    kind = read_json(path / "config.json").get("model_type", "")
+    config = read_json(path / "config.json")
+    kind = config.get("model_type", "") if isinstance(config, dict) else ""
     if kind != SUPPORTED:
         raise InputError(
             f"{name}: config.json: model_type '{kind}' is not supported: only {SUPPORTED} is "
