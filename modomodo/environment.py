@@ -7,6 +7,7 @@ decides stays: CUDA_VISIBLE_DEVICES, HF_*, NCCL_*, proxies, SLURM_*, PYTHONPATH.
 
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import MutableMapping
@@ -80,3 +81,12 @@ def prepare_jobs(root: str | Path) -> None:
     clean(os.environ)
     for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", root)):
         os.environ[name] = os.pathsep.join(filter(None, [str(first), os.environ.get(name)]))
+
+
+def script_command(scripts: Path, words: str, before: str = "") -> str:
+    """A job's command, for Snakemake to fill in: a script of the folder `scripts` with its arguments.
+
+    By its full path, since Snakemake may work in another folder than the project's (-d).
+    """
+    folder = shlex.quote(str(scripts)).replace("{", "{{").replace("}", "}}")
+    return f"{before}python {folder}/{words}"

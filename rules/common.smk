@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from modomodo.environment import prepare_jobs
+from modomodo.environment import prepare_jobs, script_command
 from modomodo.data.raw_folder import folder_of, MANIFEST
 from modomodo.data.readers.published import catalogue
 from modomodo.errors import InputError, nearest
@@ -19,10 +19,9 @@ from modomodo.study.costs import costs_of, summary
 from modomodo.study.outputs import kept_weights
 from modomodo.training.settings import TrainSettings
 
-# Jobs call `python` and import the package: this environment's interpreter, the package beside these rules. Scripts have
-# their full path, since Snakemake may work in another folder than the project's (-d).
+# Jobs call `python` and import the package: this environment's interpreter, the package beside these rules.
 ROOT = Path(str(workflow.current_basedir)).parent
-SCRIPTS = str(ROOT / "scripts")
+command = functools.partial(script_command, ROOT / "scripts")
 prepare_jobs(ROOT)
 
 try:

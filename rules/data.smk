@@ -23,8 +23,10 @@ rule download:
         name=lambda wildcards: RAW.get(f"resources/{wildcards.raw}", ""),
         settings=lambda wildcards: DownloadSettings.of(STUDY, RAW[f"resources/{wildcards.raw}"]).text(),
     shell:
-        "python {SCRIPTS:q}/download.py --settings {params.settings:q} --name {params.name:q}"
-        " --output {output} > {log} 2>&1"
+        command(
+            "download.py --settings {params.settings:q} --name {params.name:q}"
+            " --output {output} > {log} 2>&1"
+        )
 
 
 # All data first: table 1 compares counts and warns of too many steps before time is spent on training. It is no input of
@@ -50,8 +52,10 @@ rule preprocess:
             f"--raw {shlex.quote(str(Path(input.manifest).parent))}" if input.manifest else ""
         ),
     shell:
-        "python {SCRIPTS:q}/preprocess.py --settings {params.settings:q} --name {wildcards.dataset} {params.raw}"
-        " --threads {threads} --output {output} > {log} 2>&1"
+        command(
+            "preprocess.py --settings {params.settings:q} --name {wildcards.dataset} {params.raw}"
+            " --threads {threads} --output {output} > {log} 2>&1"
+        )
 
 
 rule table1:
@@ -76,5 +80,6 @@ rule table1:
         code=code_digest("data/overlap"),
         settings=Table1Settings.of(STUDY).text(),
     shell:
-        "python {SCRIPTS:q}/table1.py --settings {params.settings:q} --examples {input} --output {output}"
-        " > {log} 2>&1"
+        command(
+            "table1.py --settings {params.settings:q} --examples {input} --output {output}" " > {log} 2>&1"
+        )

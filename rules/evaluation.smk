@@ -51,8 +51,10 @@ rule predict:
         settings=PREDICT.text(),
         model=model_options,
     shell:
-        "python {SCRIPTS:q}/predict.py --settings {params.settings:q} {params.model} --benchmarks {input.benchmarks}"
-        " --output {output} --keep {resources.keep} > {log} 2>&1"
+        command(
+            "predict.py --settings {params.settings:q} {params.model} --benchmarks {input.benchmarks}"
+            " --output {output} --keep {resources.keep} > {log} 2>&1"
+        )
 
 
 # A judge needs the network, which a cluster's nodes may not have.
@@ -80,8 +82,10 @@ rule score:
         versions=metric_versions(STUDY),
         settings=ScoreSettings.of(STUDY).text(),
     shell:
-        "python {SCRIPTS:q}/score.py --settings {params.settings:q} --predictions {input.predictions}"
-        " --benchmarks {input.benchmarks} --output {output.scores} > {log} 2>&1"
+        command(
+            "score.py --settings {params.settings:q} --predictions {input.predictions}"
+            " --benchmarks {input.benchmarks} --output {output.scores} > {log} 2>&1"
+        )
 
 
 rule records:
@@ -99,8 +103,10 @@ rule records:
     params:
         settings=RecordsSettings.of(STUDY).text(),
     shell:
-        "python {SCRIPTS:q}/collect_records.py --settings {params.settings:q} --scores {input.scores}"
-        " --mixtures {input.mixtures} --output {output.records} > {log} 2>&1"
+        command(
+            "collect_records.py --settings {params.settings:q} --scores {input.scores}"
+            " --mixtures {input.mixtures} --output {output.records} > {log} 2>&1"
+        )
 
 
 # What training on one domain alone gains on held-out questions of its kind. Part of no score.
@@ -131,5 +137,7 @@ if STUDY.held_out:
             settings=InDomainSettings.of(STUDY).text(),
             runs=lambda wildcards, input: [f"{domain}={run}" for domain, run in zip(PLAN.singles, input.runs)],
         shell:
-            "python {SCRIPTS:q}/in_domain.py --settings {params.settings:q} --base {input.base} --runs {params.runs}"
-            " --held-out {input.held_out} --output {output} > {log} 2>&1"
+            command(
+                "in_domain.py --settings {params.settings:q} --base {input.base} --runs {params.runs}"
+                " --held-out {input.held_out} --output {output} > {log} 2>&1"
+            )

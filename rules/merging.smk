@@ -27,9 +27,11 @@ rule score_merges:
         cache_version=MERGE_VERSION,
         settings=MergeSettings.of(STUDY).text(),
     shell:
-        "python {SCRIPTS:q}/score_merges.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
-        " --experts {input.experts} --mixtures {input.mixtures} --benchmarks {input.benchmarks}"
-        " --output {output} > {log} 2>&1"
+        command(
+            "score_merges.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+            " --experts {input.experts} --mixtures {input.mixtures} --benchmarks {input.benchmarks}"
+            " --output {output} > {log} 2>&1"
+        )
 
 
 # The merged scores of the candidates of one strategy.
@@ -62,6 +64,8 @@ for name in STUDY.strategies:
             cache_version=MERGE_VERSION,
             settings=ScreenSettings.of(STUDY, name).text(),
         shell:
-            "python {SCRIPTS:q}/screen.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
-            " --experts {input.experts} --scores {input.scores} --mixtures {input.mixtures}"
-            " --benchmarks {input.benchmarks} --output {output} > {log} 2>&1"
+            command(
+                "screen.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+                " --experts {input.experts} --scores {input.scores} --mixtures {input.mixtures}"
+                " --benchmarks {input.benchmarks} --output {output} > {log} 2>&1"
+            )

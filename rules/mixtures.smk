@@ -35,9 +35,11 @@ for name in STUDY.strategies:
         # Snakemake formats the command when the job runs, and by then `name` is the last strategy. So the command has
         # the same words for every strategy, with an option without a value where there is none.
         shell:
-            "python {SCRIPTS:q}/propose.py --settings {params.settings:q} --strategy {params.strategy}"
-            " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
-            " --merged {input.merged} --output {output.mixtures} --comparison {output.comparison} > {log} 2>&1"
+            command(
+                "propose.py --settings {params.settings:q} --strategy {params.strategy}"
+                " --round {params.round} {params.records} --scores {input.scores} --mixtures {input.mixtures}"
+                " --merged {input.merged} --output {output.mixtures} --comparison {output.comparison} > {log} 2>&1"
+            )
 
 
 # Before any training: a stream of all domains stops the study when its steps need more prompts than there are.
@@ -60,5 +62,7 @@ rule draw_stream:
         version=STREAM_VERSION,
         settings=StreamSettings.of(STUDY).text(),
     shell:
-        "python {SCRIPTS:q}/draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"
-        " --examples {input.examples} --seed {wildcards.seed} --output {output.stream} > {log} 2>&1"
+        command(
+            "draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"
+            " --examples {input.examples} --seed {wildcards.seed} --output {output.stream} > {log} 2>&1"
+        )

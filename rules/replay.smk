@@ -1,9 +1,10 @@
 # A study of recorded runs: table → mixtures, Table 2, and how certain they are. Trains nothing.
 
+import functools
 import sys
 from pathlib import Path
 
-from modomodo.environment import prepare_jobs
+from modomodo.environment import prepare_jobs, script_command
 from modomodo.errors import InputError
 from modomodo.files import code_digest, file_digest
 from modomodo.replay.config import replay_from, tables_of
@@ -11,7 +12,7 @@ from modomodo.reporting.figures import DRAWN_BY
 
 # See common.smk.
 ROOT = Path(str(workflow.current_basedir)).parent
-SCRIPTS = str(ROOT / "scripts")
+command = functools.partial(script_command, ROOT / "scripts")
 prepare_jobs(ROOT)
 
 try:
@@ -96,7 +97,7 @@ rule propose_from_records:
         tables=DIGESTS,
         folder=lambda wildcards, output: Path(output.report).parent,
     shell:
-        "python {SCRIPTS:q}/propose.py --config {params.settings:q} --output {params.folder} > {log} 2>&1"
+        command("propose.py --config {params.settings:q} --output {params.folder} > {log} 2>&1")
 
 
 # Which figures there are is known once the table is read.
@@ -126,7 +127,7 @@ rule replay_figures:
         settings=REPLAY.text(),
         tables=DIGESTS,
     shell:
-        "python {SCRIPTS:q}/figures.py --config {params.settings:q} --output {output} > {log} 2>&1"
+        command("figures.py --config {params.settings:q} --output {output} > {log} 2>&1")
 
 
 rule replay_explorer:
@@ -157,4 +158,4 @@ rule replay_explorer:
         settings=REPLAY.text(),
         tables=DIGESTS,
     shell:
-        "python {SCRIPTS:q}/explorer.py --config {params.settings:q} --output {output} > {log} 2>&1"
+        command("explorer.py --config {params.settings:q} --output {output} > {log} 2>&1")

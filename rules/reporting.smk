@@ -40,8 +40,10 @@ rule table2_files:
         ),
         settings=TableSettings.of(STUDY, PLAN).text(),
     shell:
-        "python {SCRIPTS:q}/table.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --output {output.csv} > {log} 2>&1"
+        command(
+            "table.py --settings {params.settings:q} --records {input.records}"
+            " --questions {input.questions} --output {output.csv} > {log} 2>&1"
+        )
 
 
 # Which figures there are is known from the study: those of records, and of runs where it has any.
@@ -91,8 +93,10 @@ rule figures_files:
         code=code_digest(*LOOKED_AT, *(f"reporting/figures/{name}" for name in DRAWN_BY)),
         settings=FiguresSettings.of(STUDY, PLAN).text(),
     shell:
-        "python {SCRIPTS:q}/figures.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --runs {input.runs} --only {params.figures} --output {params.folder} > {log} 2>&1"
+        command(
+            "figures.py --settings {params.settings:q} --records {input.records}"
+            " --questions {input.questions} --runs {input.runs} --only {params.figures} --output {params.folder} > {log} 2>&1"
+        )
 
 
 rule explorer:
@@ -117,8 +121,10 @@ rule explorer:
         ),
         settings=ExplorerSettings.of(STUDY, PLAN).text(),
     shell:
-        "python {SCRIPTS:q}/explorer.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --table1 {input.table1} --output {output} > {log} 2>&1"
+        command(
+            "explorer.py --settings {params.settings:q} --records {input.records}"
+            " --questions {input.questions} --table1 {input.table1} --output {output} > {log} 2>&1"
+        )
 
 
 rule overview:
@@ -144,6 +150,8 @@ rule overview:
         ),
         settings=OverviewSettings.of(STUDY, PLAN).text(),
     shell:
-        "python {SCRIPTS:q}/overview.py --settings {params.settings:q} --records {input.records}"
-        " --questions {input.questions} --runs {input.runs} --scores {input.scores} --table1 {input.table1}"
-        " --output {output} > {log} 2>&1"
+        command(
+            "overview.py --settings {params.settings:q} --records {input.records}"
+            " --questions {input.questions} --runs {input.runs} --scores {input.scores} --table1 {input.table1}"
+            " --output {output} > {log} 2>&1"
+        )

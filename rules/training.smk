@@ -23,8 +23,10 @@ rule base_model:
     params:
         settings=BaseModelSettings.of(STUDY).text(),
     shell:
-        "python {SCRIPTS:q}/base_model.py --settings {params.settings:q}"
-        " --output {output.model} --info {output.info} > {log} 2>&1"
+        command(
+            "base_model.py --settings {params.settings:q}"
+            " --output {output.model} --info {output.info} > {log} 2>&1"
+        )
 
 
 # Only run.json is an output: checkpoints and resume checkpoints are next to it, where Snakemake does not delete them when
@@ -54,7 +56,10 @@ rule train:
     shell:
         # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell ignores the signal.
         # --save-steps is none of the params: how often one is written changes no result, so a new value re-runs nothing.
-        "trap '' TERM; python {SCRIPTS:q}/train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
-        " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
-        f" --save-steps {STUDY.training.save_steps}"
-        " --output {output} > {log} 2>&1"
+        command(
+            "train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
+            " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
+            f" --save-steps {STUDY.training.save_steps}"
+            " --output {output} > {log} 2>&1",
+            before="trap '' TERM; ",
+        )

@@ -98,3 +98,9 @@ def test_a_script_prints_any_text_where_the_output_is_ascii():
         timeout=60,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"0.5 \\xb1 0.1\n", b"")
+
+
+def test_a_script_is_called_by_its_full_path_whatever_is_in_it():
+    """Snakemake fills in what is in braces."""
+    text = environment.script_command(Path("/a b/{c}"), "train.py --output {output}", before="trap '' TERM; ")
+    assert text.format(output="x") == "trap '' TERM; python '/a b/{c}'/train.py --output x"
