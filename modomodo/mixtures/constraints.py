@@ -48,6 +48,8 @@ class Constraints(BaseModel):
                     raise ValueError(f"{kind}: '{domain}' has {weight:g}: give a weight from 0 to 1")
         if self.prior_distance is not None and not self.prior:
             raise ValueError("prior_distance: name the mixture to stay near under 'prior'")
+        if self.prior and self.prior_distance is None:
+            raise ValueError("prior: say how near to it mixtures must stay under 'prior_distance'")
         return self
 
 

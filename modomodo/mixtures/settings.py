@@ -23,7 +23,8 @@ class StreamSettings(Settings):
             steps=training.steps,
             prompts_per_step=training.prompts_per_step,
             scored_steps=training.scored_steps,
-            draw=study.draw,
+            # A window is one of exact shares: with random ones it would draw the same streams again.
+            draw=study.draw if study.draw.shares == "exact" else Draw(),
         )
 
     @property

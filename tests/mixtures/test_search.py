@@ -141,7 +141,7 @@ def test_a_gaussian_process_is_surer_where_it_has_seen_runs():
     )
 
 
-@pytest.mark.parametrize("name", ["acquire", "cma_es", "merge_screen", "pareto"])
+@pytest.mark.parametrize("name", ["acquire", "cma_es", "merge_screen"])
 def test_the_old_name_of_min_distance_is_refused_with_the_new_one(name):
     with pytest.raises(InputError, match="apart: renamed: write min_distance"):
         read_options(name, {"apart": 0.1})

@@ -30,6 +30,15 @@ def losses(weights):
     )
 
 
+def test_a_seed_replicates_and_constraints_reach_the_judgement(table):
+    """Of the optimum: its weights, and how far the halves' optima lie from it."""
+    found = outcome(table)
+    assert outcome(table, seed=1).uncertainty != found.uncertainty
+    assert outcome(table, replicates=4).uncertainty != found.uncertainty
+    bounded = outcome(table, constraints={"maximum": {"maths": 0.2}})
+    assert bounded.uncertainty != found.uncertainty
+
+
 @pytest.fixture
 def table(tmp_path):
     random = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 from matplotlib.container import ErrorbarContainer
 from study_records import DOMAINS, bare, example_results, records, without_base
@@ -218,6 +219,8 @@ def test_figures_are_as_wide_as_asked(drawn, tmp_path: Path) -> None:
         )
     assert 'width="244.8pt"' in (drawn[0] / "before_after.svg").read_text(), "3.4 inches"
     assert 'width="360pt"' in (tmp_path / "wide.svg").read_text()
+    with PIL.Image.open(tmp_path / "wide.png") as image:
+        assert image.width == 500, "5 inches at 100 dots"
 
 
 def test_the_numbers_before_and_after_training(drawn) -> None:

@@ -84,23 +84,28 @@ def quadratic_surface(request: Request) -> list[Proposal]:
 class SearchOptions(Options):
     """Options that every search on a surrogate shares."""
 
-    RENAMED: ClassVar[dict[str, str]] = {"apart": "min_distance"}
-
     surrogate: str = Field(
         "auto", description="A registered surrogate; 'auto': the one that predicts left-out mixtures best."
     )
     constraints: Constraints = Field(default_factory=Constraints, description="Constraints on the proposals.")
+
+
+class BatchOptions(SearchOptions):
+    """Those of a search whose mixtures keep a distance from each other."""
+
+    RENAMED: ClassVar[dict[str, str]] = {"apart": "min_distance"}
+
     min_distance: float = Field(
         0.05, ge=0, le=1, description="Minimum total variation distance between the mixtures of a batch."
     )
 
 
-@declare("cma_es", options=SearchOptions, suffixes=as_requested)
+@declare("cma_es", options=BatchOptions, suffixes=as_requested)
 def cma_es(request: Request) -> list[Proposal]:
     """CMA-ES on the surrogate's expected target; further mixtures keep a minimum distance."""
     from modomodo.mixtures.acquisition import CmaSearch, cma_candidates
 
-    options = _options(request, SearchOptions)
+    options = _options(request, BatchOptions)
     fit = _fit(request, options)
     if options.surrogate == "auto" and not fit.surrogate.informed:
         return _acquired(request, options, fit, "explore")
@@ -110,7 +115,7 @@ def cma_es(request: Request) -> list[Proposal]:
     return [_proposal(candidate, fit, request, fit.note) for candidate in found]
 
 
-class AcquireOptions(SearchOptions):
+class AcquireOptions(BatchOptions):
     """Options of `acquire`."""
 
     acquisition: AcquisitionName = Field("expected_improvement", description="The value of a candidate.")
@@ -152,7 +157,7 @@ def pareto(request: Request) -> list[Proposal]:
     return [_proposal(candidate, fit, request, note) for candidate, note in zip(found, notes, strict=True)]
 
 
-class MergeScreenOptions(SearchOptions):
+class MergeScreenOptions(BatchOptions):
     """Options of `merge_screen`."""
 
     surrogate: str = Field("merged", description="A registered surrogate.")
@@ -278,7 +283,7 @@ def _candidates(request: Request, constraints: Constraints, fit: Fit, count: int
 
 
 def _acquired(
-    request: Request, options: SearchOptions, fit: Fit, acquisition: AcquisitionName
+    request: Request, options: BatchOptions, fit: Fit, acquisition: AcquisitionName
 ) -> list[Proposal]:
     """The batch that an acquisition function chooses from candidates."""
     from modomodo.mixtures.acquisition import Acquisition, acquire
