@@ -34,7 +34,8 @@ def test_a_seed_replicates_and_constraints_reach_the_judgement(table):
     """Of the optimum, by the best mixtures of the halves."""
 
     def best(**changed):
-        return outcome(table, **changed).uncertainty.best
+        found = outcome(table, **changed).uncertainty
+        return found.best[:, [found.domains.index("maths")]]
 
     assert (len(best()), len(best(replicates=4))) == (8, 4)
     assert not np.array_equal(best(seed=1), best())
