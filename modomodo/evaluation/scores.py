@@ -1,5 +1,6 @@
 """predictions → scores of one run, and the records of many runs."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,8 +107,9 @@ def unparsed_warnings(run: RunScores) -> list[str]:
 
 
 def unparsed_share(scores: Mapping[str, BenchmarkScore]) -> float:
-    """The share of the questions of all benchmarks for which no answer was found."""
-    return sum(score.unparsed for score in scores.values()) / sum(score.n for score in scores.values())
+    """The share of the questions of all benchmarks for which no answer was found; NaN where none was asked."""
+    questions = sum(score.n for score in scores.values())
+    return sum(score.unparsed for score in scores.values()) / questions if questions else math.nan
 
 
 def read_run_scores(path: str | Path) -> RunScores:
