@@ -5,6 +5,7 @@ import filecmp
 import itertools
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -103,9 +104,36 @@ def check_snakemake(arguments: Sequence[str]) -> None:
                 raise InputError(f"{file}: no such study: {hint}")
         if files:
             read_config(files, " + ".join(files))
+        elif not any(
+            word.startswith(("--profile", "--config")) for word in arguments
+        ):  # which may name a study
+            _check_targets(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _check_targets(arguments: Sequence[str]) -> None:
+    """Raises InputError for a result of another study than the default one, of which Snakemake knows no rule."""
+    default = Path("config/tiny.yaml")
+    for word in arguments:
+        folder, *rest = Path(word).parts or ("",)
+        if folder != "results" or len(rest) < 2 or rest[0] == default.stem or not default.exists():
+            continue
+        files = [path for path in sorted(default.parent.glob("*.yaml")) if _name_in(path) == rest[0]]
+        file = files[0] if files else "FILE"
+        raise InputError(
+            f"{word}: of the study '{rest[0]}', but without --configfile the study is {default}: write "
+            f"--configfile={file} {word}"
+        )
+
+
+def _name_in(path: Path) -> str | None:
+    """The name of the study in a YAML file."""
+    named = re.search(
+        r"^name: *[\"']?([\w.+-]+)", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+    )
+    return named[1] if named else None
 
 
 def shows_another_study(arguments: Sequence[str]) -> bool:

@@ -272,3 +272,38 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize(("count", "text"), [(4.4e9, "4.4 GB"), (1.25e12, "1.2 TB"), (3e6, "3 MB")])
 def test_sizes(count, text):
     assert console.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["results/own/table2.csv"],
+            "results/own/table2.csv: of the study 'own', but without --configfile the study is config/tiny.yaml: "
+            "write --configfile=FILE results/own/table2.csv",
+        ),
+        (["-n", "results/test/records.csv"], "write --configfile=config/test.yaml results/test/records.csv"),
+        (["--configfile", "config/test.yaml", "config/tiny.yaml"], "2 studies after --configfile"),
+        (["--configfile=no/such.yaml"], "no/such.yaml: no such study: its folder holds no YAML file"),
+    ],
+)
+def test_snakemake_is_told_which_study(monkeypatch, capsys, words, message):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as ended:
+        command_line.check_snakemake(words)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["results/tiny/records.csv", "results/table2.csv", "all"],
+        ["results/test/records.csv", "--configfile", "config/test.yaml"],
+        ["results/paper/records.csv", "--profile", "slurm"],
+        ["-n"],
+    ],
+)
+def test_targets_of_the_named_study_pass(monkeypatch, words):
+    monkeypatch.chdir(ROOT)
+    command_line.check_snakemake(words)
