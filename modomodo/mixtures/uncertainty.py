@@ -6,7 +6,7 @@ The halves' optima also spread about as the optimum would if all mixtures were d
 Wu 1990).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -127,6 +127,14 @@ class Uncertainty:
         }
 
 
+Errors = Callable[[np.random.Generator], np.ndarray]
+"""A random draw of the errors of the scores, [runs, benchmarks]."""
+
+
+def _independent(errors: np.ndarray) -> Errors:
+    return lambda random: errors * random.standard_normal(errors.shape)
+
+
 @one_blas_thread()
 def split_half(
     observations: Observations,
@@ -135,25 +143,27 @@ def split_half(
     seed: int,
     count: int = 50,
     informed: bool = True,
+    errors: Errors | None = None,
 ) -> Uncertainty:
     """Fit `count` halves, two at a time; see where the best candidate of each lies; let the other half judge it.
 
     Mixtures are divided at random, with all runs of each; of an odd number one is left out. Where a standard error is
-    known, a normal error of that size is added to the scores. Nothing is said of mixtures with a domain that no run has
-    tried.
+    known, a normal error of that size is added to the scores, as if each run had answered other questions; `errors`
+    draws them where the answers of all runs to the same questions are known. Nothing is said of mixtures with a domain
+    that no run has tried.
     """
     random = np.random.default_rng(seed)
     final = observations.final()
     folds = mixture_folds(final.weights)
     mixtures = int(folds.max()) + 1
-    errors = np.nan_to_num(final.errors)
+    draw = errors or _independent(np.nan_to_num(final.errors))
     points = comparison.points()
     supported = final.supports(points)
     candidates, baselines = len(comparison.candidates), len(comparison.baselines)
     known = slice(candidates, candidates + baselines)
     best, cross_fitted, in_sample, proposals = [], [], [], []
     for split in range((count + 1) // 2 if mixtures >= FEWEST else 0):
-        noisy = replace(final, scores=final.scores + errors * random.standard_normal(errors.shape))
+        noisy = replace(final, scores=final.scores + draw(random))
         order = random.permutation(mixtures)
         values = []
         for half in (order[: mixtures // 2], order[mixtures // 2 : mixtures // 2 * 2]):

@@ -4,6 +4,7 @@
 benchmark, question, image, and one a run, called `<mixture>/<seed>`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ import pandas as pd
 
 from modomodo.errors import InputError
 from modomodo.files import write_csv
+from modomodo.mixtures.uncertainty import Errors
 
 KEYS = ["benchmark", "question", "image"]
 
@@ -56,6 +58,32 @@ class QuestionScores:
     def mean(self, mixture: str, benchmark: str) -> np.ndarray:
         """Its value of each question, [questions], averaged over its runs."""
         return self.benchmarks[benchmark][self.runs[mixture]].to_numpy(float).mean(axis=1)
+
+    def errors(self, mixtures: Sequence[str], benchmarks: Sequence[str]) -> Errors | None:
+        """Draws of the errors of runs' scores from images drawn with replacement, the same for all runs.
+
+        `mixtures`: that of each run, those of several seeds in their order. None where a run is not in the table.
+        """
+        columns, taken = [], Counter[str]()
+        for mixture in mixtures:
+            runs = sorted(self.runs.get(mixture, []), key=lambda run: int(run.rpartition("/")[2]))
+            if taken[mixture] >= len(runs) or not self.knows(mixture, benchmarks):
+                return None
+            columns.append(runs[taken[mixture]])
+            taken[mixture] += 1
+        parts = [
+            (rows[columns].to_numpy(float), *pd.factorize(rows["image"]))
+            for rows in map(self.benchmarks.__getitem__, benchmarks)
+        ]
+
+        def draw(random: np.random.Generator) -> np.ndarray:
+            found = np.empty((len(columns), len(parts)))
+            for place, (values, image, names) in enumerate(parts):
+                times = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))[image]
+                found[:, place] = times @ values / times.sum() - values.mean(axis=0)
+            return found
+
+        return draw
 
     def images(self, benchmark: str) -> list[str]:
         """The image of each question."""

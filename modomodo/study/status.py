@@ -15,6 +15,7 @@ from modomodo.evaluation.scores import collect, read_run_scores
 from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import BASE, last_step
+from modomodo.reporting.tables import mixture_means
 from modomodo.study.outputs import SCORES, STAGES, Output, outputs_of
 from modomodo.study.snakemake_log import JobLog, lines_of, read_job_log, text_of
 from modomodo.warning_files import Warned, warned
@@ -110,7 +111,7 @@ def _snakemake_in(root: Path) -> int | None:
 
 
 def _best(study: Study, plan: Plan, folder: Path, results: Sequence[Output]) -> list[Scored]:
-    """The mixtures with the best Out-Score at the last step, of the study's seed, scored so far."""
+    """The mixtures with the best Out-Score at the last step, the mean of their seeds, scored so far."""
     scored = [
         read_run_scores(result.path) for result in results if result.stage == SCORES and result.path.exists()
     ]
@@ -119,12 +120,12 @@ def _best(study: Study, plan: Plan, folder: Path, results: Sequence[Output]) -> 
         path = folder / f"mixtures/{name}.json"
         if path.exists():
             mixtures[name] = read_mixture(path)
-    known = [run for run in scored if run.mixture in mixtures and run.seed == study.training.seed]
+    known = [run for run in scored if run.mixture in mixtures]
     if not known:
         return []
     groups = {name: benchmark.group for name, benchmark in study.benchmarks.items()}
     try:
-        frame = last_step(collect(known, mixtures, list(study.domains), groups)).frame
+        frame = mixture_means(last_step(collect(known, mixtures, list(study.domains), groups)))
     except InputError:  # benchmarks are being scored again: there is no common Out-Score just now
         return []
     frame = frame.dropna(subset="out_score").sort_values("out_score", ascending=False, kind="stable")
@@ -195,7 +196,7 @@ def _at_work(status: Status) -> str:
 def _best_lines(status: Status) -> list[str]:
     if not status.best:
         return ["no mixture is scored yet"]
-    lines = ["best Out-Score so far (± one standard error)"]
+    lines = ["best Out-Score so far (± one standard error; table2.md says which can be told apart)"]
     for scored in status.best:
         shares = "  ".join(
             f"{domain} {weight:.2f}" for domain, weight in scored.weights.items() if weight >= 0.005

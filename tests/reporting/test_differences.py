@@ -191,6 +191,20 @@ def test_the_same_twice_and_nothing_without_questions():
     assert cross_fitted(Differences(found.table, found.shares, found.noise, one_image), "out_score") is None
 
 
+def test_errors_of_runs_that_answered_the_same_questions_go_together():
+    found = coins(2, seeds=2, count=100)
+    frame = found.questions.frame.copy()
+    frame["m1/0"] = frame["m0/0"]  # alike
+    scores = QuestionScores(frame)
+    draw = scores.errors(["m0", "m0", "m1"], ["chart"])
+    drawn = np.stack([draw(np.random.default_rng(seed)) for seed in range(500)])[:, :, 0]
+    p = frame["m0/0"].mean()
+    assert drawn[:, 0].std() == pytest.approx(math.sqrt(p * (1 - p) / 100), rel=0.1)
+    assert (drawn[:, 2] == drawn[:, 0]).all(), "equal answers have equal errors"
+    assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 0.3, "coins have nothing in common"
+    assert scores.errors(["m0", "m0", "m0"], ["chart"]) is None and scores.errors(["m7"], ["chart"]) is None
+
+
 # --- files --------------------------------------------------------------------------------------------------------
 
 

@@ -165,10 +165,16 @@ def test_the_best_mixtures_come_with_their_errors(small_study, project):
         path = folder / f"scores/{name}/42.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"mixture": name, "seed": 42, "steps": steps}))
+    # A second seed that does worse: the mixture is their mean.
+    again = {b: {**part, "score": 0.4} for b in small_study.benchmarks}
+    path.with_name("43.json").write_text(
+        json.dumps({"mixture": "single-science", "seed": 43, "steps": {"9": again}})
+    )
+    small_study = small_study.model_copy(update={"repeats": {"single-science": [43]}})
     lines = screen(small_study, project)
     # The last step counts, not the 0.9 of step 7. One benchmark of 'out': its error is the aggregate's.
     assert lines[-2:] == [
-        "  0.5000 ± 0.1000  single-science: science 1.00",
+        "  0.4500 ± 0.1000  single-science: science 1.00",
         "  0.2500 ± 0.1000  single-boxes: boxes 1.00",
     ]
 

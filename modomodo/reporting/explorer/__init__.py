@@ -28,6 +28,7 @@ from modomodo.mixtures.surrogates.posterior import SIGNALS, VARIANCES, Condition
 from modomodo.mixtures.uncertainty import Comparison, split_half
 from modomodo.reporting.differences import near_best
 from modomodo.reporting.overview import Winner, winner_of
+from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.settings import EXPORTABLE
 
@@ -182,11 +183,14 @@ def _packed(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype="<f8").tobytes()).decode()
 
 
-def best(surface: Surface, target: str, constraints: Constraints) -> dict[str, Any]:
+def best(
+    surface: Surface, target: str, constraints: Constraints, questions: QuestionScores | None = None
+) -> dict[str, Any]:
     """The mixture of greatest predicted score, and where the best lies by halves of the mixtures (`split_half`).
 
     `spread` has, per domain, the quantiles 5, 25, 50, 75 and 95 % of its weight in the halves' best mixtures; None
-    where no halves can tell. Domains that no run has tried get no weight.
+    where no halves can tell. With `questions`, errors are those of all runs on the same ones. Domains that no run has
+    tried get no weight.
     """
     predictor, shares = surface.predictor, surface.shares[target]
     objective = Objective(target, predictor.benchmarks, shares)
@@ -196,7 +200,9 @@ def best(surface: Surface, target: str, constraints: Constraints) -> dict[str, A
     candidate = cma_candidates(predictor, objective, search, 1)[0]
     among = np.vstack([candidate.weights, _candidates(surface, constraints)])
     comparison = Comparison(among, candidate.weights)
-    refits = split_half(observations, surrogates[surface.name], comparison, SEED, REFITS)
+    final = observations.final()
+    errors = questions.errors(final.mixtures, final.benchmarks) if questions else None
+    refits = split_half(observations, surrogates[surface.name], comparison, SEED, REFITS, errors=errors)
     spread = np.quantile(refits.best, QUANTILES, axis=0).T
     known = len(refits.cross_fitted) > 0 and not observations.undetermined
     return {
@@ -271,7 +277,7 @@ def page_data(
         ],
         "runs": _runs(found, list(predictor.domains), targets),
         "groups": found.groups,
-        "best": {target: best(surface, target, limits) for target in aims},
+        "best": {target: best(surface, target, limits, found.differences.questions) for target in aims},
         "front": front(surface, limits) if len(both) == 2 else [],
         "predictor": exported(predictor),
     }
