@@ -4,11 +4,13 @@ What a job is doing is read from the log that Snakemake keeps in `.snakemake/log
 when it starts, finishes or fails. Whether a result is up to date only Snakemake knows (`snakemake -n`).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from modomodo.config.reading import read_yaml
 from modomodo.config.schema import Study
 from modomodo.errors import InputError
 from modomodo.evaluation.scores import collect, read_run_scores
@@ -41,8 +43,8 @@ class Status:
     done: frozenset[Path]
     jobs: Mapping[Path, JobLog]
     locked: bool  # a Snakemake works on this study, or one was killed
-    elsewhere: bool  # all locks are of other studies, which may run side by side
-    process: int | None  # the id of a Snakemake that works here on this machine
+    elsewhere: bool  # a Snakemake works here, but on another study: they may run side by side
+    process: int | None  # the id of a Snakemake that works on this study on this machine
     best: Sequence[Scored]
     warned: Sequence[Warned] = ()
 
@@ -55,13 +57,13 @@ class Status:
             return "missing"
         if job.state in ("failed", "interrupted"):
             return job.state
-        at_work = self.locked or (self.process is not None and not self.elsewhere)
-        return "running" if at_work else "interrupted"
+        return "running" if self.process is not None or self.locked else "interrupted"
 
 
 def read_status(study: Study, plan: Plan, root: Path = Path()) -> Status:
     """The status of a study whose project lies in `root`. Raises InputError for a damaged score file."""
     results = outputs_of(study, plan, root / "results")
+    processes = _snakemakes_in(root)
     locks = [_locks(path, study.name) for path in (root / ".snakemake/locks").glob("*.lock")]
     table1 = root / "results" / study.name / "table1.csv"
     return Status(
@@ -69,8 +71,8 @@ def read_status(study: Study, plan: Plan, root: Path = Path()) -> Status:
         done=frozenset(result.path for result in results if result.path.exists()),
         jobs=_jobs_of({result.path for result in results}, root),
         locked=any(locks),
-        elsewhere=bool(locks) and not any(locks),
-        process=_snakemake_in(root),
+        elsewhere=bool(locks or processes) and not any(locks) and study.name not in processes,
+        process=processes.get(study.name),
         best=_best(study, plan, root / "results" / study.name, results),
         warned=warned([table1, *(result.path for result in results)]),
     )
@@ -95,19 +97,29 @@ def _jobs_of(paths: set[Path], root: Path) -> dict[Path, JobLog]:
     return {}
 
 
-def _snakemake_in(root: Path) -> int | None:
-    """The id of a Snakemake process that works in this folder on this machine."""
+def _snakemakes_in(root: Path) -> dict[str, int]:
+    """Study → the id of a Snakemake process that works on it in this folder on this machine."""
     import psutil
 
-    here = str(root.resolve())
+    here, found = str(root.resolve()), {}
     for process in psutil.process_iter():
         try:
-            words = process.cmdline()[:4]
-            if any(Path(word).name == "snakemake" for word in words) and process.cwd() == here:
-                return process.pid
+            words = process.cmdline()
+            if any(Path(word).name == "snakemake" for word in words[:4]) and process.cwd() == here:
+                found[_study_of(words, root)] = process.pid
         except (psutil.Error, OSError):
             continue
-    return None
+    return found
+
+
+def _study_of(words: Sequence[str], root: Path) -> str:
+    """The name of the study that Snakemake's arguments give; none of a file that cannot be read."""
+    text = "\n".join(words) + "\n"
+    given = re.search(r"^--configfiles?[=\n](.+)$", text, flags=re.MULTILINE)
+    try:
+        return str(read_yaml(root / (given[1] if given else "config/tiny.yaml"))["name"])
+    except (InputError, KeyError, TypeError):
+        return ""
 
 
 def _best(study: Study, plan: Plan, folder: Path, results: Sequence[Output]) -> list[Scored]:

@@ -125,12 +125,28 @@ def test_what_ctrl_c_ended_is_interrupted_and_not_failed(small_study, project):
     assert any(line.startswith("interrupted  train single-science/42: interrupted: ") for line in lines)
 
 
-def test_another_study_that_runs_here_is_not_this_one(small_study, project, monkeypatch):
-    lock(project, "smaller")
-    monkeypatch.setattr(status, "_snakemake_in", lambda root: 7)
+@pytest.mark.parametrize("seen", ["lock", "process"])
+def test_another_study_that_runs_here_is_not_this_one(small_study, project, monkeypatch, seen):
+    if seen == "lock":
+        lock(project, "smaller")
+    else:  # Snakemake removes all locks when one of several runs ends
+        monkeypatch.setattr(status, "_snakemakes_in", lambda root: {"smaller": 7})
     lines = screen(small_study, project)
     assert lines[0] == "study small: no Snakemake is at work on it, but on another study here"
     assert any(line.startswith("interrupted  train single-boxes/42") for line in lines)
+
+
+def test_the_study_of_a_snakemake_is_that_of_its_arguments(tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/tiny.yaml").write_text("name: tiny\n")
+    (tmp_path / "a b.yaml").write_text("name: own\n")
+    for words, study in (
+        (["python", "snakemake", "all"], "tiny"),
+        (["python", "snakemake", "--configfile", "a b.yaml"], "own"),
+        (["python", "snakemake", "--configfile=a b.yaml", "all"], "own"),
+        (["python", "snakemake", "--configfile", str(tmp_path / "gone.yaml")], ""),
+    ):
+        assert status._study_of(words, tmp_path) == study
 
 
 def test_what_exists_is_done_whatever_the_log_says(small_study, project):
