@@ -150,7 +150,7 @@ def split_half(
     Mixtures are divided at random, with all runs of each; of an odd number one is left out. Where a standard error is
     known, a normal error of that size is added to the scores, as if each run had answered other questions; `errors`
     draws them where the answers of all runs to the same questions are known. Nothing is said of mixtures with a domain
-    that no run has tried.
+    that no run has tried, nor of any where the runs tell no mixture from another.
     """
     random = np.random.default_rng(seed)
     final = observations.final()
@@ -158,7 +158,7 @@ def split_half(
     mixtures = int(folds.max()) + 1
     draw = errors or _independent(np.nan_to_num(final.errors))
     points = comparison.points()
-    supported = final.supports(points)
+    supported = final.supports(points) & (not final.undetermined)
     candidates, baselines = len(comparison.candidates), len(comparison.baselines)
     known = slice(candidates, candidates + baselines)
     best, cross_fitted, in_sample, proposals = [], [], [], []

@@ -41,6 +41,7 @@ class Winner:
     """The best mixture by one aggregate, and the table of the best ones.
 
     `leads`: how far it is ahead of others, by their names. `ties`: others that cannot be told apart from it.
+    `noise_known`: whether anything is known of the errors of these differences.
     `elsewhere`: what the best mixture of half of the questions scores on the other half.
     """
 
@@ -49,6 +50,7 @@ class Winner:
     score: str
     leads: Mapping[str, Difference]
     ties: int
+    noise_known: bool
     elsewhere: CrossFitted | None
     rows: Sequence[Sequence[str]]
 
@@ -138,6 +140,7 @@ def winner_of(found: Results, target: str) -> Winner | None:
         score=_score(best, target),
         leads={label: lead for label, lead in leads.items() if math.isfinite(lead.gap)},
         ties=int(close.sum()) - 1,
+        noise_known=any(each.standard_error > 0 for each in compared),
         elsewhere=replace(elsewhere, leads={others[name]: lead for name, lead in elsewhere.leads.items()})
         if elsewhere
         else None,

@@ -162,7 +162,9 @@ def test_nearly_empty_records_print_no_nan_and_no_certainty(table, case):
     text = report.report(found)
     assert "nan" not in text and "how far mixtures differ is not known" in text
     assert "±" not in text.split("## Proposed mixtures")[1].split("Better than")[0]
-    assert "Worst predicted mixture" not in text
+    assert "Worst predicted mixture" not in text and "half's optimum" not in text
+    assert "there is no optimum to be certain of" in text
+    assert found.uncertainty.proposals_over_reference()["probability"].isna().all()
 
 
 def test_everything_is_written_and_twice_the_same(table, tmp_path):

@@ -290,10 +290,13 @@ def verdict(winner: Winner | None) -> str:
     parts = [f"Best of the trained mixtures by {winner.title}: {winner.strategy}, {winner.score}"]
     for name, lead in winner.leads.items():
         error = f" ± {lead.standard_error:.3f}" if np.isfinite(lead.standard_error) else ""
-        parts.append(
-            f"{lead.gap:+.3f}{error} to {name} ({'beyond' if lead.beyond_noise else 'within'} noise)"
-        )
-    text = f"{'; '.join(parts)}. {winner.ties} others cannot be told apart from it (≈)."
+        told = f" ({'beyond' if lead.beyond_noise else 'within'} noise)" if error else ""
+        parts.append(f"{lead.gap:+.3f}{error} to {name}{told}")
+    text = f"{'; '.join(parts)}. "
+    if winner.noise_known:
+        text += f"{winner.ties} others cannot be told apart from it (≈)."
+    else:
+        text += "No noise is known, neither standard errors nor repeats: nothing can be told apart."
     if winner.elsewhere:
         text += (
             " Chosen on one half of the questions, the best mixture scores "
