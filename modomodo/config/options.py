@@ -24,8 +24,8 @@ MOST_FILES = 1000  # of a folder that are watched one by one
 def check_options(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
     """Options of a function whose first argument is not one of them, such as a loader's `raw`.
 
-    Raises InputError naming the option: one that the function does not take, or needs, or takes in another type, or
-    that leads to a file that is not there. Without annotations only names are judged, and types by the defaults.
+    Raises InputError naming the option: one that the function does not take, or needs, or takes in another type.
+    Without annotations only names are judged, and types by the defaults.
     """
     try:
         signature = inspect.signature(function)
@@ -41,9 +41,23 @@ def check_options(function: Callable[..., Any], options: Mapping[str, Any], wher
     for parameter in parameters:
         if parameter.name in options:
             kind = hints.get(parameter.name, _kind_of(parameter.default))
-            _check_value(kind, parameter.name, options[parameter.name], f"{where}.{parameter.name}")
+            _check_value(kind, options[parameter.name], f"{where}.{parameter.name}")
         elif parameter.name in known and parameter.default is parameter.empty:
             raise InputError(f"{where}.{parameter.name}: missing: this option is required")
+
+
+def check_files(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
+    """Raises InputError for an option that leads to a file which is not there, by its annotation or else its name."""
+    hints = annotations(function)
+    for name, value in options.items():
+        is_path = (
+            Path in _alternatives(hints.get(name)) or name.removesuffix("s").rpartition("_")[2] in _PATHS
+        )
+        for path in value if isinstance(value, list) else [value]:
+            if is_path and isinstance(path, str) and not _may_be_there(path, function):
+                raise InputError(
+                    f"{where}.{name}: {path}: no such file (paths are relative to where you run)"
+                )
 
 
 def annotations(function: Callable[..., Any]) -> dict[str, Any]:
@@ -61,7 +75,7 @@ def _kind_of(default: Any) -> Any:
     return float if isinstance(default, int | float) else Any
 
 
-def _check_value(kind: Any, name: str, value: Any, where: str) -> None:
+def _check_value(kind: Any, value: Any, where: str) -> None:
     try:
         adapter = TypeAdapter(kind)
     except (PydanticSchemaGenerationError, PydanticUserError):
@@ -72,10 +86,6 @@ def _check_value(kind: Any, name: str, value: Any, where: str) -> None:
     except ValidationError as error:
         finding = error.errors()[0]
         raise InputError(f"{where}: {found(finding)}") from None
-    is_path = Path in _alternatives(kind) or name.removesuffix("s").rpartition("_")[2] in _PATHS
-    for path in value if isinstance(value, list) else [value]:
-        if is_path and isinstance(path, str) and not _may_be_there(path):
-            raise InputError(f"{where}: {path}: no such file (paths are relative to where you run)")
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
@@ -86,10 +96,14 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
-def _may_be_there(path: str) -> bool:
-    """Whether a path exists, or is a pattern or an address, which the function resolves."""
+def _may_be_there(path: str, function: Callable[..., Any]) -> bool:
+    """Whether a path exists, also beside the function's file, or is a pattern or an address, which it resolves."""
+    own = Path(getattr(inspect.unwrap(function), "__globals__", {}).get("__file__") or "").parent
     return (
-        not path or any(sign in path for sign in "*?[") or "://" in path or Path(path).expanduser().exists()
+        not path
+        or any(sign in path for sign in "*?[")
+        or "://" in path
+        or any(place.exists() for place in (Path(path).expanduser(), own / path))
     )
 
 

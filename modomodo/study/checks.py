@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.config.loading import load_plugins, parse, plugins_beside
-from modomodo.config.options import check_options
+from modomodo.config.options import check_files, check_options
 from modomodo.config.reading import read_yaml
 from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study
 from modomodo.data.readers.published import catalogue
@@ -141,7 +141,9 @@ def _check_reward_weights(study: Study) -> None:
 def _check_loader_options(key: str, entry: Dataset) -> None:
     loader = datasets[entry.loader]
     check_options(loader, entry.options, f"{key}.options")
-    if entry.loader in catalogue and loader.__module__.startswith("modomodo."):
+    if entry.loader not in catalogue:  # whose paths would lie in the raw folder
+        check_files(loader, entry.options, f"{key}.options")
+    elif loader.__module__.startswith("modomodo."):
         try:
             loader(None, **entry.options)  # it judges its options when called, and reads when iterated
         except InputError as error:

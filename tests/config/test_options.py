@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from modomodo.config import options as options_module
-from modomodo.config.options import check_options, local_files
+from modomodo.config.options import check_files, check_options, local_files
 from modomodo.errors import InputError
 from modomodo.study.checks import study_from
 from modomodo.tiny import boards
@@ -38,6 +38,7 @@ def forwarding(raw, size=3, **others):
 def complaint(function, options) -> str:
     with pytest.raises(InputError) as error:
         check_options(function, options, "domains.a.options")
+        check_files(function, options, "domains.a.options")
     assert str(error.value).startswith("domains.a.options.")
     return str(error.value).removeprefix("domains.a.options.")
 
@@ -49,8 +50,8 @@ def test_options_that_fit_are_taken(tmp_path):
     more = {"share": 1, "split": "test", "names": ["a"], "limit": None, "shuffle": True}
     check_options(annotated, {"path": str(file), "size": 3, **more}, "x")
     check_options(bare, {"file": str(file), "scale": 2, "key": {"any": [1]}}, "x")
-    check_options(bare, {"file": str(tmp_path / "*.jsonl")}, "x")
-    check_options(bare, {"file": "hf://datasets/a/b.parquet"}, "x")
+    for given in (str(file), str(tmp_path / "*.jsonl"), "hf://datasets/a/b.parquet", Path(__file__).name):
+        check_files(bare, {"file": given, "size": 3}, "x")
     check_options(forwarding, {"anything": 1}, "x")
     check_options(print, {"end": ""}, "x")
 
