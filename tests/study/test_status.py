@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from modomodo.command_line import shows_another_study
 from modomodo.mixtures.plan import plan
 from modomodo.study import status
-from modomodo.study.outputs import STAGES, outputs_of
+from modomodo.study.outputs import STAGES, outputs_of, show_table2
 from modomodo.warning_files import warn
 
 LOG = """\
@@ -134,6 +135,22 @@ def test_another_study_that_runs_here_is_not_this_one(small_study, project, monk
     lines = screen(small_study, project)
     assert lines[0] == "study small: no Snakemake is at work on it, but on another study here"
     assert any(line.startswith("interrupted  train single-boxes/42") for line in lines)
+
+
+def test_the_shown_table_is_that_of_the_study_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for study in ("one", "two"):
+        (tmp_path / "results" / study).mkdir(parents=True)
+        (tmp_path / "results" / study / "table2.csv").write_text(study)
+        (tmp_path / f"{study}.yaml").write_text(f"name: {study}\n")
+    ask = ["results/table2.csv", "--configfile=one.yaml"]
+    assert not shows_another_study(ask), "there is none yet"
+    show_table2("two")
+    assert Path("results/table2.csv").read_text() == "two"
+    assert shows_another_study(ask)
+    assert not shows_another_study(["all", "--configfile=one.yaml"]), "nothing else is forced to run again"
+    show_table2("one")
+    assert not shows_another_study(ask)
 
 
 def test_the_study_of_a_snakemake_is_that_of_its_arguments(tmp_path):
