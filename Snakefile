@@ -73,7 +73,7 @@ else:
     report: os.path.abspath(f"results/{STUDY.name}/overview.rst")
 
     onstart:
-        print(plan_line(), file=sys.stderr, flush=True)
+        logger.info(plan_line())  # printed beside Snakemake's own words, it would come in the middle of one
 
     localrules:
         all,

@@ -14,8 +14,6 @@ from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultForma
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from modomodo.error_hints import hint_of
-
 # What Snakemake says after a job has failed, without saying why.
 REPEATED = (
     "RuleException:\nCalledProcessError in file ",
@@ -35,6 +33,9 @@ def repeats(record: LogRecord) -> bool:
 
 def shortened(record: LogRecord) -> LogRecord:
     """A trace of Snakemake's own for a known error, such as a full disk, as one line with its hint."""
+    # Another Snakemake, which the Snakefile refuses, finds this module without the package.
+    from modomodo.error_hints import hint_of
+
     text = record.getMessage()
     hint = hint_of(text) if "Traceback (most recent call last)" in text else None
     if hint is None:

@@ -107,7 +107,9 @@ def test_a_script_reports_bad_input_without_a_trace(tmp_path, settings, message)
 def test_a_script_works_from_its_settings(tmp_path, example_fields):
     rows = [json.dumps(example_fields(id=str(i), dataset="a", image="i.png")) for i in range(5)]
     (tmp_path / "a.jsonl").write_text("\n".join(rows))
-    (tmp_path / "m.json").write_text('{"name": "m", "weights": {"a": 1.0}, "strategy": "single", "round": 0}')
+    (tmp_path / "m.json").write_text(
+        '{"name": "m", "weights": {"a": 1.0, "b": 0.0}, "strategy": "single", "round": 0}'
+    )
     output = tmp_path / "streams" / "stream.jsonl"
     ended = script(
         "draw_stream.py",

@@ -53,6 +53,7 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
         for step in job.checkpoint_steps:
             (job.folder / f"checkpoint-{step}").mkdir(exist_ok=True)
             (job.folder / f"checkpoint-{step}/model.safetensors").write_text("weights")
+        write_jsonl(job.folder / "log.jsonl", [])
         return {"train": 1.0}
 
     monkeypatch.setattr(module, "train_here", train_here)
