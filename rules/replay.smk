@@ -8,6 +8,7 @@ from modomodo.environment import prepare_jobs, script_command
 from modomodo.errors import InputError
 from modomodo.files import code_digest, file_digest
 from modomodo.replay.config import replay_from, tables_of
+from modomodo.replay.run import read
 from modomodo.reporting.figures import DRAWN_BY
 
 # See common.smk.
@@ -18,6 +19,7 @@ prepare_jobs(ROOT)
 try:
     REPLAY = replay_from(config, WHERE)
     TABLES = tables_of(REPLAY)
+    read(REPLAY)  # what is wrong with a table or a target is told by the dry run
 except InputError as error:
     sys.exit(f"error: {error}")
 

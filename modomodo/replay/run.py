@@ -78,12 +78,17 @@ class Outcome:
 
 
 def read(study: ReplayConfig, path: Path | None = None) -> Records:
-    """The table of the study, or another one in its place. Raises InputError naming file, line and column."""
+    """The table of the study, or another one in its place.
+
+    Raises InputError naming file, line and column, or the target that the table does not have.
+    """
     source = path or table_of(study)
     lower = study.records.lower_is_better
     # A loss named among the aggregates is turned round with its benchmarks.
     turned: bool | Collection[str] = lower if isinstance(lower, bool) else list(lower)
-    return read_records(source, turned, study.records.aggregates)
+    records = read_records(source, turned, study.records.aggregates)
+    _check_targets(study, records)
+    return records
 
 
 def _check_targets(study: ReplayConfig, records: Records) -> None:
@@ -105,7 +110,6 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
     """Every strategy's mixtures, and how far they can be trusted. Raises InputError."""
     aggregates = study.records.aggregates
     seen = last_step(records)
-    _check_targets(study, seen)
     target = objective(seen, study.target, aggregates)
     observations = observe(seen, target)
     chosen = choose(observations, study.seed)

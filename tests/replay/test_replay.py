@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from running import snakemake
 
 from modomodo.errors import InputError
 from modomodo.mixtures.mixture import read_mixture
@@ -346,3 +347,24 @@ def test_runs_of_a_table_keep_their_names(table):
     again.assign(run="sweep").to_csv(table, index=False)
     records = replay.read(replay_from(config(table), "study.yaml"))
     assert records.frame["mixture"].iloc[0] == "mixture-0001"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("w_a;w_b;y_a\n0,5;0,5;0,3\n", "t.csv:1: cells are separated by semicolons (;)"),
+        ("w_a,w_b,y_c\n0.5,0.5,0.3\n", "target: the records have no 'a'"),
+    ],
+)
+def test_a_dry_run_tells_what_is_wrong_with_the_table(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    study = {
+        "name": "t",
+        "records": {"path": "t.csv"},
+        "target": "a",
+        "strategies": {"s": {"propose": "acquire"}},
+    }
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    run = snakemake(ROOT, "-n", "--configfile", str(tmp_path / "study.yaml"))
+    assert run.returncode != 0 and message in run.stderr
