@@ -5,7 +5,6 @@ import filecmp
 import itertools
 import json
 import os
-import re
 import signal
 import sys
 import traceback
@@ -129,11 +128,13 @@ def _check_targets(arguments: Sequence[str]) -> None:
 
 
 def _name_in(path: Path) -> str | None:
-    """The name of the study in a YAML file."""
-    named = re.search(
-        r"^name: *[\"']?([\w.+-]+)", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
-    )
-    return named[1] if named else None
+    """The name of the study in a YAML file; None where it holds none, or cannot be read."""
+    try:
+        study = read_yaml(path)
+    except InputError:
+        return None
+    name = study.get("name") if isinstance(study, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def shows_another_study(arguments: Sequence[str]) -> bool:
@@ -144,12 +145,12 @@ def shows_another_study(arguments: Sequence[str]) -> bool:
     shown, files = Path("results/table2.csv"), _config_files(arguments)
     if str(shown) not in arguments or not shown.exists():
         return False
+    name = _name_in(Path(files[-1] if files else "config/tiny.yaml"))  # None: refused when the study is read
+    own = Path(f"results/{name}/table2.csv")
     try:
-        study = read_yaml(files[-1] if files else "config/tiny.yaml")
-        own = Path(f"results/{study['name']}/table2.csv")
-        return own.exists() and not filecmp.cmp(shown, own, shallow=False)
-    except (InputError, KeyError, TypeError, OSError):
-        return False  # such a study is refused when it is read
+        return name is not None and own.exists() and not filecmp.cmp(shown, own, shallow=False)
+    except OSError:
+        return False
 
 
 def _config_files(arguments: Sequence[str]) -> list[str]:

@@ -338,13 +338,18 @@ def test_little_disk(tree: Tree):
     assert not (tree.root / ".venv").exists()
 
 
-def test_a_finished_environment_is_left_alone(tree: Tree):
+def finish(tree: Tree) -> None:
+    """A finished environment, as far as build.sh can tell."""
     key = subprocess.run(
         ["bash", "envs/build.sh", "--key"], cwd=tree.root, capture_output=True, text=True
     ).stdout
     (tree.root / ".venv/bin").mkdir(parents=True)
     (tree.root / ".venv/bin/python").symlink_to(sys.executable)
     (tree.root / ".venv/finished").write_text(key)
+
+
+def test_a_finished_environment_is_left_alone(tree: Tree):
+    finish(tree)
     before = {path: path.lstat().st_mtime_ns for path in tree.root.rglob("*")}
     result = tree.make("env", FREE="0")
     assert "up to date" in result.stdout
@@ -364,13 +369,8 @@ def test_what_others_made_is_not_removed(tree: Tree):
 
 
 def sham(tree: Tree) -> Path:
-    """A finished environment, as far as build.sh can tell, and a file in it."""
-    key = subprocess.run(
-        ["bash", "envs/build.sh", "--key"], cwd=tree.root, capture_output=True, text=True
-    ).stdout
-    (tree.root / ".venv/bin").mkdir(parents=True)
-    (tree.root / ".venv/bin/python").symlink_to(sys.executable)
-    (tree.root / ".venv/finished").write_text(key)
+    """A file in a finished environment."""
+    finish(tree)
     (tree.root / ".venv/installed").touch()
     return tree.root / ".venv/installed"
 

@@ -50,9 +50,7 @@ def check_files(function: Callable[..., Any], options: Mapping[str, Any], where:
     """Raises InputError for an option that leads to a file which is not there, by its annotation or else its name."""
     hints = annotations(function)
     for name, value in options.items():
-        is_path = (
-            Path in _alternatives(hints.get(name)) or name.removesuffix("s").rpartition("_")[2] in _PATHS
-        )
+        is_path = Path in _alternatives(hints.get(name)) or _called_as_path(name)
         for path in value if isinstance(value, list) else [value]:
             if is_path and isinstance(path, str) and not _may_be_there(path, function):
                 raise InputError(
@@ -88,6 +86,11 @@ def _check_value(kind: Any, value: Any, where: str) -> None:
         raise InputError(f"{where}: {found(finding)}") from None
 
 
+def _called_as_path(name: str) -> bool:
+    """Whether an option's name, such as image_folder or files, says that it leads to a file or folder."""
+    return name.removesuffix("s").rpartition("_")[2] in _PATHS
+
+
 def _alternatives(kind: Any) -> tuple[Any, ...]:
     if typing.get_origin(kind) is typing.Annotated:
         return _alternatives(typing.get_args(kind)[0])
@@ -120,7 +123,7 @@ def local_files(options: Mapping[str, Any]) -> list[str]:
         try:
             if path.is_file():
                 found.append(str(path))
-            elif path.is_dir() and ("/" in text or key.removesuffix("s").rpartition("_")[2] in _PATHS):
+            elif path.is_dir() and ("/" in text or _called_as_path(key)):
                 files = (str(file) for file in path.rglob("*") if file.is_file())
                 inside = list(itertools.islice(files, MOST_FILES + 1))
                 found += sorted(inside) if len(inside) <= MOST_FILES else [str(path)]
