@@ -19,8 +19,8 @@ from typing import Any
 from modomodo import command_line
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics import mathvista, mmmu
 from modomodo.files import read_jsonl
+from modomodo.metrics import mathvista, mmmu
 
 
 def mathvista_agrees(row: dict[str, Any]) -> bool:

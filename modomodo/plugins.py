@@ -14,7 +14,7 @@ _HOMES = {
     "dataset": "modomodo.data.readers.registry:datasets.register",
     "published": "modomodo.data.readers.published:published",
     "reward": "modomodo.training.rewards:reward",
-    "metric": "modomodo.evaluation.metrics.metric:metric",
+    "metric": "modomodo.metrics.metric:metric",
     "surrogate": "modomodo.mixtures.surrogates.base:surrogates.register",
     "strategy": "modomodo.mixtures.strategies.base:declare",
     "model": "modomodo.training.builders:model_builders.register",
@@ -32,7 +32,7 @@ _HOMES = {
     "parquet_rows": "modomodo.data.readers.published:parquet_rows",
     "text_of": "modomodo.data.readers.published:text_of",
     # Completions and their scores.
-    "Score": "modomodo.evaluation.metrics.metric:Score",
+    "Score": "modomodo.metrics.metric:Score",
     "extract_answer": "modomodo.data.answers:extract_answer",
     "matched_iou": "modomodo.data.boxes:matched_iou",
     "parse_boxes": "modomodo.data.answers:parse_boxes",

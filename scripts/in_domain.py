@@ -21,11 +21,11 @@ from modomodo.errors import InputError, nearest
 from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.evaluation.engines.start import start_engine
 from modomodo.evaluation.in_domain import compare, table, verdict
-from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.predictions import read_checkpoints
 from modomodo.evaluation.scores import score_answers
 from modomodo.evaluation.settings import InDomainSettings
 from modomodo.files import read_json, write_csv, write_jsonl
+from modomodo.metrics.metric import metrics
 from modomodo.study.provenance import describe
 
 

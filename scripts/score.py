@@ -16,12 +16,12 @@ from modomodo.config.loading import load_plugins
 from modomodo.config.schema import Judge
 from modomodo.errors import InputError
 from modomodo.evaluation.benchmarks import load_benchmarks
-from modomodo.evaluation.judge import replies
-from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.predictions import read_predictions, read_run_predictions
 from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark, unparsed_warnings
 from modomodo.evaluation.settings import ScoreSettings
 from modomodo.files import write_json
+from modomodo.metrics.judge import replies
+from modomodo.metrics.metric import metrics
 from modomodo.reporting.questions import of_questions, write_questions
 from modomodo.study.provenance import describe
 from modomodo.warning_files import warn

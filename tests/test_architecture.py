@@ -30,6 +30,7 @@ LEVELS: list[tuple[str, ...]] = [
     ),
     ("config",),
     ("data", "mixtures"),
+    ("metrics",),
     ("training", "reporting"),
     ("evaluation", "replay", "tiny"),
     ("merging", "study"),

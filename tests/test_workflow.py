@@ -419,7 +419,7 @@ def test_nothing_re_runs_for_reformatted_code_and_comments(edited: Path) -> None
 
 
 def test_a_raised_version_of_a_metric_scores_again_without_a_model(edited: Path) -> None:
-    metric = edited / "modomodo/evaluation/metrics/exact_match.py"
+    metric = edited / "modomodo/metrics/exact_match.py"
     kept = metric.read_text()
     assert '"exact_match", version=1' in kept
     metric.write_text(kept.replace('"exact_match", version=1', '"exact_match", version=2'))

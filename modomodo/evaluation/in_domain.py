@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics.metric import Summary, summarise
+from modomodo.metrics.metric import Summary, summarise
 from modomodo.standard_errors import paired_error
 
 CLEAR = 3.0  # a gain of more standard errors is not chance in the choice of questions

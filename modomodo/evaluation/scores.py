@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from modomodo.config.loading import parse
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics.metric import Metric, Score, Summary, summarise
 from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
+from modomodo.metrics.metric import Metric, Score, Summary, summarise
 from modomodo.mixtures.mixture import Mixture, read_mixture
 from modomodo.mixtures.records import AGGREGATES, BASE, UNPARSED, Records, from_rows
 

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field
 
 from modomodo.config.schema import Evaluation, Judge, Settings, Study, Templates, held_out_name
-from modomodo.evaluation.metrics.metric import metrics
+from modomodo.metrics.metric import metrics
 
 
 def metric_versions(study: Study) -> dict[str, int]:

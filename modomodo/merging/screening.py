@@ -18,13 +18,13 @@ from modomodo.console import progress
 from modomodo.errors import InputError
 from modomodo.evaluation.benchmarks import Questions
 from modomodo.evaluation.engines.start import start_engine
-from modomodo.evaluation.metrics.metric import metrics, summarise
 from modomodo.evaluation.predictions import CACHE_VERSION as PREDICTION_VERSION
 from modomodo.evaluation.scores import aggregate_sizes, benchmarks_of, score_answers
 from modomodo.files import digest, read_json, write_json
 from modomodo.merging.experts import Experts
 from modomodo.merging.forgetting import Regression, find_regressions, format_regressions
 from modomodo.merging.settings import CACHE_VERSION, MergeSettings, ScreenSettings
+from modomodo.metrics.metric import metrics, summarise
 from modomodo.mixtures.acquisition import sample_mixtures
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import Mixture, Weights, round_weights

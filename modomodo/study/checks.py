@@ -11,7 +11,7 @@ from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study
 from modomodo.data.readers.published import catalogue
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
-from modomodo.evaluation.metrics.metric import metrics
+from modomodo.metrics.metric import metrics
 from modomodo.mixtures.strategies.base import strategies
 from modomodo.registry import Registry
 from modomodo.reporting.settings import EXPORTABLE

@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 from modomodo.config.schema import Study
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics.metric import metrics
+from modomodo.metrics.metric import metrics
 from modomodo.mixtures.strategies.base import Options, declaration, strategies
 from modomodo.mixtures.surrogates.base import surrogates
 from modomodo.registry import Registry

@@ -21,9 +21,9 @@ from modomodo.config.loading import parse
 from modomodo.config.schema import Judge, Study, Templates
 from modomodo.data.settings import DownloadSettings, Table1Settings
 from modomodo.errors import InputError
-from modomodo.evaluation import judge
 from modomodo.evaluation.engines import start
 from modomodo.evaluation.settings import PredictSettings
+from modomodo.metrics import judge
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records import one_step
@@ -440,11 +440,11 @@ PROOFS: dict[str, str] = {
         for key in ("training_hours", "prediction_hours", "checkpoint_gb")
     },
     **{
-        f"judge.{key}": "evaluation/test_judge.py::test_prompts_are_asked_once_and_their_replies_kept"
+        f"judge.{key}": "metrics/test_judge.py::test_prompts_are_asked_once_and_their_replies_kept"
         for key in ("model", "endpoint", "key", "request")
     },
     "judge.parallel": "test_as_many_are_asked_at_once_as_the_study_says",
-    "judge.timeout": "evaluation/test_judge.py::test_an_endpoint_that_is_slower_than_the_timeout_is_given_up",
+    "judge.timeout": "metrics/test_judge.py::test_an_endpoint_that_is_slower_than_the_timeout_is_given_up",
     "merging.alphas": "merging/test_screening.py::test_screening_merges_what_was_trained_at_each_alpha_and_candidates_at_one",
     **{f"strategies.{key}": PLAN for key in ("propose", "count", "learns_from", "without")},
     "strategies.group": "reporting/test_tables.py::test_groups_stand_under_their_headings",

@@ -12,8 +12,8 @@ from modomodo.config.reading import read_yaml
 from modomodo.config.schema import Evaluation, Study, Templates, Training
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.settings import metric_versions
+from modomodo.metrics.metric import metrics
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.strategies.base import strategies
 from modomodo.study.checks import FIRST_PARTY_PLUGINS, read_study, study_from

@@ -6,7 +6,6 @@ import pytest
 
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.predictions import Prediction
 from modomodo.evaluation.scores import (
     BenchmarkScore,
@@ -19,6 +18,7 @@ from modomodo.evaluation.scores import (
     unparsed_warnings,
 )
 from modomodo.files import write_json
+from modomodo.metrics.metric import metrics
 from modomodo.mixtures.mixture import Mixture
 from modomodo.mixtures.records import write_records
 from modomodo.mixtures.records_csv import read_records

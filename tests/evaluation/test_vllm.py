@@ -500,7 +500,7 @@ runpy.run_path("scripts/score_merges.py", run_name="__main__")
 # A completion as a number: what two engines, or two merges, answer alike scores alike and nothing else does.
 AS_A_NUMBER = """
 import hashlib
-from modomodo.evaluation.metrics import Score, metric
+from modomodo.metrics.metric import Score, metric
 
 
 @metric("as_a_number", version=1, reads_completion=True)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics import mathvista, metric, mmmu
-from modomodo.evaluation.metrics.anls import normalised_similarity
-from modomodo.evaluation.metrics.metric import Score, metrics, summarise
-from modomodo.evaluation.metrics.relaxed_accuracy import is_relaxed_match
-from modomodo.evaluation.metrics.scienceqa import is_letter
+from modomodo.metrics import mathvista, mmmu
+from modomodo.metrics.anls import normalised_similarity
+from modomodo.metrics.metric import Score, metric, metrics, summarise
+from modomodo.metrics.relaxed_accuracy import is_relaxed_match
+from modomodo.metrics.scienceqa import is_letter
 
 
 def row(answer: object, answer_type="text", **fields):

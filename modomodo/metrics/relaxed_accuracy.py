@@ -1,7 +1,7 @@
 """Relaxed accuracy: ChartQA's metric (Masry et al. 2022, section 5.1), by lmms-eval's rules."""
 
 from modomodo.data.examples import Example
-from modomodo.evaluation.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import Score, metric, references
 
 _TOLERANCE = 0.05
 

@@ -81,7 +81,20 @@ class Metric:
             raise InputError(f"{where}: {reason}") from error
 
 
-metrics: Registry[Metric] = Registry("metric")
+# Imported when one of its metrics is first asked for, with the libraries that it needs.
+_HOMES = {
+    "anls": ("anls",),
+    "exact_match": ("exact_match", "exact_match_normalised"),
+    "mathvista": ("mathvista", "mathvista_judged"),
+    "mean_iou": ("mean_iou", "mean_iou_matched"),
+    "mmmu": ("mmmu", "mmmu_lmms_eval"),
+    "relaxed_accuracy": ("relaxed_accuracy",),
+    "scienceqa": ("scienceqa", "scienceqa_lmms_eval"),
+}
+
+metrics: Registry[Metric] = Registry(
+    "metric", members={f"modomodo.metrics.{home}": names for home, names in _HOMES.items()}
+)
 
 
 def metric(

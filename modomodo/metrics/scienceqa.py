@@ -2,7 +2,7 @@
 
 from modomodo.data.answers import is_exact_match
 from modomodo.data.examples import Example
-from modomodo.evaluation.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import Score, metric, references
 
 
 @metric("scienceqa", version=1)

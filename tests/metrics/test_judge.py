@@ -15,12 +15,12 @@ from modomodo.config.loading import parse
 from modomodo.config.schema import Judge
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.evaluation.judge import ATTEMPTS, read_replies, replies
-from modomodo.evaluation.metrics.mathvista import judge_prompt
-from modomodo.evaluation.metrics.metric import metrics
 from modomodo.evaluation.predictions import Prediction
 from modomodo.evaluation.scores import score_benchmark
 from modomodo.evaluation.settings import ScoreSettings
+from modomodo.metrics.judge import ATTEMPTS, read_replies, replies
+from modomodo.metrics.mathvista import judge_prompt
+from modomodo.metrics.metric import metrics
 from modomodo.study.checks import study_from
 
 
@@ -167,7 +167,7 @@ def test_an_endpoint_that_is_slower_than_the_timeout_is_given_up(tmp_path):
 
 
 def test_scores_without_a_judge_import_no_client():
-    code = "import sys, modomodo.evaluation.judge; assert 'openai' not in sys.modules"
+    code = "import sys, modomodo.metrics.judge; assert 'openai' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

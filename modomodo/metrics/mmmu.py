@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from modomodo.data.examples import Example
-from modomodo.evaluation.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import Score, metric, references
 
 
 @metric("mmmu", version=1, reads_completion=True)

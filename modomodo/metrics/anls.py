@@ -3,7 +3,7 @@
 from rapidfuzz.distance import Levenshtein
 
 from modomodo.data.examples import Example
-from modomodo.evaluation.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import Score, metric, references
 
 _THRESHOLD = 0.5
 

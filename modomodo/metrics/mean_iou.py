@@ -4,7 +4,7 @@ from modomodo.data.answers import parse_boxes
 from modomodo.data.boxes import by_confidence, matched_iou
 from modomodo.data.examples import Box, Example
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics.metric import Score, metric
+from modomodo.metrics.metric import Score, metric
 
 
 @metric("mean_iou", version=1)

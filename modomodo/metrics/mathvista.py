@@ -15,8 +15,8 @@ from rapidfuzz.distance import Levenshtein
 
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.evaluation.metrics.metric import Score, metric
-from modomodo.evaluation.metrics.reading import (
+from modomodo.metrics.metric import Score, metric
+from modomodo.metrics.reading import (
     UnclearError,
     read_list,
     read_number,
