@@ -42,10 +42,17 @@ def main() -> None:
             {name: len(of_domain) for name, of_domain in ids.items()},
             settings.steps,
             settings.prompts_per_step,
+            settings.iterations,
         )
     try:
         stream = draw_stream(
-            weights, ids, settings.steps, settings.prompts_per_step, arguments.seed, settings.window
+            weights,
+            ids,
+            settings.steps,
+            settings.prompts_per_step,
+            arguments.seed,
+            settings.window,
+            settings.iterations,
         )
     except InputError as error:
         raise InputError(f"{arguments.mixture}: {error}") from None

@@ -62,7 +62,7 @@ def main() -> None:
         for row in rows:
             texts += compare(row, settings.expected.get(str(row["dataset"])))
     try:
-        check_enough(sizes, settings.steps, settings.prompts_per_step)
+        check_enough(sizes, settings.steps, settings.prompts_per_step, settings.iterations)
     except InputError as error:
         texts.append(str(error))
     warn(arguments.output, texts)

@@ -5,6 +5,8 @@ letters are alike (for `lr`, `kl`) would be worse than to suggest none. A test c
 the installed GRPOConfig.
 """
 
+from modomodo.config.trl_options import FREE
+
 _NO = "this pipeline has no such key:"
 
 # What to say → the names that it is said of.
@@ -35,7 +37,7 @@ _SAID = {
     "name them in a domain's rewards, and weigh them in training.reward_weights": "reward_funcs reward_functions "
     "reward_fns reward_models",
     "write training.bf16 for the computation, model.dtype for the weights": "fp16 precision mixed_precision "
-    "torch_dtype half float16 tf32 bf16_full_eval fp16_full_eval cast_lm_head_to_fp32",
+    "torch_dtype half float16 bf16_full_eval fp16_full_eval",
     "write evaluation.batch_size": "per_device_eval_batch_size eval_batch_size",
     "write evaluation.engine": "backend inference_backend",
     "write model: {builder: hub, options: {repo: …, revision: …}}": "model_name_or_path model_name "
@@ -72,48 +74,42 @@ _SAID = {
     "log_multimodal log_unique_prompts log_level log_level_replica log_on_each_node num_completions_to_print "
     "disable_tqdm debug trackio_space_id trackio_bucket_id trackio_static_space_id "
     "skip_memory_metrics include_num_input_tokens_seen",
-    f"{_NO} rollouts are sampled by training.temperature alone, and predictions are greedy": "top_p top_k min_p "
-    "do_sample num_beams repetition_penalty presence_penalty frequency_penalty generation_kwargs sampling_params "
-    "temperature greedy cache_implementation use_cache",
+    f"{_NO} rollouts are sampled by training.temperature and what training.trl says (top_p, top_k, min_p), and "
+    "predictions are greedy": "do_sample num_beams presence_penalty frequency_penalty sampling_params temperature "
+    "greedy use_cache",
     f"{_NO} prompts are never cut; max_question and max_pixels of a dataset bound them": "max_prompt_length max_length "
-    "max_seq_length max_model_len vllm_max_model_length cutoff_len truncation",
-    f"{_NO} AdamW with training.learning_rate and training.adam_beta2, after training.warmup_ratio linear decay": ""
-    "optim optimizer optim_args optim_target_modules lr_scheduler_type lr_scheduler lr_scheduler_kwargs scheduler "
-    "weight_decay adam_beta1 adam_epsilon min_lr",
+    "max_seq_length max_model_len cutoff_len truncation",
+    "write training.trl: {optim: …}": "optimizer",
+    "write training.trl: {lr_scheduler_type: …, lr_scheduler_kwargs: …}": "lr_scheduler scheduler min_lr",
+    "write training.trl: {epsilon: …, epsilon_high: …}": "clip_range cliprange clip_ratio clip_eps",
+    "write training.trl: {num_iterations: …}": "ppo_epochs",
+    "write training.trl: {vllm_gpu_memory_utilization: …}": "gpu_memory_utilization",
     f"{_NO} each GPU holds the whole model (docs/gpus.md)": "deepspeed fsdp fsdp_config zero_stage zero3 "
-    "parallelism_config accelerator_config ds3_gather_for_generation pipeline_parallel_size",
+    "parallelism_config accelerator_config pipeline_parallel_size",
     f"{_NO} results are in results/<name>/, by the study's name": "output_dir output output_path save_dir results_dir",
     f"{_NO} nothing is uploaded": "push_to_hub hub_always_push hub_private_repo hub_revision hub_strategy hub_token",
-    f"{_NO} it is set for all studies (docs/gpus.md)": "vllm_gpu_memory_utilization gpu_memory_utilization "
-    "vllm_enable_sleep_mode vllm_group_port vllm_model_impl vllm_server_base_url vllm_server_host vllm_server_port "
-    "vllm_server_timeout vllm_structured_outputs_regex attn_implementation flash_attention use_flash_attention_2",
+    f"{_NO} it is set for all studies (docs/gpus.md)": "vllm_group_port vllm_server_base_url vllm_server_host "
+    "vllm_server_port vllm_server_timeout attn_implementation flash_attention use_flash_attention_2",
+    f"{_NO} each step learns from completions of its own; training.trl: {{num_iterations: …}} lets several learn from "
+    "the same": "steps_per_generation",
+    f"{_NO} the reference is the base model, since a resumed run would not know another one": "sync_ref_model "
+    "ref_model_mixup_alpha ref_model_sync_steps",
 }
 
 # Fields of GRPOConfig that are as the paper's training had them, or that do not matter to one.
 _FIXED = (
-    "activation_checkpointing activation_checkpointing_kwargs auto_find_batch_size average_tokens_across_devices "
-    "batch_eval_metrics dataloader_drop_last dataloader_in_order dataloader_multiprocessing_context "
-    "dataloader_persistent_workers dataloader_pin_memory dataloader_prefetch_factor ddp_backend "
-    "ddp_broadcast_buffers "
-    "ddp_bucket_cap_mb ddp_find_unused_parameters ddp_static_graph ddp_timeout delta disable_dropout do_predict "
-    "do_train entropy_coef entropy_coef_delta entropy_coef_max entropy_coef_min entropy_target "
-    "epsilon epsilon_high "
-    "clip_range cliprange clip_ratio eval_accumulation_steps eval_do_concat_batches "
-    "eval_use_gather_object full_determinism "
-    "gradient_checkpointing_kwargs ignore_data_skip importance_sampling_level include_for_metrics label_names "
-    "label_smoothing_factor length_column_name liger_kernel_config local_rank mask_truncated_completions "
-    "max_tool_calling_iterations model_init_kwargs multi_objective_aggregation neftune_noise_alpha "
-    "num_generations_eval num_iterations ppo_epochs off_policy_mask_threshold pad_to_multiple_of "
-    "prediction_loss_only "
-    "ref_model_mixup_alpha ref_model_sync_steps remove_unused_columns router_aux_loss_coef sapo_temperature_neg "
-    "sapo_temperature_pos save_on_each_node scale_rewards shuffle_dataset steps_per_generation sync_ref_model "
-    "top_entropy_quantile torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps "
-    "train_sampling_strategy transformers_continuous_batching_config trust_remote_code use_adaptive_entropy "
-    "use_bias_correction_kl use_liger_kernel use_transformers_continuous_batching "
-    "use_transformers_paged vespo_k_neg "
-    "vespo_k_pos vespo_lambda_neg vespo_lambda_pos vllm_importance_sampling_cap vllm_importance_sampling_clip_max "
-    "vllm_importance_sampling_clip_min vllm_importance_sampling_correction vllm_importance_sampling_mode"
+    "activation_checkpointing activation_checkpointing_kwargs auto_find_batch_size batch_eval_metrics "
+    "dataloader_drop_last dataloader_in_order dataloader_multiprocessing_context "
+    "dataloader_persistent_workers dataloader_pin_memory dataloader_prefetch_factor do_predict do_train "
+    "eval_accumulation_steps eval_do_concat_batches eval_use_gather_object ignore_data_skip "
+    "include_for_metrics label_names label_smoothing_factor length_column_name liger_kernel_config "
+    "local_rank max_tool_calling_iterations model_init_kwargs neftune_noise_alpha num_generations_eval "
+    "prediction_loss_only remove_unused_columns save_on_each_node shuffle_dataset train_sampling_strategy "
+    "transformers_continuous_batching_config trust_remote_code use_liger_kernel "
+    "use_transformers_continuous_batching use_transformers_paged vllm_importance_sampling_cap"
 )
 _SAID[f"{_NO} TRL's setting is fixed for all studies (docs/fidelity.md)"] = _FIXED
 
-FOREIGN_KEYS = {name: said for said, names in _SAID.items() for name in names.split()}
+FOREIGN_KEYS = {name: f"write training.trl: {{{name}: …}}" for name in FREE} | {
+    name: said for said, names in _SAID.items() for name in names.split()
+}

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from modomodo.config.foreign_keys import FOREIGN_KEYS
 from modomodo.config.placeholders import refuse_placeholders
+from modomodo.config.trl_options import COLOCATED, WITH_VLLM, check_trl
 from modomodo.errors import nearest
 from modomodo.files import canonical
 
@@ -222,8 +224,8 @@ class Training(Settings):
     )
     adam_beta2: float = Field(0.999, gt=0, lt=1, description="Second-moment decay of AdamW.")
     beta: float = Field(0.04, ge=0, description="Coefficient of the KL penalty to the base model.")
-    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = Field(
-        "grpo", description="TRL's loss normalisation."
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"] = Field(
+        "grpo", description="TRL's loss."
     )
     reward_weights: dict[str, float] = Field(
         {"accuracy": 2.0, "iou": 2.0, "iou_visual_rft": 2.0, "format": 1.0},
@@ -252,6 +254,25 @@ class Training(Settings):
         "training process; 'server', TRL's vLLM server on a GPU of its own, the others train.",
     )
     threads: int = Field(1, ge=1, description="CPU threads of a training process.")
+    trl: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further options of TRL's GRPOConfig by TRL's names, e.g. `{epsilon_high: 0.28, scale_rewards: "
+        "none}`; GSPO is `importance_sampling_level: sequence`. The others are the paper's (docs/fidelity.md).",
+    )
+
+    @field_validator("trl")
+    @classmethod
+    def _trl_has_them(cls, options: dict[str, Any]) -> dict[str, Any]:
+        own = FOREIGN_KEYS | {name: f"write training.{name}" for name in cls.model_fields}
+        check_trl(options, own)
+        return options
+
+    @field_validator("loss_type", mode="before")
+    @classmethod
+    def _gspo_is_a_level(cls, value: Any) -> Any:
+        if value == "gspo":
+            raise ValueError("'gspo' is no loss of TRL: write trl: {importance_sampling_level: sequence}")
+        return value
 
     @field_validator("vllm", mode="before")
     @classmethod
@@ -298,10 +319,35 @@ class Training(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _trl_options_fit(self) -> Self:
+        for name in self.trl:
+            if name in COLOCATED and self.vllm != "colocate":
+                raise ValueError(
+                    f"trl: {name}: is of a vLLM inside the trainer: set vllm to colocate, or remove it"
+                )
+            if name in WITH_VLLM and self.vllm == "off":
+                raise ValueError(f"trl: {name}: has no effect with vllm: off: remove it")
+        if self.loss_type == "luspo" and self.trl.get("importance_sampling_level") != "sequence":
+            raise ValueError(
+                "loss_type: 'luspo' is defined on sequences: add trl: {importance_sampling_level: sequence}"
+            )
+        if self.steps % self.iterations:
+            raise ValueError(
+                f"trl: num_iterations: {self.steps} steps are not a multiple of {self.iterations}: a step must not be "
+                "the last one of half a batch"
+            )
+        return self
+
     @property
     def prompts_per_step(self) -> int:
-        """Prompts consumed by one optimiser step."""
+        """Prompts that one optimiser step learns from."""
         return self.train_batch_size // self.num_generations
+
+    @property
+    def iterations(self) -> int:
+        """Optimiser steps that learn from the same completions (TRL's num_iterations)."""
+        return int(self.trl.get("num_iterations", 1))
 
     @property
     def processes(self) -> int:

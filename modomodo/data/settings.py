@@ -83,6 +83,7 @@ class Table1Settings(Settings):
     roles: list[tuple[str, str]]
     steps: int
     prompts_per_step: int
+    iterations: int = 1
     expected: dict[str, Expected] = {}
 
     @classmethod
@@ -96,5 +97,6 @@ class Table1Settings(Settings):
             roles=roles,
             steps=training.steps,
             prompts_per_step=training.prompts_per_step,
+            iterations=training.iterations,
             expected={name: count for name, count in expected.items() if count is not None},
         )

@@ -14,6 +14,7 @@ class StreamSettings(Settings):
     steps: int
     prompts_per_step: int
     scored_steps: list[int]
+    iterations: int = 1
     draw: Draw = Field(default_factory=Draw)
 
     @classmethod
@@ -23,6 +24,7 @@ class StreamSettings(Settings):
             steps=training.steps,
             prompts_per_step=training.prompts_per_step,
             scored_steps=training.scored_steps,
+            iterations=training.iterations,
             # A window is one of exact shares: with random ones it would draw the same streams again.
             draw=study.draw if study.draw.shares == "exact" else Draw(),
         )

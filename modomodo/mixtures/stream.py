@@ -21,7 +21,7 @@ CACHE_VERSION = 1  # raise when the same settings would draw another stream: eve
 class Draw(NamedTuple):
     """A line of `streams/<mixture>/<seed>.jsonl`: one prompt, in training order."""
 
-    step: int  # optimiser step, from 1
+    step: int  # first optimiser step that learns from it, from 1
     position: int  # place in the whole stream, from 0
     domain: str
     id: str
@@ -34,11 +34,12 @@ class Stream:
     draws: list[Draw]
     prompts_per_step: int
     exhausted: str | None  # the domain whose examples ran out and ended the stream early
+    iterations: int = 1  # optimiser steps that learn from the same prompts
 
     @property
     def steps(self) -> int:
         """Optimiser steps the stream lasts."""
-        return len(self.draws) // self.prompts_per_step
+        return len(self.draws) // self.prompts_per_step * self.iterations
 
 
 def draw_stream(
@@ -48,8 +49,9 @@ def draw_stream(
     prompts_per_step: int,
     seed: int,
     window: int | None = None,
+    iterations: int = 1,
 ) -> Stream:
-    """Draw up to `steps` steps of `prompts_per_step` prompts.
+    """Draw up to `steps` steps of `prompts_per_step` prompts, of which `iterations` learn from the same ones.
 
     Domains are sampled by their weight, or with `window` dealt out in exact shares of every so many prompts.
 
@@ -63,7 +65,7 @@ def draw_stream(
     for domain in domains:
         if not ids.get(domain):
             raise InputError(f"domain '{domain}' has weight {weights[domain]:g} but no examples")
-    needed = steps * prompts_per_step
+    needed = steps // iterations * prompts_per_step
     shares = [weights[domain] for domain in domains]
     choices = (
         _domain_choices(shares, needed, seed)
@@ -76,7 +78,8 @@ def draw_stream(
     exhausted = None
     for position, choice in enumerate(choices):
         domain = domains[choice]
-        draws.append(Draw(position // prompts_per_step + 1, position, domain, next(unseen[domain])))
+        step = position // prompts_per_step * iterations + 1
+        draws.append(Draw(step, position, domain, next(unseen[domain])))
         left[domain] -= 1
         if left[domain] == 0:
             exhausted = domain if len(draws) < needed else None
@@ -87,7 +90,7 @@ def draw_stream(
             f"domain '{exhausted}' is exhausted before the first step: it needs more than "
             f"{len(ids[str(exhausted)])} examples"
         )
-    return Stream(draws[:complete], prompts_per_step, exhausted)
+    return Stream(draws[:complete], prompts_per_step, exhausted, iterations)
 
 
 def checkpoint_steps(scored_steps: Sequence[int], last_step: int) -> dict[int, int]:
@@ -110,13 +113,14 @@ def summary(stream: Stream, weights: Mapping[str, float], scored_steps: Sequence
     }
 
 
-def check_enough(sizes: Mapping[str, int], steps: int, prompts_per_step: int) -> None:
+def check_enough(sizes: Mapping[str, int], steps: int, prompts_per_step: int, iterations: int = 1) -> None:
     """Raises InputError when no mixture could ever reach the last step."""
     total = sum(sizes.values())
-    if total < steps * prompts_per_step:
+    needed = steps // iterations * prompts_per_step
+    if total < needed:
         raise InputError(
-            f"training.steps: {steps} steps need {steps * prompts_per_step} prompts, but all domains together "
-            f"hold {total} examples: lower the steps to {total // prompts_per_step} or add data"
+            f"training.steps: {steps} steps need {needed} prompts, but all domains together hold {total} examples: "
+            f"lower the steps to {total // prompts_per_step * iterations} or add data"
         )
 
 

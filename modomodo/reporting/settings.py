@@ -74,7 +74,7 @@ class ExplorerSettings(TableSettings):
             **_shown_as(study, plan),
             study=study.name,
             surrogate=study.reporting.surrogate,
-            prompts=study.training.steps * study.training.prompts_per_step,
+            prompts=study.training.steps // study.training.iterations * study.training.prompts_per_step,
             # Where they differ, those of the first: a page has one set of sliders.
             constraints=Constraints(**next(filter(None, searches), {})),
         )

@@ -197,7 +197,7 @@ def expected_steps(study: Study, weights: Weights, sizes: Mapping[str, int | Non
     for domain, weight in weights.items():
         size = sizes.get(domain)
         if weight > 0 and size is not None:
-            lasts.append(int(size / weight) // training.prompts_per_step)
+            lasts.append(int(size / weight) // training.prompts_per_step * training.iterations)
     return max(1, min(lasts))
 
 

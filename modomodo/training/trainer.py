@@ -6,6 +6,7 @@ domains only, checkpoints at the scored steps, and a resume that really restores
 One process trains, or several that launch.py started, one a GPU: each runs all of this, and the first one writes.
 """
 
+import math
 import shutil
 import signal
 import sys
@@ -105,7 +106,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         ],
     )
     trainer.remove_callback(PrinterCallback)
-    on_signal = SaveOnSignal(job.last_step)
+    on_signal = SaveOnSignal(job.last_step, settings.iterations)
     trainer.add_callback(on_signal)
     if settings.freeze_vision:
         # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
@@ -141,8 +142,13 @@ def trainer_arguments(
 ) -> GRPOConfig:
     """The study's training settings as TRL's."""
     gpu = settings.gpus > 0
-    return GRPOConfig(
+    options = {
         **OBJECTIVE,
+        **vllm_arguments(settings, server),
+        **settings.trl,
+    }
+    return GRPOConfig(
+        **options,
         output_dir=str(folder),
         max_steps=settings.steps,
         per_device_train_batch_size=settings.samples,
@@ -157,7 +163,6 @@ def trainer_arguments(
         reward_weights=[settings.reward_weights[name] for name in reward_names],
         temperature=settings.temperature,
         max_completion_length=settings.max_completion_length,
-        **vllm_arguments(settings, server),
         seed=seed,
         data_seed=seed,
         bf16=settings.bf16,
@@ -166,7 +171,8 @@ def trainer_arguments(
         gradient_checkpointing=settings.gradient_checkpointing,
         logging_steps=1,
         save_strategy="steps",
-        save_steps=settings.save_steps,
+        # A resumed run draws new completions, so between two steps that share theirs it would not be the same run.
+        save_steps=math.ceil(settings.save_steps / settings.iterations) * settings.iterations,
         save_total_limit=2,  # the last one may be half written when the job is killed
         report_to="none",
         disable_tqdm=True,
@@ -333,8 +339,11 @@ class SaveOnSignal(TrainerCallback):
     A trainer's state is complete only between two steps. All processes of a run stop at the same one.
     """
 
-    def __init__(self, last_step: int) -> None:
+    def __init__(self, last_step: int, iterations: int = 1) -> None:
         self.last_step = last_step
+        self.iterations = (
+            iterations  # steps that learn from the same completions, which a checkpoint does not hold
+        )
         self.received = False
         self.stopped_at: int | None = None
         signal.signal(signal.SIGTERM, self._receive)
@@ -346,7 +355,8 @@ class SaveOnSignal(TrainerCallback):
         received = torch.tensor(float(self.received), device=args.device)
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
-        if received.item() and state.global_step < self.last_step:  # else it is done anyway
+        between = state.global_step % self.iterations
+        if received.item() and not between and state.global_step < self.last_step:  # else it is done anyway
             self.stopped_at = state.global_step
             control.should_save = control.should_training_stop = True
 
@@ -410,6 +420,6 @@ def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     rows = (
         {"step": entry["step"], **{k: v for k, v in sorted(entry.items()) if k not in VOLATILE | {"step"}}}
         for entry in history
-        if "reward" in entry
+        if "reward" in entry or "loss" in entry  # a step that learns from earlier completions has no reward
     )
     write_jsonl(folder / "log.jsonl", rows)

@@ -83,6 +83,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], str, Any]] = {
     "training.max_grad_norm": ({"max_grad_norm": 0.3}, "max_grad_norm", 0.3),
     "training.bf16": ({"bf16": True}, "bf16", True),
     "training.gradient_checkpointing": ({"gradient_checkpointing": False}, "gradient_checkpointing", False),
+    "training.trl": ({"trl": {"epsilon": 0.1}}, "epsilon", 0.1),
 }
 BASE_TRAINING = {"steps": 9, "scored_steps": [2, 7, 9], "bf16": False}
 

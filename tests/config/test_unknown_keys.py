@@ -49,10 +49,7 @@ def complaint(data, key: str) -> str:
             "unknown key: this pipeline has no such key: all weights but the vision tower's",
         ),
         ("training.report_to", "unknown key: this pipeline has no such key: each step is a line of runs/"),
-        (
-            "training.top_p",
-            "unknown key: this pipeline has no such key: rollouts are sampled by training.temper",
-        ),
+        ("training.top_p", "unknown key: write training.trl: {top_p: …}"),
         ("evaluation.temperature", "unknown key: this pipeline has no such key: rollouts are sampled by"),
         ("training.system_prompt", "unknown key: texts around a question are under prompts"),
         ("prompts.system_prompt", "unknown key: texts around a question are under prompts"),
@@ -65,7 +62,9 @@ def complaint(data, key: str) -> str:
             "unknown key: this pipeline has no such key: a run has a number of steps",
         ),
         ("training.output-dir", "unknown key: this pipeline has no such key: results are in results/<name>/"),
-        ("training.epsilon_high", "unknown key: this pipeline has no such key: TRL's setting is fixed"),
+        ("training.epsilon_high", "unknown key: write training.trl: {epsilon_high: …}"),
+        ("training.label_names", "unknown key: this pipeline has no such key: TRL's setting is fixed"),
+        ("training.optimizer", "unknown key: write training.trl: {optim: …}"),
         ("training.reward_funcs", "unknown key: name them in a domain's rewards"),
         (
             "model.model_name_or_path",

@@ -1,0 +1,94 @@
+"""Training runs of an untrained tiny model, in this process and in a second or two."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+
+from modomodo.config.schema import Training
+from modomodo.data.examples import Example
+from modomodo.files import file_digest
+from modomodo.tiny.qwen2vl import make_model, make_processor
+from modomodo.training import trainer
+from modomodo.training.job import TrainJob
+from modomodo.training.rewards import rewards
+from modomodo.training.settings import TrainSettings
+
+QUICK = {
+    "steps": 4,
+    "scored_steps": [2, 4],
+    "train_batch_size": 8,
+    "num_generations": 4,
+    "learning_rate": 1e-3,
+    "max_completion_length": 6,
+    "save_steps": 100,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "reward_weights": {"letters": 1.0},
+}
+
+
+def make_base(folder: Path) -> Path:
+    """An untrained Qwen2-VL, and eight images beside it."""
+    processor = make_processor(["{question} Think."])
+    make_model(processor.tokenizer, seed=0).save_pretrained(folder / "base")
+    processor.save_pretrained(folder / "base")
+    for number in range(8):
+        PIL.Image.new("RGB", (32, 32), (30 * number, 100, 50)).save(folder / f"{number}.png")
+    return folder / "base"
+
+
+def run(base: Path, folder: Path, signal_at: int = 0, **changes: Any) -> list[list[str]]:
+    """Train in `folder`; what the reward was shown, call by call. It sends SIGTERM in its call `signal_at`, from 1."""
+    settings = Training(**QUICK | changes)
+    shown: list[list[str]] = []
+
+    def letters(prompts: list, completions: list, id: list[str], **columns: Any) -> list[float]:
+        texts = [completion[-1]["content"] for completion in completions]
+        shown.append([f"{name}: {text}" for name, text in zip(id, texts, strict=True)])
+        if len(shown) == signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return [len(text) / 10 for text in texts]
+
+    examples = [
+        Example(
+            id=f"q{number}",
+            dataset="colours",
+            image=f"{number}.png",
+            question="How high is the red bar?",
+            answer="3",
+            answer_type="number",
+        )
+        for number in range(settings.steps // settings.iterations * settings.prompts_per_step)
+    ]
+    job = TrainJob(
+        base=base,
+        rows=[(example, base.parent) for example in examples],
+        folder=folder,
+        settings=TrainSettings(training=settings, dtype="float32", rewards={"colours": ["letters"]}),
+        seed=7,
+        last_step=settings.steps,
+        checkpoint_steps={step: step for step in settings.scored_steps},
+    )
+    _with_reward("letters", letters, lambda: trainer.train(job))
+    return shown
+
+
+def _with_reward(name: str, reward: Callable, then: Callable) -> None:
+    """Call `then` with a reward registered, and with SIGTERM handled as before afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    rewards._functions[name] = reward
+    try:
+        then()
+    finally:
+        del rewards._functions[name]
+        signal.signal(signal.SIGTERM, before)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The log and every file of the scored checkpoints."""
+    files = [folder / "log.jsonl", *folder.glob("checkpoint-*/*")]
+    return {str(path.relative_to(folder)): file_digest(path) for path in files}
