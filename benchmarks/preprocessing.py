@@ -243,7 +243,7 @@ def batches(folder: Path, model: Path, place: Path) -> None:
     from modomodo.config.schema import Templates
     from modomodo.evaluation.engines.base import BatchLimits, LazyBatches, render_prompts
     from modomodo.evaluation.engines.hf import processor_inputs
-    from modomodo.training.models import load_processor
+    from modomodo.training.processors import load_processor
 
     (path,) = folder.glob("*.parquet")
     write_examples(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from modomodo.environment import hide_failing_torchvision
 from modomodo.files import atomic_write
 
 T = TypeVar("T")
@@ -19,10 +20,12 @@ def imports() -> Iterator[None]:
     """For the import of large libraries: without Python's garbage collector, then or later.
 
     It would look through their hundreds of thousands of objects again and again, a quarter of the time of
-    the imports and a tenth of a short training's, and find nothing: they live as long as the process.
+    the imports and a tenth of a short training's, and find nothing: they live as long as the process. From them a
+    torchvision that fails is hidden.
     """
     gc.disable()
     try:
+        hide_failing_torchvision()
         yield
     finally:
         gc.freeze()

@@ -5,6 +5,7 @@ figures, limits of threads, switches of Python. What would change a result or st
 decides stays: CUDA_VISIBLE_DEVICES, HF_*, NCCL_*, proxies, SLURM_*, PYTHONPATH.
 """
 
+import importlib.util
 import os
 import re
 import shlex
@@ -71,6 +72,22 @@ def prepare() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar in a log is one endless line
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers(\..*)?")
+
+
+def hide_failing_torchvision() -> None:
+    """Let transformers, before it is imported, find no torchvision where there is one that does not import.
+
+    Beside a build of torch that it is not for, torchvision may be there and fail ("operator torchvision::nms does not
+    exist"), and all of transformers' processors with it. They need none.
+    """
+    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError):
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        sys.modules["torchvision"] = None  # type: ignore[assignment]  # by which an import of it fails at once
 
 
 def prepare_jobs(root: str | Path) -> None:

@@ -53,3 +53,8 @@ def told(error: BaseException, where: str = "") -> str:
     """An error of unknown code in one line: its place in the user's own code (else `where`), its type, what it says."""
     place = own_line(error) or where
     return f"{place}: " * bool(place) + f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

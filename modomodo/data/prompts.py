@@ -18,10 +18,13 @@ def prompt_text(example: Example, templates: Templates) -> str:
     return f"{example.question}{templates.separator}{suffix}" if suffix else example.question
 
 
-def messages(example: Example, templates: Templates) -> list[dict[str, Any]]:
+def messages(example: Example, templates: Templates, blocks: bool = True) -> list[dict[str, Any]]:
     """One user turn in the Hugging Face conversational form: the images first, then the text.
 
-    The images themselves are handed over separately, in the order of `image_paths`.
+    The images themselves are handed over separately, in the order of `image_paths`. Without `blocks` the turn is the
+    text alone, as the chat templates of text-only models have it: some would print a list of blocks as Python does.
     """
+    if not blocks:
+        return [{"role": "user", "content": prompt_text(example, templates)}]
     images = [{"type": "image"} for _ in image_paths(example)]
     return [{"role": "user", "content": [*images, {"type": "text", "text": prompt_text(example, templates)}]}]

@@ -5,16 +5,19 @@ since every token costs time. The tower takes patches of 4 x 4 pixels and merges
 no other merge), so a board of 4 x 4 cells is 16 image tokens, one per cell. `curriculum` trains it.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.processing_utils import ProcessorMixin
 
 from modomodo.config.loading import parse
 from modomodo.errors import InputError
@@ -25,7 +28,6 @@ from modomodo.tiny.dataset import Learner
 from modomodo.tiny.examples import AUXILIARY, Corruptions, sft_examples
 from modomodo.tiny.settings import Curriculum
 from modomodo.tiny.thread_pool import ThreadPool
-from modomodo.training.models import Qwen2VLProcessor
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 SPECIAL += ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
@@ -46,6 +48,32 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
 )
 EXAMPLES_FOR_WORDS = 400  # of a domain, whose words have all occurred long before
+
+
+class Qwen2VLProcessor(transformers.Qwen2VLProcessor):
+    """transformers' Qwen2VLProcessor without its video processor, the one part that needs torchvision.
+
+    What it saves loads as transformers' own where torchvision is installed, and in vLLM. It has the same name because
+    transformers writes the class's name into the directory as `processor_class`, by which readers find the class.
+    """
+
+    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs) -> None:
+        self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs) -> None:
+        """Besides the processor's own files, image and video settings in files of their own (for vLLM)."""
+        super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        image = self.image_processor.to_dict() | {"processor_class": "Qwen2VLProcessor"}
+        image["image_processor_type"] = "Qwen2VLImageProcessor"
+        shared = ("patch_size", "merge_size", "temporal_patch_size", "size", "image_mean", "image_std")
+        video = {key: image[key] for key in shared}
+        video |= {"processor_class": "Qwen2VLProcessor", "video_processor_type": "Qwen2VLVideoProcessor"}
+        for name, settings in (("preprocessor_config", image), ("video_preprocessor_config", video)):
+            text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+            (Path(save_directory) / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def _parts(formats: Iterable[str]) -> list[str]:

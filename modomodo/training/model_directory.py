@@ -1,5 +1,6 @@
 """What can be known of a model without loading it, so a dry run can ask: a directory's kind, the hub's options."""
 
+import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,17 +8,18 @@ from typing import Any
 
 from modomodo.errors import InputError, nearest
 from modomodo.files import read_json
+from modomodo.training.families import FAMILIES, family_of
 
-SUPPORTED = "qwen2_vl"  # config.json's model_type
 PEFT_PREFIX = "base_model.model."  # of the tensors of a model that PEFT wraps
 HUB_OPTIONS = ("repo", "revision")  # of the builder 'hub'
 MERGE_ADAPTER = "load it with peft, merge_and_unload(), and save_pretrained() the result"
 
 
 def check_kind(path: str | Path, name: str = "") -> None:
-    """Raises InputError for another family than Qwen2-VL, a PEFT adapter alone, and what is no model directory.
+    """Raises InputError for a kind that no class of transformers trains as an (image-)text model.
 
-    `name` is what the error calls the directory, its path if empty.
+    So for a PEFT adapter alone, what is no model directory, and a family whose processor needs a package that is not
+    there. `name` is what the error calls the directory, its path if empty.
     """
     path = Path(path)
     name = name or str(path)
@@ -25,13 +27,34 @@ def check_kind(path: str | Path, name: str = "") -> None:
         raise InputError(f"{name}: a PEFT adapter without its model: {MERGE_ADAPTER}")
     if not (path / "config.json").is_file():
         raise InputError(f"{name}: not a model directory (no config.json): build or download the model first")
-    config = read_json(path / "config.json")
-    kind = config.get("model_type", "") if isinstance(config, dict) else ""
-    if kind != SUPPORTED:
+    kind = model_type(path)
+    if kind not in FAMILIES and kind not in _known_to_transformers():
         raise InputError(
-            f"{name}: config.json: model_type '{kind}' is not supported: only {SUPPORTED} is "
-            "(Qwen2-VL, of any size; not Qwen2.5-VL or Qwen3-VL)"
+            f"{name}: config.json: model_type '{kind}' is not supported: tested are {', '.join(sorted(FAMILIES))}; "
+            "others are what AutoModelForImageTextToText and AutoModelForCausalLM of the installed transformers load"
         )
+    for package in family_of(kind).needs:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"{name}: {kind} needs the package {package}: add it to envs/own.txt, then run make env"
+            )
+
+
+def model_type(path: str | Path) -> str:
+    """The family of a model's directory, as its config.json names it."""
+    config = read_json(Path(path) / "config.json")
+    kind = config.get("model_type", "") if isinstance(config, dict) else ""
+    return kind if isinstance(kind, str) else ""
+
+
+def _known_to_transformers() -> set[str]:
+    # Here: it takes seconds, and only a family without an entry asks.
+    from transformers.models.auto import modeling_auto
+
+    return {
+        *modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    }
 
 
 def has_weights(path: Path) -> bool:

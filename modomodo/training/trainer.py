@@ -20,7 +20,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 from datasets import Dataset, Features, Image, List, Value
-from transformers import ProcessorMixin, TrainerCallback
+from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -32,15 +32,17 @@ from modomodo.errors import Interrupted
 from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
-from modomodo.training.models import (
-    cache_vision_features,
-    freeze_vision,
-    load_model,
-    load_processor,
-    own_generation_settings,
-)
+from modomodo.training.models import copy_beside_weights, load_model, own_generation_settings
+from modomodo.training.processors import load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete
 from modomodo.training.rewards import columns, rewards
+from modomodo.training.vision import (
+    cache_vision_features,
+    caches_vision,
+    drop_absent_images,
+    freeze_vision,
+    image_placeholder,
+)
 
 # What differs between two equal runs does not belong in their log; run.json has the durations.
 VOLATILE = {"step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
@@ -100,7 +102,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         train_dataset=training_dataset(job.rows, job.settings.prompts, job.settings.own_prompts),
         processing_class=processor,
         callbacks=[
-            KeepScored(folder, processor, job.checkpoint_steps),
+            KeepScored(folder, job.base, job.checkpoint_steps),
             StopAt(job.last_step),
             Progress(job.last_step),
         ],
@@ -108,15 +110,16 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     trainer.remove_callback(PrinterCallback)
     on_signal = SaveOnSignal(job.last_step, settings.iterations)
     trainer.add_callback(on_signal)
-    if settings.freeze_vision:
+    if settings.freeze_vision and caches_vision(model):
         # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
         reference = [trainer.ref_model] if isinstance(trainer.ref_model, type(model)) else []
         cache_vision_features([model, *reference])
     if settings.vllm == "colocate":
         set_seed(job.seed, device_specific=True)  # its engine has set all seeds to the process's number
-    if settings.vllm != "off":
+    placeholder = image_placeholder(model)
+    if settings.vllm != "off" and placeholder is not None:
         # As TRL does for transformers: a completion with an image placeholder would want an image, and the step fails.
-        trainer.vllm_generation.generation_kwargs["logit_bias"] = {model.config.image_token_id: -100.0}
+        trainer.vllm_generation.generation_kwargs["logit_bias"] = {placeholder: -100.0}
     if settings.vllm == "server":
         trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, job.seed))
     ready = time.monotonic()
@@ -177,7 +180,9 @@ def trainer_arguments(
         report_to="none",
         disable_tqdm=True,
         log_completions=False,
-        log_multimodal=False,  # would gather each step's images from all processes, for a log that nobody reads
+        # Would gather each step's images from all processes, for a log that nobody reads, and wait for ever for one
+        # whose rows have none.
+        log_multimodal=False,
     )
 
 
@@ -255,29 +260,44 @@ def _for_domains(name: str, domains: set[str]) -> Callable:
 
 
 class StreamTrainer(GRPOTrainer):
-    """TRL's trainer with the three repairs that Qwen2-VL needs."""
+    """TRL's trainer with the repairs that image-text models, and rows with and without images, need."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for model in filter(None, (self.model, self.ref_model)):
+            drop_absent_images(self.accelerator.unwrap_model(model))
+
+    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
+        # TRL gives a row without images None where another row has some. Processors take an empty list, but no None.
+        *rest, images, tool_images = super()._generate(prompts)
+        return *rest, images and [of_one or [] for of_one in images], tool_images
+
+    def _get_per_token_logps_and_entropies(
+        self, *arguments: Any, batch_num_images: Any = None, **options: Any
+    ) -> Any:
+        # What LLaVA-OneVision's processor says of each row, and TRL has no argument for: one image a row is assumed.
+        return super()._get_per_token_logps_and_entropies(*arguments, **options)
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
         # TRL hands over prompts with a placeholder for each patch of an image, and vLLM expands the first one once
         # more: the completions would answer a prompt that is not the one trained on. TRL's server path is right.
         if self.use_vllm and self.vllm_mode == "colocate":
-            prompt_ids = [
-                one_placeholder_per_image(ids, self.model.config.image_token_id) for ids in prompt_ids
-            ]
+            placeholder = image_placeholder(self.model)
+            prompt_ids = [one_placeholder_per_image(ids, placeholder) for ids in prompt_ids]
         with own_generation_settings(self.model):
             return super()._generate_single_turn(prompt_ids, *arguments, **options)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
     ) -> None:
-        # Qwen2-VL is saved under older parameter names than the live module's, and the trainer's own
-        # load, which is not strict, then restores the output layer alone, without a word.
+        # Many families (Qwen2-VL, InternVL, Gemma 3, LLaVA) are saved under older parameter names than the module has,
+        # and the trainer's own load, which is not strict, then restores little or nothing, without a word.
         target = self.model if model is None else model
         saved = load_model(Path(resume_from_checkpoint), str(target.dtype).removeprefix("torch."))
         target.load_state_dict(saved.state_dict(), strict=True)
 
 
-def one_placeholder_per_image(tokens: Sequence[int], placeholder: int) -> list[int]:
+def one_placeholder_per_image(tokens: Sequence[int], placeholder: int | None) -> list[int]:
     """The tokens with each run of image placeholders cut down to one."""
     return [
         token
@@ -301,9 +321,9 @@ class SeedServer(TrainerCallback):
 class KeepScored(TrainerCallback):
     """Keeps the checkpoints that will be scored, and the log, as they come."""
 
-    def __init__(self, folder: Path, processor: ProcessorMixin, checkpoint_steps: Mapping[int, int]) -> None:
+    def __init__(self, folder: Path, base: Path, checkpoint_steps: Mapping[int, int]) -> None:
         self.folder = folder
-        self.processor = processor
+        self.base = base
         # The first scored step of a step names its directory; link_shared_checkpoints gives it its other names.
         self.name_of_step = {step: scored for scored, step in sorted(checkpoint_steps.items(), reverse=True)}
 
@@ -313,7 +333,7 @@ class KeepScored(TrainerCallback):
             return
         with atomic_directory(self.folder / f"checkpoint-{name}") as directory:
             model.save_pretrained(directory)
-            self.processor.save_pretrained(directory)
+            copy_beside_weights(self.base, directory)
 
     def on_save(self, args, state, control, **kwargs):
         PartialState().wait_for_everyone()  # each process writes its random state into the checkpoint

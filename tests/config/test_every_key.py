@@ -161,14 +161,14 @@ def test_what_predictions_are_made_with(study_data, write_study, monkeypatch) ->
     import torch
 
     from modomodo.evaluation.engines import hf, vllm
-    from modomodo.training import models
+    from modomodo.training import processors
 
     seen: dict[str, Any] = {}
     monkeypatch.setattr(start, "acquire_gpus", lambda gpus, key: seen.update(gpus=gpus))
     monkeypatch.setattr(start, "enter_vllm_environment", lambda: None)
     monkeypatch.setattr(start, "check_vllm", lambda *given, **named: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: seen.update(threads=threads))
-    monkeypatch.setattr(models, "load_processor", lambda path: None)
+    monkeypatch.setattr(processors, "load_processor", lambda path: None)
     monkeypatch.setattr(vllm, "most_images", lambda rows: 1)
     for module, engine in ((hf, "TransformersEngine"), (vllm, "VllmEngine")):
         monkeypatch.setattr(

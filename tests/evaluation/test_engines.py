@@ -26,7 +26,8 @@ from modomodo.evaluation.engines.base import (
 from modomodo.evaluation.engines.hf import TransformersEngine, processor_inputs
 from modomodo.evaluation.engines.vllm import VllmEngine
 from modomodo.tiny.qwen2vl import make_model, make_processor
-from modomodo.training.models import load_model, load_processor
+from modomodo.training.models import load_model
+from modomodo.training.processors import load_processor
 
 
 class Processor:
@@ -40,7 +41,11 @@ class Processor:
 
     def __call__(self, text, images, **options):
         self.calls.append(len(text))
-        return {"pixel_values": torch.arange(sum(image.width * image.height for image in images))}
+        return {
+            "pixel_values": torch.arange(
+                sum(image.width * image.height for of_one in images for image in of_one)
+            )
+        }
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from modomodo.tiny.examples import SFTExample, sft_examples
 from modomodo.tiny.muon import orthogonalise
 from modomodo.tiny.qwen2vl import build, make_model, make_processor
 from modomodo.tiny.thread_pool import ThreadPool
-from modomodo.training import models
+from modomodo.training import models, processors
 
 TEMPLATES = [
     "{question} Output <think> </think> and <answer> </answer> tags.",
@@ -184,7 +184,7 @@ def test_the_same_options_give_the_same_bytes_by_any_number_of_threads(tmp_path)
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
     models.load_model(tmp_path / "one")
-    models.load_processor(tmp_path / "one")
+    processors.load_processor(tmp_path / "one")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from modomodo.errors import InputError
 from modomodo.tiny.qwen2vl import make_model, make_processor
-from modomodo.training import models
+from modomodo.training import models, processors
 
 Tensors = dict[str, torch.Tensor]
 DOWN = "model.layers.0.mlp.down_proj.weight"  # as Qwen2-VL is saved, and as it is loaded:
@@ -106,18 +106,26 @@ def test_a_file_that_is_cut_off_is_an_error(changed: Callable[..., Path]) -> Non
         models.load_model(weights.parent)
 
 
-@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl", "smolvlm", "qwen3", "llava", ""])
-def test_another_family_is_named(kind: str, changed: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("kind", ["clip", "vit", "t5", "no_such", ""])
+def test_an_unsupported_kind_is_named_with_those_that_are(kind: str, changed: Callable[..., Path]) -> None:
     path = changed(model_type=kind)
-    for load in (models.load_model, models.load_processor):
-        with pytest.raises(InputError, match=f"model_type '{kind}' is not supported: only qwen2_vl is"):
+    for load in (models.load_model, processors.load_processor):
+        with pytest.raises(
+            InputError, match=f"model_type '{kind}' is not supported: tested are gemma3, idefics3"
+        ):
             load(path)
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_weights_of_another_family_than_config_json_names(kind: str, changed: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="its (weights do not match its config.json|model cannot be loaded)"):
+        models.load_model(changed(model_type=kind))
 
 
 def test_an_adapter_alone_is_named(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "base"}')
     save_file({"base_model.model.x": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
-    for load in (models.load_model, models.load_processor):
+    for load in (models.load_model, processors.load_processor):
         with pytest.raises(InputError, match="a PEFT adapter without its model: .*merge_and_unload"):
             load(tmp_path)
 
@@ -131,10 +139,10 @@ def test_the_hub_gives_no_other_family_and_nothing_for_a_local_path(
 
     def give(repo: str, revision: str, local_dir: Path, allow_patterns: list[str]) -> None:
         asked.append(allow_patterns)
-        (Path(local_dir) / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
+        (Path(local_dir) / "config.json").write_text('{"model_type": "clip"}')
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", give)
-    with pytest.raises(InputError, match="^a/b: config.json: model_type 'qwen2_5_vl' is not supported"):
+    with pytest.raises(InputError, match="^a/b: config.json: model_type 'clip' is not supported"):
         models.download(tmp_path / "model", {"repo": "a/b", "revision": "1" * 40})
     assert asked == [["config.json"]] and list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="is a local path, not an owner/name of the hub"):

@@ -7,10 +7,11 @@ from pathlib import Path
 import PIL.Image
 import pytest
 import torch
+from transformers import Qwen2VLProcessor
 
 from modomodo.errors import InputError
 from modomodo.tiny.qwen2vl import make_model, make_processor
-from modomodo.training import models
+from modomodo.training import models, processors, vision
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +24,9 @@ def directory(tmp_path_factory) -> Path:
 
 
 def test_processor_round_trips(directory, tmp_path):
-    first = models.load_processor(directory)
+    first = processors.load_processor(directory)
     first.save_pretrained(tmp_path)
-    second = models.load_processor(str(directory))
+    second = processors.load_processor(str(directory))
     image = PIL.Image.new("RGB", (32, 32), (200, 10, 10))
     messages = [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How high is the red bar?"}]}
@@ -54,16 +55,16 @@ def test_directory_is_an_ordinary_qwen2vl_for_others(directory):
 def test_model_loads_in_the_dtype_asked_for(directory):
     assert models.load_model(directory, "bfloat16").dtype == torch.bfloat16
     model = models.load_model(directory, torch.float32)
-    frozen = models.freeze_vision(model)
+    frozen = vision.freeze_vision(model)
     learning = [name for name, p in model.named_parameters() if p.requires_grad]
     assert frozen > 0
     assert learning and not any("visual" in name for name in learning)
 
 
 def test_processor_without_torchvision(directory, monkeypatch):
-    monkeypatch.setattr(models, "torchvision_works", lambda: False)
-    processor = models.load_processor(directory)
-    assert isinstance(processor, models.Qwen2VLProcessor)
+    monkeypatch.setattr(processors, "torchvision_works", lambda: False)
+    processor = processors.load_processor(directory)
+    assert isinstance(processor, Qwen2VLProcessor)
     assert processor.image_processor.patch_size == 4
 
 
@@ -71,7 +72,7 @@ def test_missing_and_damaged_directories_are_reported(directory, tmp_path):
     with pytest.raises(InputError, match="no config.json"):
         models.load_model(tmp_path)
     with pytest.raises(InputError, match="no config.json"):
-        models.load_processor(tmp_path / "nowhere")
+        processors.load_processor(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text((directory / "config.json").read_text())
     with pytest.raises(InputError, match="cannot be loaded"):
         models.load_model(tmp_path)
@@ -124,7 +125,7 @@ def test_a_frozen_tower_encodes_each_image_once_and_answers_as_before(directory)
     models_ = [models.load_model(directory) for _ in range(2)]
     plain = models.load_model(directory).model.visual
     for model in models_:
-        models.freeze_vision(model)
+        vision.freeze_vision(model)
     encoded: list[int] = []
     tower = models_[0].model.visual
     encode = tower.forward
@@ -134,7 +135,7 @@ def test_a_frozen_tower_encodes_each_image_once_and_answers_as_before(directory)
         return encode(hidden_states, grid_thw=grid_thw, **kwargs)
 
     tower.forward = counted
-    models.cache_vision_features(models_)
+    vision.cache_vision_features(models_)
     assert models_[1].model.visual is tower
     torch.manual_seed(0)
     one, two, other = (torch.randn(64, 96) for _ in range(3))
@@ -161,8 +162,8 @@ def test_a_tokenizer_pads_on_the_left_with_what_training_pads_with(directory, tm
     (tmp_path / "tokenizer_config.json").write_text(
         json.dumps(settings | {"padding_side": "right", "pad_token": None})
     )
-    tokenizer = models.load_processor(tmp_path).tokenizer
+    tokenizer = processors.load_processor(tmp_path).tokenizer
     assert (tokenizer.padding_side, tokenizer.pad_token) == ("left", "<|im_end|>")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": None}))
     with pytest.raises(InputError, match="eos_token: missing: name the token that ends a turn"):
-        models.load_processor(tmp_path)
+        processors.load_processor(tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
-from transformers import GenerationConfig, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from modomodo.config.schema import Templates
 from modomodo.data.answers import extract_answer
@@ -20,9 +20,10 @@ from modomodo.data.prompts import messages
 from modomodo.evaluation.benchmarks import Questions, Row
 from modomodo.evaluation.predictions import Prediction
 from modomodo.evaluation.settings import PredictSettings
+from modomodo.training.processors import Processor, tokenizer_of
 
-# Pixels of one batch, as published: a page of InfoVQA's size is a batch of its own. In the processor's tensors a
-# pixel takes 24 bytes (three colours, two equal frames, float32).
+# Pixels of one batch, as published: a page of InfoVQA's size is a batch of its own. In Qwen2-VL's tensors a pixel takes
+# 24 bytes (three colours, two equal frames, float32).
 BATCH_PIXELS = 1 << 24
 # Prepared batches kept for the next checkpoint, in bytes, over all benchmarks. Beyond it they are prepared again:
 # InfoVQA's would take hundreds of gigabytes.
@@ -93,11 +94,13 @@ class LazyBatches:
         self._cache.clear()
 
 
-def render_prompts(rows: Sequence[Row], processor: ProcessorMixin, templates: Templates) -> list[str]:
+def render_prompts(rows: Sequence[Row], processor: Processor, templates: Templates) -> list[str]:
     """Each question as the model's chat template has it, up to where the answer begins."""
     return [
         processor.apply_chat_template(
-            messages(example, templates), tokenize=False, add_generation_prompt=True
+            messages(example, templates, blocks=not isinstance(processor, PreTrainedTokenizerBase)),
+            tokenize=False,
+            add_generation_prompt=True,
         )
         for example, _ in rows
     ]
@@ -139,11 +142,11 @@ def stop_tokens(configuration: GenerationConfig, tokenizer: PreTrainedTokenizerB
     return {tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
 
 
-def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: ProcessorMixin) -> Prediction:
+def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: Processor) -> Prediction:
     """The prediction that these generated tokens are; what follows a stop token is padding."""
     end = next((i for i, token in enumerate(tokens) if token in stops), None)
     generated = list(tokens if end is None else tokens[:end])
-    completion = processor.tokenizer.decode(generated, skip_special_tokens=True)
+    completion = tokenizer_of(processor).decode(generated, skip_special_tokens=True)
     return Prediction(
         id=id_,
         completion=completion,
@@ -156,7 +159,7 @@ def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: P
 class Engine(ABC):
     """What answers questions: loaded with one checkpoint after another."""
 
-    def __init__(self, processor: ProcessorMixin, max_new_tokens: int) -> None:
+    def __init__(self, processor: Processor, max_new_tokens: int) -> None:
         self.processor = processor
         self.max_new_tokens = max_new_tokens
 

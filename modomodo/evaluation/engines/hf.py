@@ -1,14 +1,13 @@
 """Greedy answers by transformers' own generation, on the CPU or one GPU."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
 import torch
-from torch import nn
-from transformers import GenerationConfig, PreTrainedModel, ProcessorMixin
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers import GenerationConfig, PreTrainedModel
 
 from modomodo.config.schema import Evaluation, Templates
 from modomodo.evaluation.benchmarks import Row
@@ -23,24 +22,21 @@ from modomodo.evaluation.engines.base import (
 )
 from modomodo.evaluation.predictions import Prediction
 from modomodo.training.models import load_model, own_generation_settings
+from modomodo.training.processors import Processor, tokenizer_of
+from modomodo.training.vision import caches_vision, see_alike
 
-VISION_FEATURES = "vision_features"  # among the inputs of a batch: the vision tower's output for its images
+PIXELS = {"pixel_values", "pixel_attention_mask"}  # among the inputs of a batch; in place of them:
+VISION_FEATURES = "vision_features"  # what the model makes of its images
 
 
 def processor_inputs(
-    processor: ProcessorMixin, prompts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
+    processor: Processor, prompts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
 ) -> dict[str, torch.Tensor]:
     """The processor's tensors, padded on the left to one length."""
+    # A list for each prompt, an empty one where it has none: of the forms that processors take, the one that all do.
+    shown = {"images": [list(of_one) for of_one in images]} if any(images) else {}
     return dict(
-        processor(
-            text=list(prompts),
-            images=[
-                image for of_one in images for image in of_one
-            ],  # flat: it counts each prompt's placeholders
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        )
+        processor(text=list(prompts), **shown, padding=True, padding_side="left", return_tensors="pt")
     )
 
 
@@ -53,7 +49,7 @@ class TransformersEngine(Engine):
 
     model: PreTrainedModel | None = None
 
-    def __init__(self, processor: ProcessorMixin, evaluation: Evaluation, dtype: str) -> None:
+    def __init__(self, processor: Processor, evaluation: Evaluation, dtype: str) -> None:
         super().__init__(processor, evaluation.max_completion_length)
         self.device = "cuda" if evaluation.gpus else "cpu"
         self.dtype = dtype
@@ -61,8 +57,8 @@ class TransformersEngine(Engine):
 
     def load(self, directory: Path, checked: bool = False) -> None:
         before, self.model = self.model, load_model(directory, self.dtype).to(self.device).eval()
-        self.stops = stop_tokens(self.model.generation_config, self.processor.tokenizer)
-        if before is not None and not _equal(before.model.visual, self.model.model.visual):
+        self.stops = stop_tokens(self.model.generation_config, tokenizer_of(self.processor))
+        if before is not None and not see_alike(before, self.model):
             self.clear_cache()
 
     def clear_cache(self) -> None:
@@ -77,18 +73,24 @@ class TransformersEngine(Engine):
 
     def _inputs(self, prompts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]) -> tuple[Any, int]:
         inputs = self._encode(processor_inputs(self.processor, prompts, images))
-        return inputs, sum(tensor.nbytes for tensor in inputs.values())
+        return inputs, _nbytes(inputs)
 
-    def _encode(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Qwen2-VL's inputs with the vision features, [merged patches of all images, hidden], for the pixels."""
-        assert self.model is not None, "load a checkpoint before its questions are prepared"
-        rest = dict(inputs)
-        pixels, grids = rest.pop("pixel_values"), rest["image_grid_thw"]
+    def _encode(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs with the vision features in the place of the pixels, where the family allows to keep them."""
+        model = self.model
+        assert model is not None, "load a checkpoint before its questions are prepared"
+        if "pixel_values" not in inputs or not caches_vision(model):
+            return dict(inputs)
+        takes = inspect.signature(model.get_image_features).parameters
+        given = {name: value.to(self.device) for name, value in inputs.items() if name in takes}
         with torch.inference_mode():
-            encoded = self.model.get_image_features(
-                pixels.to(self.device), grids.to(self.device), return_dict=True
-            )
-        return rest | {VISION_FEATURES: torch.cat(encoded.pooler_output)}
+            encoded = model.get_image_features(**given, return_dict=True)
+        # What the language model reads of them: hidden states by layer would be many times as large.
+        features = {
+            name: encoded[name] for name in ("pooler_output", "deepstack_features") if name in encoded
+        }
+        rest = {name: value for name, value in inputs.items() if name not in PIXELS}
+        return rest | {VISION_FEATURES: type(encoded)(**features)}
 
     def answer(self, batch: Batch) -> dict[str, Prediction]:
         model, processor = self.model, self.processor
@@ -97,12 +99,13 @@ class TransformersEngine(Engine):
             do_sample=False,
             max_new_tokens=self.max_new_tokens,
             eos_token_id=sorted(self.stops),
-            pad_token_id=processor.tokenizer.pad_token_id,
+            pad_token_id=tokenizer_of(processor).pad_token_id,
         )
-        inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
-        encoded = BaseModelOutputWithPooling(pooler_output=(inputs.pop(VISION_FEATURES),))
+        inputs = _to_device(batch.inputs, model.device)
+        if VISION_FEATURES in inputs:
+            inputs["mm_encoder_outputs"] = {"image": inputs.pop(VISION_FEATURES)}
         with torch.inference_mode(), own_generation_settings(model):
-            output = model.generate(**inputs, mm_encoder_outputs={"image": encoded}, generation_config=greedy)
+            output = model.generate(**inputs, generation_config=greedy)
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
         return {
             id_: prediction_of(id_, row, self.stops, processor)
@@ -110,7 +113,19 @@ class TransformersEngine(Engine):
         }
 
 
-def _equal(one: nn.Module, other: nn.Module) -> bool:
-    """Whether two modules of one shape hold the same weights."""
-    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
+def _nbytes(value: Any) -> int:
+    """The bytes of all tensors in it, however nested."""
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, Mapping):
+        return sum(map(_nbytes, value.values()))
+    return sum(map(_nbytes, value)) if isinstance(value, list | tuple) else 0
+
+
+def _to_device(value: Any, device: torch.device) -> Any:
+    """All tensors in it, however nested, on a device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return type(value)(**{name: _to_device(one, device) for name, one in value.items()})
+    return type(value)(_to_device(one, device) for one in value) if isinstance(value, list | tuple) else value

@@ -33,7 +33,7 @@ def start_engine(settings: PredictSettings, directory: Path, questions: Iterable
         import torch
 
         from modomodo.evaluation.engines.hf import TransformersEngine
-        from modomodo.training.models import load_processor
+        from modomodo.training.processors import load_processor
 
     torch.set_num_threads(evaluation.threads)
     processor = load_processor(directory)

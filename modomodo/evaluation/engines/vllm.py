@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
-from transformers import GenerationConfig, ProcessorMixin
+from transformers import GenerationConfig
 
 from modomodo.config.schema import Evaluation, Templates
 from modomodo.data.examples import image_paths
@@ -27,6 +27,7 @@ from modomodo.evaluation.engines.base import (
 )
 from modomodo.evaluation.predictions import Prediction
 from modomodo.training.models import check_model
+from modomodo.training.processors import Processor, tokenizer_of
 
 MEMORY = 0.9  # of the GPU, which nothing else uses
 # vLLM is handed more than it answers at once, so that its last questions are a small part: many batches' worth, and
@@ -49,7 +50,7 @@ class VllmEngine(Engine):
     """vLLM within this process; loads further checkpoints into the running engine."""
 
     def __init__(
-        self, processor: ProcessorMixin, evaluation: Evaluation, dtype: str, images: int, **options: Any
+        self, processor: Processor, evaluation: Evaluation, dtype: str, images: int, **options: Any
     ) -> None:
         """`images` is the most that one question shows; `options` go to vLLM's `LLM`."""
         super().__init__(processor, evaluation.max_completion_length)
@@ -86,7 +87,7 @@ class VllmEngine(Engine):
             # What it remembers of prompts and images was computed by the weights before.
             self.llm.reset_prefix_cache()
             self.llm.llm_engine.reset_encoder_cache()
-        self.stops = stop_tokens(generation_settings(directory), self.processor.tokenizer)
+        self.stops = stop_tokens(generation_settings(directory), tokenizer_of(self.processor))
         self.greedy = SamplingParams(
             temperature=0.0,
             max_tokens=self.max_new_tokens,
