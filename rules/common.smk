@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modomodo.environment import prepare_jobs, script_command
 from modomodo.data.raw_folder import folder_of, MANIFEST
-from modomodo.data.readers.published import catalogue
+from modomodo.data.readers.published import published_as
 from modomodo.errors import InputError, nearest
 from modomodo.files import code_digest
 from modomodo.mixtures.plan import plan
@@ -130,20 +130,20 @@ def in_report(path, caption, category, **labels):
 def raw_folder(dataset):
     """The folder of a published dataset's raw files, which studies share."""
     entry = DATASETS[dataset]
-    split = catalogue[entry.loader].split(entry.options)
-    return folder_of(entry.loader, split, entry.source and entry.source.revision)
+    name, about = published_as(entry)
+    return folder_of(name, about.split(entry.options), entry.source and entry.source.revision)
 
 
 # Raw folder → the dataset that says how to fill it. Datasets of one folder that differ in their source would fill it by
 # the first one's: `source.revision` distinguishes them.
 RAW = {}
 for name in DATASETS:
-    if DATASETS[name].loader in catalogue:
+    if published_as(DATASETS[name]):
         RAW.setdefault(str(raw_folder(name)), name)
 
 
 def manifest_of(wildcards):
     """The raw files that a dataset's examples are made from; none for a dataset that is drawn."""
-    if DATASETS[wildcards.dataset].loader not in catalogue:
+    if not published_as(DATASETS[wildcards.dataset]):
         return []
     return str(raw_folder(wildcards.dataset) / MANIFEST)

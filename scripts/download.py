@@ -15,9 +15,7 @@ from pathlib import Path
 from modomodo import command_line, console
 from modomodo.config.loading import load_plugins
 from modomodo.data.downloads import obtain
-from modomodo.data.readers.published import catalogue
 from modomodo.data.settings import DownloadSettings
-from modomodo.errors import InputError
 from modomodo.files import write_json
 
 
@@ -34,15 +32,14 @@ def main() -> None:
         arguments.settings, DownloadSettings, lambda study: DownloadSettings.of(study, arguments.name)
     )
     load_plugins(settings.plugins)
-    if settings.loader not in catalogue:
-        raise InputError(f"--settings: loader '{settings.loader}' has nothing to download")
+    about = settings.about
     raw_from = arguments.raw_from or (Path(settings.raw_from) if settings.raw_from else None)
     if raw_from is not None and not raw_from.exists() and arguments.raw_from is None:
         print(f"data.raw_from: no folder {raw_from}: downloading")
         raw_from = None
     manifest = obtain(
         settings.loader,
-        catalogue[settings.loader],
+        about,
         settings.split,
         folder=arguments.output.parent,
         source=settings.source,

@@ -18,7 +18,6 @@ from modomodo.config.loading import load_plugins
 from modomodo.config.options import check_options
 from modomodo.data.examples import write_examples
 from modomodo.data.raw_folder import MANIFEST, check_raw
-from modomodo.data.readers.published import catalogue
 from modomodo.data.readers.registry import datasets
 from modomodo.data.settings import ExamplesSettings
 from modomodo.study.provenance import describe
@@ -37,7 +36,7 @@ def main() -> None:
     )
     load_plugins(settings.plugins)
     dataset = settings.dataset
-    if arguments.raw is not None and dataset.loader in catalogue:
+    if arguments.raw is not None:
         check_raw(arguments.raw)
     loader = datasets[dataset.loader]
     check_options(loader, dataset.options, f"{arguments.name}.options")

@@ -122,6 +122,24 @@ class Source(Settings):
         default_factory=dict, description="File → its required SHA-256, in addition to the Hub's."
     )
 
+    @field_validator("revision", mode="before")
+    @classmethod
+    def _is_no_view(cls, revision: Any) -> Any:
+        if isinstance(revision, str) and revision.startswith("refs/"):
+            raise ValueError(
+                f"'{revision}' is made anew by the hub, for its viewer: name a commit, of that branch where the "
+                "repository itself has no files that can be read"
+            )
+        return revision
+
+    @field_validator("repo")
+    @classmethod
+    def _is_a_name(cls, repo: str | None) -> str | None:
+        if repo is not None and "://" in repo:
+            name = "/".join(repo.partition("/datasets/")[2].split("/")[:2])
+            raise ValueError(f"an address: write its name alone, {name or 'owner/name'}")
+        return repo
+
 
 class Dataset(Settings):
     """Where examples come from: a registered function and its options."""

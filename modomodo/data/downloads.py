@@ -15,8 +15,18 @@ from modomodo.config.schema import Source
 from modomodo.console import size
 from modomodo.data.examples import leaves_its_folder
 from modomodo.data.hub import fetch, first_listing, say
-from modomodo.data.raw_folder import ORIGIN, check_sums, entry_of, linked, present, write_sums
-from modomodo.data.readers.published import Published
+from modomodo.data.raw_folder import (
+    EVERYTHING,
+    ORIGIN,
+    README,
+    check_sums,
+    entry_of,
+    linked,
+    present,
+    readme_in,
+    write_sums,
+)
+from modomodo.data.readers.published import Choice, Published
 from modomodo.errors import InputError
 from modomodo.files import file_digest, read_json, write_json
 
@@ -48,7 +58,7 @@ def obtain(
     manifest = present(folder, patterns)
     if manifest is None and raw_from is not None:
         known = dict.fromkeys([loader, *names, *filter(None, (about.repo, *about.formerly))])
-        manifest = linked(raw_from, list(known), folder, patterns)
+        manifest = linked(raw_from, list(known), folder, patterns, about.choose)
     if manifest is None:
         if not names:
             hint = "" if raw_from else "; then set data.raw_from: DIR, or give --from DIR"
@@ -56,14 +66,18 @@ def obtain(
             raise InputError(f"{loader}: not on the hub, to be fetched by hand: {by_hand}{hint}")
         if source is None:
             raise InputError(f"{loader}: source.revision: missing: name a commit, or a branch such as main")
-        manifest = _downloaded(names, source.revision, folder, patterns)
+        manifest = _downloaded(names, source.revision, folder, patterns, about.choose)
     check_sums(folder, manifest["files"], source.sha256 if source else {})
     write_sums(folder, manifest["files"])
     return manifest
 
 
-def _downloaded(names: Sequence[str], revision: str, folder: Path, patterns: Sequence[str]) -> dict[str, Any]:
+def _downloaded(
+    names: Sequence[str], revision: str, folder: Path, patterns: Sequence[str], choose: Choice | None
+) -> dict[str, Any]:
     """The manifest of a snapshot: of the first repository that exists, the files that the patterns fit.
+
+    Where they fit everything, `choose` narrows the choice by the files' names and the README.
 
     What an interrupted download left is resumed; a file that differs from what the hub lists is fetched again.
     """
@@ -75,6 +89,10 @@ def _downloaded(names: Sequence[str], revision: str, folder: Path, patterns: Seq
             f"{folder.parent / RESOLVED} keeps it. Put it into source.revision for other machines to use it too"
         )
     chosen = chosen_files(listing, patterns, repo)
+    if choose is not None and patterns == EVERYTHING:
+        if README in listing:
+            fetch(repo, commit, [README], folder)
+        chosen = choose(chosen, readme_in(folder))
     for path in chosen:
         file, sha256 = folder / path, listing[path]["sha256"]
         if not file.is_file() or sha256 not in (None, file_digest(file)):

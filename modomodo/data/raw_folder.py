@@ -6,7 +6,8 @@ repository, commit, and each file's size and SHA-256.
 """
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+import glob
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from modomodo.files import atomic_write, file_digest, read_json
 
 SUMS, MANIFEST, ORIGIN = "SHA256SUMS", "manifest.json", "origin.json"
 BY_HAND = "by-hand"  # in place of a revision, where no repository has one
+README = "README.md"
+EVERYTHING = ["*"]  # patterns that fit all files of a repository
 Files = dict[str, dict[str, Any]]  # path in the repository → its "size" in bytes and "sha256"
 
 
@@ -74,10 +77,23 @@ def present(folder: Path, patterns: Sequence[str]) -> dict[str, Any] | None:
     return {"repo": origin.get("repo"), "commit": origin.get("commit"), "files": files}
 
 
+def readme_in(folder: Path) -> str:
+    """The text of a folder's README, empty where there is none."""
+    path = folder / README
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
 def linked(
-    raw_from: Path, names: Sequence[str], folder: Path, patterns: Sequence[str]
+    raw_from: Path,
+    names: Sequence[str],
+    folder: Path,
+    patterns: Sequence[str],
+    choose: Callable[[Sequence[str], str], list[str]] | None = None,
 ) -> dict[str, Any] | None:
-    """Link the files of a folder fetched beforehand; None when it holds nothing under these names."""
+    """Link the files of a folder fetched beforehand; None when it holds nothing under these names.
+
+    `choose`: of all files and the README, those needed, where the patterns fit everything.
+    """
     if not raw_from.is_dir():
         raise InputError(f"{raw_from}: no such folder: correct data.raw_from (or --from)")
     place = next((raw_from / name for name in names if (raw_from / name).is_dir()), None)
@@ -85,6 +101,9 @@ def linked(
         print(f"{raw_from}: holds no {names[0]}/: downloading", flush=True)
         return None
     files: Files = {}
+    if choose is not None and patterns == EVERYTHING:
+        every = [path.relative_to(place).as_posix() for path in sorted(place.rglob("*")) if path.is_file()]
+        patterns = [glob.escape(name) for name in choose(every, readme_in(place))]
     for pattern in patterns:
         found = sorted(path for path in place.glob(pattern) if path.is_file())
         if not found:

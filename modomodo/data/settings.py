@@ -3,7 +3,7 @@
 from typing import Self
 
 from modomodo.config.schema import Dataset, Settings, Source, Study
-from modomodo.data.readers.published import catalogue
+from modomodo.data.readers.published import Published, catalogue, hosted, published_as
 from modomodo.errors import InputError, nearest
 
 
@@ -22,21 +22,35 @@ class DownloadSettings(Settings):
     split: str
     source: Source | None
     raw_from: str | None = None
+    config: str | None = None  # of a repository that has several, for a loader that reads any
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
         entry = dataset_of(study, name)
-        if entry.loader not in catalogue:
+        published = published_as(entry)
+        if published is None:
             raise InputError(
                 f"'{name}' has nothing to download: its loader '{entry.loader}' reads no raw files"
             )
         return cls(
             plugins=study.plugins,
             loader=entry.loader,
-            split=catalogue[entry.loader].split(entry.options),
+            split=published[1].split(entry.options),
             source=entry.source,
             raw_from=study.data.raw_from,
+            config=entry.options.get("name") if entry.loader in hosted else None,
         )
+
+    @property
+    def about(self) -> Published:
+        """Where the files are published. Raises InputError for a loader that reads none."""
+        entry = Dataset(
+            loader=self.loader, options={"split": self.split, "name": self.config}, source=self.source
+        )
+        published = published_as(entry)
+        if published is None:
+            raise InputError(f"--settings: loader '{self.loader}' has nothing to download")
+        return published[1]
 
 
 class ExamplesSettings(Settings):

@@ -6,9 +6,9 @@ from typing import Any
 
 from modomodo.config.loading import load_plugins, parse, plugins_beside
 from modomodo.config.options import check_files, check_options
-from modomodo.config.reading import read_yaml
+from modomodo.config.reading import beside, read_yaml
 from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study
-from modomodo.data.readers.published import catalogue
+from modomodo.data.readers.published import catalogue, hosted
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
 from modomodo.metrics.metric import metrics
@@ -35,9 +35,30 @@ def study_from(data: Any, where: str) -> Study:
             f"scripts/propose.py --config {where}"
         )
     study = parse(data, Study, where)
-    study = study.model_copy(update={"plugins": plugins_beside(study.plugins, where)})
+    study = study.model_copy(
+        update={"plugins": plugins_beside(study.plugins, where), **_tables_beside(study, where)}
+    )
     check_functions(study, where)
     return study
+
+
+def _tables_beside(study: Study, where: str) -> dict[str, dict[str, Dataset]]:
+    """The sections of datasets, with the paths of tables as they are from the working directory."""
+    return {
+        section: {name: _table_beside(entry, where) for name, entry in getattr(study, section).items()}
+        for section in ("domains", "benchmarks", "held_out")
+    }
+
+
+def _table_beside(entry: Dataset, where: str) -> Dataset:
+    if entry.loader not in hosted:
+        return entry
+    paths = {
+        key: str(own) if own.is_absolute() else beside(value, where)
+        for key in ("path", "image_folder")
+        if isinstance(value := entry.options.get(key), str) and (own := Path(value).expanduser()).parts
+    }
+    return entry.model_copy(update={"options": entry.options | paths})
 
 
 def check_functions(study: Study, where: str) -> None:
@@ -141,19 +162,26 @@ def _check_reward_weights(study: Study) -> None:
 def _check_loader_options(key: str, entry: Dataset) -> None:
     loader = datasets[entry.loader]
     check_options(loader, entry.options, f"{key}.options")
-    if entry.loader not in catalogue:  # whose paths would lie in the raw folder
-        check_files(loader, entry.options, f"{key}.options")
+    if entry.loader not in catalogue and entry.loader not in hosted:
+        check_files(
+            loader, entry.options, f"{key}.options"
+        )  # those of the others would lie in the raw folder
     elif loader.__module__.startswith("modomodo."):
         try:
             loader(None, **entry.options)  # it judges its options when called, and reads when iterated
         except InputError as error:
             if str(error).startswith("options."):
                 raise InputError(f"{key}.{error}") from None
+            if entry.loader in hosted:
+                raise InputError(f"{key}: {error}") from None
 
 
 def _check_source(key: str, entry: Dataset) -> None:
     """A published dataset needs a known split and, where it lies on the hub, a revision; no other has a source."""
     about = catalogue.get(entry.loader)
+    if entry.loader in hosted:
+        _check_hosted(key, entry)
+        return
     if about is None:
         if entry.source is not None:
             raise InputError(f"{key}.source: loader '{entry.loader}' reads no raw files: remove it")
@@ -166,3 +194,17 @@ def _check_source(key: str, entry: Dataset) -> None:
             f"{key}.source: missing: loader '{entry.loader}' reads {about.repo}: name a revision, e.g. "
             "source: {revision: main}"
         )
+
+
+def _check_hosted(key: str, entry: Dataset) -> None:
+    """Such a dataset has its rows from a path, or else from a repository that it names."""
+    path = entry.options.get("path")
+    if path and entry.source is not None:
+        raise InputError(f"{key}.options.path: the rows are those of {key}.source: remove one of the two")
+    if not path and entry.source is None:
+        raise InputError(
+            f"{key}.options.path: missing: a file or folder of yours; or name a repository of the hub as "
+            f"{key}.source: {{repo: owner/name, revision: …}}"
+        )
+    if entry.source is not None and not entry.source.repo:
+        raise InputError(f"{key}.source.repo: missing: the repository's name on the hub, owner/name")

@@ -22,6 +22,7 @@ from modomodo.data.readers import (  # they register themselves
     mmmu,
     sat,
     scienceqa,
+    table,
 )
 from modomodo.data.readers.registry import datasets
 
@@ -39,4 +40,5 @@ __all__ = [
     "mmmu",
     "sat",
     "scienceqa",
+    "table",
 ]

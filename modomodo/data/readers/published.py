@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from modomodo.config.schema import Dataset
 from modomodo.data.examples import Filtered, RawExample, Rejected, leaves_its_folder
 from modomodo.data.images import Background, Image, InvalidRow
 from modomodo.data.readers.registry import datasets
@@ -19,14 +20,17 @@ __all__ = [
     "check_option",
     "examples_of",
     "image_of",
-    "letter",
-    "lettered",
     "parquet_rows",
     "published",
+    "published_as",
     "text_of",
 ]
 
 BATCH_ROWS = 16  # rows decoded from a parquet file at once: few, since a row holds whole images
+
+
+# (names of the files there, text of the README) → names of those needed
+Choice = Callable[[Sequence[str], str], list[str]]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Published:
     differs: Mapping[str, str] = field(
         default_factory=dict
     )  # split → likely cause of another count than the paper's
+    choose: Choice | None = None  # of all files there, where the patterns are those of everything
 
     def split(self, options: Mapping[str, Any]) -> str:
         """The split that a dataset's options choose, its first one by default."""
@@ -49,6 +54,19 @@ class Published:
 
 
 catalogue: dict[str, Published] = {}
+
+# A loader that reads any repository → what it is, by a dataset's options and source.
+hosted: dict[str, Callable[[Dataset], tuple[str, Published]]] = {}
+
+
+def published_as(dataset: Dataset) -> tuple[str, Published] | None:
+    """What a dataset's raw files are called, and where they are published; None for one that needs none."""
+    if dataset.loader in hosted and dataset.source is not None:
+        return hosted[dataset.loader](dataset)
+    about = catalogue.get(dataset.loader)
+    return None if about is None else (dataset.loader, about)
+
+
 F = TypeVar("F", bound=Callable[..., Iterator[RawExample]])
 
 
@@ -147,21 +165,3 @@ def text_of(row: Row, column: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidRow(f"{column}: empty")
     return value.strip()
-
-
-def letter(position: int) -> str:
-    """The letter of the option at a position, from 0.
-
-    >>> letter(2)
-    'C'
-    """
-    return chr(ord("A") + position)
-
-
-def lettered(choices: Sequence[str], form: str = "{}. {}") -> str:
-    """The options, one a line, each behind its letter.
-
-    >>> lettered(["West Virginia", "Louisiana"])
-    'A. West Virginia\\nB. Louisiana'
-    """
-    return "\n".join(form.format(letter(position), choice) for position, choice in enumerate(choices))

@@ -15,14 +15,13 @@ from pathlib import Path
 
 from modomodo.data.examples import Filtered, RawExample
 from modomodo.data.images import InvalidRow
+from modomodo.data.letters import letter, lettered
 from modomodo.data.readers.published import (
     Published,
     Row,
     check_option,
     examples_of,
     image_of,
-    letter,
-    lettered,
     parquet_rows,
     published,
     text_of,

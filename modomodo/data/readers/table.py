@@ -1,0 +1,85 @@
+r"""A table of one's own or of the hub, by its options alone: JSONL, JSON, CSV, parquet, Arrow, folders, images.
+
+`path` is a file, a pattern of files or a folder, beside the study's file; or the files are those of a hub
+repository, named as `source: {repo: owner/name, revision: commit}`. `name` and `split` choose among a folder's
+configurations and splits, `slice` takes rows from and to ("80%:"), `filter` those for which a jinja expression is
+true. `columns` says which column is the question, answer, image, choices, box or id; what it leaves out is recognised
+by the names that common trainers use, and said. `template` is jinja for the question. `answer_pattern` finds the answer
+in a longer text: "####", "<answer>", "\boxed{}" or a regular expression with one group; "" takes the whole cell.
+`box_format` gives units and layout of boxes, e.g. "pixels xywh". docs/extending.md shows it all.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from modomodo.config.schema import Dataset
+from modomodo.data.examples import AnswerType, RawExample
+from modomodo.data.readers.published import Published, hosted
+from modomodo.data.readers.registry import datasets
+from modomodo.data.table.reading import Options, Role, opened, read, refuse_hopeless, settle
+from modomodo.data.table.sources import needed_files
+
+
+@datasets.register("table")
+def table(
+    raw: Path | None = None,
+    *,
+    path: str = "",
+    name: str | None = None,
+    split: str | None = None,
+    slice: str | None = None,
+    columns: dict[Role, str | list[str] | None] | None = None,
+    template: str = "",
+    filter: str = "",
+    answer_pattern: str | None = None,
+    answer_type: AnswerType | None = None,
+    box_format: str | None = None,
+    image_folder: Path | None = None,
+) -> Iterator[RawExample]:
+    """The rows in the table's order. Raises InputError, when called, for what its first rows show to be wrong."""
+    options = Options(
+        path=path,
+        name=name,
+        split=split,
+        slice=slice,
+        columns=columns,
+        template=template,
+        filter=filter,
+        answer_pattern=answer_pattern,
+        answer_type=answer_type,
+        box_format=box_format,
+        image_folder=image_folder and Path(image_folder),
+    )
+    source = opened(options, raw)
+    if source is None:
+        return iter(())
+    reading, first = settle(options, source)
+    refuse_hopeless(reading, first)
+
+    def rows() -> Iterator[RawExample]:
+        for line in reading.said:
+            print(f"{source.shown}: {line}", flush=True)
+        yield from read(options, source, reading)
+
+    return rows()
+
+
+_ONLY = "rows"  # in place of the split's name, where a repository has one and the study names none
+
+
+def _hosted(dataset: Dataset) -> tuple[str, Published]:
+    """The repository that a study names, and its files for one split."""
+    assert dataset.source is not None
+    repo, options = dataset.source.repo or "", dataset.options
+    config, split = options.get("name"), options.get("split")
+    split = None if split == _ONLY else split
+    about = Published(
+        repo=repo,
+        files={split or _ONLY: dataset.source.files or ["*"]},
+        licence="see its card",
+        choose=lambda names, readme: needed_files(names, readme, config, split, repo),
+    )
+    return "--".join([*repo.split("/"), *([config] if config else [])]), about
+
+
+hosted["table"] = _hosted

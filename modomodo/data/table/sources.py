@@ -1,0 +1,432 @@
+"""Rows of a table, one at a time: JSONL, JSON, CSV, parquet and Arrow files, folders of them, folders of images.
+
+Cells come as they are written: a CSV's are texts, so that "007" and "None" stay what they are. A row that cannot be
+read is a text, the reason, and costs no other row.
+"""
+
+import bz2
+import csv
+import glob
+import gzip
+import itertools
+import json
+import lzma
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modomodo.data.raw_folder import README, readme_in
+from modomodo.errors import InputError, nearest
+
+Row = dict[str, Any]
+Rows = Iterator[tuple[str, Row | str]]  # (where it stands, the row or why it cannot be read)
+
+BATCH_ROWS = 16  # of a parquet or Arrow file, decoded at once: few, since a row may hold whole images
+_PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_DELIMITERS = ",\t;|"
+_TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+# What lies beside a table and is none: of this project's downloads, of the hub and of save_to_disk.
+_BESIDE = ("manifest.json", "origin.json", "dataset_info.json", "dataset_infos.json", "state.json")
+_METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of a folder of images
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows of a table come from: files in order, or a folder that the datasets library reads as one."""
+
+    kind: str  # "files", "images", "disk" (save_to_disk)
+    paths: tuple[Path, ...]
+    split: str | None  # of a folder with several, or of a JSON file that has them as keys
+    folder: Path  # that paths of images are relative to
+
+    @property
+    def shown(self) -> str:
+        """What a message calls it."""
+        return str(self.paths[0]) if self.kind == "files" and len(self.paths) == 1 else str(self.folder)
+
+
+# --- which files --------------------------------------------------------------------------------------------
+
+
+def source_of(path: str, name: str | None, split: str | None) -> Source:
+    """The rows at a path: a file, a pattern of files, or a folder. `name`: configuration, where a folder has several.
+
+    Raises InputError, from `options.` on, for a path where nothing is, and a split that is missing or not there.
+    """
+    place = Path(path).expanduser()
+    if any(sign in path for sign in "*?[") and not place.exists():
+        found = sorted(Path(file) for file in glob.glob(str(place), recursive=True))
+        files = tuple(file for file in found if file.is_file())
+        if not files:
+            raise InputError(f"options.path: {path}: fits no file (paths are relative to the study's file)")
+        return Source("files", files, split, files[0].parent)
+    if place.is_dir():
+        return folder_source(place, name, split)
+    if not place.is_file():
+        raise InputError(f"options.path: {path}: {_missing(path)}")
+    if split is not None and ".json" not in place.suffixes:
+        raise InputError(
+            f"options.split: {path} is one file without splits: leave it out; slice or filter takes a part of it"
+        )
+    return Source("files", (place,), split, place.parent)
+
+
+def _missing(path: str) -> str:
+    hint = "no such file or folder (paths are relative to the study's file)"
+    if "huggingface.co" in path or (path.count("/") == 1 and not Path(path).suffix and path[0] not in "./~"):
+        hint += "; a repository of the hub is named beside options: source: {repo: owner/name, revision: …}"
+    return hint
+
+
+def folder_source(folder: Path, name: str | None, split: str | None) -> Source:
+    """A folder: what save_to_disk wrote, tables with or without splits, or images with or without metadata."""
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        return Source("disk", (folder,), split, folder)
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = files_of_split(names, readme_in(folder), name, split, str(folder))
+    kind = "images" if any(Path(file).suffix.lower() in _IMAGES for file in files) else "files"
+    return Source(kind, tuple(folder / file for file in files), split, folder)
+
+
+def download_source(raw: Path, split: str | None) -> Source:
+    """A folder of downloaded files, which are those of one split."""
+    names = [path.relative_to(raw).as_posix() for path in sorted(raw.rglob("*")) if path.is_file()]
+    tables, images = _readable(names)
+    if not tables and not images:
+        raise InputError(f"{raw}: no table ({', '.join(_TABLES)}) and no image: correct source.files")
+    return Source("files" if tables else "images", tuple(raw / name for name in tables or images), split, raw)
+
+
+def needed_files(
+    names: Sequence[str], readme: str, config: str | None, split: str | None, where: str
+) -> list[str]:
+    """Of a repository's files, those of one split, its README, and the images that a table without any may name."""
+    chosen = files_of_split(names, readme, config, split, where)
+    if not any(name.endswith((".parquet", ".arrow")) or Path(name).suffix in _IMAGES for name in chosen):
+        chosen += _readable(names)[1]
+    return sorted({*chosen, *(name for name in names if name == README)})
+
+
+def files_of_split(
+    names: Iterable[str], readme: str, config: str | None, split: str | None, where: str
+) -> list[str]:
+    """Of the files in a folder or repository, those that hold a split, in order; the README may say so.
+
+    The datasets library decides, as for the hub: it is shown empty files of these names. Tables go before images, as a
+    table may name images that lie beside it. Raises InputError naming the splits or configurations there are.
+    """
+    names = list(names)
+    tables, images = _readable(names)
+    shown = tables or images
+    if not shown:
+        script = next((name for name in names if name.endswith(".py")), None)
+        if script:
+            raise InputError(
+                f"{where}: holds a loading script ({script}), which is not run, and no table: the hub's viewer shows a "
+                "copy as parquet, on the branch refs/convert/parquet: name the commit of that branch as source.revision"
+            )
+        raise InputError(f"{where}: no table ({', '.join(_TABLES)}) and no image")
+    splits = _splits(shown, readme, config, where)
+    if split is None:
+        if len(splits) > 1:
+            raise InputError(f"options.split: missing: {where} has the splits {', '.join(splits)}")
+        return next(iter(splits.values()))
+    if split not in splits:
+        raise InputError(f"options.split: {where} has no '{split}': {nearest(split, splits)}")
+    return splits[split]
+
+
+def _readable(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The tables among files, and the images with what is said of them."""
+    shown = [name for name in names if not any(part.startswith(".") for part in Path(name).parts)]
+    images = [name for name in shown if Path(name).suffix.lower() in _IMAGES or Path(name).name in _METADATA]
+    return [name for name in shown if _is_table(name)], images
+
+
+def _is_table(name: str) -> bool:
+    path = Path(name.lower())
+    suffix = Path(path.stem).suffix if path.suffix in _PACKED else path.suffix
+    return suffix in _TABLES and path.name not in (*_BESIDE, *_METADATA)
+
+
+def _splits(names: Sequence[str], readme: str, config: str | None, where: str) -> dict[str, list[str]]:
+    """Split → its files, as the datasets library finds them."""
+    from datasets import load_dataset_builder
+
+    with tempfile.TemporaryDirectory() as mirror:
+        folder = Path(mirror).resolve()
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        if readme:
+            (folder / README).write_text(readme, encoding="utf-8")
+        try:
+            builder = load_dataset_builder(str(folder), name=config)
+        except (ValueError, OSError) as error:
+            reason = " ".join(str(error).replace(str(folder), where).split()).partition(" Example of")[0]
+            raise InputError(f"options.name: {where}: {reason}") from None
+        found = builder.config.data_files or {}
+        return {
+            str(split): [Path(file).resolve().relative_to(folder).as_posix() for file in files]
+            for split, files in found.items()
+        }
+
+
+# --- rows ---------------------------------------------------------------------------------------------------
+
+
+def rows_of(source: Source) -> Rows:
+    """The rows in the order of the files. Raises InputError naming a file that cannot be read at all."""
+    if source.kind == "disk":
+        yield from _disk_rows(source.paths[0], source.split)
+    elif source.kind == "images":
+        yield from _image_rows(source)
+    else:
+        for path in source.paths:
+            yield from _file_rows(path, source.split)
+
+
+def _file_rows(path: Path, split: str | None) -> Rows:
+    packed = path.suffix.lower() in _PACKED
+    suffix = (Path(path.stem) if packed else path).suffix.lower()
+    if suffix not in _TABLES:
+        raise InputError(f"{path}: no table that is read here: {', '.join(_TABLES)}")
+    try:
+        if suffix in (".jsonl", ".ndjson"):
+            yield from _json_lines(path)
+        elif suffix == ".json":
+            yield from _json_rows(path, split)
+        elif suffix in (".csv", ".tsv"):
+            yield from _csv_rows(path)
+        elif suffix == ".parquet":
+            yield from _parquet_rows(path)
+        else:
+            yield from _arrow_rows(path)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error.reason}): save it as UTF-8") from None
+
+
+def _text(path: Path) -> Any:
+    opened = _PACKED.get(path.suffix.lower(), open)
+    return opened(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _json_lines(path: Path) -> Rows:
+    with _text(path) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                yield where, f"not valid JSON: {error.msg}"
+                continue
+            yield where, row if isinstance(row, dict) else f"found {type(row).__name__}, not a JSON object"
+
+
+def _json_rows(path: Path, split: str | None) -> Rows:
+    """A list of objects, or objects by split or under one key."""
+    with _text(path) as file:
+        text = file.read()
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":  # JSONL under another name
+            yield from _json_lines(path)
+            return
+        raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    if isinstance(data, Mapping):
+        lists = {key: value for key, value in data.items() if _is_list_of_rows(value)}
+        if split not in lists and len(lists) == 1:  # {"data": [...]}
+            split = next(iter(lists))
+        if split is not None and split not in lists:
+            raise InputError(f"options.split: {path} has no '{split}': {nearest(split, lists)}")
+        if split is None and len(lists) > 1:
+            raise InputError(f"options.split: missing: {path} has the splits {', '.join(lists)}")
+        data = lists[split] if split is not None else next(iter(lists.values()), None)
+    if not isinstance(data, list):
+        raise InputError(f"{path}: found no list of objects")
+    for number, row in enumerate(data, 1):
+        yield (
+            f"{path}:row {number}",
+            row if isinstance(row, dict) else f"found {type(row).__name__}, not an object",
+        )
+
+
+def _is_list_of_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _csv_rows(path: Path) -> Rows:
+    """Cells as texts; the delimiter is what parts the header into most columns."""
+    csv.field_size_limit(2**31 - 1)  # a cell may hold an image in base64
+    with _text(path) as file:
+        first = file.readline()
+        delimiter = (
+            "\t"
+            if ".tsv" in path.name.lower()
+            else max(_DELIMITERS, key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
+        )
+        file.seek(0)
+        lines = csv.reader(file, delimiter=delimiter)
+        header = [name.strip() for name in next(lines, [])]
+        twice = next((name for name in header if header.count(name) > 1), None)
+        if not header or twice is not None:
+            raise InputError(f"{path}: {f'two columns {twice!r}' if twice is not None else 'no header'}")
+        for cells in lines:
+            if not cells:
+                continue
+            where = f"{path}:{lines.line_num}"
+            if len(cells) != len(header):
+                yield where, f"{len(cells)} cells, but the header has {len(header)}"
+            else:
+                yield where, dict(zip(header, cells, strict=True))
+
+
+def _labels(schema: Any) -> dict[str, list[str]]:
+    """Column → names of its classes, as the datasets library notes them in a file's schema."""
+    noted = (schema.metadata or {}).get(b"huggingface")
+    features = json.loads(noted)["info"]["features"] if noted else {}
+    return {
+        column: feature["names"]
+        for column, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }
+
+
+def _named(row: Row, labels: Mapping[str, Sequence[str]]) -> Row:
+    """The row with the names of classes in place of their numbers; -1 is a missing one."""
+    for column, names in labels.items():
+        value = row.get(column)
+        if isinstance(value, int):
+            row[column] = names[value] if 0 <= value < len(names) else None
+    return row
+
+
+def _parquet_rows(path: Path) -> Rows:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            labels = _labels(file.schema_arrow)
+            batches = file.iter_batches(BATCH_ROWS, use_threads=False)
+            yield from _batch_rows(path, (batch.to_pylist() for batch in batches), labels)
+    except pyarrow.ArrowException as error:
+        raise InputError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]})") from None
+
+
+def _arrow_rows(path: Path) -> Rows:
+    import pyarrow
+    import pyarrow.ipc
+
+    try:
+        with pyarrow.memory_map(str(path)) as file:
+            try:
+                reader = pyarrow.ipc.open_stream(file)
+                batches: Iterable[Any] = reader
+            except pyarrow.ArrowInvalid:
+                reader = pyarrow.ipc.open_file(file)
+                batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
+            parts = (
+                batch.slice(start, BATCH_ROWS).to_pylist()
+                for batch in batches
+                for start in range(0, batch.num_rows, BATCH_ROWS)
+            )
+            yield from _batch_rows(path, parts, _labels(reader.schema))
+    except pyarrow.ArrowException as error:
+        raise InputError(f"{path}: cannot be read as Arrow ({str(error).splitlines()[0]})") from None
+
+
+def _batch_rows(path: Path, batches: Iterable[list[Row]], labels: Mapping[str, Sequence[str]]) -> Rows:
+    for number, row in enumerate(itertools.chain.from_iterable(batches), 1):
+        yield f"{path}:row {number}", _named(row, labels)
+
+
+def _disk_rows(folder: Path, split: str | None) -> Rows:
+    """What Dataset.save_to_disk or DatasetDict.save_to_disk wrote."""
+    from datasets import ClassLabel, DatasetDict, load_from_disk
+
+    try:
+        data = load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder}: cannot be read as save_to_disk wrote it ({reason})") from None
+    if isinstance(data, DatasetDict):
+        if split is None and len(data) > 1:
+            raise InputError(f"options.split: missing: {folder} has the splits {', '.join(data)}")
+        if split is not None and split not in data:
+            raise InputError(f"options.split: {folder} has no '{split}': {nearest(split, data)}")
+        data = data[split or next(iter(data))]
+    elif split is not None:
+        raise InputError(f"options.split: {folder} has no splits: leave it out")
+    labels = {
+        column: feature.names for column, feature in data.features.items() if isinstance(feature, ClassLabel)
+    }
+    tables = data.with_format("arrow").iter(BATCH_ROWS)
+    yield from _batch_rows(folder, (table.to_pylist() for table in tables), labels)
+
+
+def _image_rows(source: Source) -> Rows:
+    """A folder of images: `image` and what metadata.csv or .jsonl says of it, or `label`, the name of its folder."""
+    from datasets import ClassLabel, Image, load_dataset
+
+    files = {"train": [str(path.resolve()) for path in source.paths]}
+    try:
+        data = load_dataset("imagefolder", data_files=files, split="train", streaming=True)
+        labels = {
+            column: feature.names
+            for column, feature in data.features.items()
+            if isinstance(feature, ClassLabel)
+        }
+        rows = iter(data.cast_column("image", Image(decode=False)))
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"{source.shown}: cannot be read as images ({' '.join(str(error).split())})"
+        ) from None
+    for number, row in enumerate(rows, 1):
+        yield f"{source.shown}:row {number}", _named(row, labels)
+
+
+# --- a slice of them ----------------------------------------------------------------------------------------
+
+
+def slice_bounds(text: str) -> tuple[str, str]:
+    """`100:600`, `:80%`, `-100:` → start and stop, as written. Raises InputError."""
+    found = re.fullmatch(r"\[?\s*(-?\d+%?)?\s*:\s*(-?\d+%?)?\s*\]?", text)
+    if not found:
+        raise InputError(
+            f'options.slice: \'{text}\': expected rows from and to, the second one left out, e.g. ":500", "80%:"'
+        )
+    return found.group(1) or "", found.group(2) or ""
+
+
+def sliced(source: Source, text: str | None) -> Iterator[tuple[int, str, Row | str]]:
+    """(number in the table from 0, where, row) of a slice; rows are counted before any is left out."""
+    start, stop = slice_bounds(text) if text else ("", "")
+    total = _count(source) if "%" in start + stop or "-" in start + stop else 0
+    rows = ((number, where, row) for number, (where, row) in enumerate(rows_of(source)))
+    yield from itertools.islice(rows, _place(start, total, 0), _place(stop, total, None))
+
+
+def _count(source: Source) -> int:
+    """How many rows there are; parquet files say it."""
+    if source.kind == "files" and all(path.suffix.lower() == ".parquet" for path in source.paths):
+        import pyarrow.parquet
+
+        return sum(pyarrow.parquet.read_metadata(path).num_rows for path in source.paths)
+    return sum(1 for _ in rows_of(source))
+
+
+def _place(bound: str, total: int, default: int | None) -> int | None:
+    if not bound:
+        return default
+    place = total * int(bound[:-1]) // 100 if bound.endswith("%") else int(bound)
+    return max(0, place + total) if bound.startswith("-") else place
