@@ -148,15 +148,13 @@ def _spelt(role: str, names: Sequence[str], rows: Sequence[Row]) -> tuple[str, .
         if conversation:
             return (conversation,)
     known = [by_fold[word.casefold()] for word in _KNOWN[role] if word.casefold() in by_fold]
-    if (
-        role == "question" and known[:1] == ["instruction"] and "input" in names
-    ):  # Alpaca's, the second often empty
-        return ("instruction", "input")
+    if role == "question" and known[:1] == ["instruction"] and "input" in names:
+        return ("instruction", "input")  # Alpaca's, the second often empty
     if role == "choices" and not known:
         letters = [name for name in _LETTERS if name in names]
         return tuple(letters) if letters[:2] == ["A", "B"] else ()
-    if role == "answer" and not known and (conversation := _spelt("question", names, rows)):
-        return conversation if _converses(conversation[0], rows) else ()
+    if role == "answer" and not known and (asks := _spelt("question", names, rows)):
+        return asks if _converses(asks[0], rows) else ()
     return tuple(known[:1])
 
 
