@@ -1,7 +1,7 @@
 # hub → raw → examples
 
-from modomodo.config.options import local_files
 from modomodo.data.raw_folder import MANIFEST
+from modomodo.data.readers.published import watched_files
 from modomodo.data.settings import DownloadSettings, ExamplesSettings, Table1Settings
 
 
@@ -34,7 +34,7 @@ rule download:
 rule preprocess:
     input:
         manifest=manifest_of,
-        files=lambda wildcards: local_files(DATASETS[wildcards.dataset].options),
+        files=lambda wildcards: watched_files(DATASETS[wildcards.dataset]),
     output:
         "<results>/examples/{dataset}.jsonl",
     log:

@@ -1,5 +1,6 @@
 """Options that a study hands to a function, judged by the function's signature before anything runs."""
 
+import glob
 import inspect
 import itertools
 import json
@@ -123,6 +124,8 @@ def local_files(options: Mapping[str, Any]) -> list[str]:
         try:
             if path.is_file():
                 found.append(str(path))
+            elif _called_as_path(key) and any(sign in text for sign in "*?["):
+                found += sorted(file for file in glob.glob(str(path), recursive=True) if Path(file).is_file())
             elif path.is_dir() and ("/" in text or _called_as_path(key)):
                 files = (str(file) for file in path.rglob("*") if file.is_file())
                 inside = list(itertools.islice(files, MOST_FILES + 1))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from modomodo.config.options import local_files
 from modomodo.config.schema import Dataset
 from modomodo.data.examples import Filtered, RawExample, Rejected, leaves_its_folder
 from modomodo.data.images import Background, Image, InvalidRow
@@ -24,6 +25,7 @@ __all__ = [
     "published",
     "published_as",
     "text_of",
+    "watched_files",
 ]
 
 BATCH_ROWS = 16  # rows decoded from a parquet file at once: few, since a row holds whole images
@@ -55,16 +57,32 @@ class Published:
 
 catalogue: dict[str, Published] = {}
 
-# A loader that reads any repository → what it is, by a dataset's options and source.
-hosted: dict[str, Callable[[Dataset], tuple[str, Published]]] = {}
+
+@dataclass(frozen=True)
+class Hosted:
+    """A loader that reads any repository, or files of one's own."""
+
+    about: Callable[
+        [Dataset], tuple[str, Published]
+    ]  # what its raw files are called, and where they are published
+    named_files: Callable[[Dataset], list[str]]  # files of this machine that rows name, which are watched
+
+
+hosted: dict[str, Hosted] = {}
 
 
 def published_as(dataset: Dataset) -> tuple[str, Published] | None:
     """What a dataset's raw files are called, and where they are published; None for one that needs none."""
     if dataset.loader in hosted and dataset.source is not None:
-        return hosted[dataset.loader](dataset)
+        return hosted[dataset.loader].about(dataset)
     about = catalogue.get(dataset.loader)
     return None if about is None else (dataset.loader, about)
+
+
+def watched_files(dataset: Dataset) -> list[str]:
+    """Files of this machine that a dataset is made from: those that its options name, and its rows where known."""
+    named = hosted[dataset.loader].named_files(dataset) if dataset.loader in hosted else []
+    return list(dict.fromkeys([*local_files(dataset.options), *named]))
 
 
 F = TypeVar("F", bound=Callable[..., Iterator[RawExample]])

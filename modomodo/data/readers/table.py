@@ -12,12 +12,15 @@ in a longer text: "####", "<answer>", "\boxed{}" or a regular expression with on
 from collections.abc import Iterator
 from pathlib import Path
 
+from modomodo.config.options import MOST_FILES
 from modomodo.config.schema import Dataset
 from modomodo.data.examples import AnswerType, RawExample
-from modomodo.data.readers.published import Published, hosted
+from modomodo.data.readers.published import Hosted, Published, hosted
 from modomodo.data.readers.registry import datasets
-from modomodo.data.table.reading import Options, Role, opened, read, refuse_hopeless, settle
-from modomodo.data.table.sources import needed_files
+from modomodo.data.table.files import needed_files
+from modomodo.data.table.reading import Role, options_of, read
+from modomodo.data.table.settling import named_images, opened, refuse_hopeless, settle
+from modomodo.errors import InputError
 
 
 @datasets.register("table")
@@ -37,19 +40,8 @@ def table(
     image_folder: Path | None = None,
 ) -> Iterator[RawExample]:
     """The rows in the table's order. Raises InputError, when called, for what its first rows show to be wrong."""
-    options = Options(
-        path=path,
-        name=name,
-        split=split,
-        slice=slice,
-        columns=columns,
-        template=template,
-        filter=filter,
-        answer_pattern=answer_pattern,
-        answer_type=answer_type,
-        box_format=box_format,
-        image_folder=image_folder and Path(image_folder),
-    )
+    given = {name: value for name, value in locals().items() if name != "raw"}
+    options = options_of(given)
     source = opened(options, raw)
     if source is None:
         return iter(())
@@ -82,4 +74,19 @@ def _hosted(dataset: Dataset) -> tuple[str, Published]:
     return "--".join([*repo.split("/"), *([config] if config else [])]), about
 
 
-hosted["table"] = _hosted
+def _named_images(dataset: Dataset) -> list[str]:
+    """Images that the rows of a table name; of a table of very many, the folders that they lie in."""
+    options = options_of(dataset.options)
+    if not options.path:
+        return []
+    try:
+        paths = named_images(options, MOST_FILES)
+    except InputError:
+        return []  # which the job will say
+    there = sorted({path for path in paths if path.is_file()})
+    return [
+        str(path) for path in (there if len(there) <= MOST_FILES else sorted({path.parent for path in there}))
+    ]
+
+
+hosted["table"] = Hosted(_hosted, _named_images)
