@@ -60,7 +60,7 @@ def opened(options: Options, raw: Path | None) -> Source | None:
 def settle(options: Options, source: Source) -> tuple[Reading, First]:
     """How the table is read, by its first rows, and these. Raises InputError for what no row can be read with."""
     stays = filter_of(options.filter) if options.filter else None
-    first, looked_at, unreadable = _first_rows(options, source, stays)
+    first, looked_at, unreadable = _looked_at(options, source, stays)
     if not looked_at:
         what = f": {unreadable}" if unreadable else ""
         raise InputError(
@@ -83,7 +83,12 @@ def settle(options: Options, source: Source) -> tuple[Reading, First]:
     return _with_answers(reading, options, rows), first
 
 
-def _first_rows(
+def first_rows(options: Options, source: Source) -> First:
+    """The first rows of a table, before anything is settled of it."""
+    return _looked_at(options, source, None)[0]
+
+
+def _looked_at(
     options: Options, source: Source, stays: Callable[[Row], bool] | None
 ) -> tuple[First, list[Row], str]:
     """(first rows that stay, all that were looked at, why the first unreadable one was)."""
