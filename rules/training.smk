@@ -29,6 +29,11 @@ rule base_model:
         )
 
 
+TRACKERS = ""
+if STUDY.training.report_to:
+    TRACKERS = f" --report-to {' '.join(STUDY.training.report_to)} --group {STUDY.name}"
+
+
 # Only run.json is an output: checkpoints and resume checkpoints are next to it, where Snakemake does not delete them when
 # a job fails or runs again (see modomodo/training/run_folder.py).
 rule train:
@@ -55,11 +60,12 @@ rule train:
         settings=lambda wildcards: train_settings(tuple(support_of(wildcards))),
     shell:
         # When a scheduler ends the job, the trainer has to write a resume checkpoint: its shell ignores the signal.
-        # --save-steps is none of the params: how often one is written changes no result, so a new value re-runs nothing.
+        # --save-steps and --report-to are none of the params: how often one is written, and where the run is shown,
+        # changes no result, so a new value re-runs nothing.
         command(
             "train.py --settings {params.settings:q} --base {input.base} --base-info {input.info}"
             " --stream {input.stream} --examples {input.examples} --mixture {wildcards.mixture} --seed {wildcards.seed}"
-            f" --save-steps {STUDY.training.save_steps}"
+            f" --save-steps {STUDY.training.save_steps}{TRACKERS}"
             " --output {output} > {log} 2>&1",
             before="trap '' TERM; ",
         )

@@ -29,6 +29,7 @@ from modomodo.training.lessons import lessons, unfit_rewards
 from modomodo.training.run_folder import CACHE_VERSION, close_run, open_run, weights_digest
 from modomodo.training.settings import TrainSettings
 from modomodo.training.supervise import LaunchError
+from modomodo.training.trackers import Tracking
 from modomodo.training.vllm_environment import check_vllm, enter_vllm_environment
 from modomodo.warning_files import warn
 
@@ -46,6 +47,10 @@ def main() -> None:
     parser.add_argument("--examples", type=Path, required=True, nargs="+", help="DOMAIN.jsonl files")
     parser.add_argument("--mixture", default="unnamed", help="the mixture's name, for run.json (%(default)s)")
     parser.add_argument("--seed", type=int, required=True, help="seed of the training")
+    parser.add_argument(
+        "--report-to", nargs="*", default=[], help="trackers that show the run, e.g. tensorboard (none)"
+    )
+    parser.add_argument("--group", default="", help="the study's name, under which trackers show the run")
     parser.add_argument("--save-steps", type=int, default=100, help="steps between resume checkpoints (100)")
     parser.add_argument("--output", type=Path, required=True, help="run.json; the rest lies in its folder")
     arguments = parser.parse_args()
@@ -91,7 +96,7 @@ def main() -> None:
 
 def read_job(arguments: argparse.Namespace, settings: TrainSettings) -> TrainJob:
     """What is trained, by the command's arguments. Raises InputError naming file and line."""
-    drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "checkpoint_steps")
+    drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "checkpoint_steps", "requested")
     training = settings.training.model_copy(update={"save_steps": arguments.save_steps})
     return TrainJob(
         base=arguments.base,
@@ -101,6 +106,9 @@ def read_job(arguments: argparse.Namespace, settings: TrainSettings) -> TrainJob
         seed=arguments.seed,
         last_step=drawn["steps"],
         checkpoint_steps={int(step): real for step, real in drawn["checkpoint_steps"].items()},
+        tracking=Tracking(
+            arguments.report_to, arguments.group, arguments.mixture, arguments.seed, drawn["requested"]
+        ),
     )
 
 

@@ -15,7 +15,9 @@ from modomodo.tiny.qwen2vl import make_model, make_processor
 from modomodo.training import trainer
 from modomodo.training.job import TrainJob
 from modomodo.training.rewards import rewards
+from modomodo.training.run_folder import open_run
 from modomodo.training.settings import TrainSettings
+from modomodo.training.trackers import NOWHERE, Tracking
 
 QUICK = {
     "steps": 4,
@@ -41,7 +43,9 @@ def make_base(folder: Path) -> Path:
     return folder / "base"
 
 
-def run(base: Path, folder: Path, signal_at: int = 0, **changes: Any) -> list[list[str]]:
+def run(
+    base: Path, folder: Path, signal_at: int = 0, tracking: Tracking = NOWHERE, **changes: Any
+) -> list[list[str]]:
     """Train in `folder`; what the reward was shown, call by call. It sends SIGTERM in its call `signal_at`, from 1."""
     settings = Training(**QUICK | changes)
     shown: list[list[str]] = []
@@ -72,7 +76,9 @@ def run(base: Path, folder: Path, signal_at: int = 0, **changes: Any) -> list[li
         seed=7,
         last_step=settings.steps,
         checkpoint_steps={step: step for step in settings.scored_steps},
+        tracking=tracking,
     )
+    open_run(folder, "a fingerprint")
     _with_reward("letters", letters, lambda: trainer.train(job))
     return shown
 

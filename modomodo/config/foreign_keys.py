@@ -67,13 +67,15 @@ _SAID = {
     f"{_NO} all weights but the vision tower's (training.freeze_vision) are trained, as in the paper": "lora use_lora "
     "qlora peft use_peft peft_config lora_r lora_rank lora_alpha lora_dropout lora_target_modules adapter "
     "load_in_4bit load_in_8bit quantization bnb_4bit_compute_dtype use_dora use_rslora",
-    f"{_NO} each step is a line of runs/<mixture>/<seed>/log.jsonl (docs/results.md), drawn by make report": "wandb "
-    "report_to wandb_project tensorboard trackio mlflow comet run_name experiment_name project logging_steps "
-    "logging_dir logging_strategy logging_first_step logging_nan_inf_filter log_completions "
-    "log_completions_hub_repo "
-    "log_multimodal log_unique_prompts log_level log_level_replica log_on_each_node num_completions_to_print "
-    "disable_tqdm debug trackio_space_id trackio_bucket_id trackio_static_space_id "
-    "skip_memory_metrics include_num_input_tokens_seen",
+    "write training.report_to: [tensorboard, wandb, trackio, mlflow, swanlab]": "wandb use_wandb tensorboard trackio "
+    "mlflow swanlab comet tracker trackers logger",
+    f"{_NO} a tracker calls a run <mixture>/<seed> in a group or project of the study's name; WANDB_PROJECT and the "
+    "like are taken from the environment": "wandb_project run_name experiment_name project wandb_entity "
+    "trackio_space_id trackio_bucket_id trackio_static_space_id",
+    f"{_NO} each step is a line of runs/<mixture>/<seed>/log.jsonl (docs/results.md), drawn by make report": ""
+    "logging_steps logging_dir logging_strategy logging_first_step logging_nan_inf_filter log_completions "
+    "log_completions_hub_repo log_multimodal log_unique_prompts log_level log_level_replica log_on_each_node "
+    "num_completions_to_print disable_tqdm debug skip_memory_metrics include_num_input_tokens_seen",
     f"{_NO} rollouts are sampled by training.temperature and what training.trl says (top_p, top_k, min_p), and "
     "predictions are greedy": "do_sample num_beams presence_penalty frequency_penalty sampling_params temperature "
     "greedy use_cache",

@@ -272,6 +272,11 @@ class Training(Settings):
         "training process; 'server', TRL's vLLM server on a GPU of its own, the others train.",
     )
     threads: int = Field(1, ge=1, description="CPU threads of a training process.")
+    report_to: list[Literal["tensorboard", "wandb", "trackio", "mlflow", "swanlab"]] = Field(
+        [],
+        description="Trackers that show the runs besides log.jsonl, under the study's name (docs/results.md). Changes "
+        "no result.",
+    )
     trl: dict[str, Any] = Field(
         default_factory=dict,
         description="Further options of TRL's GRPOConfig by TRL's names, e.g. `{epsilon_high: 0.28, scale_rewards: "
@@ -291,6 +296,11 @@ class Training(Settings):
         if value == "gspo":
             raise ValueError("'gspo' is no loss of TRL: write trl: {importance_sampling_level: sequence}")
         return value
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return ([] if value == "none" else [value]) if isinstance(value, str) else value
 
     @field_validator("vllm", mode="before")
     @classmethod

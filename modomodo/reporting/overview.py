@@ -184,7 +184,7 @@ def differences(settings: OverviewSettings) -> list[str]:
         )
     defaults = Training()
     for key, value in settings.training.changed().items():
-        if key not in ("seed", "save_steps", "threads", "gpus", "vllm"):
+        if key not in ("seed", "save_steps", "threads", "gpus", "vllm", "report_to"):
             items.append(f"training.{key}: {value}, the paper's is {getattr(defaults, key)}")
     return items
 

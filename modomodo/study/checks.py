@@ -17,6 +17,7 @@ from modomodo.registry import Registry
 from modomodo.reporting.settings import EXPORTABLE
 from modomodo.training.builders import model_builders, read_options
 from modomodo.training.rewards import rewards
+from modomodo.training.trackers import check_installed
 
 # What the project's own plugins register, for the hint to a study that does not name them.
 FIRST_PARTY_PLUGINS = {"boards": "modomodo.tiny", "tiny_qwen2vl": "modomodo.tiny"}
@@ -70,6 +71,7 @@ def check_functions(study: Study, where: str) -> None:
         _check_model(study)
         _check_judges(study)
         _check_reward_weights(study)
+        check_installed(study.training.report_to)
         for key, entry in _datasets(study):
             _check_source(key, entry)
             _check_loader_options(key, entry)

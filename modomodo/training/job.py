@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modomodo.data.examples import Example
 from modomodo.training.settings import TrainSettings
+from modomodo.training.trackers import NOWHERE, Tracking
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,4 @@ class TrainJob:
     seed: int
     last_step: int
     checkpoint_steps: Mapping[int, int]
+    tracking: Tracking = NOWHERE

@@ -31,10 +31,13 @@ class TrainSettings(Settings):
 
     @classmethod
     def of(cls, study: Study, domains: list[str] | None = None) -> Self:
-        # The seed is an argument, so that repeats differ in nothing else; how often a run saves and what it keeps
-        # afterwards does not change its result.
-        without_effect = ("seed", "save_steps", "keep_weights")
-        defaults = {name: Training.model_fields[name].default for name in without_effect}
+        # The seed is an argument, so that repeats differ in nothing else; how often a run saves, what it keeps
+        # afterwards and where it is shown does not change its result.
+        without_effect = ("seed", "save_steps", "keep_weights", "report_to")
+        defaults = {
+            name: Training.model_fields[name].get_default(call_default_factory=True)
+            for name in without_effect
+        }
         return cls(
             plugins=study.plugins,
             training=study.training.model_copy(update=defaults),

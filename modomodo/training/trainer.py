@@ -36,6 +36,7 @@ from modomodo.training.models import copy_beside_weights, load_model, own_genera
 from modomodo.training.processors import load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete
 from modomodo.training.rewards import columns, rewards
+from modomodo.training.trackers import NOWHERE, Tracking, finish_trackers, tell_trackers
 from modomodo.training.vision import (
     cache_vision_features,
     caches_vision,
@@ -93,11 +94,13 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     model = load_model(job.base, job.settings.dtype)
     if settings.freeze_vision:
         freeze_vision(model)
+    if job.tracking.report_to:
+        tell_trackers(job.tracking, folder)
     functions = reward_functions(job.settings.rewards)
     names = [function.__name__ for function in functions]
     trainer = StreamTrainer(
         model=model,
-        args=trainer_arguments(settings, folder / "trainer", job.seed, names, server),
+        args=trainer_arguments(settings, folder / "trainer", job.seed, names, server, job.tracking),
         reward_funcs=functions,
         train_dataset=training_dataset(job.rows, job.settings.prompts, job.settings.own_prompts),
         processing_class=processor,
@@ -129,6 +132,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         for unfinished in folder.glob(".checkpoint-*"):  # of an attempt that was killed while it wrote one
             shutil.rmtree(unfinished)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finish_trackers(job.tracking)
     if on_signal.stopped_at is None and trainer.is_world_process_zero():
         link_shared_checkpoints(folder, job.checkpoint_steps)
         write_log(folder, trainer.state.log_history)
@@ -141,13 +145,19 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
 
 
 def trainer_arguments(
-    settings: Training, folder: Path, seed: int, reward_names: Sequence[str], server: str = ""
+    settings: Training,
+    folder: Path,
+    seed: int,
+    reward_names: Sequence[str],
+    server: str = "",
+    tracking: Tracking = NOWHERE,
 ) -> GRPOConfig:
     """The study's training settings as TRL's."""
     gpu = settings.gpus > 0
     options = {
         **OBJECTIVE,
         **vllm_arguments(settings, server),
+        **({"run_name": tracking.name, "project": tracking.group} if tracking.report_to else {}),
         **settings.trl,
     }
     return GRPOConfig(
@@ -177,7 +187,7 @@ def trainer_arguments(
         # A resumed run draws new completions, so between two steps that share theirs it would not be the same run.
         save_steps=math.ceil(settings.save_steps / settings.iterations) * settings.iterations,
         save_total_limit=2,  # the last one may be half written when the job is killed
-        report_to="none",
+        report_to=list(tracking.report_to),
         disable_tqdm=True,
         log_completions=False,
         # Would gather each step's images from all processes, for a log that nobody reads, and wait for ever for one

@@ -428,6 +428,7 @@ PROOFS: dict[str, str] = {
     "training.scored_steps": "mixtures/test_stream.py::test_checkpoints_past_the_end_are_the_last_step",
     "training.freeze_vision": TRAINER,
     "training.threads": TRAINER,
+    "training.report_to": "rule:--report-to {' '.join(STUDY.training.report_to)}",
     "training.save_steps": "rule:--save-steps {STUDY.training.save_steps}",
     "training.keep_weights": "study/test_costs.py::test_weights_that_are_removed_take_no_disk",
     "training.gpus": "training/test_launch.py::test_without_a_server_every_gpu_trains",

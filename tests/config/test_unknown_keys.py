@@ -48,7 +48,11 @@ def complaint(data, key: str) -> str:
             "model.load_in_4bit",
             "unknown key: this pipeline has no such key: all weights but the vision tower's",
         ),
-        ("training.report_to", "unknown key: this pipeline has no such key: each step is a line of runs/"),
+        ("training.wandb", "unknown key: write training.report_to"),
+        (
+            "training.logging_steps",
+            "unknown key: this pipeline has no such key: each step is a line of runs/",
+        ),
         ("training.top_p", "unknown key: write training.trl: {top_p: …}"),
         ("evaluation.temperature", "unknown key: this pipeline has no such key: rollouts are sampled by"),
         ("training.system_prompt", "unknown key: texts around a question are under prompts"),

@@ -28,7 +28,10 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     example = {"dataset": "shapes", "image": "i.png", "question": "?", "answer": "1", "answer_type": "number"}
     write_jsonl(tmp_path / "shapes.jsonl", [{"id": name, **example} for name in ("a", "b")])
     write_jsonl(tmp_path / "42.jsonl", [{"domain": "shapes", "id": name} for name in ("b", "a")])
-    write_json(tmp_path / "42.summary.json", {"steps": 1, "checkpoint_steps": {"1": 1, "9": 1}})
+    write_json(
+        tmp_path / "42.summary.json",
+        {"steps": 1, "checkpoint_steps": {"1": 1, "9": 1}, "requested": {"shapes": 1.0}},
+    )
     write_json(tmp_path / "base.json", {"weights": "0" * 64})
     settings = TrainSettings(
         training=Training(steps=9, scored_steps=[1, 9]), dtype="float32", rewards={"shapes": ["format"]}
