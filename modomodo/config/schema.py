@@ -201,7 +201,9 @@ class Benchmark(Dataset):
 
     metric: str = Field(description="Name of a registered metric.")
     group: Literal["in", "out"] = Field(
-        description="'in': from a training domain, part of the In-Score; 'out': part of the Out-Score."
+        "out",
+        description="'in': from a training domain, part of the In-Score; 'out': part of the Out-Score, which "
+        "strategies maximise. A study need not have any of group 'in'.",
     )
 
 
@@ -566,11 +568,10 @@ class Study(Settings):
                 raise ValueError(
                     f"held_out.{name}: its examples would be {held_out_name(name)}.jsonl: rename that one"
                 )
-        for group in ("in", "out"):
-            if not any(benchmark.group == group for benchmark in self.benchmarks.values()):
-                raise ValueError(
-                    f"benchmarks: none has group '{group}', so there is no {group.capitalize()}-Score"
-                )
+        if not any(benchmark.group == "out" for benchmark in self.benchmarks.values()):
+            raise ValueError(
+                "benchmarks: none has group 'out', so there is no Out-Score, which strategies maximise"
+            )
         earlier: list[str] = []
         for name, strategy in self.strategies.items():
             groups = {self.strategies[other].group for other in earlier}
@@ -588,7 +589,8 @@ class Study(Settings):
                     )
             if len(strategy.without) >= len(self.domains):
                 raise ValueError(f"strategies.{name}.without: no domain is left")
-            targets = ["out_score", "in_score", *self.benchmarks]
+            inside = any(benchmark.group == "in" for benchmark in self.benchmarks.values())
+            targets = ["out_score", *(["in_score"] if inside else []), *self.benchmarks]
             if strategy.target not in targets:
                 raise ValueError(
                     f"strategies.{name}.target: unknown '{strategy.target}': {nearest(strategy.target, targets)}"

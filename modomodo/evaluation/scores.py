@@ -128,11 +128,12 @@ def benchmarks_of(target: str, groups: Mapping[str, str]) -> list[str]:
 def aggregate_sizes(groups: Mapping[str, str], questions: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """Aggregate → benchmark → its number of questions, by which it is weighted (section 3.1 of the paper).
 
-    A benchmark of which no number is known is left out.
+    A benchmark of which no number is known is left out, and so is an aggregate that no benchmark is part of.
     """
     return {
         target: {name: questions[name] for name in benchmarks_of(target, groups) if name in questions}
         for target in AGGREGATES
+        if benchmarks_of(target, groups) != [target]
     }
 
 

@@ -1,5 +1,6 @@
 """A study read and checked: every name in it is known, and every option that can be judged without a run."""
 
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,18 @@ def _table_beside(entry: Dataset, where: str) -> Dataset:
     if entry.loader not in hosted:
         return entry
     paths = {
-        key: str(own) if own.is_absolute() else beside(value, where)
+        key: _place_of(value, where)
         for key in ("path", "image_folder")
-        if isinstance(value := entry.options.get(key), str) and (own := Path(value).expanduser()).parts
+        if isinstance(value := entry.options.get(key), str) and value
     }
     return entry.model_copy(update={"options": entry.options | paths})
+
+
+def _place_of(path: str, where: str) -> str:
+    """A path, or a pattern of paths, beside the study; as it is written where nothing is there."""
+    own = Path(path).expanduser()
+    near = beside(path, where)
+    return str(own) if own.is_absolute() else near if glob.glob(near) or Path(near).exists() else path
 
 
 def check_functions(study: Study, where: str) -> None:

@@ -444,7 +444,6 @@ def test_a_misspelt_required_key_suggests_the_right_one(study_data, right, wrong
         "strategies",
         "domains.science.loader",
         "benchmarks.chart.metric",
-        "benchmarks.chart.group",
         "strategies.all.propose",
         "strategies.all.group",
     ],
@@ -537,12 +536,14 @@ def test_a_benchmark_with_the_name_of_a_domain_is_reported(study_data):
     assert text == "benchmarks.science: a domain has this name too; call it e.g. science_test"
 
 
-@pytest.mark.parametrize(("lost", "missing"), [("science_test", "in"), ("chart", "out")])
-def test_a_study_without_one_of_the_aggregates_is_reported(study_data, lost, missing):
-    del study_data["benchmarks"][lost]
-    text = complaint(study_data)
-    assert f"none has group '{missing}'" in text
-    assert f"no {missing.capitalize()}-Score" in text
+def test_a_study_needs_an_out_score_and_may_be_without_an_in_score(study_data):
+    del study_data["benchmarks"]["science_test"]
+    del study_data["benchmarks"]["chart"]["group"]  # out, unless it says otherwise
+    assert study_from(study_data, "study.yaml").benchmarks["chart"].group == "out"
+    study_data["strategies"]["alpha"]["target"] = "in_score"
+    assert "strategies.alpha.target: unknown 'in_score'" in complaint(study_data)
+    study_data["benchmarks"]["chart"]["group"] = "in"
+    assert "benchmarks: none has group 'out', so there is no Out-Score" in complaint(study_data)
 
 
 @pytest.mark.parametrize(

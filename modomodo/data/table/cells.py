@@ -287,7 +287,7 @@ def images_of_cell(value: object, place: ImagePlace) -> list[ImageLike]:
 
 
 def _named_image(text: str, place: ImagePlace) -> ImageLike:
-    if text.startswith("data:image/") or len(text) > 500:
+    if text.startswith("data:image/") or (len(text) > 200 and "." not in text):
         try:
             return base64.b64decode(
                 text.partition(",")[2] if text.startswith("data:") else text, validate=True
