@@ -569,9 +569,7 @@ class Study(Settings):
                     f"held_out.{name}: its examples would be {held_out_name(name)}.jsonl: rename that one"
                 )
         if not any(benchmark.group == "out" for benchmark in self.benchmarks.values()):
-            raise ValueError(
-                "benchmarks: none has group 'out', so there is no Out-Score, which strategies maximise"
-            )
+            raise ValueError("benchmarks: none has group 'out', so there is no Out-Score")
         earlier: list[str] = []
         for name, strategy in self.strategies.items():
             groups = {self.strategies[other].group for other in earlier}
