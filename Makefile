@@ -22,7 +22,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
-.PHONY: table report status plan provenance env env-dev vllm clean-env
+.PHONY: table report export status plan provenance env env-dev vllm clean-env
 .PHONY: tables test lint types unit format test-slurm test-kill test-vllm browser reference lock help
 
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
@@ -37,6 +37,11 @@ report: env-there ## the whole study in one file to pass on: results/<study>/rep
 	@report="$(RESULTS)/report.html"; \
 	$(RUN) snakemake --configfile "$(STUDY)" --report "$$report" --report-stylesheet report/style.css && \
 	echo "report: $$report"
+
+export: env-there ## the winner as a Hugging Face folder: results/<study>/export (STUDY=… PUSH=owner/name)
+	$(RUN) snakemake --cores all --configfile="$(STUDY)" "$(RESULTS)/export"
+	@folder="$(RESULTS)/export"; echo "export: $$folder"; \
+	if [ -n "$(PUSH)" ]; then $(RUN) python scripts/export.py --output "$$folder" --push "$(PUSH)"; fi
 
 status: env-there ## how far the study is, also while it runs (STUDY=…)
 	@$(RUN) python scripts/status.py --study "$(STUDY)"

@@ -1,7 +1,8 @@
 # records → table, figures, explorer, report
 
 from modomodo.reporting.figures import CAPTIONS, DRAWN_BY, figures_of
-from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, OverviewSettings, TableSettings
+from modomodo.reporting.settings import ExplorerSettings, ExportSettings, FiguresSettings
+from modomodo.reporting.settings import OverviewSettings, TableSettings
 
 
 localrules:
@@ -153,5 +154,33 @@ rule overview:
         command(
             "overview.py --settings {params.settings:q} --records {input.records}"
             " --questions {input.questions} --runs {input.runs} --scores {input.scores} --table1 {input.table1}"
+            " --output {output} > {log} 2>&1"
+        )
+
+
+# Nothing asks for it but `make export`.
+rule export:
+    input:
+        records="<results>/records.csv",
+        questions="<results>/question_scores.csv",
+        runs=[f"<results>/runs/{mixture}/{STUDY.training.seed}/run.json" for mixture in PLAN.mixtures],
+        base="<results>/base",
+        table1="<results>/table1.csv",
+    output:
+        directory("<results>/export"),
+    log:
+        "<logs>/export.log",
+    conda:
+        environment(STUDY.training.gpus)
+    resources:
+        mem_mb=growing(16_000),
+        runtime=growing(60),
+    params:
+        code=code_digest("reporting/model_card", "study/export", "../report/model_card.md.jinja", *LOOKED_AT),
+        settings=ExportSettings.of(STUDY, PLAN).text(),
+    shell:
+        command(
+            "export.py --settings {params.settings:q} --records {input.records}"
+            " --questions {input.questions} --runs {input.runs} --base {input.base} --table1 {input.table1}"
             " --output {output} > {log} 2>&1"
         )

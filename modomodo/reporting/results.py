@@ -21,7 +21,13 @@ from modomodo.mixtures.records import (
 from modomodo.mixtures.records_csv import read_records
 from modomodo.reporting.differences import Differences
 from modomodo.reporting.questions import QuestionScores, read_question_scores
-from modomodo.reporting.settings import ExplorerSettings, FiguresSettings, Heading, OverviewSettings
+from modomodo.reporting.settings import (
+    ExplorerSettings,
+    ExportSettings,
+    FiguresSettings,
+    Heading,
+    OverviewSettings,
+)
 from modomodo.reporting.tables import mixture_means, table2
 
 TITLES = {"in_score": "In-Score", "out_score": "Out-Score"}
@@ -130,7 +136,7 @@ def results_of(
 
 def read_results(
     records: str | Path,
-    settings: FiguresSettings | ExplorerSettings | OverviewSettings | None = None,
+    settings: FiguresSettings | ExplorerSettings | OverviewSettings | ExportSettings | None = None,
     target: str | None = None,
     questions: Path | None = None,
 ) -> Results:
@@ -142,7 +148,7 @@ def read_results(
     answered = read_question_scores(questions) if questions else None
     if settings is None:
         return results_of(table, target=target, questions=answered)
-    return results_of(table, settings.headings, dict(settings.benchmarks), questions=answered)
+    return results_of(table, settings.headings, dict(settings.benchmarks), target, questions=answered)
 
 
 def title(target: str) -> str:

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from modomodo.config.schema import Reporting, Settings, Study, Training
+from modomodo.config.schema import Dataset, Reporting, Settings, Study, Training
+from modomodo.data.readers.published import published_as
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.plan import Plan
 
@@ -100,7 +101,8 @@ class OverviewSettings(TableSettings):
     def of(cls, study: Study, plan: Plan) -> Self:
         # What the page does not show is no reason to write it again.
         not_shown = {
-            name: Training.model_fields[name].default for name in ("save_steps", "keep_weights", "threads")
+            name: Training.model_fields[name].default
+            for name in ("save_steps", "keep_weights", "threads", "report_to")
         }
         return cls(
             **_shown_as(study, plan),
@@ -114,6 +116,62 @@ class OverviewSettings(TableSettings):
                 for name, row in study.strategies.items()
             ],
             runs=len(plan.runs),
+        )
+
+
+class SourceOfData(Settings):
+    """Where a dataset is from, for a model card: `repo` on the hub, or else what made it, its loader."""
+
+    dataset: str
+    role: str
+    loader: str
+    repo: str = ""
+    revision: str = ""
+    licence: str = ""
+
+    @classmethod
+    def of(cls, name: str, role: str, entry: Dataset) -> Self:
+        found = published_as(entry)
+        if found is None:
+            return cls(dataset=name, role=role, loader=entry.loader, licence="your own data")
+        about = found[1]
+        return cls(
+            dataset=name,
+            role=role,
+            loader=entry.loader,
+            repo=(entry.source and entry.source.repo) or about.repo,
+            revision=entry.source.revision if entry.source else "",
+            licence=about.licence,
+        )
+
+
+class ExportSettings(TableSettings):
+    """The winner → a Hugging Face folder with a model card. `metrics`: benchmark → metric."""
+
+    study: str
+    plugins: list[str] = []
+    benchmarks: list[tuple[str, str]]
+    metrics: dict[str, str]
+    base: str
+    base_repo: str = ""
+    training: Training
+    sources: list[SourceOfData]
+
+    @classmethod
+    def of(cls, study: Study, plan: Plan) -> Self:
+        repo = str(study.model.options.get("repo", "")) if study.model.builder == "hub" else ""
+        not_shown = ("seed", "save_steps", "keep_weights", "threads", "report_to")
+        defaults = {name: Training.model_fields[name].get_default() for name in not_shown}
+        sources = [SourceOfData.of(name, "training", entry) for name, entry in study.domains.items()]
+        sources += [SourceOfData.of(name, "benchmark", entry) for name, entry in study.benchmarks.items()]
+        return cls(
+            **_shown_as(study, plan),
+            study=study.name,
+            metrics={name: benchmark.metric for name, benchmark in study.benchmarks.items()},
+            base=repo or study.model.builder,
+            base_repo=repo,
+            training=study.training.model_copy(update=defaults),
+            sources=sources,
         )
 
 
