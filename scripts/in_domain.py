@@ -17,6 +17,7 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.config.schema import held_out_name
+from modomodo.data.examples import image_cluster
 from modomodo.errors import InputError, nearest
 from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.evaluation.engines.start import start_engine
@@ -75,7 +76,7 @@ def main() -> None:
                 **compare(
                     before[domain],
                     scores(domain, "trained"),
-                    [one.image for one in questions[domain].examples],
+                    [image_cluster(one.image, one.id) for one in questions[domain].examples],
                 ),
             }
         )

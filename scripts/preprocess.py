@@ -47,7 +47,9 @@ def main() -> None:
     )
     raw = sorted(arguments.raw.glob(MANIFEST)) if arguments.raw else []
     describe(arguments.output, settings, raw)
-    print(f"{arguments.output}: {counts.pop('kept')} examples, {counts.pop('rejected')} rejected")
+    texts = counts.pop("without_image", 0)
+    alone = f", {texts} of them without an image" if texts else ""
+    print(f"{arguments.output}: {counts.pop('kept')} examples{alone}, {counts.pop('rejected')} rejected")
     for reason, count in counts.items():
         print(f"{arguments.output}: {count} rows filtered: {reason}")
 

@@ -1,4 +1,4 @@
-"""The example row: one question about one image with a verifiable answer."""
+"""The example row: one question, about images or text alone, with a verifiable answer."""
 
 import re
 from collections import Counter
@@ -45,7 +45,9 @@ class Filtered:
     reason: str
 
 
-Images = ImageLike | list[ImageLike] | tuple[ImageLike, ...]
+Images = (
+    ImageLike | list[ImageLike] | tuple[ImageLike, ...] | None
+)  # of a row; None or an empty list: it has none
 RawExample = tuple[dict[str, Any], Images] | Rejected | Filtered
 
 
@@ -56,7 +58,7 @@ class Example(BaseModel):
 
     id: str = Field(min_length=1, description="Unique within the dataset.")
     dataset: str = Field(min_length=1, description="The dataset the row belongs to.")
-    image: str = Field(min_length=1, description="Image path, relative to this file's folder.")
+    image: str = Field(description="Image path, relative to this file's folder; empty for text alone.")
     question: str = Field(min_length=1, description="The question; a multiple choice holds its options.")
     answer: str | list[Box] = Field(
         description="Boxes as [[x1, y1, x2, y2], …] if answer_type is box, else text; a choice is its letter."
@@ -75,6 +77,8 @@ class Example(BaseModel):
     @model_validator(mode="after")
     def _images_stay_inside(self) -> Self:
         further = self.meta.get("images", [])
+        if further and not self.image:
+            raise ValueError("image: the first one is missing, meta.images holds further ones")
         for path in [self.image, *(further if isinstance(further, list) else [])]:
             if isinstance(path, str) and leaves_its_folder(path):
                 raise ValueError(f"image: '{path}' leads out of the examples' folder")
@@ -92,6 +96,8 @@ class Example(BaseModel):
                     raise ValueError(f"answer: box [{x1:g}, {y1:g}, {x2:g}, {y2:g}] has no area")
                 if self.meta.get("boxes") == "0-1000" and not 0 <= min(x1, y1) <= max(x2, y2) <= 1000:
                     raise ValueError(f"answer: box [{x1:g}, {y1:g}, {x2:g}, {y2:g}] lies outside the image")
+            if not self.image:
+                raise ValueError("image: a box answer needs one")
             if "boxes" not in self.meta:
                 raise ValueError("meta: 'boxes' must name the coordinate convention (e.g. '0-1000')")
             return self
@@ -115,8 +121,8 @@ def leaves_its_folder(path: str) -> bool:
 def image_paths(example: Example) -> list[str]:
     """The images in the order that the model sees them, relative to the examples' folder.
 
-    Most examples have one. A question about several (MMMU's `<image 2>`) lists the others, in the order of
-    their numbers, under `images` in its `meta`; their references stay in the text as they are.
+    Most examples have one, a text-only one has none. A question about several (MMMU's `<image 2>`) lists the others, in
+    the order of their numbers, under `images` in its `meta`; their references stay in the text as they are.
     Raises InputError naming the example when that list is anything else.
     """
     further = example.meta.get("images", [])
@@ -124,7 +130,12 @@ def image_paths(example: Example) -> list[str]:
         raise InputError(
             f"example '{example.id}' of {example.dataset}: meta.images: expected a list of paths"
         )
-    return [example.image, *further]
+    return [example.image, *further] if example.image else []
+
+
+def image_cluster(image: str, id_: str) -> str:
+    """What questions whose errors go together have in common: their image, or their id where they have none."""
+    return image or f"#{id_}"
 
 
 def read_examples(path: str | Path) -> Iterator[Example]:
@@ -190,14 +201,16 @@ def write_examples(
     """Write `<name>.jsonl`, its images next to it and the rows that fail in `<name>.rejected.jsonl`.
 
     `rows` gives the fields of Example without `image`, and the image or images: the first becomes `image`, further
-    ones `images` in its `meta`. Images are named by the SHA-256 of their file, so equal ones are kept once.
+    ones `images` in its `meta`; with none the row is text alone. Images are named by the SHA-256 of their file, so
+    equal ones are kept once.
 
     Of `dataset`, `limit` rows are read. A row fails when its fields break Example's rules, an earlier row has its
     id, its question has more than `max_question` characters, or an image cannot be decoded or has more than
     `max_pixels`. Images with a side of more than `longest` pixels are resized to it.
 
     The files do not depend on `workers`, the processes that decode images. Returns the counts
-    {"kept", "rejected"} and one for each reason for which a dataset's own filter dropped rows.
+    {"kept", "rejected"}, one for each reason for which a dataset's own filter dropped rows, and, where there are
+    such rows, "without_image".
 
     Raises InputError when no row is left, or a larger share than `max_rejected` fails.
     """
@@ -208,10 +221,12 @@ def write_examples(
     rejected: list[dict] = []
     checked = _checked(islice(rows, dataset.limit), name, dataset, filtered)
     written = write_images(checked, folder, dataset.max_pixels, workers)
-    kept = write_jsonl(output, _accepted(written, f"images/{name}", rejected))
+    texts = Counter[bool]()
+    kept = write_jsonl(output, _accepted(written, f"images/{name}", rejected, texts))
     write_jsonl(rejected_path(output), rejected)
     _check_share(output, kept, rejected, filtered, dataset.max_rejected)
-    return {"kept": kept, "rejected": len(rejected), **dict(sorted(filtered.items()))}
+    counts = {"kept": kept, "rejected": len(rejected), **dict(sorted(filtered.items()))}
+    return counts | ({"without_image": texts[True]} if texts[True] else {})
 
 
 class _Checked(NamedTuple):
@@ -240,13 +255,11 @@ def _checked(
             yield _Checked(number, f"row {number}", None, reason), ()
             continue
         fields, given = row
-        images = given if isinstance(given, list | tuple) else [given]
+        images = given if isinstance(given, list | tuple) else [given] if given is not None else []
         id_ = str(fields.get("id"))
         checked: tuple[_Checked, Sequence[Prepared]]
         try:
             example = _example({**fields, "dataset": name}, dataset, len(images))
-            if not images:
-                raise InvalidRow("image: there is none")
             if id_ in seen:
                 raise InvalidRow(f"id: '{id_}' is used by an earlier row")
             ready = [prepared(image, dataset.longest, dataset.max_pixels) for image in images]
@@ -263,7 +276,7 @@ def _example(fields: dict[str, Any], dataset: Dataset, images: int) -> dict[str,
     if isinstance(question, str):
         fields = fields | {"question": without_image_marks(question, images)}
     try:
-        example = Example.model_validate({**fields, "image": "unwritten"})
+        example = Example.model_validate({**fields, "image": "unwritten" if images else ""})
         row = example.model_dump(mode="json")  # fails for a meta that JSON cannot hold
     except ValidationError as error:
         raise InvalidRow(explain(error, Example)) from None
@@ -278,16 +291,20 @@ def _example(fields: dict[str, Any], dataset: Dataset, images: int) -> dict[str,
 
 
 def _accepted(
-    rows: Iterable[tuple[_Checked, list[str] | InvalidRow]], folder: str, rejected: list[dict]
+    rows: Iterable[tuple[_Checked, list[str] | InvalidRow]],
+    folder: str,
+    rejected: list[dict],
+    without_image: Counter[bool],
 ) -> Iterator[dict]:
-    """The rows that passed, with the paths of their images; the others are added to `rejected`."""
+    """The rows that passed, with the paths of their images, and counted; the others are added to `rejected`."""
     for row, written in rows:
         if row.example is None or row.reason is not None or isinstance(written, InvalidRow):
             reason = str(written) if isinstance(written, InvalidRow) else str(row.reason)
             rejected.append({"line": row.number, "reason": _shortened(reason), "id": row.id})
             continue
-        first, *further = [f"{folder}/{name}" for name in written]
+        first, *further = [f"{folder}/{name}" for name in written] or [""]
         example = row.example | {"image": first}
+        without_image[not first] += 1
         if further:
             example["meta"]["images"] = further
         yield example

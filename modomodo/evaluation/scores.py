@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from modomodo.config.loading import parse
-from modomodo.data.examples import Example
+from modomodo.data.examples import Example, image_cluster
 from modomodo.errors import InputError
 from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
@@ -83,7 +83,7 @@ def score_benchmark(
     replies = ask(asked) if ask is not None and asked else {}
     scores = score_answers(examples, predictions, metric, replies)
     values = [score.value for score in scores]
-    images = [example.image for example in examples]
+    images = [image_cluster(example.image, example.id) for example in examples]
     return summarise(values, sum(not score.parsed for score in scores), images), values
 
 

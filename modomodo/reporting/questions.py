@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from modomodo.data.examples import image_cluster
 from modomodo.errors import InputError
 from modomodo.files import write_csv
 from modomodo.mixtures.uncertainty import Errors
@@ -101,7 +102,7 @@ def of_questions(benchmark: str, examples: Sequence[Question], values: Sequence[
         {
             "benchmark": benchmark,
             "question": [example.id for example in examples],
-            "image": [example.image for example in examples],
+            "image": [image_cluster(example.image, example.id) for example in examples],
             "value": values,
         }
     )

@@ -16,27 +16,27 @@ class Family:
 
     `images_per_row` is the most images that TRL can train on in one row, None for any number. `vision_cache`: what a
     frozen vision tower answers to an image may be kept and shared, which a test has to show to change nothing.
-    `vllm_server`: TRL's vLLM server, which knows images by runs of one placeholder, understands its prompts. `needs`
-    are packages that its processor imports.
+    `placeholder_runs`: in a prompt an image is one run of one placeholder, which is how TRL's vLLM server finds images.
+    `needs` are packages that its processor imports.
     """
 
     images_per_row: int | None = None
     vision_cache: bool = False
-    vllm_server: bool = False
+    placeholder_runs: bool = False
     needs: tuple[str, ...] = ()
 
 
 FAMILIES: dict[str, Family] = {
-    "qwen2_vl": Family(vision_cache=True, vllm_server=True),
-    "qwen2_5_vl": Family(vision_cache=True, vllm_server=True),
-    "qwen3_vl": Family(vision_cache=True, vllm_server=True),
-    "qwen3_5": Family(vision_cache=True, vllm_server=True),
+    "qwen2_vl": Family(vision_cache=True, placeholder_runs=True),
+    "qwen2_5_vl": Family(vision_cache=True, placeholder_runs=True),
+    "qwen3_vl": Family(vision_cache=True, placeholder_runs=True),
+    "qwen3_5": Family(vision_cache=True, placeholder_runs=True),
     "smolvlm": Family(vision_cache=True, needs=("num2words",)),
     "idefics3": Family(vision_cache=True),
     "internvl": Family(vision_cache=True),
     "gemma3": Family(vision_cache=True),
-    "llava_next": Family(vision_cache=True, vllm_server=True),
-    "llava_onevision": Family(vision_cache=True, vllm_server=True, images_per_row=1),
+    "llava_next": Family(vision_cache=True, placeholder_runs=True),
+    "llava_onevision": Family(vision_cache=True, placeholder_runs=True, images_per_row=1),
     "qwen3": Family(),
     "llama": Family(),
 }

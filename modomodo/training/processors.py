@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -11,9 +12,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import processor_class_from_name
 from transformers.processing_utils import ProcessorMixin
 
+from modomodo.config.schema import Training
+from modomodo.data.examples import Example, image_paths
 from modomodo.errors import InputError, first_line
 from modomodo.files import read_json
-from modomodo.training.model_directory import check_kind
+from modomodo.training.families import family_of
+from modomodo.training.model_directory import check_kind, model_type
 
 Processor: TypeAlias = ProcessorMixin | PreTrainedTokenizerBase
 
@@ -35,6 +39,34 @@ def torchvision_works() -> bool:
 def takes_images(path: str | Path) -> bool:
     """Whether the model of a directory is an image-text one, by its config.json."""
     return type(AutoConfig.from_pretrained(str(path))) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+
+def check_images(path: str | Path, rows: Iterable[Example], training: Training | None = None) -> None:
+    """Raises InputError naming the first example with images that the model of a directory cannot take.
+
+    With `training`, by these settings: it bears less than prediction.
+    """
+    kind = model_type(path)
+    family, sees = family_of(kind), takes_images(path)
+    for example in rows:
+        count = len(image_paths(example))
+        if not count:
+            continue
+        where = f"example '{example.id}' of {example.dataset}"
+        if not sees:
+            raise InputError(
+                f"{where} has an image, but {kind} ({path}) is text-only: take an image-text model"
+            )
+        if training is None:
+            continue
+        if family.images_per_row is not None and count > family.images_per_row:
+            raise InputError(
+                f"{where} has {count} images, but TRL trains {kind} on {family.images_per_row} a row: leave it out"
+            )
+        if training.vllm == "server" and not family.placeholder_runs:
+            raise InputError(
+                f"training.vllm: TRL's server does not understand {kind}'s images ({where}): set it to colocate or off"
+            )
 
 
 def load_processor(path: str | Path) -> Processor:

@@ -22,7 +22,7 @@ from accelerate.utils import set_seed
 from datasets import Dataset, Features, Image, List, Value
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from modomodo.config.schema import Templates, Training
 from modomodo.console import progress_line
@@ -32,15 +32,15 @@ from modomodo.errors import Interrupted
 from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
-from modomodo.training.models import copy_beside_weights, load_model, own_generation_settings
-from modomodo.training.processors import load_processor
+from modomodo.training.models import copy_beside_weights, load_model
+from modomodo.training.processors import check_images, load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete
 from modomodo.training.rewards import columns, rewards
+from modomodo.training.stream_trainer import StreamTrainer
 from modomodo.training.trackers import NOWHERE, Tracking, finish_trackers, tell_trackers
 from modomodo.training.vision import (
     cache_vision_features,
     caches_vision,
-    drop_absent_images,
     freeze_vision,
     image_placeholder,
 )
@@ -90,6 +90,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     started = time.monotonic()
     settings, folder = job.settings.training, job.folder
     torch.set_num_threads(settings.threads)
+    check_images(job.base, (example for example, _ in job.rows), settings)
     processor = load_processor(job.base)
     model = load_model(job.base, job.settings.dtype)
     if settings.freeze_vision:
@@ -219,7 +220,8 @@ def training_dataset(
 ) -> Dataset:
     """One row a prompt, in the stream's order, with its images and the columns that rewards see.
 
-    `own_templates`: domain → its templates, where they are not `templates`.
+    `own_templates`: domain → its templates, where they are not `templates`. A row without images has an empty list of
+    them; where no row has any, there is no such column.
     """
     records = [
         {
@@ -234,11 +236,15 @@ def training_dataset(
         }
         for example, folder in rows
     ]
-    features = Features(
-        {name: Value("string") for name in records[0]}
-        | {"prompt": [{"role": Value("string"), "content": Value("string")}], "images": List(Image())}
-    )
-    return Dataset.from_list(records, features=features)
+    features = {name: Value("string") for name in records[0]} | {
+        "prompt": [{"role": Value("string"), "content": Value("string")}],
+        "images": List(Image()),
+    }
+    if not any(record["images"] for record in records):
+        del features["images"]
+        for record in records:
+            del record["images"]
+    return Dataset.from_list(records, features=Features(features))
 
 
 def reward_functions(domain_rewards: Mapping[str, Sequence[str]]) -> list[Callable]:
@@ -267,53 +273,6 @@ def _for_domains(name: str, domains: set[str]) -> Callable:
 
     applied.__name__ = name
     return applied
-
-
-class StreamTrainer(GRPOTrainer):
-    """TRL's trainer with the repairs that image-text models, and rows with and without images, need."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        for model in filter(None, (self.model, self.ref_model)):
-            drop_absent_images(self.accelerator.unwrap_model(model))
-
-    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-        # TRL gives a row without images None where another row has some. Processors take an empty list, but no None.
-        *rest, images, tool_images = super()._generate(prompts)
-        return *rest, images and [of_one or [] for of_one in images], tool_images
-
-    def _get_per_token_logps_and_entropies(
-        self, *arguments: Any, batch_num_images: Any = None, **options: Any
-    ) -> Any:
-        # What LLaVA-OneVision's processor says of each row, and TRL has no argument for: one image a row is assumed.
-        return super()._get_per_token_logps_and_entropies(*arguments, **options)
-
-    def _generate_single_turn(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
-        # TRL hands over prompts with a placeholder for each patch of an image, and vLLM expands the first one once
-        # more: the completions would answer a prompt that is not the one trained on. TRL's server path is right.
-        if self.use_vllm and self.vllm_mode == "colocate":
-            placeholder = image_placeholder(self.model)
-            prompt_ids = [one_placeholder_per_image(ids, placeholder) for ids in prompt_ids]
-        with own_generation_settings(self.model):
-            return super()._generate_single_turn(prompt_ids, *arguments, **options)
-
-    def _load_from_checkpoint(
-        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
-    ) -> None:
-        # Many families (Qwen2-VL, InternVL, Gemma 3, LLaVA) are saved under older parameter names than the module has,
-        # and the trainer's own load, which is not strict, then restores little or nothing, without a word.
-        target = self.model if model is None else model
-        saved = load_model(Path(resume_from_checkpoint), str(target.dtype).removeprefix("torch."))
-        target.load_state_dict(saved.state_dict(), strict=True)
-
-
-def one_placeholder_per_image(tokens: Sequence[int], placeholder: int | None) -> list[int]:
-    """The tokens with each run of image placeholders cut down to one."""
-    return [
-        token
-        for i, token in enumerate(tokens)
-        if token != placeholder or i == 0 or tokens[i - 1] != placeholder
-    ]
 
 
 class SeedServer(TrainerCallback):

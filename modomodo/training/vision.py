@@ -4,7 +4,8 @@ A text-only model sees nothing, and everything here leaves it as it is.
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,6 +133,26 @@ def cache_vision_features(models: Sequence[PreTrainedModel]) -> None:
         )
 
     tower.forward = forward
+    tower.cached_images = cached
+
+
+@contextmanager
+def vision_cache_kept(model: PreTrainedModel) -> Iterator[None]:
+    """Leave the cached features afterwards as they are now.
+
+    In another batch an image's features have other last bits, and what training reuses must not depend on what was
+    asked in between.
+    """
+    cached = (
+        []
+        if image_placeholder(model) is None
+        else model.get_encoder(modality="image").__dict__.get("cached_images", [])
+    )
+    before = list(cached)
+    try:
+        yield
+    finally:
+        cached[:] = before
 
 
 def _cut(value: Any, sizes: Sequence[int]) -> list[Any]:

@@ -33,9 +33,10 @@ def start_engine(settings: PredictSettings, directory: Path, questions: Iterable
         import torch
 
         from modomodo.evaluation.engines.hf import TransformersEngine
-        from modomodo.training.processors import load_processor
+        from modomodo.training.processors import check_images, load_processor
 
     torch.set_num_threads(evaluation.threads)
+    check_images(directory, (example for example, _ in rows))
     processor = load_processor(directory)
     dtype = evaluation.dtype or settings.dtype
     if evaluation.engine == "vllm":

@@ -7,6 +7,7 @@ transformers, so that the two differ in arithmetic alone.
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,17 @@ AHEAD, AHEAD_PIXELS = 16, 1 << 29
 
 
 def prompt_inputs(
-    prompts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
+    processor: Processor, prompts: Sequence[str], images: Sequence[Sequence[PIL.Image.Image]]
 ) -> tuple[list[dict[str, Any]], int]:
     """Prompts with their images, which vLLM processes itself, and the images' bytes."""
-    inputs = [
-        {"prompt": prompt, "multi_modal_data": {"image": list(of_one)}}
-        for prompt, of_one in zip(prompts, images, strict=True)
-    ]
+    tokenizer = tokenizer_of(processor)
+    inputs: list[dict[str, Any]] = []
+    for prompt, of_one in zip(prompts, images, strict=True):
+        given: dict[str, Any] = {"prompt": prompt}
+        if tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token):
+            # As tokens: to a text vLLM's tokenizer would add the token that begins it once more.
+            given = {"prompt_token_ids": tokenizer(prompt, add_special_tokens=False)["input_ids"]}
+        inputs.append(given | ({"multi_modal_data": {"image": list(of_one)}} if of_one else {}))
     return inputs, sum(3 * image.width * image.height for of_one in images for image in of_one)
 
 
@@ -63,7 +68,7 @@ class VllmEngine(Engine):
             "tensor_parallel_size": max(1, evaluation.gpus),
             "gpu_memory_utilization": MEMORY,
             "max_num_seqs": evaluation.batch_size,
-            "limit_mm_per_prompt": {"image": images, "video": 0},
+            **({"limit_mm_per_prompt": {"image": images, "video": 0}} if images else {}),
             "enforce_eager": evaluation.gpus == 0,  # compiling pays on a GPU only
             "seed": 0,
         } | options
@@ -98,7 +103,7 @@ class VllmEngine(Engine):
     def batches(self, rows: Sequence[Row], templates: Templates, limits: BatchLimits) -> LazyBatches:
         prompts = render_prompts(rows, self.processor, templates)
         ahead = replace(limits, questions=limits.questions * AHEAD, pixels=AHEAD_PIXELS)
-        return LazyBatches(rows, prompts, prompt_inputs, ahead)
+        return LazyBatches(rows, prompts, partial(prompt_inputs, self.processor), ahead)
 
     def answer(self, batch: Batch) -> dict[str, Prediction]:
         outputs = self.llm.generate(batch.inputs, self.greedy, use_tqdm=False)

@@ -1,0 +1,129 @@
+"""TRL's GRPO trainer with what it lacks: mixed rows, a check of its own probabilities, a resume that restores all."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from trl import GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
+
+from modomodo.training.families import family_of
+from modomodo.training.models import load_model, own_generation_settings
+from modomodo.training.processors import tokenizer_of
+from modomodo.training.self_check import Rollout, check_agreement
+from modomodo.training.vision import drop_absent_images, image_placeholder, vision_cache_kept
+
+
+class StreamTrainer(GRPOTrainer):
+    """TRL's trainer with the repairs that image-text models, and rows with and without images, need."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for model in filter(None, (self.model, self.ref_model)):
+            drop_absent_images(self.accelerator.unwrap_model(model))
+        self._unchecked = not self.use_vllm
+        self._rollout: Rollout | None = None
+
+    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
+        # TRL gives a row without images None where another row has some. Processors take an empty list, but no None.
+        *rest, images, tool_images = super()._generate(prompts)
+        return *rest, images and [of_one or [] for of_one in images], tool_images
+
+    def _get_per_token_logps_and_entropies(
+        self, *arguments: Any, batch_num_images: Any = None, **options: Any
+    ) -> Any:
+        # What LLaVA-OneVision's processor says of each row, and TRL has no argument for: one image a row is assumed.
+        return super()._get_per_token_logps_and_entropies(*arguments, **options)
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        tokenized = super()._tokenize_prompts(prompts)
+        if self.use_vllm and self.vllm_mode == "colocate":
+            self._unexpanded = self._tokens_as_written(prompts, tokenized[0])
+        return tokenized
+
+    def _tokens_as_written(self, prompts: list[Any], expanded: list[list[int]]) -> list[list[int]]:
+        """The prompts before a processor put a placeholder for each patch of an image, with marks around them."""
+        placeholder = image_placeholder(self.model)
+        if family_of(self.model.config.model_type).placeholder_runs:
+            return [one_placeholder_per_image(tokens, placeholder) for tokens in expanded]
+        if placeholder is None:
+            return expanded
+        prompts = [prepare_multimodal_messages(prompt) for prompt in prompts]
+        texts = self.processing_class.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
+        tokenizer = tokenizer_of(self.processing_class)
+        return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
+        # TRL hands over expanded prompts, and vLLM expands what it gets once more: the completions would answer other
+        # prompts than those trained on. TRL's server path undoes it.
+        if self.use_vllm and self.vllm_mode == "colocate":
+            prompt_ids = self._unexpanded
+        with own_generation_settings(self.model), self._watched():
+            return super()._generate_single_turn(prompt_ids, *arguments, **options)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Note the probabilities of the first completions of this process, for the self-check."""
+        if not self._unchecked:
+            yield
+            return
+        self._unchecked = False
+        self._rollout = Rollout(self.temperature)
+        with self._rollout.watch(self._inner_model()):
+            yield
+
+    def _inner_model(self) -> PreTrainedModel:
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        if self._rollout is not None:
+            self._check(self._rollout, output)
+            self._rollout = None
+        return output
+
+    def _check(self, rollout: Rollout, batch: Mapping[str, Any]) -> None:
+        """Raises InputError when training sees other prompts than the rollout did. Leaves no trace in what follows."""
+        model = self._inner_model()
+        completions, mask = batch["completion_ids"], batch["completion_mask"]
+        forward = inspect.signature(super()._get_per_token_logps_and_entropies).parameters
+        shown = {name: value for name, value in batch.items() if name in forward}
+        training = model.training
+        model.eval()
+        devices = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices), vision_cache_kept(model):
+            log_probabilities, *_ = self._get_per_token_logps_and_entropies(
+                self.model,
+                torch.cat([batch["prompt_ids"], completions], dim=1),
+                torch.cat([batch["prompt_mask"], mask], dim=1),
+                completions.size(1),
+                batch_size=self.args.per_device_train_batch_size,
+                **shown,
+            )
+        model.train(training)
+        exact = model.dtype == torch.float32 and not self.args.bf16
+        rolled = rollout.log_probabilities(completions)
+        check_agreement(rolled, log_probabilities, mask, exact, model.config.model_type)
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        # Many families (Qwen2-VL, InternVL, Gemma 3, LLaVA) are saved under older parameter names than the module has,
+        # and the trainer's own load, which is not strict, then restores little or nothing, without a word.
+        target = self.model if model is None else model
+        saved = load_model(Path(resume_from_checkpoint), str(target.dtype).removeprefix("torch."))
+        target.load_state_dict(saved.state_dict(), strict=True)
+
+
+def one_placeholder_per_image(tokens: Sequence[int], placeholder: int | None) -> list[int]:
+    """The tokens with each run of image placeholders cut down to one."""
+    return [
+        token
+        for i, token in enumerate(tokens)
+        if token != placeholder or i == 0 or tokens[i - 1] != placeholder
+    ]
