@@ -306,8 +306,16 @@ FAMILIES: dict[str, Tiny] = {
         | {"context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"},
     ),
     "gemma3": Tiny(
-        special=["<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"]
-        + ["<start_of_image>", "<end_of_image>", "<image_soft_token>"],
+        special=[
+            "<pad>",
+            "<eos>",
+            "<bos>",
+            "<start_of_turn>",
+            "<end_of_turn>",
+            "<start_of_image>",
+            "<end_of_image>",
+            "<image_soft_token>",
+        ],
         config=gemma3_config,
         model="Gemma3ForConditionalGeneration",
         template=GEMMA_CHAT,

@@ -45,9 +45,7 @@ class Filtered:
     reason: str
 
 
-Images = (
-    ImageLike | list[ImageLike] | tuple[ImageLike, ...] | None
-)  # of a row; None or an empty list: it has none
+Images = ImageLike | list[ImageLike] | tuple[ImageLike, ...]  # of a row; an empty list where it is text alone
 RawExample = tuple[dict[str, Any], Images] | Rejected | Filtered
 
 
@@ -201,8 +199,8 @@ def write_examples(
     """Write `<name>.jsonl`, its images next to it and the rows that fail in `<name>.rejected.jsonl`.
 
     `rows` gives the fields of Example without `image`, and the image or images: the first becomes `image`, further
-    ones `images` in its `meta`; with none the row is text alone. Images are named by the SHA-256 of their file, so
-    equal ones are kept once.
+    ones `images` in its `meta`; with an empty list the row is text alone. Images are named by the SHA-256 of their
+    file, so equal ones are kept once.
 
     Of `dataset`, `limit` rows are read. A row fails when its fields break Example's rules, an earlier row has its
     id, its question has more than `max_question` characters, or an image cannot be decoded or has more than
@@ -255,7 +253,7 @@ def _checked(
             yield _Checked(number, f"row {number}", None, reason), ()
             continue
         fields, given = row
-        images = given if isinstance(given, list | tuple) else [given] if given is not None else []
+        images = given if isinstance(given, list | tuple) else [given]
         id_ = str(fields.get("id"))
         checked: tuple[_Checked, Sequence[Prepared]]
         try:

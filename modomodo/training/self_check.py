@@ -67,6 +67,7 @@ def check_agreement(
     if not (largest <= MOST_FLOAT32 if exact else mean <= MEAN_BFLOAT16):
         what = f"{largest:.3g} for one token" if exact else f"{mean:.3g} in the mean"
         raise InputError(
-            f"self-check: training sees other prompts than the rollouts do: the log-probabilities of the first completions "
-            f"differ by {what}: {kind}'s processor or chat template does not work with the installed TRL (docs/models.md)"
+            "self-check: training sees other prompts than the rollouts do: the log-probabilities of the first "
+            f"completions differ by {what}: {kind}'s processor or chat template does not fit the installed TRL "
+            "(docs/models.md)"
         )

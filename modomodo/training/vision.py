@@ -143,11 +143,8 @@ def vision_cache_kept(model: PreTrainedModel) -> Iterator[None]:
     In another batch an image's features have other last bits, and what training reuses must not depend on what was
     asked in between.
     """
-    cached = (
-        []
-        if image_placeholder(model) is None
-        else model.get_encoder(modality="image").__dict__.get("cached_images", [])
-    )
+    tower = None if image_placeholder(model) is None else model.get_encoder(modality="image")
+    cached: list[_EncodedImage] = getattr(tower, "cached_images", [])
     before = list(cached)
     try:
         yield

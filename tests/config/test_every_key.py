@@ -115,6 +115,7 @@ def trained(study_data, write_study, monkeypatch):
         monkeypatch.setattr(
             trainer.torch, "set_num_threads", lambda threads: vars(seen).update(threads=threads)
         )
+        monkeypatch.setattr(trainer, "check_images", lambda *given: None)
         monkeypatch.setattr(trainer, "load_processor", lambda path: None)
         monkeypatch.setattr(trainer, "load_model", lambda path, dtype: vars(seen).update(dtype=dtype))
         monkeypatch.setattr(trainer, "freeze_vision", lambda model: vars(seen).update(frozen=True))
@@ -168,6 +169,7 @@ def test_what_predictions_are_made_with(study_data, write_study, monkeypatch) ->
     monkeypatch.setattr(start, "enter_vllm_environment", lambda: None)
     monkeypatch.setattr(start, "check_vllm", lambda *given, **named: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: seen.update(threads=threads))
+    monkeypatch.setattr(processors, "check_images", lambda *given: None)
     monkeypatch.setattr(processors, "load_processor", lambda path: None)
     monkeypatch.setattr(vllm, "most_images", lambda rows: 1)
     for module, engine in ((hf, "TransformersEngine"), (vllm, "VllmEngine")):

@@ -195,8 +195,9 @@ def test_a_question_with_three_images_reaches_the_processor_in_order(done):
             return "text"
 
         def __call__(self, text, images, **options):
-            self.sizes = [image.size for image in images]
-            assert all(image.mode == "RGB" for image in images)
+            (of_one,) = images
+            self.sizes = [image.size for image in of_one]
+            assert all(image.mode == "RGB" for image in of_one)
             return {}
 
     processor = Processor()

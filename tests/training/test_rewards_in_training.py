@@ -14,11 +14,11 @@ from trl.data_utils import prepare_multimodal_messages
 from modomodo.config.schema import Templates, Training
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
+from modomodo.training.stream_trainer import one_placeholder_per_image
 from modomodo.training.trainer import (
     SaveOnSignal,
     StopAt,
     link_shared_checkpoints,
-    one_placeholder_per_image,
     reward_functions,
     trainer_arguments,
     training_dataset,
