@@ -314,7 +314,7 @@ def many_rows(count: int = 90) -> list:
     rows[41] = (fields(41), [Image(encoded(drawn_image(1))), Image(bomb())])
     rows[50] = (fields(50, answer=" "), Image(encoded(drawn_image(50))))
     rows[51] = (fields(51, question="x" * 200), Image(encoded(drawn_image(51))))
-    rows[60] = (fields(60), [])
+    rows[60] = (fields(60), None)
     rows[70] = (fields(70), drawn_image(70))  # drawn, not published
     return rows
 
