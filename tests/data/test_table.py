@@ -11,10 +11,13 @@ from typing import Any
 
 import PIL.Image
 import pytest
+import yaml
 
 from modomodo.config.options import check_options
+from modomodo.config.schema import Dataset
 from modomodo.data.examples import Filtered, Rejected
 from modomodo.data.readers import datasets
+from modomodo.data.readers.published import watched_files
 from modomodo.data.table.cells import PATTERNS, pattern_named
 from modomodo.errors import InputError
 from modomodo.study.checks import study_from
@@ -422,3 +425,85 @@ def test_a_study_reads_the_table_beside_it_and_says_what_is_wrong(study_data, tm
         study_data["domains"]["science"] = {"loader": "table", **entry}
         with pytest.raises(InputError, match=message):
             study_from(study_data, where)
+
+
+def test_what_a_table_is_made_from_is_watched(read, tmp_path) -> None:
+    """The table itself, files that a pattern fits, and the images that rows name: an edit makes the examples again."""
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(png())
+        row = {"question": Q, "answer": "x", "image": f"{number}.png"}
+        (tmp_path / f"part-{number}.jsonl").write_text(json.dumps(row))
+    (tmp_path / "unused.png").write_bytes(png())
+    dataset = Dataset(loader="table", options={"path": str(tmp_path / "part-*.jsonl")})
+    names = [Path(path).name for path in watched_files(dataset)]
+    assert names == [*(f"part-{n}.jsonl" for n in range(3)), *(f"{n}.png" for n in range(3))]
+    (tmp_path / "1.png").unlink()  # whose row will be rejected: no reason for the job not to start
+    assert "1.png" not in [Path(path).name for path in watched_files(dataset)]
+    broken = Dataset(loader="table", options={"path": str(tmp_path / "part-0.jsonl"), "filter": "no ("})
+    assert [Path(path).name for path in watched_files(broken)] == ["part-0.jsonl"]
+
+
+# --- peek ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def peek(monkeypatch, capsys) -> Callable[..., str]:
+    """scripts/peek.py in this process: what it prints."""
+    import runpy
+    import sys
+
+    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts/peek.py"))
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["peek.py", *arguments])
+        script["main"]()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_peek_proposes_an_entry_that_reads_the_table(peek, tmp_path, study_data) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    rows = [
+        {"problem": f"<image>Which colour, {n}?", "solution": answer, "image": image}
+        for n, (answer, image) in enumerate(
+            [("<answer>red</answer>", "a.png")] * 30
+            + [("", "a.png")]
+            + [("<answer>red</answer>", "gone.png")] * 2
+        )
+    ]
+    path = tmp_path / "own colours.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = peek(str(path))
+    entry = yaml.safe_load(out.partition("under domains of a study:")[2].partition("---")[0])
+    assert list(entry) == ["own_colours"]
+    assert entry["own_colours"]["options"]["columns"] == {
+        "question": "problem",
+        "answer": "solution",
+        "image": "image",
+    }
+    study_data["domains"] |= entry
+    assert "own_colours" in study_from(study_data, "study.yaml").domains
+    assert (
+        "--- row-00000, text: red\n[image 40 x 30]\nWhich colour, 0?\nOutput the thinking process in <think>"
+        in out
+    )
+    assert out.count("--- row-") == 3
+    assert "of the first 33 rows 30 are kept, 0 filtered, rejected:\n  2 x image: " in out
+    assert "  1 x answer: empty" in out
+
+
+def test_peek_shows_the_columns_of_a_table_that_it_cannot_read_yet(peek, tmp_path, capsys) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps({"what": Q, "then": 4, "picture": {"bytes": None, "path": "a.png"}}))
+    with pytest.raises(InputError, match="options.columns.question: missing: none of the columns what, then"):
+        peek(str(path))
+    assert (
+        "columns:\n  what: str What is 2 + 2?\n  then: int 4\n  picture: dict {'bytes': None"
+        in capsys.readouterr().out
+    )
+    assert "number: 4" in peek(
+        str(path), "--options", "{columns: {question: what, answer: then, image: null}}"
+    )
+    with pytest.raises(InputError, match=r"--options.colums: unknown option: did you mean 'columns'\?"):
+        peek(str(path), "--options", "{colums: {}}")
