@@ -12,6 +12,8 @@ F = TypeVar("F", bound=Callable)
 class Registry(Generic[F]):
     """Name → function. `kind` is the word the user knows it by, e.g. "metric".
 
+    `also`: another registry, and what makes a function of this kind of one of its own: those are known here too.
+
     `members`: module → the names that it registers when it is imported. They are known from the start; the module,
     with the libraries that it needs, is imported when one of its functions is first asked for.
 
@@ -20,8 +22,14 @@ class Registry(Generic[F]):
     ... def exact_match(answer, example): ...
     """
 
-    def __init__(self, kind: str, members: Mapping[str, Iterable[str]] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        members: Mapping[str, Iterable[str]] | None = None,
+        also: "tuple[Registry, Callable[..., F]] | None" = None,
+    ) -> None:
         self.kind = kind
+        self.also = also
         self._functions: dict[str, F] = {}
         self._modules = {name: module for module, names in (members or {}).items() for name in names}
 
@@ -51,12 +59,20 @@ class Registry(Generic[F]):
     def __getitem__(self, name: str) -> F:
         """Raises InputError with the nearest known name."""
         self.check(name)
+        if self.also is not None and not self.is_own(name):
+            others, make = self.also
+            return make(others[name])
         if name not in self._functions:
             importlib.import_module(self._modules[name])
         return self._functions[name]
 
-    def __contains__(self, name: object) -> bool:
+    def is_own(self, name: object) -> bool:
+        """Whether the name is known, and not from another registry."""
         return name in self._functions or name in self._modules
 
+    def __contains__(self, name: object) -> bool:
+        return self.is_own(name) or (self.also is not None and name in self.also[0])
+
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._functions, *self._modules}))
+        others = self.also[0] if self.also is not None else ()
+        return iter(sorted({*self._functions, *self._modules, *others}))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
-from modomodo.config.schema import held_out_name
+from modomodo.config.schema import held_out_name, written
 from modomodo.data.examples import image_cluster
 from modomodo.errors import InputError, nearest
 from modomodo.evaluation.benchmarks import load_benchmarks
@@ -26,7 +26,7 @@ from modomodo.evaluation.predictions import read_checkpoints
 from modomodo.evaluation.scores import score_answers
 from modomodo.evaluation.settings import InDomainSettings
 from modomodo.files import read_json, write_csv, write_jsonl
-from modomodo.metrics.metric import metrics
+from modomodo.metrics.metric import called
 from modomodo.study.provenance import describe
 
 
@@ -57,7 +57,7 @@ def main() -> None:
         asked = questions[domain].examples
         answers = engine.answer_all(batches[domain])
         write_jsonl(folder / model / f"{domain}.jsonl", (answers[one.id].model_dump() for one in asked))
-        return [score.value for score in score_answers(asked, answers, metrics[settings.metrics[domain]])]
+        return [score.value for score in score_answers(asked, answers, called(settings.metrics[domain]))]
 
     engine.load(arguments.base)
     before = {domain: scores(domain, "base") for domain in runs}
@@ -72,7 +72,7 @@ def main() -> None:
                 "mixture": run["mixture"],
                 "seed": run["seed"],
                 "step": last.step,
-                "metric": settings.metrics[domain],
+                "metric": written(settings.metrics[domain]),
                 **compare(
                     before[domain],
                     scores(domain, "trained"),

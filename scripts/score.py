@@ -13,7 +13,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
-from modomodo.config.schema import Judge
+from modomodo.config.schema import Judge, written
 from modomodo.errors import InputError
 from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.evaluation.predictions import read_predictions, read_run_predictions
@@ -21,7 +21,7 @@ from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_ben
 from modomodo.evaluation.settings import ScoreSettings
 from modomodo.files import write_json
 from modomodo.metrics.judge import replies
-from modomodo.metrics.metric import metrics
+from modomodo.metrics.metric import called
 from modomodo.reporting.questions import of_questions, write_questions
 from modomodo.study.provenance import describe
 from modomodo.warning_files import warn
@@ -42,8 +42,8 @@ def main() -> None:
     last = max(listed.predictions)
     answered = []
     steps: dict[int, dict[str, BenchmarkScore]] = {step: {} for step in listed.predictions}
-    for name, metric_name in settings.metrics.items():
-        metric = metrics[metric_name]
+    for name, call in settings.metrics.items():
+        metric = called(call)
         for step, entries in listed.predictions.items():
             if name not in entries:
                 raise InputError(
@@ -54,7 +54,7 @@ def main() -> None:
             ask = asking(settings.judge, folder / f"{name}.judge.jsonl", f"{name} at step {step}")
             summary, values = score_benchmark(questions[name].examples, predictions, metric, str(path), ask)
             steps[step][name] = BenchmarkScore(
-                metric=metric_name,
+                metric=written(call),
                 version=metric.version,
                 judge=settings.judge.model if settings.judge and metric.prompt else None,
                 **summary._asdict(),

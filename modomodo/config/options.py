@@ -6,7 +6,7 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,16 @@ _PATHS = ("path", "file", "filename", "folder", "directory")
 MOST_FILES = 1000  # of a folder that are watched one by one
 
 
-def check_options(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
-    """Options of a function whose first argument is not one of them, such as a loader's `raw`.
+def check_options(
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    where: str,
+    given: int = 1,
+    besides: Sequence[str] = (),
+) -> None:
+    """Options of a function whose first arguments (`given`) are not among them, such as a loader's `raw`.
+
+    `besides`: options that are not the function's, for the hint.
 
     Raises InputError naming the option: one that the function does not take, or needs, or takes in another type.
     Without annotations only names are judged, and types by the defaults.
@@ -32,12 +40,12 @@ def check_options(function: Callable[..., Any], options: Mapping[str, Any], wher
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # of a class or a function in C
         return
-    _, *parameters = signature.parameters.values()
+    parameters = list(signature.parameters.values())[given:]
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
     for name in options:
         if name not in known and not takes_any:
-            raise InputError(f"{where}.{name}: unknown option: {nearest(name, known)}")
+            raise InputError(f"{where}.{name}: unknown option: {nearest(name, [*known, *besides])}")
     hints = annotations(function)
     for parameter in parameters:
         if parameter.name in options:

@@ -5,7 +5,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from modomodo.config.foreign_keys import FOREIGN_KEYS
 from modomodo.config.placeholders import refuse_placeholders
@@ -48,6 +56,33 @@ class Templates(BaseModel):
 # Numpy's and torch's generators, TRL's and cma's, all take up to this one.
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+def _as_call(value: Any) -> Any:
+    """A function's name, or one key with its options; without options it is the name alone."""
+    if not isinstance(value, dict):
+        return value
+    if len(value) != 1 or not isinstance(next(iter(value)), str):
+        raise ValueError("expected a name, or one name with its options, e.g. {number: {rel_tol: 0.05}}")
+    ((name, options),) = value.items()
+    if not isinstance(options, dict | None):
+        raise ValueError(f"{name}: expected options, e.g. {{{name}: {{option: value}}}}, found {options!r}")
+    return {name: options} if options else name
+
+
+# How a study calls a function: `name`, or `{name: {option: value}}`.
+Call = Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_as_call)]
+
+
+def name_and_options(call: Call) -> tuple[str, dict[str, Any]]:
+    """The function's name and what it is given."""
+    return (call, {}) if isinstance(call, str) else next(iter(call.items()))
+
+
+def written(call: Call) -> str:
+    """A call in one line, as a column of a table has it: `number {"rel_tol": 0.05}`."""
+    name, options = name_and_options(call)
+    return f"{name} {canonical(options)}" if options else name
 
 
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -191,15 +226,31 @@ class Data(Settings):
 class Domain(Dataset):
     """A training set."""
 
-    rewards: list[str] = Field(
-        ["accuracy", "format"], min_length=1, description="Registered rewards for its completions."
+    rewards: list[Call] = Field(
+        ["accuracy", "format"],
+        min_length=1,
+        description="Registered rewards or metrics for its completions, one with options as {name: {option: value}}.",
     )
+    reward_weights: dict[str, float] = Field(
+        default_factory=dict, description="Weights of its rewards that differ from training.reward_weights."
+    )
+
+    @field_validator("rewards")
+    @classmethod
+    def _are_named_once(cls, calls: list[Call]) -> list[Call]:
+        names = [name_and_options(call)[0] for call in calls]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"'{name}' is named twice")
+        return calls
 
 
 class Benchmark(Dataset):
     """A test set."""
 
-    metric: str = Field(description="Name of a registered metric.")
+    metric: Call = Field(
+        description="Name of a registered metric, one with options as {name: {option: value}}."
+    )
     group: Literal["in", "out"] = Field(
         "out",
         description="'in': from a training domain, part of the In-Score; 'out': part of the Out-Score, which "
@@ -210,7 +261,9 @@ class Benchmark(Dataset):
 class HeldOut(Dataset):
     """Questions of a training domain that are never trained on, to measure what training on it alone gains."""
 
-    metric: str = Field(description="Name of a registered metric.")
+    metric: Call = Field(
+        description="Name of a registered metric, one with options as {name: {option: value}}."
+    )
 
 
 class Model(Settings):
@@ -249,7 +302,8 @@ class Training(Settings):
     )
     reward_weights: dict[str, float] = Field(
         {"accuracy": 2.0, "iou": 2.0, "iou_visual_rft": 2.0, "format": 1.0},
-        description="Weight of each reward in the sum.",
+        description="Weight of each reward in the sum. Those that are not given keep their default: of a metric, "
+        "its own (2, or 1 for one that judges the form alone).",
     )
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of the rollouts.")
     max_completion_length: int = Field(512, ge=1, description="Longest completion, in tokens.")

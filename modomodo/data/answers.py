@@ -34,6 +34,21 @@ def extract_answer(completion: str) -> str | None:
     return answer[: answer.index(_CLOSING)].strip()
 
 
+def final_text(completion: str) -> str:
+    """What a completion ends on where no reasoning format is asked for: the text behind the thinking.
+
+    That is the answer of a completion that keeps the format, else what follows the last `</think>`, else all of it;
+    nothing of a completion that was cut off while it thought.
+    """
+    answer = extract_answer(completion)
+    if answer is not None:
+        return answer
+    _, closed, after = completion.rpartition("</think>")
+    if not closed and completion.lstrip().startswith(_OPENING):
+        return ""
+    return after.strip()
+
+
 def is_exact_match(answer: str, reference: str) -> bool:
     """Exact match, the paper's accuracy: equal once surrounding white space is removed.
 

@@ -4,13 +4,13 @@ from typing import Self
 
 from pydantic import Field
 
-from modomodo.config.schema import Evaluation, Judge, Settings, Study, Templates, held_out_name
-from modomodo.metrics.metric import metrics
+from modomodo.config.schema import Call, Evaluation, Judge, Settings, Study, Templates, held_out_name
+from modomodo.metrics.metric import called
 
 
 def metric_versions(study: Study) -> dict[str, int]:
     """Benchmark → version of its metric."""
-    return {name: metrics[benchmark.metric].version for name, benchmark in study.benchmarks.items()}
+    return {name: called(benchmark.metric).version for name, benchmark in study.benchmarks.items()}
 
 
 class PredictSettings(Settings):
@@ -42,20 +42,20 @@ class ScoreSettings(Settings):
     """predictions → scores. `metrics`: benchmark → metric; `judge` where one of them asks it."""
 
     plugins: list[str] = []
-    metrics: dict[str, str]
+    metrics: dict[str, Call]
     judge: Judge | None = None
 
     @classmethod
     def of(cls, study: Study) -> Self:
         named = {name: benchmark.metric for name, benchmark in study.benchmarks.items()}
-        asked = any(metrics[metric].prompt is not None for metric in named.values())
+        asked = any(called(metric).prompt is not None for metric in named.values())
         return cls(plugins=study.plugins, metrics=named, judge=study.judge if asked else None)
 
 
 class InDomainSettings(PredictSettings):
     """base + runs on one domain + held-out questions → what each gains. `metrics`: domain → metric."""
 
-    metrics: dict[str, str]
+    metrics: dict[str, Call]
 
     @classmethod
     def of(cls, study: Study) -> Self:

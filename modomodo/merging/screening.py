@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modomodo.config.schema import written
 from modomodo.console import progress
 from modomodo.errors import InputError
 from modomodo.evaluation.benchmarks import Questions
@@ -24,7 +25,7 @@ from modomodo.files import digest, read_json, write_json
 from modomodo.merging.experts import Experts
 from modomodo.merging.forgetting import Regression, find_regressions, format_regressions
 from modomodo.merging.settings import CACHE_VERSION, MergeSettings, ScreenSettings
-from modomodo.metrics.metric import metrics, summarise
+from modomodo.metrics.metric import called, summarise
 from modomodo.mixtures.acquisition import sample_mixtures
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import Mixture, Weights, round_weights
@@ -84,10 +85,10 @@ class MergeScorer:
         self.shares = list(shares)
         self.asked = 0  # questions answered by this process
         for name in benchmarks:
-            if metrics[settings.metrics[name]].prompt is not None:
+            if called(settings.metrics[name]).prompt is not None:
                 raise InputError(
-                    f"benchmark '{name}': metric '{settings.metrics[name]}' asks a judge, which merged experts are "
-                    "scored without: name a metric that asks none"
+                    f"benchmark '{name}': metric '{written(settings.metrics[name])}' asks a judge, which merged "
+                    "experts are scored without: name a metric that asks none"
                 )
         cut = {name: portions(len(asked), shares) for name, asked in benchmarks.items()}
         self._portions = [
@@ -99,7 +100,7 @@ class MergeScorer:
             "settings": settings.answering().changed(),
             "questions": {name: asked.digest for name, asked in benchmarks.items()},
             "metrics": {
-                name: [settings.metrics[name], metrics[settings.metrics[name]].version] for name in benchmarks
+                name: [settings.metrics[name], called(settings.metrics[name]).version] for name in benchmarks
             },
             "shares": self.shares,
         }
@@ -138,7 +139,7 @@ class MergeScorer:
         values = {}
         for name, asked in self._portions[portion].items():
             answers = engine.answer_all(batches[portion][name])
-            scores = score_answers(asked.examples, answers, metrics[self.settings.metrics[name]])
+            scores = score_answers(asked.examples, answers, called(self.settings.metrics[name]))
             values[name] = [score.value for score in scores]
             self.asked += len(asked)
         return values

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from modomodo.config.schema import Strategy, Study
+from modomodo.config.schema import Call, Strategy, Study
 from modomodo.evaluation.settings import PredictSettings, ScoreSettings
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 
@@ -14,7 +14,7 @@ CACHE_VERSION = 1
 class MergeSettings(PredictSettings):
     """experts + mixtures + benchmarks → records of fidelity `merged`. `benchmarks`: (name, in or out)."""
 
-    metrics: dict[str, str]
+    metrics: dict[str, Call]
     benchmarks: list[tuple[str, str]]
     domains: list[str]
     alphas: list[float]

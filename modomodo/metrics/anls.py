@@ -3,14 +3,17 @@
 from rapidfuzz.distance import Levenshtein
 
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import TEXTS, Score, metric, references
 
 _THRESHOLD = 0.5
 
 
-@metric("anls", version=2)
+@metric("anls", version=2, answers=TEXTS)
 def anls(answer: str, example: Example) -> Score:
-    """The best similarity to an accepted answer; below 0.5 it counts as 0."""
+    """The best similarity to an accepted answer; below 0.5 it counts as 0.
+
+    Example: `anls`: "blue skies" for "blue sky" is 0.7.
+    """
     similarity = max(normalised_similarity(answer, reference) for reference in references(example))
     return Score(similarity if similarity >= _THRESHOLD else 0.0)
 

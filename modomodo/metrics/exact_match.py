@@ -2,18 +2,24 @@
 
 from modomodo.data.answers import is_exact_match
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import TEXTS, Score, metric, references
 
 
-@metric("exact_match", version=1)
+@metric("exact_match", version=1, answers=TEXTS)
 def exact_match(answer: str, example: Example) -> Score:
-    """1 when the answer equals an accepted one, but for white space around it; case and signs count."""
+    """1 when the answer equals an accepted one, but for white space around it; case and signs count.
+
+    Example: `exact_match`: "Paris." for "Paris" is 0.
+    """
     return Score(float(any(is_exact_match(answer, reference) for reference in references(example))))
 
 
-@metric("exact_match_normalised", version=1)
+@metric("exact_match_normalised", version=1, answers=TEXTS)
 def exact_match_normalised(answer: str, example: Example) -> Score:
-    """As `exact_match`, but case, the amount of white space and one full stop at the end do not count."""
+    """As `exact_match`, but case, the amount of white space and one full stop at the end do not count.
+
+    Example: `exact_match_normalised`: "new  york." for "New York" is 1.
+    """
     plain = _plain(answer)
     return Score(float(any(plain == _plain(reference) for reference in references(example))))
 

@@ -37,24 +37,47 @@ def replies(prompts: Iterable[str], judge: Judge, kept: Path, label: str = "judg
     What was answered before an interruption is kept. Raises InputError, in one line, when the key is missing,
     the endpoint cannot be reached, refuses, or answers something else than a chat completion.
     """
-    keys = {prompt: reply_key(prompt, judge) for prompt in prompts}
-    known = read_replies(kept)
-    missing = sorted((prompt for prompt, key in keys.items() if key not in known), key=keys.__getitem__)
-    if missing:
-        client = _client(judge)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(judge.parallel) as pool, kept.open("a", encoding="utf-8") as file:
-            asked = {pool.submit(_ask, prompt, judge, client): keys[prompt] for prompt in missing}
+    asked = Replies(judge, kept, label)
+    found = asked(prompts)
+    if asked.grown:
+        write_jsonl(kept, ({"key": key, "reply": asked.known[key]} for key in sorted(asked.known)))
+    return found
+
+
+class Replies:
+    """The replies of a judge that is asked again and again, as in a training: prompts → replies.
+
+    Those in the file are read once, and new ones added to it. `label`: what progress is shown of, "" for none.
+    """
+
+    def __init__(self, judge: Judge, kept: Path, label: str = "") -> None:
+        self.judge, self.kept, self.label = judge, kept, label
+        self.known = read_replies(kept)
+        self.grown = False
+
+    def __call__(self, prompts: Iterable[str]) -> dict[str, str]:
+        """Raises InputError as `replies` does."""
+        keys = {prompt: reply_key(prompt, self.judge) for prompt in prompts}
+        missing = {key: prompt for prompt, key in keys.items() if key not in self.known}
+        if missing:
+            self._ask(dict(sorted(missing.items())))
+        return {prompt: self.known[key] for prompt, key in keys.items()}
+
+    def _ask(self, missing: dict[str, str]) -> None:
+        client = _client(self.judge)
+        self.kept.parent.mkdir(parents=True, exist_ok=True)
+        self.grown = True
+        with ThreadPoolExecutor(self.judge.parallel) as pool, self.kept.open("a", encoding="utf-8") as file:
+            asked = {pool.submit(_ask, prompt, self.judge, client): key for key, prompt in missing.items()}
+            answers = as_completed(asked)
             try:
-                for answered in progress(as_completed(asked), label, len(asked)):
-                    known[asked[answered]] = reply = answered.result()
+                for answered in progress(answers, self.label, len(asked)) if self.label else answers:
+                    self.known[asked[answered]] = reply = answered.result()
                     file.write(json.dumps({"key": asked[answered], "reply": reply}) + "\n")
                     file.flush()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        write_jsonl(kept, ({"key": key, "reply": known[key]} for key in sorted(known)))
-    return {prompt: known[key] for prompt, key in keys.items()}
 
 
 def reply_key(prompt: str, judge: Judge) -> str:

@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.metrics.metric import Score, metric
+from modomodo.metrics.metric import TEXTS, Score, metric
 from modomodo.metrics.reading import (
     UnclearError,
     read_list,
@@ -25,12 +25,14 @@ from modomodo.metrics.reading import (
 )
 
 
-@metric("mathvista", version=2, reads_completion=True)
+@metric("mathvista", version=2, answers=TEXTS, reads_completion=True)
 def mathvista(text: str, example: Example) -> Score:
     """1 when the normalised extraction equals the true answer.
 
     A text from which nothing is extracted is wrong and counts as unparsed. The official rules take it for the option
     nearest to "", which is right by chance.
+
+    Example: `mathvista`: "The answer is (B)." for "B" is 1.
     """
     return _score(text, example)
 
@@ -72,11 +74,13 @@ def judge_prompt(text: str, example: Example) -> str | None:
     )
 
 
-@metric("mathvista_judged", version=2, reads_completion=True, prompt=judge_prompt)
+@metric("mathvista_judged", version=2, answers=TEXTS, reads_completion=True, prompt=judge_prompt)
 def mathvista_judged(text: str, example: Example, reply: str | None) -> Score:
     """As `mathvista`, but the answer is what the study's judge reads in the text.
 
     A reply in which no answer is found ("None", "N/A", no words) is wrong and counts as unparsed.
+
+    Example: `mathvista_judged`: "the blue one" for "B" is 1 if the judge reads "(B)" in it.
     """
     return _score(text if reply is None else reply, example)
 

@@ -7,13 +7,15 @@ from modomodo.errors import InputError
 from modomodo.metrics.metric import Score, metric
 
 
-@metric("mean_iou", version=1)
+@metric("mean_iou", version=1, answers=("box",))
 def mean_iou(answer: str, example: Example) -> Score:
     """IoU with the true box of the most confident box answered (of equals, the first), in [0, 1].
 
     A referring expression has one true box, and Visual-RFT's evaluation reads one box from an answer.
     With k true boxes, the k most confident ones are matched greedily and the sum is divided by k.
     An answer that lists no boxes counts as unparsed.
+
+    Example: `mean_iou`: "[0, 0, 10, 5]" for "[[0, 0, 10, 10]]" is 0.5.
     """
     predicted = parse_boxes(answer)
     if predicted is None:
@@ -22,9 +24,12 @@ def mean_iou(answer: str, example: Example) -> Score:
     return Score(matched_iou(truth, by_confidence(predicted)[: len(truth)]))
 
 
-@metric("mean_iou_matched", version=1)
+@metric("mean_iou_matched", version=1, answers=("box",))
 def mean_iou_matched(answer: str, example: Example) -> Score:
-    """As the reward `iou`: all boxes answered count, and superfluous ones lower the value."""
+    """As the reward `iou`: all boxes answered count, and superfluous ones lower the value.
+
+    Example: `mean_iou_matched`: "[[0, 0, 10, 10], [20, 20, 30, 30]]" for "[[0, 0, 10, 10]]" is 0.5.
+    """
     predicted = parse_boxes(answer)
     if predicted is None:
         return Score(0.0, parsed=False)

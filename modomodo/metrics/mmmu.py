@@ -10,23 +10,28 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import TEXTS, Score, metric, references
 
 
-@metric("mmmu", version=1, reads_completion=True)
+@metric("mmmu", version=1, answers=TEXTS, reads_completion=True)
 def mmmu(text: str, example: Example) -> Score:
-    """1 when the official parser reads a right answer from the text; a draw when it finds no option."""
+    """1 when the official parser reads a right answer from the text; a draw when it finds no option.
+
+    Example: `mmmu`: "I choose (B)" for "B" is 1.
+    """
     if example.choices:
         return _score_choice(parse_choice(text, options(example)), example)
     return Score(float(is_open_match(text, references(example))), parsed=bool(text.strip()))
 
 
-@metric("mmmu_lmms_eval", version=1, reads_completion=True)
+@metric("mmmu_lmms_eval", version=1, answers=TEXTS, reads_completion=True)
 def mmmu_lmms_eval(text: str, example: Example) -> Score:
     """As `mmmu` by lmms-eval's rules (v0.3.3 and v0.3.4, the paper's time).
 
     Letters are also found as "A " and "A." inside words and sentences; a question with several accepted
     answers is compared with their list written out, as its row on the hub holds it, and is never right.
+
+    Example: `mmmu_lmms_eval`: "It is B." for "B" is 1.
     """
     if example.choices:
         return _score_choice(parse_choice_lmms_eval(text, options(example)), example)

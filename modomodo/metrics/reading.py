@@ -66,7 +66,7 @@ _MARKUP = [
 ]
 
 
-def _boxed(text: str) -> str | None:
+def last_box(text: str) -> str | None:
     """What is in the last box that LaTeX draws, to its closing brace; None when there is none."""
     start = max((found.end() for found in _BOXED.finditer(text)), default=None)
     if start is None:
@@ -108,7 +108,7 @@ def telling_parts(text: str) -> Iterator[tuple[str, bool]]:
     What stands in the last box; the sentence behind the last "answer is", then all that follows it; the last sentence
     that concludes ("therefore"); the whole text, unless it says that there is no answer.
     """
-    boxed = _boxed(text)
+    boxed = last_box(text)
     if boxed is not None and undress(boxed):
         yield undress(boxed), True
     plain = undress(text)
@@ -191,6 +191,17 @@ def _letter(part: str, count: int, told: bool) -> str | None:
         return bracketed[0 if told else -1][1].upper()
     called = [(found[1] or found[2] or found[3]).upper() for found in _CALLED.finditer(part)]
     return next((letter for letter in reversed(called) if letter in letters), None)
+
+
+def read_letter(text: str) -> str | None:
+    """The letter of an option that an answer names where the options' texts are not known."""
+    try:
+        for part, told in telling_parts(text):
+            if found := _letter(part, 26, told):
+                return found
+    except UnclearError:
+        pass
+    return None
 
 
 def _refused(part: str, start: int, end: int) -> bool:
@@ -297,6 +308,12 @@ def read_number(part: str, told: bool) -> str | None:
     or else its only one. Raises UnclearError where there are others, and for one that is a term of an expression, of a
     range, or of a number written otherwise ("1,5", "3 million").
     """
+    found = read_quantity(part, told)
+    return None if found is None else found[0]
+
+
+def read_quantity(part: str, told: bool) -> tuple[str, str] | None:
+    """As `read_number`: the number, and what stands behind it up to a reason or the part's end: its unit, if any."""
     numbers = list(_numbers(part))
     if not numbers:
         return None
@@ -304,15 +321,15 @@ def read_number(part: str, told: bool) -> str | None:
         head = _REASON.split(part, maxsplit=1)[0]
         heads = sorted(_numbers(head), key=lambda number: not number.stated)
         if heads and heads[0].clear and "=" not in head[heads[0].end :]:
-            return heads[0].value
+            return heads[0].value, head[heads[0].end :].strip()
     sides = re.split("[=\u2248]", part)
     if len(sides) > 1 and not _EQUATIONS.search(part):
         for side in reversed(sides):
             if (first := next(_numbers(side), None)) and first.clear:
-                return first.value
+                return first.value, _REASON.split(side[first.end :], maxsplit=1)[0].strip()
     if told or not numbers[0].clear or len({number.value for number in numbers}) > 1:
         raise UnclearError
-    return numbers[0].value
+    return numbers[0].value, _REASON.split(part[numbers[0].end :], maxsplit=1)[0].strip()
 
 
 def _numbers(part: str) -> Iterator[_Number]:

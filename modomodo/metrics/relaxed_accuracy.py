@@ -1,14 +1,17 @@
 """Relaxed accuracy: ChartQA's metric (Masry et al. 2022, section 5.1), by lmms-eval's rules."""
 
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import TEXTS, Score, metric, references
 
 _TOLERANCE = 0.05
 
 
-@metric("relaxed_accuracy", version=1)
+@metric("relaxed_accuracy", version=1, answers=TEXTS)
 def relaxed_accuracy(answer: str, example: Example) -> Score:
-    """1 for a number within 5% of the true one, or for the same text whatever its case; else 0."""
+    """1 for a number within 5% of the true one, or for the same text whatever its case; else 0.
+
+    Example: `relaxed_accuracy`: "10.4" for "10" is 1.
+    """
     return Score(float(any(is_relaxed_match(answer, reference) for reference in references(example))))
 
 

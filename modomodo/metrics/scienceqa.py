@@ -2,18 +2,24 @@
 
 from modomodo.data.answers import is_exact_match
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import Score, metric, references
+from modomodo.metrics.metric import TEXTS, Score, metric, references
 
 
-@metric("scienceqa", version=1)
+@metric("scienceqa", version=1, answers=TEXTS)
 def scienceqa(answer: str, example: Example) -> Score:
-    """1 when the answer is exactly the right letter (paper, section 3.1)."""
+    """1 when the answer is exactly the right letter (paper, section 3.1).
+
+    Example: `scienceqa`: "b" for "B" is 0.
+    """
     return Score(float(any(is_exact_match(answer, letter) for letter in references(example))))
 
 
-@metric("scienceqa_lmms_eval", version=1)
+@metric("scienceqa_lmms_eval", version=1, answers=TEXTS)
 def scienceqa_lmms_eval(answer: str, example: Example) -> Score:
-    """lmms-eval's reading (tasks/scienceqa): the letter in either case, or a text that opens with "X."."""
+    """lmms-eval's reading (tasks/scienceqa): the letter in either case, or a text that opens with "X.".
+
+    Example: `scienceqa_lmms_eval`: "B. blue" for "B" is 1.
+    """
     return Score(float(any(is_letter(answer, letter) for letter in references(example))))
 
 

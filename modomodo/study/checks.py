@@ -8,16 +8,17 @@ from typing import Any
 from modomodo.config.loading import load_plugins, parse, plugins_beside
 from modomodo.config.options import check_files, check_options
 from modomodo.config.reading import beside, read_yaml
-from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study
+from modomodo.config.schema import Benchmark, Dataset, HeldOut, Study, name_and_options
 from modomodo.data.readers.published import catalogue, hosted
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
-from modomodo.metrics.metric import metrics
+from modomodo.metrics.metric import called, metrics
+from modomodo.metrics.weights import reward_weight
 from modomodo.mixtures.strategies.base import strategies
 from modomodo.registry import Registry
 from modomodo.reporting.settings import EXPORTABLE
 from modomodo.training.builders import model_builders, read_options
-from modomodo.training.rewards import rewards
+from modomodo.training.rewards import asks_judge, reward_of, rewards
 from modomodo.training.trackers import check_installed
 
 # What the project's own plugins register, for the hint to a study that does not name them.
@@ -77,8 +78,8 @@ def check_functions(study: Study, where: str) -> None:
         for key, registry, name in _named_functions(study):
             _check_registered(key, registry, name)
         _check_model(study)
-        _check_judges(study)
-        _check_reward_weights(study)
+        _check_metrics(study)
+        _check_rewards(study)
         check_installed(study.training.report_to)
         for key, entry in _datasets(study):
             _check_source(key, entry)
@@ -110,9 +111,9 @@ def _named_functions(study: Study) -> Iterator[tuple[str, Registry, str]]:
         yield f"{key}.loader", datasets, entry.loader
     for name, domain in study.domains.items():
         for reward in domain.rewards:
-            yield f"domains.{name}.rewards", rewards, reward
+            yield f"domains.{name}.rewards", rewards, name_and_options(reward)[0]
     for key, scored in _scored(study):
-        yield f"{key}.metric", metrics, scored.metric
+        yield f"{key}.metric", metrics, name_and_options(scored.metric)[0]
     for name, strategy in study.strategies.items():
         yield f"strategies.{name}.propose", strategies, strategy.propose
 
@@ -145,27 +146,41 @@ def _check_surrogate(study: Study) -> None:
         )
 
 
-def _check_judges(study: Study) -> None:
-    """A metric that asks a judge needs one, and held-out questions have none."""
+def _check_metrics(study: Study) -> None:
+    """Options are the metric's; one that asks a judge needs one, and held-out questions have none."""
     for key, scored in _scored(study):
-        if metrics[scored.metric].prompt is None:
+        name, _ = name_and_options(scored.metric)
+        if called(scored.metric, f"{key}.metric.{name}").prompt is None:
             continue
         if isinstance(scored, HeldOut):
             raise InputError(
-                f"{key}.metric: '{scored.metric}' asks a judge, held-out questions have none: use another metric"
+                f"{key}.metric: '{name}' asks a judge, held-out questions have none: use another metric"
             )
         if study.judge is None:
-            raise InputError(
-                f"{key}.metric: '{scored.metric}' asks a judge: name its model under judge.model"
-            )
+            raise InputError(f"{key}.metric: '{name}' asks a judge: name its model under judge.model")
 
 
-def _check_reward_weights(study: Study) -> None:
+def _check_rewards(study: Study) -> None:
+    """Options are the reward's, each has a weight, and one that asks a judge needs one."""
+    given = study.training.reward_weights
+    for reward in given:
+        _check_registered("training.reward_weights", rewards, reward)
     for name, domain in study.domains.items():
-        for reward in domain.rewards:
-            if reward not in study.training.reward_weights:
+        names = [name_and_options(call)[0] for call in domain.rewards]
+        for call, reward in zip(domain.rewards, names, strict=True):
+            reward_of(call, f"domains.{name}.rewards.{reward}")
+            if reward_weight(reward, given, domain.reward_weights) is None:
                 raise InputError(
                     f"training.reward_weights: no weight for '{reward}', a reward of domain '{name}'"
+                )
+            if asks_judge(call) and study.judge is None:
+                raise InputError(
+                    f"domains.{name}.rewards: '{reward}' asks a judge: name its model under judge.model"
+                )
+        for reward in domain.reward_weights:
+            if reward not in names:
+                raise InputError(
+                    f"domains.{name}.reward_weights: '{reward}' is no reward of this domain: {nearest(reward, names)}"
                 )
 
 

@@ -6,7 +6,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from modomodo.config.options import annotations
 from modomodo.config.schema import Study
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError
-from modomodo.metrics.metric import metrics
+from modomodo.metrics.metric import Metric, metrics
 from modomodo.mixtures.strategies.base import Options, declaration, strategies
 from modomodo.mixtures.surrogates.base import surrogates
 from modomodo.registry import Registry
@@ -61,6 +62,8 @@ def page() -> str:
         "config.md",
         study=list(keys_of("", Study)),
         names=[_names(*named) for named in _registries()],
+        rewards=_scored(rewards, filter(rewards.is_own, rewards)),
+        metrics=_scored(metrics, metrics),
         strategies=proposers,
         replay=_rows(ReplayConfig),
         # `constraints` is among those that options share.
@@ -84,10 +87,39 @@ def _registries() -> list[tuple[str, str, Registry]]:
     return [
         ("Model builders", "model.builder", model_builders),
         ("Datasets", "domains.<name>.loader, benchmarks.<name>.loader", datasets),
-        ("Rewards", "domains.<name>.rewards", rewards),
-        ("Metrics", "benchmarks.<name>.metric", metrics),
         ("Surrogates", "strategies.<name>.options.surrogate", surrogates),
     ]
+
+
+_EXAMPLE = re.compile(r"Example: `(.+?)`: (.+?)\n", re.DOTALL)
+
+
+def _scored(registry: Registry, names: Iterable[str]) -> list[Row]:
+    """Name, what, options and example of each reward or metric."""
+    rows: list[Row] = []
+    for name in names:
+        text = inspect.getdoc(registry[name]) or ""
+        example = _EXAMPLE.search(f"{text}\n")
+        shown = f"`{example[1]}`: {' '.join(example[2].split())}" if example else ""
+        rows.append((f"`{name}`", _text(_first_line(registry[name])), _options(registry[name]), _text(shown)))
+    return rows
+
+
+def _options(function: Any) -> str:
+    """The options of a reward or metric, with their types and defaults."""
+    given = 2 if getattr(function, "prompt", None) is None else 3
+    parameters = list(inspect.signature(function).parameters.values())
+    hints = annotations(inspect.unwrap(function))
+    return ", ".join(
+        f"`{one.name}` ({_kind(hints[one.name])}, {_shown(one.default)})"
+        for one in parameters[given if isinstance(function, Metric) else 3 :]
+    )
+
+
+def _shown(default: Any) -> str:
+    if default is inspect.Parameter.empty:
+        return "required"
+    return "a prompt of ours" if isinstance(default, str) else "none" if default is None else f"`{default}`"
 
 
 def _names(title: str, key: str, registry: Registry) -> Section:

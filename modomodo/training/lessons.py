@@ -5,45 +5,90 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from modomodo.config.schema import Call, name_and_options
+from modomodo.data.answers import extract_answer
 from modomodo.data.examples import Example
-from modomodo.training.rewards import columns, rewards
+from modomodo.metrics.metric import Metric, called, metrics
+from modomodo.training.rewards import columns, reward_of, rewards
 
+# Kind of completion that `reward_functions.Watch` logs → the share of them from which on it is a warning, and which.
+# Measured over the last quarter of the steps with a domain: a run begins with answers that are wrong or out of form.
+WATCHED = {
+    "format_alone": (0.9, "earned the format and nothing for the answer"),
+    "answer_before_thought": (0.2, "answered before the end of the thinking"),
+    "tags_repeated": (0.2, "repeated a tag of the format"),
+}
 # Steps with a domain from which on one and the same value of a reward is no accident.
 ENOUGH_STEPS = 10
 # Share of the prompts whose completions all got the same reward, from which on a run is as good as without rewards.
 NEARLY_ALL = 0.9
 
 
-def unfit_rewards(domain_rewards: Mapping[str, Sequence[str]], examples: Iterable[Example]) -> list[str]:
-    """A warning for each reward that does not apply to the answers of its domain, before anything is trained.
+def unfit_rewards(domain_rewards: Mapping[str, Sequence[Call]], examples: Iterable[Example]) -> list[str]:
+    """A warning for each reward that does not fit the answers of its domain, before anything is trained.
 
-    A reward is asked about the true answer of one example for each type of answer.
+    A reward is asked about the true answer of one example for each type of answer; a metric, of all.
+    Raises InputError for a true answer that a metric cannot read.
     """
     seen: dict[str, dict[str, Example]] = {}
     for example in examples:
-        seen.setdefault(example.dataset, {}).setdefault(example.answer_type, example)
+        seen.setdefault(example.dataset, {})[example.id] = example
+    texts = []
+    for domain, calls in domain_rewards.items():
+        if domain not in seen:
+            continue
+        kinds = {example.answer_type: example for example in reversed(seen[domain].values())}
+        for call in calls:
+            name, _ = name_and_options(call)
+            if not any(_applies(call, example) for example in kinds.values()):
+                texts.append(
+                    f"{domain}: the reward '{name}' does not apply to its answers ({', '.join(sorted(kinds))}) and "
+                    "teaches nothing there: name another one"
+                )
+            elif not rewards.is_own(name):
+                texts += _unread_truths(domain, called(call), seen[domain].values())
+    return texts
+
+
+def _unread_truths(domain: str, metric: Metric, examples: Iterable[Example]) -> list[str]:
+    """A warning when true answers do not get the full value. One that asks a judge, or is of the form, is left out."""
+    if metric.prompt is not None or metric.form:
+        return []
+    asked = [example for example in examples if example.answer_type in metric.answers]
+    short = [
+        example
+        for example in asked
+        if metric(right := _right(example), extract_answer(right), example).value < 1
+    ]
+    if not short:
+        return []
     return [
-        f"{domain}: the reward '{name}' does not apply to its answers ({', '.join(sorted(seen[domain]))}) and teaches "
-        "nothing there: name another one"
-        for domain, names in domain_rewards.items()
-        for name in names
-        if domain in seen and not any(_applies(name, example) for example in seen[domain].values())
+        f"{domain}: the reward '{metric.name}' gives {len(short)} of {len(asked)} true answers less than 1, e.g. "
+        f"{json.dumps(short[0].answer, ensure_ascii=False)[:80]} of example '{short[0].id}': name another one"
     ]
 
 
-def _applies(name: str, example: Example) -> bool:
+def _right(example: Example) -> str:
+    """A completion with the true answer."""
     answer = example.answer if isinstance(example.answer, str) else json.dumps(example.answer)
-    completion = [{"role": "assistant", "content": f"<think>\n</think>\n<answer>{answer}</answer>"}]
+    return f"<think>\n</think>\n<answer>{answer}</answer>"
+
+
+def _applies(call: Call, example: Example) -> bool:
+    name, _ = name_and_options(call)
+    if not rewards.is_own(name):
+        return example.answer_type in metrics[name].answers
+    completion = [{"role": "assistant", "content": _right(example)}]
     row = {column: [value] for column, value in columns(example).items()}
     # One that needs more than an example (a trainer's state, a network) can only be judged by the run's log.
     with contextlib.suppress(Exception):
-        return rewards[name](prompts=[[]], completions=[completion], **row) != [None]
+        return reward_of(call)(prompts=[[]], completions=[completion], **row) != [None]
     return True
 
 
 def lessons(
     log: Sequence[Mapping[str, Any]],
-    domain_rewards: Mapping[str, Sequence[str]],
+    domain_rewards: Mapping[str, Sequence[Call]],
     base: str,
     checkpoints: Iterable[str],
 ) -> list[str]:
@@ -60,8 +105,9 @@ def lessons(
             f"hardly anything could be learnt: for at least {NEARLY_ALL:.0%} of the prompts all completions got the "
             "same reward"
         )
-    for domain, names in domain_rewards.items():
-        for name in names:
+    for domain, calls in domain_rewards.items():
+        texts += _seen_by_the_watch(log, domain)
+        for name, _ in map(name_and_options, calls):
             values = [row[key] for row in log if (key := f"rewards/{domain}/{name}") in row]
             if (name, set(values)) == ("format", {1.0}):
                 continue  # a base model that always keeps the format is as good as it can be
@@ -69,4 +115,18 @@ def lessons(
                 texts.append(
                     f"{domain}: the reward '{name}' was {values[0]:g} for every completion and taught nothing there"
                 )
+    return texts
+
+
+def _seen_by_the_watch(log: Sequence[Mapping[str, Any]], domain: str) -> list[str]:
+    """A warning for each kind of completion that had more than its share at the end of a run."""
+    texts = []
+    for kind, (most, said) in WATCHED.items():
+        shares = [row[key] for row in log if (key := f"watch/{domain}/{kind}") in row]
+        last = shares[-(len(shares) // 4) :]
+        if len(shares) >= ENOUGH_STEPS and sum(last) > most * len(last):
+            texts.append(
+                f"{domain}: in the last quarter of the steps more than {most:.0%} of the completions {said}: "
+                "read some of its predictions"
+            )
     return texts

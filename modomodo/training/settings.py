@@ -4,7 +4,8 @@ from typing import Self
 
 from pydantic import Field
 
-from modomodo.config.schema import Model, Settings, Study, Templates, Training
+from modomodo.config.schema import Call, Judge, Model, Settings, Study, Templates, Training
+from modomodo.training.rewards import asks_judge
 
 
 class BaseModelSettings(Settings):
@@ -20,14 +21,19 @@ class BaseModelSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """base + stream → checkpoints. `rewards` names the rewards of the domains the mixture may use."""
+    """base + stream → checkpoints. `rewards` are those of the domains that the mixture may use.
+
+    `reward_weights`: domain → weights of its own; `judge` where one of the rewards asks it.
+    """
 
     plugins: list[str] = []
     training: Training
     dtype: str
     prompts: Templates = Field(default_factory=Templates)
     own_prompts: dict[str, Templates] = {}
-    rewards: dict[str, list[str]]
+    rewards: dict[str, list[Call]]
+    reward_weights: dict[str, dict[str, float]] = {}
+    judge: Judge | None = None
 
     @classmethod
     def of(cls, study: Study, domains: list[str] | None = None) -> Self:
@@ -38,11 +44,15 @@ class TrainSettings(Settings):
             name: Training.model_fields[name].get_default(call_default_factory=True)
             for name in without_effect
         }
+        rewards = {name: study.domains[name].rewards for name in domains or study.domains}
+        asked = any(asks_judge(call) for calls in rewards.values() for call in calls)
         return cls(
             plugins=study.plugins,
             training=study.training.model_copy(update=defaults),
             dtype=study.model.dtype,
             prompts=study.prompts,
             own_prompts=study.own_templates(domains or study.domains),
-            rewards={name: study.domains[name].rewards for name in domains or study.domains},
+            rewards=rewards,
+            reward_weights={name: own for name in rewards if (own := study.domains[name].reward_weights)},
+            judge=study.judge if asked else None,
         )

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ from modomodo.training.launch import free_port
 from modomodo.training.models import copy_beside_weights, load_model
 from modomodo.training.processors import check_images, load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete
-from modomodo.training.rewards import columns, rewards
+from modomodo.training.reward_functions import reward_functions, summed_weights
+from modomodo.training.rewards import columns
 from modomodo.training.stream_trainer import StreamTrainer
 from modomodo.training.trackers import NOWHERE, Tracking, finish_trackers, tell_trackers
 from modomodo.training.vision import (
@@ -97,11 +98,12 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         freeze_vision(model)
     if job.tracking.report_to:
         tell_trackers(job.tracking, folder)
-    functions = reward_functions(job.settings.rewards)
+    functions = reward_functions(job.settings, folder)
     names = [function.__name__ for function in functions]
+    weighed = settings.model_copy(update={"reward_weights": summed_weights(job.settings)})
     trainer = StreamTrainer(
         model=model,
-        args=trainer_arguments(settings, folder / "trainer", job.seed, names, server, job.tracking),
+        args=trainer_arguments(weighed, folder / "trainer", job.seed, names, server, job.tracking),
         reward_funcs=functions,
         train_dataset=training_dataset(job.rows, job.settings.prompts, job.settings.own_prompts),
         processing_class=processor,
@@ -245,34 +247,6 @@ def training_dataset(
         for record in records:
             del record["images"]
     return Dataset.from_list(records, features=Features(features))
-
-
-def reward_functions(domain_rewards: Mapping[str, Sequence[str]]) -> list[Callable]:
-    """One function a reward in TRL's signature, given only to the domains that name it.
-
-    Other rows get None, which TRL leaves out of the sum. Means by domain go to the log.
-    """
-    names = sorted({name for wanted in domain_rewards.values() for name in wanted})
-    return [
-        _for_domains(name, {d for d, wanted in domain_rewards.items() if name in wanted}) for name in names
-    ]
-
-
-def _for_domains(name: str, domains: set[str]) -> Callable:
-    reward = rewards[name]
-
-    def applied(
-        dataset: list[str], log_metric: Callable[[str, float], None], **batch: Any
-    ) -> list[float | None]:
-        values = reward(dataset=dataset, **batch)
-        given = [value if domain in domains else None for value, domain in zip(values, dataset, strict=True)]
-        for value, domain in zip(given, dataset, strict=True):
-            if value is not None:  # one by one, so that TRL's mean over all processes weighs them alike
-                log_metric(f"rewards/{domain}/{name}", value)
-        return given
-
-    applied.__name__ = name
-    return applied
 
 
 class SeedServer(TrainerCallback):

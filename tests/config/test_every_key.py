@@ -416,6 +416,7 @@ PROOFS: dict[str, str] = {
     },
     "domains.prompts": TRAINER,
     "domains.rewards": TRAINER,
+    "domains.reward_weights": "config/test_study.py::test_weights_that_are_not_given_keep_their_defaults",
     "benchmarks.prompts": ENGINE,
     "held_out.prompts": "evaluation/test_in_domain.py::test_held_out_questions_may_have_templates_of_their_own",
     "benchmarks.metric": "study/test_settings.py::test_what_the_settings_of_each_job_hold",

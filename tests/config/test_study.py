@@ -18,7 +18,9 @@ from modomodo.mixtures.plan import plan
 from modomodo.mixtures.strategies.base import strategies
 from modomodo.study.checks import FIRST_PARTY_PLUGINS, read_study, study_from
 from modomodo.training.builders import model_builders
+from modomodo.training.reward_functions import summed_weights
 from modomodo.training.rewards import rewards
+from modomodo.training.settings import TrainSettings
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -524,10 +526,83 @@ def test_an_unknown_reward_with_a_weight_suggests_the_nearest(study_data):
     assert "unknown reward 'acuracy': did you mean 'accuracy'?" in complaint(study_data)
 
 
-def test_a_reward_without_a_weight_is_reported(study_data):
-    study_data["training"]["reward_weights"] = {"iou": 2.0, "format": 1.0}
-    message = "training.reward_weights: no weight for 'accuracy', a reward of domain 'science'"
+def test_weights_that_are_not_given_keep_their_defaults(study_data):
+    study_data["training"]["reward_weights"] = {"format": 0.5}
+    study_data["domains"]["science"] |= {"rewards": ["math", "format", {"length": {"limit": 9}}]}
+    study_data["domains"]["relation"] |= {"reward_weights": {"accuracy": 7.0}}
+    study = study_from(study_data, "study.yaml")
+    assert study.training.changed()["reward_weights"] == {
+        "format": 0.5
+    }  # what is handed on is what was written
+    settings = TrainSettings.of(study)
+    assert summed_weights(settings) == {
+        "accuracy": 7.0,
+        "format": 0.5,
+        "iou": 2.0,
+        "length": 1.0,
+        "math": 2.0,
+    }
+    assert settings.reward_weights == {"relation": {"accuracy": 7.0}}
+
+
+def test_a_misspelt_weight_is_not_left_aside(study_data):
+    study_data["training"]["reward_weights"] = {"acuracy": 3.0}
+    message = "training.reward_weights: unknown reward 'acuracy': did you mean 'accuracy'?"
     assert complaint(study_data) == message
+    study_data["training"]["reward_weights"] = {}
+    study_data["domains"]["science"]["reward_weights"] = {"iou": 1.0}
+    message = "domains.science.reward_weights: 'iou' is no reward of this domain: known: accuracy, format"
+    assert complaint(study_data) == message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("domains.science.rewards", ["math", {"math": {"seconds": 1}}], ": 'math' is named twice"),
+        (
+            "domains.science.rewards",
+            [{"math": {}, "format": {}}],
+            ".0: expected a name, or one name with its",
+        ),
+        (
+            "domains.science.rewards",
+            [{"math": 3}],
+            ".0: math: expected options, e.g. {math: {option: value}}",
+        ),
+        (
+            "domains.science.rewards",
+            [{"number": {"rtol": 1}}],
+            ".number.rtol: unknown option: did you mean 'rel_tol'?",
+        ),
+        (
+            "domains.science.rewards",
+            [{"number": {"rel_tol": "a"}}],
+            ".number.rel_tol: input should be a valid number",
+        ),
+        ("domains.science.rewards", ["regex"], ".regex.pattern: missing: this option is required"),
+        (
+            "domains.science.rewards",
+            [{"accuracy": {"case": 1}}],
+            ".accuracy.case: unknown option: known: none",
+        ),
+        ("domains.science.rewards", ["judge"], ": 'judge' asks a judge: name its model under judge.model"),
+        (
+            "benchmarks.chart.metric",
+            {"regex": {"pattern": "("}},
+            ".regex.pattern: no regular expression: missing )",
+        ),
+        ("benchmarks.chart.metric", "length", ".length.limit: missing: this option is required"),
+        (
+            "benchmarks.chart.metric",
+            {"anls": {"reads": "all"}},
+            ".anls.reads: 'all': write answer or completion",
+        ),
+        ("benchmarks.chart.metric", {"nubmer": {}}, ": unknown metric 'nubmer': did you mean 'number'?"),
+    ],
+)
+def test_what_a_reward_or_metric_is_given_is_judged_by_its_function(study_data, key, value, message):
+    change(study_data, key, value)
+    assert complaint(study_data).startswith(f"{key}{message}")
 
 
 def test_a_benchmark_with_the_name_of_a_domain_is_reported(study_data):
@@ -631,6 +706,12 @@ def plugged(study_data, tmp_path):
     for registry in (datasets, metrics, rewards, strategies):
         for name in [name for name in registry if name.startswith("plugin_")]:
             del registry._functions[name]
+
+
+def test_a_reward_without_a_weight_is_reported(plugged):
+    plugged["training"]["reward_weights"] = {"format": 1.0}
+    message = "training.reward_weights: no weight for 'plugin_short', a reward of domain 'dots'"
+    assert complaint(plugged) == message
 
 
 def test_a_plugin_adds_one_of_each_from_outside_the_package(plugged, example_fields):

@@ -12,7 +12,7 @@ from modomodo.data.examples import Example
 from modomodo.errors import InputError
 from modomodo.metrics import mathvista, mmmu
 from modomodo.metrics.anls import normalised_similarity
-from modomodo.metrics.metric import Score, metric, metrics, summarise
+from modomodo.metrics.metric import Score, called, metric, metrics, summarise
 from modomodo.metrics.relaxed_accuracy import is_relaxed_match
 from modomodo.metrics.scienceqa import is_letter
 
@@ -29,7 +29,19 @@ def value(name, answer, example):
 ALL = sorted(metrics)
 
 
+# What a metric needs besides, and the answer that it takes for right.
+CALLS = {"length": {"limit": 100}, "regex": {"pattern": "^B$"}}
+RIGHT = {"mean_iou": "[0, 0, 1, 1]", "mean_iou_matched": "[0, 0, 1, 1]", "number": "3", "json": "{}"}
+REPLIES = {"judge": ("yes", "?")}  # of a judge: to the right answer and to none
+
+
+def called_plainly(name):
+    return called({name: CALLS[name]} if name in CALLS else name)
+
+
 def some_example(name):
+    if name == "number":
+        return row("3", "number")
     if name.startswith("mean_iou"):
         return row([[0, 0, 1, 1]], "box", meta={"boxes": "0-1000"})
     return row("B", "choice", choices=["red", "blue"])
@@ -41,12 +53,13 @@ def some_example(name):
 @pytest.mark.parametrize("name", ALL)
 def test_every_metric_scores_a_right_and_a_missing_answer(name):
     example = some_example(name)
-    right = "[0, 0, 1, 1]" if name.startswith("mean_iou") else "B"
+    right = RIGHT.get(name, "B")
+    scored = called_plainly(name)
     assert metrics[name].version >= 1
-    read, nothing = (right, "None") if metrics[name].prompt else (None, None)  # a judge's replies
-    found = metrics[name](f"<think>a</think><answer>{right}</answer>", right, example, read)
+    read, nothing = REPLIES.get(name, (right, "None")) if scored.prompt else (None, None)
+    found = scored(f"<think>a</think><answer>{right}</answer>", right, example, read)
     assert found == Score(1.0, True)
-    missing = metrics[name]("nothing", None, example, nothing)
+    missing = scored("nothing", None, example, nothing)
     assert not missing.parsed
     if not metrics[name].reads_completion:
         assert missing.value == 0
@@ -54,7 +67,7 @@ def test_every_metric_scores_a_right_and_a_missing_answer(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_an_empty_answer_is_unparsed(name):
-    score = metrics[name]("<think>a</think><answer> </answer>", " ", some_example(name))
+    score = called_plainly(name)("<think>a</think><answer> </answer>", " ", some_example(name))
     assert not score.parsed
     if not name.startswith("mmmu"):  # officially an option is drawn
         assert score.value == 0

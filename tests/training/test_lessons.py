@@ -3,6 +3,7 @@
 import pytest
 
 from modomodo.data.examples import Example
+from modomodo.errors import InputError
 from modomodo.training.lessons import lessons, unfit_rewards
 from modomodo.training.rewards import reward, rewards
 
@@ -74,3 +75,42 @@ def test_a_reward_of_always_the_same_value_is_told(value: float):
     assert lessons(log[:9], REWARDS, "base", ["other"]) == []  # too few steps to say
     log[0]["rewards/geometry/accuracy"] = 0.5
     assert lessons(log, REWARDS, "base", ["other"]) == []
+
+
+def test_true_answers_that_a_metric_gives_less_than_1_are_told():
+    rows = [example("maths", text, "number", id=text) for text in ("1", "2 km")]
+    assert unfit_rewards({"maths": ["number", "math"]}, rows) == []
+    required = {"number": {"unit": "km", "unit_required": True}}
+    assert unfit_rewards({"maths": [required]}, rows) == [
+        "maths: the reward 'number' gives 1 of 2 true answers less than 1, e.g. \"1\" of example '1': name another one"
+    ]
+    with pytest.raises(InputError, match="example '3' of maths: the true answer 'blue' gives no number"):
+        unfit_rewards({"maths": ["number"]}, [*rows, example("maths", "blue", "text", id="3")])
+    # Nothing is known of those beforehand.
+    assert unfit_rewards({"maths": ["judge", {"length": {"limit": 1}}]}, rows) == []
+    assert unfit_rewards({"boxes": ["number"]}, [BOX]) == [
+        "boxes: the reward 'number' does not apply to its answers (box) and teaches nothing there: name another one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "said"),
+    [
+        ("format_alone", 0.95, "90% of the completions earned the format and nothing for the answer"),
+        ("answer_before_thought", 0.3, "20% of the completions answered before the end of the thinking"),
+        ("tags_repeated", 0.3, "20% of the completions repeated a tag of the format"),
+    ],
+)
+def test_completions_that_earn_without_an_answer_are_told_at_the_end_of_a_run(kind, share, said):
+    log = steps(12, **{f"watch/geometry/{kind}": 0.0})
+    assert lessons(log, REWARDS, "base", ["other"]) == []
+    for row in log[-3:]:
+        row[f"watch/geometry/{kind}"] = share
+    text = f"geometry: in the last quarter of the steps more than {said}: read some of its predictions"
+    assert lessons(log, REWARDS, "base", ["other"]) == [text]
+    assert lessons(log[3:], REWARDS, "base", ["other"]) == []  # too few steps to say
+    for row in log[:6]:
+        row[f"watch/geometry/{kind}"] = share
+    for row in log[-3:]:
+        row[f"watch/geometry/{kind}"] = 0.0
+    assert lessons(log, REWARDS, "base", ["other"]) == []  # and unlearnt

@@ -6,6 +6,7 @@ import pytest
 
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
+from modomodo.metrics.metric import TEXTS, metrics
 from modomodo.training.rewards import columns, reward, rewards
 
 TRUTH = [[0, 0, 10, 10]]
@@ -14,6 +15,9 @@ GOOD = "<think>so</think><answer>{}</answer>"
 
 def data(answer, answer_type, size=1):
     row = {"id": "7", "dataset": "d", "answer": json.dumps(answer), "answer_type": answer_type}
+    fields = {"image": "a.png", "question": "?", "meta": {"boxes": "0-1000"} if answer_type == "box" else {}}
+    fields |= {"choices": ["red", "blue"]} if answer_type == "choice" else {}
+    row["example"] = json.dumps(row | fields | {"answer": answer})
     return {name: [value] * size for name, value in row.items()}
 
 
@@ -73,11 +77,13 @@ def test_iou_of_several_boxes(name):
 
 def test_a_broken_format_zeroes_what_applies():
     broken = "<answer>B</answer>"
+    about_text = {"accuracy", *(name for name in metrics if metrics[name].answers == TEXTS)}
+    about_boxes = {"iou", "iou_visual_rft", "mean_iou", "mean_iou_matched"}
     for name in rewards:
         right = rewards[name](["?"], [broken], **data("B", "choice"))[0]
         box = rewards[name](["?"], ["[0, 0, 10, 10]"], **data(TRUTH, "box"))[0]
-        assert right == (None if name.startswith("iou") else 0)
-        assert box == (None if name == "accuracy" else 0)
+        assert right == (None if name in about_boxes else 0)
+        assert box == (None if name in about_text else 0)
 
 
 def test_conversational_completions_and_trls_extra_columns():

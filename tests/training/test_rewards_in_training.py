@@ -6,20 +6,24 @@ The one module of the quick tests that imports modomodo.training.trainer, which 
 import json
 import os
 import signal
+from pathlib import Path
 
 import PIL.Image
 import pytest
 from trl.data_utils import prepare_multimodal_messages
 
-from modomodo.config.schema import Templates, Training
+from modomodo.config.schema import Judge, Templates, Training
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
+from modomodo.metrics import judge as judging
+from modomodo.study.checks import study_from
+from modomodo.training.reward_functions import reward_functions, summed_weights
+from modomodo.training.settings import TrainSettings
 from modomodo.training.stream_trainer import one_placeholder_per_image
 from modomodo.training.trainer import (
     SaveOnSignal,
     StopAt,
     link_shared_checkpoints,
-    reward_functions,
     trainer_arguments,
     training_dataset,
     write_log,
@@ -30,6 +34,13 @@ WRONG = "<think>no idea</think><answer>4</answer>"
 BROKEN = "3"
 BOX = "<think>there</think><answer>[{'Position': [0, 0, 10, 10], 'Confidence': 0.9}]</answer>"
 HALF = "<think>there</think><answer>[{'Position': [0, 0, 10, 5], 'Confidence': 0.9}]</answer>"
+
+
+def functions_of(rewards, **settings):
+    training = Training(bf16=False, **settings.pop("training", {}))
+    return reward_functions(
+        TrainSettings(training=training, dtype="float32", rewards=rewards, **settings), Path("run")
+    )
 
 
 def call(function, rows):
@@ -47,12 +58,24 @@ def call(function, rows):
         dataset=[dataset for dataset, *_ in rows],
         answer_type=[kind for _, kind, _, _ in rows],
         answer=[json.dumps(answer) for _, _, answer, _ in rows],
+        example=[example_of(str(i), row) for i, row in enumerate(rows)],
         log_metric=log_metric,
         log_extra=lambda *_: None,
         trainer_state=None,
     )
     # What TRL makes of them: the mean over all values, of all processes.
     return values, {name: sum(values) / len(values) for name, values in values_of.items()}
+
+
+def rewards_in(logged):
+    return {name: value for name, value in logged.items() if name.startswith("rewards/")}
+
+
+def example_of(identity, row):
+    dataset, kind, answer, _ = row
+    meta = {"boxes": "0-1000"} if kind == "box" else {}
+    fields = {"id": identity, "dataset": dataset, "image": "a.png", "question": "?", "meta": meta}
+    return Example(**fields, answer_type=kind, answer=answer).model_dump_json()
 
 
 MIXED = [
@@ -67,21 +90,21 @@ WANTED = {"science": ["accuracy", "format"], "relation": ["format"], "boxes": ["
 
 
 def test_there_is_one_function_a_reward_in_a_fixed_order():
-    functions = reward_functions(WANTED)
+    functions = functions_of(WANTED)
     assert [function.__name__ for function in functions] == ["accuracy", "format", "iou"]
     other_order = {domain: WANTED[domain][::-1] for domain in reversed(WANTED)}
-    assert [function.__name__ for function in reward_functions(other_order)] == ["accuracy", "format", "iou"]
+    assert [function.__name__ for function in functions_of(other_order)] == ["accuracy", "format", "iou"]
 
 
 def test_rows_of_domains_that_do_not_name_a_reward_get_none():
-    accuracy, form, iou = (call(function, MIXED)[0] for function in reward_functions(WANTED))
+    accuracy, form, iou = (call(function, MIXED)[0] for function in functions_of(WANTED))
     assert accuracy == [1.0, None, 0.0, None, None, None]
     assert form == [1.0, 1.0, 1.0, None, 0.0, None]
     assert iou == [None, None, None, 0.5, None, 1.0]
 
 
 def test_means_are_logged_by_domain():
-    accuracy, form, iou = (call(function, MIXED)[1] for function in reward_functions(WANTED))
+    accuracy, form, iou = (rewards_in(call(function, MIXED)[1]) for function in functions_of(WANTED))
     assert accuracy == {"rewards/science/accuracy": 0.5}
     assert form == {"rewards/science/format": 1.0, "rewards/relation/format": 0.5}
     assert iou == {"rewards/boxes/iou": 0.75}
@@ -90,18 +113,114 @@ def test_means_are_logged_by_domain():
 def test_a_reward_that_does_not_apply_to_an_answer_is_no_zero_in_the_mean():
     # accuracy is None for a box: were it 0, the domain's mean would be 0.5.
     rows = [("mixed", "number", "3", RIGHT), ("mixed", "box", [[0, 0, 10, 10]], BOX)]
-    (function,) = reward_functions({"mixed": ["accuracy"]})
+    (function,) = functions_of({"mixed": ["accuracy"]})
     assert call(function, rows) == ([1.0, None], {"rewards/mixed/accuracy": 1.0})
 
 
 def test_a_batch_without_the_reward_logs_nothing():
-    accuracy = reward_functions(WANTED)[0]
+    accuracy = functions_of(WANTED)[0]
     assert call(accuracy, [("boxes", "box", [[0, 0, 1, 1]], BOX)]) == ([None], {})
 
 
 def test_an_unknown_reward_is_told():
     with pytest.raises(InputError, match="unknown reward 'acuracy': did you mean 'accuracy'?"):
-        reward_functions({"science": ["acuracy"]})
+        functions_of({"science": ["acuracy"]})
+
+
+# --- options, weights, metrics ------------------------------------------------------------------------------
+
+
+def test_domains_call_a_reward_with_their_own_options_and_weights():
+    wanted = {
+        "science": [{"number": {"rel_tol": 0.5}}],
+        "relation": ["number"],
+        "boxes": ["number", "format"],
+    }
+    own = {"science": {"number": 1.0}, "boxes": {"format": 0.5}}
+    form, number = functions_of(wanted, reward_weights=own, training={"reward_weights": {"number": 4.0}})
+    rows = [(domain, "number", "4", RIGHT) for domain in ("science", "relation")]
+    assert call(number, rows) == (
+        [0.25, 0.0],  # of 1, in a sum that gives it 4
+        {"rewards/science/number": 1.0, "rewards/relation/number": 0.0}
+        | {"unparsed/science/number": 0.0, "unparsed/relation/number": 0.0},
+    )
+    assert (form.__name__, number.__name__) == ("format", "number")
+
+
+def test_the_weights_of_the_sum():
+    wanted = {"science": ["math", "format"], "boxes": ["iou", {"length": {"limit": 9}}]}
+    settings = TrainSettings(training=Training(bf16=False), dtype="float32", rewards=wanted)
+    assert summed_weights(settings) == {"math": 2.0, "format": 1.0, "iou": 2.0, "length": 1.0}
+    changed = settings.model_copy(update={"reward_weights": {"science": {"math": -3.0}}})
+    assert summed_weights(changed)["math"] == -3.0
+
+
+def test_a_metric_as_a_reward_is_asked_about_its_own_domains_alone():
+    (function,) = functions_of({"relation": ["number"]})
+    unreadable = ("science", "text", "blue", RIGHT)  # would be an error
+    values, logged = call(
+        function, [unreadable, ("relation", "number", "3", RIGHT), ("relation", "number", "3", BROKEN)]
+    )
+    assert values == [None, 1.0, 0.0]
+    assert logged == {"rewards/relation/number": 0.5, "unparsed/relation/number": 0.0}
+    assert call(function, [unreadable]) == ([None], {})
+
+
+def test_a_judge_as_a_reward_is_asked_once_and_its_replies_are_kept(tmp_path, monkeypatch):
+    asked = []
+
+    def reply(prompt, judge, client):
+        asked.append(prompt)
+        return "yes" if "3" in prompt.partition("<<<")[2] else "no"
+
+    monkeypatch.setattr(judging, "_ask", reply)
+    monkeypatch.setattr(judging, "_client", lambda judge: None)
+    settings = TrainSettings(
+        training=Training(bf16=False), dtype="float32", rewards={"science": ["judge"]}, judge=Judge(model="m")
+    )
+    rows = [("science", "text", "three", text) for text in (RIGHT, WRONG, RIGHT, BROKEN)]
+    for _ in range(2):  # again, as a resumed run does
+        (function,) = reward_functions(settings, tmp_path)
+        assert call(function, rows)[0] == [1.0, 0.0, 1.0, 0.0]
+        assert len(asked) == 2
+    assert len((tmp_path / "judge.0.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_study_hands_its_judge_to_a_training_that_asks_it(study_data):
+    study_data["judge"] = {"model": "m"}
+    assert TrainSettings.of(study_from(study_data, "study.yaml")).judge is None
+    study_data["domains"]["science"]["rewards"] = ["format", "judge"]
+    study = study_from(study_data, "study.yaml")
+    assert TrainSettings.of(study).judge == study.judge
+    assert TrainSettings.of(study, ["boxes"]).judge is None
+
+
+def test_what_looks_like_a_hacked_reward_is_watched():
+    *_, last = functions = functions_of(
+        {"science": ["accuracy", "format"], "boxes": ["iou"], "relation": ["format"]}
+    )
+    early = "<think><answer>3</answer></think><answer>4</answer>"
+    rows = [
+        ("science", "number", "3", RIGHT),
+        ("science", "number", "3", WRONG),
+        ("science", "number", "3", BROKEN),
+        ("science", "number", "3", early),
+        ("relation", "number", "3", "<answer>3</answer><think></think>"),
+        ("boxes", "box", [[0, 0, 10, 10]], WRONG),
+    ]
+    for _ in range(2):  # a step after the other
+        logged = [call(function, rows)[1] for function in functions]
+        assert not any(name.startswith("watch/") for before in logged[:-1] for name in before)
+        watched = {name: value for name, value in logged[-1].items() if name.startswith("watch/")}
+        assert watched == {
+            "watch/science/format_alone": 0.5,
+            "watch/science/answer_before_thought": 0.25,
+            "watch/science/tags_repeated": 0.25,
+            # Without a reward for the answer there is nothing to be alone of.
+            "watch/relation/answer_before_thought": 1.0,
+            "watch/relation/tags_repeated": 0.0,
+        }
+    assert last.__name__ == "iou"
 
 
 # --- arguments ----------------------------------------------------------------------------------------------

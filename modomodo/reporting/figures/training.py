@@ -9,9 +9,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from modomodo.config.schema import Training
+from modomodo.config.schema import Call, name_and_options
 from modomodo.console import unit_of_time
 from modomodo.files import read_json, read_jsonl
+from modomodo.metrics.weights import reward_weight
 from modomodo.mixtures.mixture import seed_kind
 from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
 from modomodo.reporting.results import Results, title
@@ -42,11 +43,19 @@ class Run:
 
 
 def rewards_by_domain(
-    lines: Sequence[Mapping], rewards: Mapping[str, Sequence[str]], weights: Mapping[str, float]
+    lines: Sequence[Mapping],
+    rewards: Mapping[str, Sequence[Call]],
+    given: Mapping[str, float],
+    own: Mapping[str, Mapping[str, float]] = {},
 ) -> dict[str, np.ndarray]:
-    """Per domain [steps] from the lines of a run's log, whose columns are `rewards/<domain>/<reward>`."""
+    """Per domain [steps] from the lines of a run's log, whose columns are `rewards/<domain>/<reward>`.
+
+    `given`: the study's weights, `own`: those of domains.
+    """
     curves = {}
-    for domain, names in rewards.items():
+    for domain, calls in rewards.items():
+        names = [name_and_options(call)[0] for call in calls]
+        weights = {name: reward_weight(name, given, own.get(domain, {})) or 0.0 for name in names}
         most = sum(weights[name] for name in names)
         values = np.full(len(lines), np.nan)
         for step, line in enumerate(lines):
@@ -66,12 +75,12 @@ def read_run(path: Path) -> Run:
     """
     run = read_json(path, "mixture", "seed", "settings", "stream", "seconds")
     settings, stream = run["settings"], run["stream"]
-    weights = settings["training"].get("reward_weights", Training().reward_weights)
+    weights = settings["training"].get("reward_weights", {})
     lines = [line for _, line in read_jsonl(path.with_name("log.jsonl"))]
     return Run(
         mixture=run["mixture"],
         seed=run["seed"],
-        rewards=rewards_by_domain(lines, settings["rewards"], weights),
+        rewards=rewards_by_domain(lines, settings["rewards"], weights, settings.get("reward_weights", {})),
         requested=stream["requested"],
         realised=stream["realised"],
         prompts=stream["prompts"],
