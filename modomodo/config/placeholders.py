@@ -12,6 +12,7 @@ _PLACEHOLDER = re.compile(
     r"<\|\w{3,}\|>|<(?:image|video|audio|image_pad|image_soft_token|start_of_image|end_of_image|start_of_turn"
     r"|end_of_turn|fake_token_around_image|end_of_utterance|IMG_CONTEXT|img_context|image_placeholder)>|\[IMG\]"
 )
+IMAGE_MARK = "<image>"  # in a question: here the model sees the next of its images
 _LEADING = re.compile(r"\A\s*(?:<image>\s*)+")
 _TRAILING = re.compile(r"(?:\s*<image>)+\s*\Z")
 
@@ -22,7 +23,7 @@ def refuse_placeholders(text: str) -> str:
     if found:
         raise ValueError(
             f"'{found.group()}' is a model's placeholder or special token: leave it out (a question's images are shown "
-            "before its text)"
+            f"before its text, or at {IMAGE_MARK}, one for each)"
         )
     return text
 
@@ -30,15 +31,16 @@ def refuse_placeholders(text: str) -> str:
 def without_image_marks(question: str, images: int) -> str:
     """The question without the `<image>` of each of its images, where they all stand before it or all behind it.
 
-    Files for LLaVA and VLM-R1 say so where the images go. Any other mark is part of the wording, and stays.
+    Files for LLaVA and VLM-R1 have them there, and these trainers show such images first. Marks inside the wording
+    stay: they are the places of the images.
 
     >>> without_image_marks("<image>\\nHow many?", 1)
     'How many?'
     """
-    if question.count("<image>") != images:
+    if question.count(IMAGE_MARK) != images:
         return question
     for place in (_LEADING, _TRAILING):
         rest = place.sub("", question, count=1)
-        if "<image>" not in rest:
+        if IMAGE_MARK not in rest:
             return rest
     return question

@@ -13,7 +13,7 @@ import PIL.Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from modomodo.config.loading import explain, parse
-from modomodo.config.placeholders import refuse_placeholders, without_image_marks
+from modomodo.config.placeholders import IMAGE_MARK, refuse_placeholders, without_image_marks
 from modomodo.config.schema import Dataset
 from modomodo.data.images import (
     ImageLike,
@@ -70,7 +70,20 @@ class Example(BaseModel):
     @field_validator("question")
     @classmethod
     def _question_has_no_placeholder(cls, question: str) -> str:
-        return refuse_placeholders(question)
+        refuse_placeholders(question.replace(IMAGE_MARK, ""))
+        return question
+
+    @model_validator(mode="after")
+    def _marks_are_places_of_images(self) -> Self:
+        further = self.meta.get("images", [])
+        images = bool(self.image) + (len(further) if isinstance(further, list) else 0)
+        marks = self.question.count(IMAGE_MARK)
+        if marks and marks != images:
+            raise ValueError(
+                f"question: '{IMAGE_MARK}' is a model's placeholder, the place of an image: {marks} of them, but "
+                f"{images} images"
+            )
+        return self
 
     @model_validator(mode="after")
     def _images_stay_inside(self) -> Self:
@@ -273,8 +286,11 @@ def _example(fields: dict[str, Any], dataset: Dataset, images: int) -> dict[str,
     question = fields.get("question")
     if isinstance(question, str):
         fields = fields | {"question": without_image_marks(question, images)}
+    meta = fields.get("meta") or {}
+    if images > 1 and isinstance(meta, dict):  # their names are known when they are written
+        meta = {**meta, "images": ["unwritten"] * (images - 1)}
     try:
-        example = Example.model_validate({**fields, "image": "unwritten" if images else ""})
+        example = Example.model_validate({**fields, "image": "unwritten" if images else "", "meta": meta})
         row = example.model_dump(mode="json")  # fails for a meta that JSON cannot hold
     except ValidationError as error:
         raise InvalidRow(explain(error, Example)) from None
@@ -283,7 +299,7 @@ def _example(fields: dict[str, Any], dataset: Dataset, images: int) -> dict[str,
     length = len(example.question)
     if length > dataset.max_question:
         raise InvalidRow(f"question: {length} characters, more than max_question ({dataset.max_question})")
-    if dataset.longest is not None and example.meta.get("boxes", "0-1000") != "0-1000":
+    if dataset.longest is not None and example.meta.get("boxes", "0-1000") not in ("0-1000", "0-1"):
         raise InvalidRow("meta: boxes that are not in 0-1000 do not fit a resized image: leave longest out")
     return row
 

@@ -27,7 +27,7 @@ from trl import GRPOConfig
 from modomodo.config.schema import Templates, Training
 from modomodo.console import progress_line
 from modomodo.data.examples import Example, image_paths
-from modomodo.data.prompts import prompt_text
+from modomodo.data.prompts import interleaved, messages
 from modomodo.errors import Interrupted
 from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.job import TrainJob
@@ -217,29 +217,29 @@ def vllm_arguments(settings: Training, server: str) -> dict[str, Any]:
     }
 
 
+BLOCKS = List({"type": Value("string"), "text": Value("string")})
+
+
 def training_dataset(
     rows: Sequence[tuple[Example, Path]], templates: Templates, own_templates: Mapping[str, Templates] = {}
 ) -> Dataset:
     """One row a prompt, in the stream's order, with its images and the columns that rewards see.
 
     `own_templates`: domain → its templates, where they are not `templates`. A row without images has an empty list of
-    them; where no row has any, there is no such column.
+    them; where no row has any, there is no such column. The prompts are texts, to which TRL adds the images in front;
+    where any question marks the places of its images, all are blocks of text and images.
     """
+    blocks = any(interleaved(example) for example, _ in rows)
     records = [
         {
-            "prompt": [
-                {
-                    "role": "user",
-                    "content": prompt_text(example, own_templates.get(example.dataset, templates)),
-                }
-            ],
+            "prompt": messages(example, own_templates.get(example.dataset, templates), blocks),
             "images": [str(folder / path) for path in image_paths(example)],
             **columns(example),
         }
         for example, folder in rows
     ]
     features = {name: Value("string") for name in records[0]} | {
-        "prompt": [{"role": Value("string"), "content": Value("string")}],
+        "prompt": [{"role": Value("string"), "content": BLOCKS if blocks else Value("string")}],
         "images": List(Image()),
     }
     if not any(record["images"] for record in records):

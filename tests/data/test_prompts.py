@@ -57,3 +57,18 @@ def test_a_question_about_several_images():
     assert content[-1]["text"] == "<image 1> or <image 3>?"
     with pytest.raises(InputError, match=r"example '1' of d: meta.images"):
         image_paths(example(meta={"images": "images/b.png"}))
+
+
+def test_a_mark_in_the_question_is_the_place_of_its_image():
+    two = example(meta={"images": ["images/b.png"]}, question="Is <image> older than <image>?")
+    (turn,) = messages(two, Templates(text="Think."))
+    assert turn["content"] == [
+        {"type": "text", "text": "Is "},
+        {"type": "image"},
+        {"type": "text", "text": " older than "},
+        {"type": "image"},
+        {"type": "text", "text": "?\nThink."},
+    ]
+    for image, meta in (("images/a.png", {}), ("", {})):
+        with pytest.raises(ValidationError, match=r"'<image>' is a model's placeholder.*: 2 of them, but"):
+            example(image=image, meta=meta, question="Is <image> older than <image>?")

@@ -14,6 +14,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from modomodo.config.schema import Judge, Templates, Training
 from modomodo.data.examples import Example
+from modomodo.data.prompts import messages
 from modomodo.errors import InputError
 from modomodo.metrics import judge as judging
 from modomodo.study.checks import study_from
@@ -269,6 +270,24 @@ def test_a_question_about_several_images_shows_them_all_in_order(tmp_path, examp
     # As TRL makes messages of the column: a place for each image, then the question.
     (message,) = prepare_multimodal_messages(dataset[1]["prompt"], images=dataset[1]["images"])
     assert [part["type"] for part in message["content"]] == ["image", "image", "text"]
+
+
+def test_images_stand_where_the_question_marks_them_in_training_as_in_prediction(tmp_path, example_fields):
+    for width in (4, 5):
+        PIL.Image.new("RGB", (width, 4)).save(tmp_path / f"{width}.png")
+    question = "Is <image> wider than <image>?"
+    marked = Example(**example_fields(id="1", image="5.png", meta={"images": ["4.png"]}, question=question))
+    plain = Example(**example_fields(id="2", image="4.png"))
+    text = Example(**example_fields(id="3", image=""))
+    dataset = training_dataset([(row, tmp_path) for row in (marked, plain, text)], Templates())
+    for row, example in zip(dataset, (marked, plain, text), strict=True):
+        (trained,) = prepare_multimodal_messages(row["prompt"], images=row["images"])
+        (asked,) = messages(example, Templates())
+        assert [(part["type"], part.get("text")) for part in trained["content"]] == [
+            (part["type"], part.get("text")) for part in asked["content"]
+        ]
+        shown = [part["image"].width for part in trained["content"] if part["type"] == "image"]
+        assert shown == [image.width for image in row["images"]]
 
 
 # --- checkpoint steps ----------------------------------------------------------------------------------------------
