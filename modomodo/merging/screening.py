@@ -151,9 +151,11 @@ class MergeScorer:
 
         if isinstance(engine, TransformersEngine):
             assert engine.model is not None
-            if load_merged(engine.model, self.experts, coefficients):
+            sees_otherwise = load_merged(engine.model, self.experts, coefficients)
+            if sees_otherwise:
                 engine.clear_cache()
-            return
+            if sees_otherwise is not None:
+                return
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             write_merged(Path(folder) / "merged", self.experts, coefficients)

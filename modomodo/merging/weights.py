@@ -6,7 +6,6 @@ Tensors are read one at a time from memory-mapped safetensors: merging a model o
 not models. Nothing needs a GPU.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -16,15 +15,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from transformers import PreTrainedModel
 
 from modomodo.errors import InputError
 from modomodo.files import atomic_directory, read_json, write_json
 from modomodo.merging.experts import Experts
+from modomodo.merging.names import is_put_together, live_names
+from modomodo.training.models import INDEX, WEIGHTS, copy_beside_weights
+from modomodo.training.vision import vision_parameters
 
 SHARD_BYTES = 1_000_000_000
-WEIGHTS = "*.safetensors"
-INDEX = "model.safetensors.index.json"
 
 
 class Tensors:
@@ -36,15 +36,17 @@ class Tensors:
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.directory = directory
-        self.home: dict[str, tuple[Any, str]] = {}
+        found: dict[str, Any] = {}
         for path in sorted(directory.glob(WEIGHTS)):
             try:
                 file = stack.enter_context(safe_open(path, framework="pt"))
             except SafetensorError as error:
                 raise InputError(f"{path}: cannot be read: {error}: delete it and run again") from None
-            self.home |= {live_name(name): (file, name) for name in file.keys()}  # noqa: SIM118  (no mapping)
-        if not self.home:
+            found |= {name: file for name in file.keys()}  # noqa: SIM118  (no mapping)
+        if not found:
             raise InputError(f"{directory}: holds no {WEIGHTS}: delete it and run again")
+        names = live_names(directory, found)
+        self.home: dict[str, tuple[Any, str]] = {names[name]: (file, name) for name, file in found.items()}
         config = directory / "config.json"
         if config.is_file() and read_json(config).get("tie_word_embeddings"):
             self.home.pop("lm_head.weight", None)
@@ -114,14 +116,7 @@ def write_merged(
     Everything but the weights is the base's. At most one shard and a few tensors are in memory.
     """
     with atomic_directory(output) as temporary:
-        for path in experts.base.iterdir():
-            if (
-                path.is_file()
-                and not path.name.startswith(".")
-                and not path.match(WEIGHTS)
-                and path.name != INDEX
-            ):
-                shutil.copyfile(path, temporary / path.name)
+        copy_beside_weights(experts.base, temporary)
         shards: list[list[str]] = []
         held: dict[str, torch.Tensor] = {}
         size = total = 0
@@ -149,37 +144,35 @@ def write_merged(
             write_json(temporary / INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
-def load_merged(model: nn.Module, experts: Experts, coefficients: Mapping[str, float]) -> bool:
-    """Give a loaded Qwen2-VL the merged weights, in place: nothing is written. Whether its vision tower changed.
+def load_merged(model: PreTrainedModel, experts: Experts, coefficients: Mapping[str, float]) -> bool | None:
+    """Give a loaded model the merged weights, in place: nothing is written. Whether it now sees images otherwise.
+
+    None where the model does not hold the files' tensors one by one (merged experts of a mixture-of-experts layer):
+    nothing has changed then, and the merge has to be written and loaded.
 
     Raises InputError when the files hold other parameters than the model.
     """
     live = model.state_dict()
+    seeing = {parameter.data_ptr() for parameter in vision_parameters(model).values()}
     filled = set()
-    other_tower = False
-    with torch.no_grad():
-        for name, tensor in merged_tensors(experts, coefficients):
-            target = live_name(name)
-            if target not in live or live[target].shape != tensor.shape:
-                raise InputError(f"{experts.base}: tensor '{name}' has no place in the model")
-            if target.startswith("model.visual."):
-                other_tower |= not torch.equal(live[target], tensor.to(live[target]))
-            live[target].copy_(tensor)
-            filled.add(live[target].data_ptr())
+    sees_otherwise = False
+    with torch.no_grad(), ExitStack() as stack:
+        names = {saved: name for name, (_, saved) in Tensors(experts.base, stack).home.items()}
+        if is_put_together(experts.base, names):
+            return None
+        for saved, tensor in merged_tensors(experts, coefficients):
+            target = live.get(names[saved])
+            if target is None or target.shape != tensor.shape:
+                raise InputError(f"{experts.base}: tensor '{saved}' has no place in the model")
+            if target.data_ptr() in seeing:
+                sees_otherwise |= not torch.equal(target, tensor.to(target))
+            target.copy_(tensor)
+            filled.add(target.data_ptr())
     # Tied parameters share their memory, and the file holds them once.
     left = sorted(name for name, tensor in live.items() if tensor.data_ptr() not in filled)
     if left:
         raise InputError(f"{experts.base}: no tensor for the model's '{left[0]}'")
-    return other_tower
-
-
-def live_name(name: str) -> str:
-    """The loaded module's name of a parameter: Qwen2-VL is saved under older names than it has."""
-    if name.startswith("visual."):
-        return f"model.{name}"
-    if name.startswith("model.") and not name.startswith(("model.visual.", "model.language_model.")):
-        return f"model.language_model.{name.removeprefix('model.')}"
-    return name
+    return sees_otherwise
 
 
 def _read(parts: Mapping[str, Tensors], name: str, domain: str) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_families import make_model
 from torch import nn
 
 from modomodo.errors import InputError
+from modomodo.files import read_json
 from modomodo.merging.experts import read_experts
-from modomodo.merging.weights import linear, live_name, load_merged, merged_tensors, write_merged
+from modomodo.merging.names import is_put_together, live_names
+from modomodo.merging.weights import linear, load_merged, merged_tensors, write_merged
 from modomodo.study.checks import study_from
+from modomodo.training.models import load_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,54 +157,64 @@ def test_half_precision_sums_in_float32_and_comes_back_in_its_own(tmp_path):
     assert merged["model.norm.weight"].tolist() == [1.03125, 1.0]
 
 
-class Live(nn.Module):
-    """Parameters under the names that a loaded Qwen2-VL has."""
+# --- into a loaded model ------------------------------------------------------------------------------------------
 
-    def __init__(self, width: int = 2) -> None:
-        super().__init__()
-        parts = {name: nn.Parameter(torch.zeros(tensor.shape)) for name, tensor in BASE.items()}
-        self.values = {live_name(name): value for name, value in parts.items()}
-        if width != 2:
-            self.values["model.language_model.norm.weight"] = nn.Parameter(torch.zeros(width))
-
-    def state_dict(self, *args, **kwargs):
-        return {name: value.data for name, value in self.values.items()}
+NORM = "model.language_model.norm.weight"  # as it is loaded; in the file:
+SAVED_NORM, SAVED_PATCH = "model.norm.weight", "visual.patch_embed.proj.weight"
 
 
-def test_a_loaded_model_gets_the_merged_weights_in_place(base, runs):
-    model = Live()
-    load_merged(model, read_experts(base, "digest of the base", runs), {"left": 0.5, "right": 1.0})
-    assert model.values["model.language_model.layers.0.weight"][0, 0] == 1.5
-    assert model.values["model.language_model.norm.weight"].tolist() == [1.0, 5.0]
-    assert model.values["model.visual.patch.weight"].tolist() == pytest.approx([0.1, 0.7])
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return make_model("qwen2_vl", tmp_path_factory.mktemp("tiny") / "qwen2_vl")
 
 
-def test_loading_reports_whether_the_vision_tower_changed(base, runs, tmp_path):
-    model = Live()
-    assert load_merged(model, read_experts(base, "digest of the base", runs), {"left": 0.5})  # zeros before
-    assert not load_merged(model, read_experts(base, "digest of the base", runs), {"right": 1.0})
-    seeing = {**BASE, "visual.patch.weight": torch.tensor([0.1, 0.8])}
-    experts = read_experts(base, "digest of the base", [expert(tmp_path, "eyes", seeing)])
-    assert load_merged(model, experts, {"eyes": 1.0})
+@pytest.fixture
+def tiny_experts(tiny, tmp_path):
+    """Two experts of a real model: one has another norm, the other sees otherwise too."""
+    weights = load_file(tiny / "model.safetensors")
+    moved = {"words": {SAVED_NORM}, "eyes": {SAVED_NORM, SAVED_PATCH}}
+    runs = []
+    for domain, names in moved.items():
+        tensors = {name: tensor + 1 if name in names else tensor for name, tensor in weights.items()}
+        runs.append(expert(tmp_path, domain, tensors))
+        shutil.copy(tiny / "config.json", runs[-1].parent / "checkpoint-40")
+    return read_experts(tiny, "digest of the base", runs)
 
 
-def test_a_model_of_other_shapes_is_refused(base, runs):
+def test_a_loaded_model_gets_the_merged_weights_in_place(tiny, tiny_experts):
+    model, before = load_model(tiny), load_model(tiny).state_dict()
+    assert load_merged(model, tiny_experts, {"words": 0.5, "eyes": 1.0})
+    for name, tensor in model.state_dict().items():
+        moved = {NORM: 1.5, "model.visual.patch_embed.proj.weight": 1.0}.get(name, 0.0)
+        torch.testing.assert_close(tensor, before[name] + moved)
+
+
+def test_loading_reports_whether_images_are_seen_otherwise(tiny, tiny_experts):
+    model = load_model(tiny)
+    assert load_merged(model, tiny_experts, {"words": 1.0}) is False
+    assert load_merged(model, tiny_experts, {"words": 0.5, "eyes": 1.0}) is True
+    assert load_merged(model, tiny_experts, {"words": 1.0}) is True, "back to what it saw first"
+
+
+def test_a_model_of_other_shapes_is_refused(tiny, tiny_experts):
+    model = load_model(tiny)
+    model.model.language_model.norm.weight = nn.Parameter(torch.zeros(3))
     with pytest.raises(InputError, match="'model.norm.weight' has no place in the model"):
-        load_merged(Live(width=3), read_experts(base, "digest of the base", runs), {"left": 1.0})
+        load_merged(model, tiny_experts, {"words": 1.0})
 
 
-def test_a_parameter_that_no_file_holds_is_reported(base, runs):
-    model = Live()
-    model.values["lm_head.weight"] = nn.Parameter(torch.zeros(2))
-    with pytest.raises(InputError, match="no tensor for the model's 'lm_head.weight'"):
-        load_merged(model, read_experts(base, "digest of the base", runs), {"left": 1.0})
+def test_a_parameter_that_no_file_holds_is_reported(tiny, tiny_experts):
+    model = load_model(tiny)
+    model.value_head = nn.Linear(2, 1, bias=False)
+    with pytest.raises(InputError, match="no tensor for the model's 'value_head.weight'"):
+        load_merged(model, tiny_experts, {"words": 1.0})
 
 
-def test_a_tied_parameter_needs_no_tensor_of_its_own(base, runs):
-    model = Live()
-    model.values["lm_head.weight"] = model.values["model.language_model.norm.weight"]
-    load_merged(model, read_experts(base, "digest of the base", runs), {"right": 1.0})
-    assert model.values["lm_head.weight"].tolist() == [1.0, 5.0]
+def test_a_tied_parameter_needs_no_tensor_of_its_own(tiny, tiny_experts):
+    model = load_model(tiny)
+    model.tied_norm = model.model.language_model.norm
+    load_merged(model, tiny_experts, {"words": 1.0})
+    assert torch.equal(model.tied_norm.weight, load_model(tiny).state_dict()[NORM] + 1)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------
@@ -315,11 +330,19 @@ def test_experts_of_other_shapes_or_tensors_are_refused(base, tmp_path):
             dict(merged_tensors(experts, {domain: 1.0}))
 
 
-def test_a_base_of_newer_names_and_a_tied_output_layer_is_merged_as_any_other(tmp_path, runs):
+def test_a_base_of_newer_names_and_a_tied_output_layer_is_merged_as_any_other(tiny, tmp_path, runs):
     embeddings = {"model.embed_tokens.weight": torch.tensor([[5.0, 6.0]])}
-    newer = {live_name(name): tensor for name, tensor in (BASE | embeddings).items()}
+    older = {"model.": "model.language_model.", "visual.": "model.visual."}
+    newer = {
+        prefix + name.removeprefix(old): tensor
+        for name, tensor in (BASE | embeddings).items()
+        for old, prefix in older.items()
+        if name.startswith(old)
+    }
     base = checkpoint(tmp_path / "newer", newer | {"lm_head.weight": torch.tensor([[5.0, 6.0]])})
-    (base / "config.json").write_text('{"tie_word_embeddings": true}')
+    settings = read_json(tiny / "config.json") | {"tie_word_embeddings": True}
+    for folder in (base, *(run.parent / "checkpoint-40" for run in runs)):
+        (folder / "config.json").write_text(json.dumps(settings))
     for run in runs:  # the hub's file holds the tied layer twice, what was trained from it once
         folder = run.parent / "checkpoint-40"
         save_file(load_file(folder / "model.safetensors") | embeddings, folder / "model.safetensors")
@@ -348,8 +371,20 @@ def test_no_half_written_checkpoint_is_left(base, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if "merged" in path.name] == []
 
 
-def test_names_in_the_file_and_of_the_loaded_model():
-    assert live_name("visual.blocks.0.norm1.weight") == "model.visual.blocks.0.norm1.weight"
-    assert live_name("model.layers.0.mlp.weight") == "model.language_model.layers.0.mlp.weight"
-    assert live_name("lm_head.weight") == "lm_head.weight"
-    assert live_name("model.visual.patch.weight") == "model.visual.patch.weight"
+def test_names_in_the_file_and_of_the_loaded_model(tiny):
+    names = {
+        "visual.blocks.0.norm1.weight": "model.visual.blocks.0.norm1.weight",
+        "model.layers.0.mlp.up_proj.weight": "model.language_model.layers.0.mlp.up_proj.weight",
+        "lm_head.weight": "lm_head.weight",
+        "model.visual.patch_embed.proj.weight": "model.visual.patch_embed.proj.weight",
+    }
+    assert live_names(tiny, names) == names
+
+
+def test_experts_of_a_layer_are_no_tensors_of_the_loaded_model(tmp_path):
+    config = {"model_type": "qwen3_moe", "num_hidden_layers": 1, "hidden_size": 64, "num_experts": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"vocab_size": 8, "moe_intermediate_size": 4}))
+    names = [f"model.layers.0.mlp.experts.{i}.up_proj.weight" for i in range(2)]
+    assert is_put_together(tmp_path, names)
+    assert live_names(tmp_path, names) == {name: name for name in names}
+    assert not is_put_together(tmp_path, ["model.norm.weight"])
