@@ -17,8 +17,8 @@ from modomodo.training.processors import takes_images
 def live_names(directory: Path, names: Iterable[str]) -> dict[str, str]:
     """File's name of each tensor → the loaded model's, as transformers itself renames them when it loads a model.
 
-    A tensor that is put together with others (`is_put_together`) keeps its name in the file, and so does every one that no
-    config.json names the family of.
+    A tensor that is put together with others (`is_put_together`) keeps its name in the file, and so does every one that
+    no config.json names the family of.
     """
     found = {name: _renamed(directory, name) for name in names}
     return {name: name if converter is not None else renamed for name, (renamed, converter) in found.items()}
