@@ -315,6 +315,7 @@ def test_a_template_a_filter_and_columns_by_name(read) -> None:
         ("<answer>B</answer>", "<answer>A</answer> no, <answer> B </answer>", "B"),
         ("\\boxed{}", "\\boxed{x^{\\{2\\}}} and \\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
         ("\\boxed{}", "\\boxed{never closed", None),
+        ("\boxed{}", "\\boxed{B}", "B"),  # between YAML's double quotes, a backspace
         (r"Answer: (\w)", "Answer: A. Answer: B", "B"),
     ],
 )  # fmt: skip

@@ -104,6 +104,7 @@ def pattern_named(text: str) -> Callable[[str], str | None]:
 
     Raises InputError for one that is neither.
     """
+    text = text.replace("\boxed", "\\boxed")  # "\boxed" between YAML's double quotes begins with a backspace
     for start, name in (("####", "####"), ("<answer>", "<answer>"), ("\\boxed", "\\boxed{}")):
         if text.strip().startswith(start) and "(" not in text:
             return PATTERNS[name]

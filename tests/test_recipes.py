@@ -1,0 +1,128 @@
+"""config/recipes/: each stands on docs/recipes.md word for word, is read as it is, and runs with a tiny model.
+
+A new recipe needs an entry in RECIPES: what writes data of its form into a folder, and what a quick run changes.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import PIL.Image
+import pytest
+import yaml
+from running import ROOT, clean_copy, snakemake, succeed
+
+from modomodo.mixtures.plan import plan
+from modomodo.study.checks import read_study
+
+COLOURS = ["red", "green", "blue", "yellow"]
+# Of every recipe: two steps on the CPU.
+QUICK: dict[str, Any] = {
+    "plugins": ["modomodo.tiny"],
+    "model": {
+        "builder": "tiny_qwen2vl",
+        "options": {
+            "seed": 0,
+            "vision_steps": 5,
+            "answer_steps": 10,
+            "choice_steps": 0,
+            "corruption_steps": 5,
+        },
+    },
+    "training": {
+        "steps": 2,
+        "scored_steps": [2],
+        "max_completion_length": 8,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "gpus": 0,
+    },
+    "evaluation": {"max_completion_length": 8, "batch_size": 8, "gpus": 0},
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a recipe is tried."""
+
+    write_data: Callable[[Path], None]  # into the folder of the study
+    lines: int  # that the file may have
+    changes: Mapping[str, Any] = field(default_factory=dict)  # section → keys, further than QUICK's
+
+
+def own_jsonl(folder: Path) -> None:
+    """Sums without images, and coloured images."""
+    maths = [
+        {"problem": f"What is {n} + {n}?", "solution": f"Twice {n}: $\\boxed{{{2 * n}}}$"} for n in range(40)
+    ]
+    charts = []
+    (folder / "charts").mkdir()
+    for n in range(40):
+        PIL.Image.new("RGB", (56, 28 + n), COLOURS[n % 4]).save(folder / f"charts/{n}.png")
+        answer = f"<answer>{COLOURS[n % 4]}</answer>"
+        charts.append(
+            {"image": f"charts/{n}.png", "problem": "<image>Which bar is the tallest?", "solution": answer}
+        )
+    for name, rows in (("maths", maths), ("charts", charts)):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
+RECIPES: dict[str, Recipe] = {"own_jsonl": Recipe(own_jsonl, lines=15)}
+
+
+@pytest.fixture(params=RECIPES)
+def recipe(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def place(name: str, folder: Path) -> Path:
+    """The recipe in a folder with data of its form."""
+    folder.mkdir(parents=True)
+    RECIPES[name].write_data(folder)
+    path = folder / f"{name}.yaml"
+    path.write_text((ROOT / f"config/recipes/{name}.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
+def quick(path: Path, changes: Mapping[str, Any]) -> None:
+    """The recipe with a tiny model and few steps; sections are merged key by key, but for the model's."""
+    study = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for section, keys in [*QUICK.items(), *changes.items()]:
+        merged = isinstance(keys, dict) and section != "model"
+        study[section] = {**study.get(section, {}), **keys} if merged else keys
+    path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+
+
+def test_every_recipe_is_tried_and_stands_on_the_page() -> None:
+    files = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "config/recipes").glob("*.yaml")}
+    assert files.keys() == RECIPES.keys()
+    page = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert sorted(shown) == sorted(files.values())
+    for name, text in files.items():
+        assert len(text.splitlines()) <= RECIPES[name].lines, name
+
+
+def test_a_recipe_is_read_as_it_stands(recipe: str, tmp_path: Path) -> None:
+    path = place(recipe, tmp_path / "own")
+    study = read_study(path)
+    assert study.name == recipe and plan(study, str(path)).by_strategy
+
+
+@pytest.mark.slow
+def test_a_recipe_runs_to_its_table(recipe: str, tmp_path: Path) -> None:
+    clone = clean_copy(tmp_path / "clone")
+    path = place(recipe, tmp_path / "own")
+    quick(path, RECIPES[recipe].changes)
+    succeed(snakemake(clone, "--configfile", str(path)))
+    table = pd.read_csv(clone / f"results/{recipe}/table2.csv")
+    study = read_study(path)
+    assert len(table) == 1 + len(plan(study, str(path)).support)
+    assert table["out_score"].notna().all()
+    for name in study.datasets:
+        assert (clone / f"results/{recipe}/examples/{name}.rejected.jsonl").read_text() == ""
