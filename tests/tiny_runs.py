@@ -34,17 +34,27 @@ QUICK = {
 
 
 def make_base(folder: Path) -> Path:
-    """An untrained Qwen2-VL, and eight images beside it."""
+    """An untrained Qwen2-VL, with images beside it."""
     processor = make_processor(["{question} Think."])
     make_model(processor.tokenizer, seed=0).save_pretrained(folder / "base")
     processor.save_pretrained(folder / "base")
-    for number in range(8):
-        PIL.Image.new("RGB", (32, 32), (30 * number, 100, 50)).save(folder / f"{number}.png")
+    draw_images(folder)
     return folder / "base"
 
 
+def draw_images(folder: Path) -> None:
+    """Eight images, which a base in this folder is asked about."""
+    for number in range(8):
+        PIL.Image.new("RGB", (32, 32), (30 * number, 100, 50)).save(folder / f"{number}.png")
+
+
 def run(
-    base: Path, folder: Path, signal_at: int = 0, tracking: Tracking = NOWHERE, **changes: Any
+    base: Path,
+    folder: Path,
+    signal_at: int = 0,
+    tracking: Tracking = NOWHERE,
+    images: bool = True,
+    **changes: Any,
 ) -> list[list[str]]:
     """Train in `folder`; what the reward was shown, call by call. It sends SIGTERM in its call `signal_at`, from 1."""
     settings = Training(**QUICK | changes)
@@ -61,7 +71,7 @@ def run(
         Example(
             id=f"q{number}",
             dataset="colours",
-            image=f"{number}.png",
+            image=f"{number}.png" if images else "",
             question="How high is the red bar?",
             answer="3",
             answer_type="number",

@@ -64,8 +64,9 @@ _SAID = {
     f"{_NO} a mixture is trained to its end; `propose: merge_screen` judges mixtures before they are trained "
     "(docs/merging.md)": "early_stopping early_stopping_patience early_stopping_threshold patience "
     "load_best_model_at_end metric_for_best_model greater_is_better",
-    f"{_NO} all weights but the vision tower's (training.freeze_vision) are trained, as in the paper": "lora use_lora "
-    "qlora peft use_peft peft_config lora_r lora_rank lora_alpha lora_dropout lora_target_modules adapter "
+    "write training.lora: {rank: …, alpha: …, targets: […], dropout: …}": "use_lora peft use_peft peft_config lora_r "
+    "lora_rank lora_alpha lora_dropout lora_target_modules target_modules adapter",
+    f"{_NO} a base is trained as it is, in model.dtype, and of PEFT's methods there is LoRA (training.lora)": "qlora "
     "load_in_4bit load_in_8bit quantization bnb_4bit_compute_dtype use_dora use_rslora",
     "write training.report_to: [tensorboard, wandb, trackio, mlflow, swanlab]": "wandb use_wandb tensorboard trackio "
     "mlflow swanlab comet tracker trackers logger",

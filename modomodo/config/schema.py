@@ -278,6 +278,19 @@ class Model(Settings):
     threads: int = Field(2, ge=1, description="CPU threads of the builder.")
 
 
+class Lora(Settings):
+    """Adapters of low rank are trained, and all other weights stay as they are."""
+
+    rank: int = Field(16, ge=1, description="Rank of an adapter.")
+    alpha: int = Field(32, ge=1, description="An adapter's scale times its rank.")
+    targets: list[str] = Field(
+        [],
+        description="Layers that get one, by the ends of their names (`q_proj`, `self_attn.q_proj`); all linear layers "
+        "of the language model if empty. With freeze_vision: false those of the vision tower too.",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before an adapter.")
+
+
 class Training(Settings):
     """GRPO with verifiable rewards; the defaults are the paper's (section 3.1)."""
 
@@ -328,6 +341,7 @@ class Training(Settings):
         "training process; 'server', TRL's vLLM server on a GPU of its own, the others train.",
     )
     threads: int = Field(1, ge=1, description="CPU threads of a training process.")
+    lora: Lora | None = Field(None, description="Train adapters (LoRA, by peft); all weights if absent.")
     report_to: list[Literal["tensorboard", "wandb", "trackio", "mlflow", "swanlab"]] = Field(
         [],
         description="Trackers that show the runs besides log.jsonl, under the study's name (docs/results.md). Changes "

@@ -14,7 +14,7 @@ from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
 from modomodo.metrics.metric import called, metrics
 from modomodo.metrics.weights import reward_weight
-from modomodo.mixtures.strategies.base import strategies
+from modomodo.mixtures.strategies.base import declaration, strategies
 from modomodo.registry import Registry
 from modomodo.reporting.settings import EXPORTABLE
 from modomodo.training.builders import model_builders, read_options
@@ -81,6 +81,7 @@ def check_functions(study: Study, where: str) -> None:
         _check_metrics(study)
         _check_rewards(study)
         check_installed(study.training.report_to)
+        _check_merges(study)
         for key, entry in _datasets(study):
             _check_source(key, entry)
             _check_loader_options(key, entry)
@@ -144,6 +145,20 @@ def _check_surrogate(study: Study) -> None:
         raise InputError(
             f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"
         )
+
+
+def _check_merges(study: Study) -> None:
+    """Merging adds up what training changed, of which checkpoints in bfloat16 keep only the larger part."""
+    for name, strategy in study.strategies.items():
+        if (
+            declaration(strategy.propose).screens
+            and study.model.dtype == "bfloat16"
+            and study.training.lora is None
+        ):
+            raise InputError(
+                f"strategies.{name}: '{strategy.propose}' merges checkpoints, and in bfloat16 they lose small changes: "
+                "set model.dtype to float32, or train adapters (training.lora)"
+            )
 
 
 def _check_metrics(study: Study) -> None:

@@ -40,8 +40,10 @@ def write_export(output: Path, checkpoint: Path, base: Path, card: Callable[[str
 
     `card` makes the text of README.md, which takes the place of the base's, from the digest of the weights.
     """
-    from modomodo.training.models import INDEX, WEIGHTS, copy_beside_weights  # seconds of torch
+    from modomodo.training.adapters import plain_directory  # seconds of torch
+    from modomodo.training.models import INDEX, WEIGHTS, copy_beside_weights
 
+    checkpoint = plain_directory(checkpoint)
     with atomic_directory(output) as directory:
         own = [checkpoint / name for name in (INDEX, "config.json", "generation_config.json")]
         for path in [*sorted(checkpoint.glob(WEIGHTS)), *(path for path in own if path.is_file())]:

@@ -23,7 +23,7 @@ def check_kind(path: str | Path, name: str = "") -> None:
     """
     path = Path(path)
     name = name or str(path)
-    if (path / "adapter_config.json").is_file() and not has_weights(path):
+    if (path / "adapter_config.json").is_file() and not has_weights(path) and adapter_base(path) is None:
         raise InputError(f"{name}: a PEFT adapter without its model: {MERGE_ADAPTER}")
     if not (path / "config.json").is_file():
         raise InputError(f"{name}: not a model directory (no config.json): build or download the model first")
@@ -55,6 +55,15 @@ def _known_to_transformers() -> set[str]:
         *modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
         *modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     }
+
+
+def adapter_base(path: Path) -> Path | None:
+    """Where the base of an adapter's checkpoint lies that a training of this project wrote; None for a whole model."""
+    config = path / "adapter_config.json"
+    if not config.is_file() or has_weights(path):
+        return None
+    base = path.resolve() / str(read_json(config).get("base_model_name_or_path", ""))
+    return base.resolve() if (base / "config.json").is_file() and has_weights(base) else None
 
 
 def has_weights(path: Path) -> bool:

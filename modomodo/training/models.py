@@ -15,6 +15,7 @@ from modomodo.files import atomic_directory
 from modomodo.training.model_directory import (
     MERGE_ADAPTER,
     PEFT_PREFIX,
+    adapter_base,
     check_hub_options,
     check_kind,
     has_weights,
@@ -33,6 +34,11 @@ def load_model(path: str | Path, dtype: torch.dtype | str = torch.float32) -> Pr
     finite.
     """
     check_kind(path)
+    base = adapter_base(Path(path))
+    if base is not None:
+        from modomodo.training.adapters import with_adapter  # which reads the base with this function
+
+        return with_adapter(load_model(base, dtype), Path(path))
     if not has_weights(Path(path)):
         raise InputError(
             f"{path}: its model cannot be loaded: no weights in safetensors: build or download it again, or, if they "

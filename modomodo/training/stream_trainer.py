@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
+from modomodo.training.adapters import drops_out, is_adapted, load_adapter, without_adapter
 from modomodo.training.families import family_of
 from modomodo.training.models import load_model, own_generation_settings
 from modomodo.training.processors import tokenizer_of
@@ -24,8 +25,9 @@ class StreamTrainer(GRPOTrainer):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         for model in filter(None, (self.model, self.ref_model)):
-            drop_absent_images(self.accelerator.unwrap_model(model))
-        self._unchecked = not self.use_vllm
+            drop_absent_images(without_adapter(self.accelerator.unwrap_model(model)))
+        # With dropout, which rollouts have too, no two probabilities agree.
+        self._unchecked = not self.use_vllm and not drops_out(self.model)
         self._rollout: Rollout | None = None
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
@@ -62,7 +64,7 @@ class StreamTrainer(GRPOTrainer):
         # prompts than those trained on. TRL's server path undoes it.
         if self.use_vllm and self.vllm_mode == "colocate":
             prompt_ids = self._unexpanded
-        with own_generation_settings(self.model), self._watched():
+        with own_generation_settings(self._inner_model()), self._watched():
             return super()._generate_single_turn(prompt_ids, *arguments, **options)
 
     @contextmanager
@@ -77,8 +79,7 @@ class StreamTrainer(GRPOTrainer):
             yield
 
     def _inner_model(self) -> PreTrainedModel:
-        model = self.accelerator.unwrap_model(self.model)
-        return model.get_base_model() if hasattr(model, "get_base_model") else model
+        return without_adapter(self.accelerator.unwrap_model(self.model))
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
@@ -116,6 +117,9 @@ class StreamTrainer(GRPOTrainer):
         # Many families (Qwen2-VL, InternVL, Gemma 3, LLaVA) are saved under older parameter names than the module has,
         # and the trainer's own load, which is not strict, then restores little or nothing, without a word.
         target = self.model if model is None else model
+        if is_adapted(target):
+            load_adapter(target, Path(resume_from_checkpoint))
+            return
         saved = load_model(Path(resume_from_checkpoint), str(target.dtype).removeprefix("torch."))
         target.load_state_dict(saved.state_dict(), strict=True)
 

@@ -30,6 +30,7 @@ from modomodo.data.examples import Example, image_paths
 from modomodo.data.prompts import interleaved, messages
 from modomodo.errors import Interrupted
 from modomodo.files import atomic_directory, write_jsonl
+from modomodo.training.adapters import is_adapted, lora_config, save_adapter
 from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
 from modomodo.training.models import copy_beside_weights, load_model
@@ -107,6 +108,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         reward_funcs=functions,
         train_dataset=training_dataset(job.rows, job.settings.prompts, job.settings.own_prompts),
         processing_class=processor,
+        peft_config=lora_config(model, settings.lora, not settings.freeze_vision) if settings.lora else None,
         callbacks=[
             KeepScored(folder, job.base, job.checkpoint_steps),
             StopAt(job.last_step),
@@ -275,7 +277,10 @@ class KeepScored(TrainerCallback):
         if name is None or not state.is_world_process_zero:
             return
         with atomic_directory(self.folder / f"checkpoint-{name}") as directory:
-            model.save_pretrained(directory)
+            if is_adapted(model):
+                save_adapter(model, directory, self.base)
+            else:
+                model.save_pretrained(directory)
             copy_beside_weights(self.base, directory)
 
     def on_save(self, args, state, control, **kwargs):

@@ -431,6 +431,15 @@ PROOFS: dict[str, str] = {
     "training.scored_steps": "mixtures/test_stream.py::test_checkpoints_past_the_end_are_the_last_step",
     "training.freeze_vision": TRAINER,
     "training.threads": TRAINER,
+    **{
+        f"training.lora.{key}": f"training/test_adapters.py::test_{proof}"
+        for key, proof in {
+            "rank": "the_sum_of_base_and_adapter_is_what_was_trained",
+            "alpha": "the_sum_of_base_and_adapter_is_what_was_trained",
+            "targets": "adapters_are_on_the_language_model_and_only_when_asked_on_what_sees",
+            "dropout": "with_dropout_no_two_probabilities_agree_and_the_run_trains",
+        }.items()
+    },
     "training.report_to": "rule:--report-to {' '.join(STUDY.training.report_to)}",
     "training.save_steps": "rule:--save-steps {STUDY.training.save_steps}",
     "training.keep_weights": "study/test_costs.py::test_weights_that_are_removed_take_no_disk",

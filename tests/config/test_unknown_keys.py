@@ -43,10 +43,10 @@ def complaint(data, key: str) -> str:
             "evaluation.max_new_tokens",
             "unknown key: write max_completion_length, in training or in evaluation",
         ),
-        ("training.lora", "unknown key: this pipeline has no such key: all weights but the vision tower's"),
+        ("training.lora_rank", "unknown key: write training.lora: {rank: …, alpha: …"),
         (
             "model.load_in_4bit",
-            "unknown key: this pipeline has no such key: all weights but the vision tower's",
+            "unknown key: this pipeline has no such key: a base is trained as it is",
         ),
         ("training.wandb", "unknown key: write training.report_to"),
         (

@@ -27,6 +27,7 @@ from modomodo.evaluation.engines.base import (
     stop_tokens,
 )
 from modomodo.evaluation.predictions import Prediction
+from modomodo.training.adapters import plain_directory
 from modomodo.training.models import check_model
 from modomodo.training.processors import Processor, tokenizer_of
 
@@ -79,6 +80,7 @@ class VllmEngine(Engine):
         """The first directory has to stay, of the others only the weights are read."""
         from vllm import LLM, SamplingParams
 
+        directory = plain_directory(directory)
         if not checked:
             check_model(directory)  # vLLM looks for names alone
         if self.llm is None:
