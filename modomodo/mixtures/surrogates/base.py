@@ -209,9 +209,8 @@ MEMBERS = {
     ),
     "calibration": ("auto",),
     "checkpoints": ("gp_steps",),
-    "components": ("gp_components",),
     "ensemble": ("ensemble",),
-    "gaussian_processes": ("gp_lead", "gp_sqrt"),
+    "gaussian_processes": ("gp_average", "gp_sqrt"),
     "merged": ("merged",),
 }
 

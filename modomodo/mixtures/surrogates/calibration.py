@@ -20,8 +20,8 @@ from modomodo.mixtures.surrogates.base import (
 from modomodo.mixtures.surrogates.left_out import leave_out
 from modomodo.mixtures.surrogates.threads import one_blas_thread
 
-DEFAULT = "gp_lead"
-CANDIDATES = (DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic")
+DEFAULT = "gp_average"
+CANDIDATES = (DEFAULT, "gp_sqrt", "ridge_sqrt", "quadratic")
 LEVELS = (0.5, 0.8, 0.95)
 OBJECTIVE = "objective"
 MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time

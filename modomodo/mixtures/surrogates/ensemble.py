@@ -6,7 +6,7 @@ import numpy as np
 
 from modomodo.mixtures.surrogates.base import Observations, Prediction, Predictor, surrogates
 
-MEMBERS = ("gp_lead", "ridge_sqrt", "lightgbm_small")
+MEMBERS = ("gp_average", "ridge_sqrt", "lightgbm_small")
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,11 @@ here they are fitted and averaged.
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 
@@ -44,9 +46,9 @@ from modomodo.mixtures.surrogates.base import (
     shrunk_correlation,
     surrogates,
 )
-from modomodo.mixtures.surrogates.evidence import average_evidence, kernel_weights
+from modomodo.mixtures.surrogates.evidence import EvidenceTable, average_evidence, kernel_weights
 from modomodo.mixtures.surrogates.kernels import (
-    DOMINANT,
+    AVERAGE,
     FLAT,
     LEVEL,
     SQRT,
@@ -56,11 +58,11 @@ from modomodo.mixtures.surrogates.kernels import (
     KernelSpec,
     KernelTerm,
     MeanTerm,
-    PriorMean,
 )
 from modomodo.mixtures.surrogates.posterior import ConditionedKernel, EigenDecomposition
 
 KEPT = 1e-3  # kernels of less weight are dropped
+LETTERS = 3  # of a word that says which domain a benchmark is named after
 SCREENED = 120  # with more runs than this, kernels are first screened on so many
 
 
@@ -73,7 +75,7 @@ class Evidence:
 
     spec: KernelSpec
     eigen: EigenDecomposition
-    log: np.ndarray  # [signal, variance, benchmark], log marginal likelihood and prior odds
+    log: np.ndarray  # [signal, variance, benchmark], log marginal likelihood
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class BenchmarkGroup:
 
     columns: np.ndarray  # [benchmark], places among all benchmarks
     rows: np.ndarray  # [run], places among all runs
+    grid: KernelGrid
+    varies: bool  # whether the scores do; of a constant nothing is expected before the runs
     kernels: Kernels
     scores: np.ndarray  # [run, benchmark], standardised
     noise: np.ndarray  # [run], of each run relative to the others
@@ -90,18 +94,31 @@ class BenchmarkGroup:
 
     def usable(self, specs: list[KernelSpec]) -> list[KernelSpec]:
         """Kernels that vary between the runs, or the first, which knows the noise, where all runs have one mixture."""
-        return [spec for spec in specs if self.kernels.usable(spec)] or specs[:1]
+        found = [
+            spec
+            for spec in specs
+            if self.kernels.usable(spec) and (self.varies or not spec.mean_terms())
+        ]
+        return found or [specs[0].covariance]
 
     def evidence(self, specs: list[KernelSpec], rows: np.ndarray | None = None) -> Iterator[Evidence]:
-        """Of each kernel, on all runs of the group or some of them."""
+        """Of each hypothesis, on all runs of the group or some of them."""
         rows = np.arange(len(self.rows)) if rows is None else rows
         at = KernelsAt(self.kernels, self.kernels.runs[rows])
         scores, noise = self.scores[rows], self.noise[rows]
-        for spec in specs:
-            centred = scores - at.prior_mean(spec)[:, None]
-            eigen = EigenDecomposition.of(self.kernels.between_runs(spec, rows), centred, noise)
-            log = eigen.log_evidence(eigen.spread(self.floor))
-            yield Evidence(spec, eigen, log if spec.dominant is None else log + self.log_odds[spec.dominant])
+        for covariance, alike in groupby(specs, key=lambda spec: spec.covariance):
+            eigen = EigenDecomposition.of(self.kernels.between_runs(covariance, rows), scores, noise)
+            spread = eigen.spread(self.floor)
+            log_determinant = np.log(spread).sum(axis=-1)
+            for spec in alike:
+                own = eigen.of_scores(scores - at.prior_mean(spec)[:, None])
+                yield Evidence(spec, own, own.log_evidence(spread, log_determinant))
+
+    def table(self, evidence: list[Evidence]) -> EvidenceTable:
+        """What the hypotheses are weighed by."""
+        specs = [found.spec for found in evidence]
+        likelihood = np.stack([found.log for found in evidence])
+        return EvidenceTable(specs, likelihood, self.grid.log_prior(specs, self.log_odds))
 
 
 @dataclass(frozen=True)
@@ -118,13 +135,14 @@ class FittedGroup:
     """A group of benchmarks and the kernels it is averaged over."""
 
     group: BenchmarkGroup
-    specs: list[KernelSpec]  # all that were fitted
-    log_evidence: np.ndarray  # [spec, signal, variance, benchmark]
+    table: EvidenceTable  # of all hypotheses that were fitted
     kept: np.ndarray  # places of the kernels among the specs
     kernels: list[ConditionedKernel]
 
     @classmethod
-    def of(cls, group: BenchmarkGroup, evidence: list[Evidence], weights: np.ndarray) -> "FittedGroup":
+    def of(
+        cls, group: BenchmarkGroup, evidence: list[Evidence], table: EvidenceTable, weights: np.ndarray
+    ) -> "FittedGroup":
         """Keep the kernels of some weight; `weights` [spec, signal, variance, benchmark]."""
         kept = np.flatnonzero(weights.sum(axis=(1, 2)).max(axis=1) > KEPT)
         mass = weights[kept].sum(axis=(0, 1, 2))
@@ -138,9 +156,7 @@ class FittedGroup:
             )
             for i in kept
         ]
-        return cls(
-            group, [each.spec for each in evidence], np.stack([e.log for e in evidence]), kept, kernels
-        )
+        return cls(group, table, kept, kernels)
 
     def mean(self, points: np.ndarray) -> np.ndarray:
         """Standardised scores [n, benchmark]: each term is computed once, with its coefficients summed."""
@@ -161,7 +177,7 @@ class FittedGroup:
         for kernel in self.kernels:
             averaged = np.einsum("isvb,svb->ib", kernel.coefficients(), kernel.weights)
             level += LEVEL * averaged.sum(axis=0)
-            for mean_term, weight in kernels.prior_mean.terms(kernel.spec):
+            for mean_term, weight in kernel.spec.mean_terms():
                 slopes[mean_term] = slopes.get(mean_term, 0.0) + weight * kernel.weights.sum(axis=(0, 1))
             for term, weight in kernels.terms(kernel.spec):
                 coefficients[term] = coefficients.get(term, 0.0) + weight * averaged
@@ -274,11 +290,11 @@ def fit_processes(
     every = specs or grid.specs(len(observations.domains))
     choices = [group.usable(every) for group in groups]
     if specs is None and all(len(group.rows) > SCREENED for group in groups):
-        choices = _screened(groups, choices, grid.sharing)
+        choices = _screened(groups, choices, grid)
     evidence = [list(group.evidence(chosen)) for group, chosen in zip(groups, choices, strict=True)]
-    tables = [np.stack([kernel.log for kernel in found]) for found in evidence]
-    weights = kernel_weights(tables, choices, grid.sharing)
-    fitted = [FittedGroup.of(*each) for each in zip(groups, evidence, weights, strict=True)]
+    tables = [group.table(found) for group, found in zip(groups, evidence, strict=True)]
+    weights = kernel_weights(tables, grid)
+    fitted = [FittedGroup.of(*each) for each in zip(groups, evidence, tables, weights, strict=True)]
     errors = np.zeros(scaler.scores.shape)
     for each in fitted:
         errors[np.ix_(each.group.rows, each.group.columns)] = each.left_out_errors()
@@ -288,14 +304,14 @@ def fit_processes(
 
 
 def _screened(
-    groups: list[BenchmarkGroup], choices: list[list[KernelSpec]], sharing: float
+    groups: list[BenchmarkGroup], choices: list[list[KernelSpec]], grid: KernelGrid
 ) -> list[list[KernelSpec]]:
     """The kernels that have some weight on SCREENED of the runs, evenly chosen."""
     tables = []
     for group, specs in zip(groups, choices, strict=True):
         rows = np.linspace(0, len(group.rows) - 1, SCREENED).astype(int)
-        tables.append(np.stack([kernel.log for kernel in group.evidence(specs, rows)]))
-    weights = kernel_weights(tables, choices, sharing)
+        tables.append(group.table(list(group.evidence(specs, rows))))
+    weights = kernel_weights(tables, grid)
     return [
         [spec for spec, w in zip(specs, table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100]
         for specs, table in zip(choices, weights, strict=True)
@@ -321,7 +337,9 @@ def _groups(observations: Observations, scaler: StandardScaler, grid: KernelGrid
             BenchmarkGroup(
                 columns,
                 rows,
-                Kernels(observations.weights[rows], grid.prior_mean if varies[columns[0]] else PriorMean()),
+                grid,
+                bool(varies[columns[0]]),
+                Kernels(observations.weights[rows]),
                 scaler.scores[np.ix_(rows, columns)],
                 relative[rows],
                 scaler.variances[rows][:, columns].mean(axis=0),
@@ -346,17 +364,36 @@ def _relative_noise(variances: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def _log_odds(namesake: float, observations: Observations) -> np.ndarray:
     """What a benchmark's name says of the domain that dominates it, [domain, benchmark]."""
-    matches = [
-        [same_name(domain, benchmark) for benchmark in observations.benchmarks]
-        for domain in observations.domains
-    ]
-    return namesake * np.array(matches, float)
+    return namesake * namesakes(observations.domains, observations.benchmarks)
 
 
-def same_name(domain: str, benchmark: str) -> bool:
-    """Whether a benchmark's name begins with the domain's, word by word: SAT and sat_test, not SAT and SATURN."""
-    left, right = (re.findall(r"[a-z0-9]+", name.lower()) for name in (domain, benchmark))
-    return bool(left) and right[: len(left)] == left
+def namesakes(domains: Sequence[str], benchmarks: Sequence[str]) -> np.ndarray:
+    """How far each benchmark is named after each domain, from 0 to 1, [domain, benchmark].
+
+    1 where the benchmark's name begins with the domain's, word by word: SAT and sat_test, not SAT and SATURN. Else the
+    share of the benchmark's words that the domain's name has too, of three letters or more and not in most names.
+    """
+    left, right = [_words(name) for name in domains], [_words(name) for name in benchmarks]
+    common = _common(left) | _common(right)
+    found = np.zeros((len(domains), len(benchmarks)))
+    for i, domain in enumerate(left):
+        for j, benchmark in enumerate(right):
+            if domain and benchmark[: len(domain)] == domain:
+                found[i, j] = 1.0
+                continue
+            telling = {word for word in benchmark if len(word) >= LETTERS and not word.isdigit()} - common
+            found[i, j] = len(telling & set(domain)) / max(len(telling), 1)
+    return found
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
+
+
+def _common(names: Sequence[Sequence[str]]) -> set[str]:
+    """Words that more than one and more than half of the names have."""
+    count = Counter(word for name in names for word in set(name))
+    return {word for word, found in count.items() if found > max(1, len(names) / 2)}
 
 
 # --- surrogates ----------------------------------------------------------------------------------------------
@@ -368,10 +405,11 @@ def gp_sqrt(observations: Observations, seed: int) -> Predictor:
     return fit_processes(observations.final(), SQRT)
 
 
-@surrogates.register("gp_lead")
-def gp_lead(observations: Observations, seed: int) -> Predictor:
-    """Gaussian processes on powers of w in which one domain may dominate each benchmark: the default.
+@surrogates.register("gp_average")
+def gp_average(observations: Observations, seed: int) -> Predictor:
+    """Gaussian processes on √w, averaged over what a surface may look like: the default.
 
-    Averaged over which domain dominates, and over the kernel's shape with the evidence of all benchmarks.
+    Domains interact or add up, one of them dominates a benchmark or none does, breadth is worth something or nothing:
+    each is as probable as the records, and a little the other benchmarks, make it.
     """
-    return fit_processes(observations.final(), DOMINANT)
+    return fit_processes(observations.final(), AVERAGE)

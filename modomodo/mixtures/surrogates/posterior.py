@@ -7,7 +7,7 @@ Axes, as einsum writes them: s signal share, v variance, b benchmark, r eigenvec
 [signal, variance, benchmark] come in this order, svb.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,17 +34,22 @@ class EigenDecomposition:
         vectors = vectors * root[:, None]
         return cls(np.maximum(values, 0.0), vectors, vectors.T @ scores)
 
+    def of_scores(self, scores: np.ndarray) -> "EigenDecomposition":
+        """The same kernel with other scores less their prior mean [run, benchmark]."""
+        return replace(self, scores=self.vectors.T @ scores)
+
     def spread(self, floor: np.ndarray) -> np.ndarray:
         """Eigenvalues of the covariance over v, [signal, variance, benchmark, eigenvector]."""
         return SIGNALS[:, None, None, None] * self.values + noise_share(floor)[..., None]
 
-    def log_evidence(self, spread: np.ndarray) -> np.ndarray:
-        """Log marginal likelihood, up to a constant of the noise: [signal, variance, benchmark]."""
+    def log_evidence(self, spread: np.ndarray, log_determinant: np.ndarray) -> np.ndarray:
+        """Log marginal likelihood, up to a constant of the noise: [signal, variance, benchmark].
+
+        `log_determinant` [signal, variance, benchmark] is the sum of the logarithms of `spread`.
+        """
         squares = np.einsum("svbr,rb->svb", 1 / spread, self.scores**2)
         count = len(self.values)
-        return -0.5 * (
-            squares / VARIANCES[:, None] + count * np.log(VARIANCES)[:, None] + np.log(spread).sum(axis=-1)
-        )
+        return -0.5 * (squares / VARIANCES[:, None] + count * np.log(VARIANCES)[:, None] + log_determinant)
 
 
 def noise_share(floor: np.ndarray) -> np.ndarray:

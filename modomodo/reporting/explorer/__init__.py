@@ -114,7 +114,7 @@ def _group(fitted: FittedGroup) -> dict[str, Any]:
     conditioned = [
         {
             "terms": _numbered(kernels.terms(kernel.spec), terms),
-            "mean_terms": _numbered(kernels.prior_mean.terms(kernel.spec), mean_terms),
+            "mean_terms": _numbered(kernel.spec.mean_terms(), mean_terms),
             **_posterior(kernel),
         }
         for kernel in fitted.kernels
