@@ -1,4 +1,4 @@
-"""Is a Gaussian process of our own worth having? gp_lead beside BoTorch's SingleTaskGP, on the same runs.
+"""Is a Gaussian process of our own worth having? gp_average beside BoTorch's SingleTaskGP, on the same runs.
 
     1. from each table take a few random runs and fit both, a process a metric
     2. Spearman of the composite and of single metrics on the mixtures left, and CPU seconds of fit and prediction
@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from replay import rank_unseen, read_table
+from ranking import rank_unseen
+from recorded_tables import read_table
 
 from modomodo import command_line, console
 from modomodo.mixtures.surrogates.base import Observations, Predictor, surrogates
@@ -68,7 +69,7 @@ def main() -> None:
     arguments = parser.parse_args()
     tables = [read_table(path, arguments.lower_is_better, arguments.anonymous) for path in arguments.tables]
     jobs = [
-        (table, name, count, seed)
+        (table, name, count, seed, False)
         for table in tables
         for count in arguments.runs
         for name in (DEFAULT, "gp_sqrt", "botorch", "botorch_sqrt")

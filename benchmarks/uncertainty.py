@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from replay import Table, read_table
+from recorded_tables import Table, read_table
 
 from modomodo import command_line, console
 from modomodo.mixtures.acquisition import sample_mixtures
