@@ -400,7 +400,7 @@ class Reporting(Settings):
     surrogate: str = Field(
         "gp_sqrt",
         description="Registered surrogate of the calibration figure and of the explorer, which supports gp_sqrt and "
-        "gp_lead.",
+        "gp_average.",
     )
     notes: str = Field("", description="Remarks for readers of the report.")
 

@@ -27,8 +27,15 @@ from modomodo.mixtures.strategies.base import (
     declaration,
     propose_named,
 )
-from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe
-from modomodo.mixtures.surrogates.calibration import SelectedSurrogate, choose, is_large, refit
+from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe, surrogates
+from modomodo.mixtures.surrogates.calibration import (
+    DEFAULT,
+    CrossValidated,
+    compared,
+    cross_validated,
+    is_large,
+    refit,
+)
 from modomodo.mixtures.uncertainty import Comparison, Uncertainty, best_observed, split_half
 from modomodo.replay.config import ReplayConfig, ReplayStrategy, load, table_of
 from modomodo.reporting.results import Results, results_of
@@ -69,7 +76,7 @@ class Outcome:
     study: ReplayConfig
     records: Records
     proposals: dict[str, tuple[ReplayStrategy, Proposal]]  # mixture → its strategy and proposal
-    chosen: SelectedSurrogate
+    chosen: CrossValidated
     observations: Observations
     objective: Objective
     uncertainty: Uncertainty
@@ -112,7 +119,7 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
     seen = last_step(records)
     target = objective(seen, study.target, aggregates)
     observations = observe(seen, target)
-    chosen = choose(observations, study.seed)
+    chosen = replace(cross_validated(observations, study.seed), comparison=compared(observations, study.seed))
     proposals: dict[str, tuple[ReplayStrategy, Proposal]] = {}
     for name, strategy in study.strategies.items():
         rows = learned(one_step(records, strategy.scores), name, strategy)
@@ -190,7 +197,8 @@ def _front(
         if name not in aggregates and records.frame[name].isna().all():
             return None
         target = objective(records, name, aggregates)
-        values.append(choose(observe(records, target), study.seed).mean(mixtures) @ target.shares)
+        fitted = surrogates[DEFAULT](observe(records, target), study.seed)
+        values.append(fitted.mean(mixtures) @ target.shares)
     rows = pareto_front(np.column_stack(values))
     columns = [f"w_{domain}" for domain in sorted(records.domains)]
     frame = pd.DataFrame(mixtures[rows], columns=columns).round(6)

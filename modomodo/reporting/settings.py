@@ -7,10 +7,25 @@ from typing import Any, Self
 from pydantic import Field
 
 from modomodo.config.schema import Reporting, Settings, Study, Training
+from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.plan import Plan
 
-EXPORTABLE = ("gp_sqrt", "gp_lead")  # surrogates whose formulas the explorer's page knows
+EXPORTABLE = ("gp_sqrt", "gp_average")  # surrogates whose formulas the explorer's page knows
+
+
+def check_exportable(surrogate: str) -> None:
+    """Raises InputError for a surrogate that the explorer's page cannot evaluate."""
+    from modomodo.mixtures.surrogates.base import surrogates
+
+    if surrogate in surrogates.successors and surrogate not in surrogates:
+        raise InputError(
+            f"reporting.surrogate: '{surrogate}' is gone: use '{surrogates.successors[surrogate]}' instead"
+        )
+    if surrogate not in EXPORTABLE:
+        raise InputError(
+            f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from modomodo.errors import InputError, nearest
 from modomodo.evaluation.metrics.metric import metrics
 from modomodo.mixtures.strategies.base import strategies
 from modomodo.registry import Registry
-from modomodo.reporting.settings import EXPORTABLE
+from modomodo.reporting.settings import check_exportable
 from modomodo.training.builders import model_builders, read_options
 from modomodo.training.rewards import rewards
 
@@ -107,11 +107,7 @@ def _check_model(study: Study) -> None:
 
 def _check_surrogate(study: Study) -> None:
     """The explorer evaluates the surrogate in the page, which knows the formulas of some."""
-    surrogate = study.reporting.surrogate
-    if surrogate not in EXPORTABLE:
-        raise InputError(
-            f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"
-        )
+    check_exportable(study.reporting.surrogate)
 
 
 def _check_judges(study: Study) -> None:

@@ -291,7 +291,7 @@ def test_the_strategy_proposes_the_best_finalists(screened):
     best = max(truth(merge.weights)["chart"] for merge in found if merge.strategy == "candidate")
     assert truth(picks[0].weights)["chart"] > best - 0.01
     assert "24 candidates, 6 finalists" in picks[0].note
-    assert picks[0].comparison["surrogate"].tolist() == ["merged experts", "gp_lead"]
+    assert picks[0].comparison["surrogate"].tolist() == ["merged experts", "gp_average"]
     plain = read_options("merge_screen", options.model_dump() | {"surrogate": "gp_sqrt"})
     other = propose("merge_screen", replace(request, options=plain))[0].comparison
     assert other["surrogate"].tolist() == ["gp_sqrt"] and other["rmse"].notna().all()

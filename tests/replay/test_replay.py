@@ -135,7 +135,7 @@ def test_nothing_is_claimed_of_a_domain_that_no_run_tried(table):
     frame = pd.read_csv(table).assign(w_law=0.0)
     frame.to_csv(table, index=False)
     searches = {
-        name: {"propose": "cma_es", "options": {"surrogate": name}} for name in ("gp_lead", "ridge_sqrt")
+        name: {"propose": "cma_es", "options": {"surrogate": name}} for name in ("gp_average", "ridge_sqrt")
     }
     found = outcome(table, strategies=searches)
     text = report.report(found)

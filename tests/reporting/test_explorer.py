@@ -392,7 +392,7 @@ def with_untried() -> Results:
 
 
 def test_a_domain_that_no_run_tried_has_no_weight_anywhere() -> None:
-    data = page_data(with_untried(), "untried", "gp_lead")
+    data = page_data(with_untried(), "untried", "gp_average")
     domains = data["predictor"]["domains"]
     place = domains.index("law")
     assert data["untried"] == [place]

@@ -209,12 +209,15 @@ MEMBERS = {
     ),
     "calibration": ("auto",),
     "checkpoints": ("gp_steps",),
-    "ensemble": ("ensemble",),
     "gaussian_processes": ("gp_average", "gp_sqrt"),
     "merged": ("merged",),
 }
 
-surrogates = Surrogates("surrogate", {f"{PACKAGE}.{module}": names for module, names in MEMBERS.items()})
+SUCCESSORS = dict.fromkeys(("gp_lead", "gp_components", "ensemble"), "gp_average")
+
+surrogates = Surrogates(
+    "surrogate", {f"{PACKAGE}.{module}": names for module, names in MEMBERS.items()}, SUCCESSORS
+)
 
 
 @dataclass(frozen=True)

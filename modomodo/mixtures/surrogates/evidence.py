@@ -13,7 +13,9 @@ class EvidenceTable:
     """Of the hypotheses that were fitted to a group of benchmarks."""
 
     specs: list[KernelSpec]
-    likelihood: np.ndarray  # [spec, signal, variance, benchmark], log marginal likelihood; -inf for one that is out
+    likelihood: (
+        np.ndarray
+    )  # [spec, signal, variance, benchmark], log marginal likelihood; -inf for one that is out
     prior: np.ndarray  # [spec, benchmark], log, up to a constant
 
     @property

@@ -22,7 +22,8 @@ scikit-learn's and GPyTorch's processes offer the maximum only, which is why thi
 benchmarks/gaussian_processes.py compares it with BoTorch's. One eigendecomposition a kernel gives its marginal
 likelihood for every signal share s and variance v.
 
-Standard errors of the records set the relative noise of the runs and a floor to its level.
+Standard errors of the records set the relative noise of the runs and a floor to its level, OWN_QUESTIONS of their
+squares: all mixtures answer the same questions, so most of what a standard error counts is common to them and cancels.
 
 kernels.py has the kernels, posterior.py conditions one on the runs (its axes are named there), evidence.py weighs them;
 here they are fitted and averaged.
@@ -59,10 +60,14 @@ from modomodo.mixtures.surrogates.kernels import (
     KernelTerm,
     MeanTerm,
 )
-from modomodo.mixtures.surrogates.posterior import ConditionedKernel, EigenDecomposition
+from modomodo.mixtures.surrogates.posterior import ConditionedKernel, EigenDecomposition, log_evidence
 
+# Of a squared standard error, what differs between runs that answer the same questions. On seven tables with repeats
+# the variance between these was 0.03 to 1.5 of the squared standard error, median 0.13 (docs/research/strategies.md).
+OWN_QUESTIONS = 0.25
 KEPT = 1e-3  # kernels of less weight are dropped
 LETTERS = 3  # of a word that says which domain a benchmark is named after
+AT_ONCE = 400  # mixtures predicted together: what one kernel says of them stays in the cache
 SCREENED = 120  # with more runs than this, kernels are first screened on so many
 
 
@@ -71,11 +76,13 @@ SCREENED = 120  # with more runs than this, kernels are first screened on so man
 
 @dataclass(frozen=True)
 class Evidence:
-    """A kernel of the grid fitted to the runs of a group, not yet weighed."""
+    """Hypotheses with the same kernel, fitted to the runs of a group and not yet weighed."""
 
-    spec: KernelSpec
+    specs: list[KernelSpec]
     eigen: EigenDecomposition
-    log: np.ndarray  # [signal, variance, benchmark], log marginal likelihood
+    rotated: np.ndarray  # [hypothesis, benchmark, eigenvector], scores less what was expected before any run
+    spread: np.ndarray  # [signal, variance, benchmark, eigenvector]
+    log: np.ndarray  # [hypothesis, signal, variance, benchmark], log marginal likelihood
 
 
 @dataclass(frozen=True)
@@ -95,9 +102,7 @@ class BenchmarkGroup:
     def usable(self, specs: list[KernelSpec]) -> list[KernelSpec]:
         """Kernels that vary between the runs, or the first, which knows the noise, where all runs have one mixture."""
         found = [
-            spec
-            for spec in specs
-            if self.kernels.usable(spec) and (self.varies or not spec.mean_terms())
+            spec for spec in specs if self.kernels.usable(spec) and (self.varies or not spec.mean_terms())
         ]
         return found or [specs[0].covariance]
 
@@ -107,17 +112,16 @@ class BenchmarkGroup:
         at = KernelsAt(self.kernels, self.kernels.runs[rows])
         scores, noise = self.scores[rows], self.noise[rows]
         for covariance, alike in groupby(specs, key=lambda spec: spec.covariance):
-            eigen = EigenDecomposition.of(self.kernels.between_runs(covariance, rows), scores, noise)
-            spread = eigen.spread(self.floor)
-            log_determinant = np.log(spread).sum(axis=-1)
-            for spec in alike:
-                own = eigen.of_scores(scores - at.prior_mean(spec)[:, None])
-                yield Evidence(spec, own, own.log_evidence(spread, log_determinant))
+            hypotheses = list(alike)
+            eigen = EigenDecomposition.of(self.kernels.between_runs(covariance, rows), noise)
+            expected = np.stack([at.prior_mean(spec) for spec in hypotheses], axis=1)
+            rotated, spread = eigen.rotated(scores, expected), eigen.spread(self.floor)
+            yield Evidence(hypotheses, eigen, rotated, spread, log_evidence(spread, rotated))
 
     def table(self, evidence: list[Evidence]) -> EvidenceTable:
         """What the hypotheses are weighed by."""
-        specs = [found.spec for found in evidence]
-        likelihood = np.stack([found.log for found in evidence])
+        specs = [spec for found in evidence for spec in found.specs]
+        likelihood = np.concatenate([found.log for found in evidence])
         return EvidenceTable(specs, likelihood, self.grid.log_prior(specs, self.log_odds))
 
 
@@ -136,27 +140,33 @@ class FittedGroup:
 
     group: BenchmarkGroup
     table: EvidenceTable  # of all hypotheses that were fitted
-    kept: np.ndarray  # places of the kernels among the specs
-    kernels: list[ConditionedKernel]
+    kept: np.ndarray  # places of the hypotheses among the specs
+    kernels: list[ConditionedKernel]  # theirs, in this order
 
     @classmethod
     def of(
         cls, group: BenchmarkGroup, evidence: list[Evidence], table: EvidenceTable, weights: np.ndarray
     ) -> "FittedGroup":
-        """Keep the kernels of some weight; `weights` [spec, signal, variance, benchmark]."""
-        kept = np.flatnonzero(weights.sum(axis=(1, 2)).max(axis=1) > KEPT)
-        mass = weights[kept].sum(axis=(0, 1, 2))
-        kernels = [
-            ConditionedKernel(
-                evidence[i].spec,
-                group.kernels.peak(evidence[i].spec),
-                evidence[i].eigen,
-                evidence[i].eigen.spread(group.floor),
-                weights[i] / mass,
-            )
-            for i in kept
-        ]
-        return cls(group, table, kept, kernels)
+        """Keep the hypotheses of some weight; `weights` [hypothesis, signal, variance, benchmark]."""
+        chosen = weights.sum(axis=(1, 2)).max(axis=1) > KEPT
+        mass = weights[chosen].sum(axis=(0, 1, 2))
+        kernels, start = [], 0
+        for found in evidence:
+            own = start + np.arange(len(found.specs))
+            start += len(own)
+            mine = np.flatnonzero(chosen[own])
+            if len(mine):
+                kernels.append(
+                    ConditionedKernel(
+                        [found.specs[i] for i in mine],
+                        group.kernels.peak(found.specs[0].covariance),
+                        found.eigen,
+                        found.rotated[mine],
+                        found.spread,
+                        weights[own[mine]] / mass,
+                    )
+                )
+        return cls(group, table, np.flatnonzero(chosen), kernels)
 
     def mean(self, points: np.ndarray) -> np.ndarray:
         """Standardised scores [n, benchmark]: each term is computed once, with its coefficients summed."""
@@ -175,24 +185,26 @@ class FittedGroup:
         slopes: dict[MeanTerm, np.ndarray] = {}
         coefficients: dict[KernelTerm, np.ndarray] = {}
         for kernel in self.kernels:
-            averaged = np.einsum("isvb,svb->ib", kernel.coefficients(), kernel.weights)
+            averaged = kernel.coefficients()
             level += LEVEL * averaged.sum(axis=0)
-            for mean_term, weight in kernel.spec.mean_terms():
-                slopes[mean_term] = slopes.get(mean_term, 0.0) + weight * kernel.weights.sum(axis=(0, 1))
-            for term, weight in kernels.terms(kernel.spec):
+            for spec, mass in zip(kernel.specs, kernel.weights.sum(axis=(1, 2)), strict=True):
+                for mean_term, weight in spec.mean_terms():
+                    slopes[mean_term] = slopes.get(mean_term, 0.0) + weight * mass
+            for term, weight in kernels.terms(kernel.covariance):
                 coefficients[term] = coefficients.get(term, 0.0) + weight * averaged
         return SummedTerms(level, slopes, coefficients)
 
     def moments(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the expected scores, [n, benchmark]."""
-        at = KernelsAt(self.group.kernels, points)
         mean = np.zeros((len(points), len(self.group.columns)))
         square = np.zeros_like(mean)
-        for kernel in self.kernels:
-            posterior = kernel.posterior(at)
-            mean += posterior.mean
-            square += posterior.square
-            square += posterior.variance
+        for start in range(0, len(points), AT_ONCE):
+            rows = slice(start, start + AT_ONCE)
+            at = KernelsAt(self.group.kernels, points[rows])
+            for kernel in self.kernels:
+                posterior = kernel.posterior(at)
+                mean[rows] += posterior.mean
+                square[rows] += posterior.square + posterior.variance
         return mean, np.maximum(square - mean**2, 0.0)
 
     def noise_variance(self) -> np.ndarray:
@@ -211,17 +223,19 @@ class FittedGroup:
     def draw(self, points: np.ndarray, choices: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """Surfaces [count, n, benchmark] for uniform `choices` [count] and `normal` [count, n, benchmark].
 
-        Each surface takes one kernel, signal and variance a benchmark, by weight, and is one draw from that process.
+        Each surface takes one hypothesis, signal and variance a benchmark, by weight: one draw from that process.
         """
         surfaces = np.empty(normal.shape)
         at = KernelsAt(self.group.kernels, points)
-        weights = np.stack([kernel.weights for kernel in self.kernels])
+        weights = np.concatenate([kernel.weights for kernel in self.kernels])
+        owners = [(kernel, m) for kernel in self.kernels for m in range(len(kernel.specs))]
         for b in range(len(self.group.columns)):
             edges = np.cumsum(weights[..., b].ravel())
             chosen = np.searchsorted(edges[:-1] / edges[-1], choices)
             for place in np.unique(chosen):
-                k, s, v = np.unravel_index(place, weights.shape[:3])
-                mean, factor = self.kernels[k].surface(at, s, v, b)
+                hypothesis, s, v = np.unravel_index(place, weights.shape[:3])
+                kernel, m = owners[hypothesis]
+                mean, factor = kernel.surface(at, (m, s, v), b)
                 surfaces[chosen == place, :, b] = mean + normal[chosen == place, :, b] @ factor.T
         return surfaces
 
@@ -273,8 +287,10 @@ class ProcessPredictor(Predictor):
         return self.scaler.inverse(surfaces)
 
     def specs(self) -> list[KernelSpec]:
-        """The kernels of the grid that were kept."""
-        return list(dict.fromkeys(kernel.spec for fitted in self.groups for kernel in fitted.kernels))
+        """The hypotheses of the grid that were kept; those that share a covariance follow each other."""
+        kept = {spec for fitted in self.groups for kernel in fitted.kernels for spec in kernel.specs}
+        every = self.grid.specs(len(self.domains))
+        return [spec for spec in every if spec in kept] or list(kept)
 
     def refitting(self) -> Surrogate | None:
         """The same grid, only with the kernels that this fit has kept."""
@@ -342,7 +358,7 @@ def _groups(observations: Observations, scaler: StandardScaler, grid: KernelGrid
                 Kernels(observations.weights[rows]),
                 scaler.scores[np.ix_(rows, columns)],
                 relative[rows],
-                scaler.variances[rows][:, columns].mean(axis=0),
+                OWN_QUESTIONS * scaler.variances[rows][:, columns].mean(axis=0),
                 log_odds[:, columns],
             )
         )

@@ -159,7 +159,8 @@ class KernelGrid:
         none = np.full(width, np.log(1 - self.dominance))
         return np.stack(
             [
-                np.log(self._breadth[spec.breadth]) + (none if spec.dominant is None else dominant[spec.dominant])
+                np.log(self._breadth[spec.breadth])
+                + (none if spec.dominant is None else dominant[spec.dominant])
                 for spec in specs
             ]
         )

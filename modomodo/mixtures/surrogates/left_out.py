@@ -63,13 +63,13 @@ def _processes_without(predictor: ProcessPredictor, folds: np.ndarray) -> Predic
 def _weights_without(
     predictor: ProcessPredictor, answers: list[list[LeftOutScores]], folds: int
 ) -> list[np.ndarray]:
-    """Weights of the kernels of each group without each fold, [fold, kernel, signal, variance, benchmark]."""
+    """Weights of each group's kept hypotheses without each fold, [fold, hypothesis, signal, variance, benchmark]."""
     weights = [np.empty((folds, *fitted.table.likelihood[fitted.kept].shape)) for fitted in predictor.groups]
     for fold in range(folds):
         tables = []
         for fitted, answer in zip(predictor.groups, answers, strict=True):
             likelihood = np.full(fitted.table.likelihood.shape, -np.inf)
-            density = np.stack([left.log_density[fold] for left in answer])
+            density = np.concatenate([left.log_density[fold] for left in answer])
             likelihood[fitted.kept] = fitted.table.likelihood[fitted.kept] - density
             tables.append(replace(fitted.table, likelihood=likelihood))
         found = kernel_weights(tables, predictor.grid)
@@ -81,12 +81,15 @@ def _weights_without(
 def _averaged(
     fitted: FittedGroup, answers: list[LeftOutScores], weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance [run, benchmark] by `weights` [run, kernel, signal, variance, benchmark]."""
+    """Mean and variance [run, benchmark] by `weights` [run, hypothesis, signal, variance, benchmark]."""
     group = fitted.group
     first, second = np.zeros((2, *group.scores.shape))
-    for number, left in enumerate(answers):
-        means = group.scores[:, None, None] - left.error
-        variances = left.expected_variance(group.floor, group.noise)
-        first += np.einsum("isvb,isvb->ib", weights[:, number], means)
-        second += np.einsum("isvb,isvb->ib", weights[:, number], variances + means**2)
+    start = 0
+    for left in answers:
+        own = weights[:, start : start + left.error.shape[1]]
+        start += left.error.shape[1]
+        means = group.scores[:, None, None, None] - left.error
+        first += np.einsum("imsvb,imsvb->ib", own, means)
+        second += np.einsum("imsvb,imsvb,imsvb->ib", own, means, means)
+        second += np.einsum("imsvb,isvb->ib", own, left.expected_variance(group.floor, group.noise))
     return first, np.maximum(second - first**2, 0.0)

@@ -224,9 +224,9 @@ def choose_alpha(observations: Observations) -> AlphaChoice:
 
 @surrogates.register("merged")
 def merged(observations: Observations, seed: int) -> Predictor:
-    """Merged experts calibrated on trained mixtures, averaged with gp_lead by their left-out errors.
+    """Merged experts calibrated on trained mixtures, averaged with gp_average by their left-out errors.
 
-    gp_lead alone, and it says so, where there are no merged scores, or where they predict left-out mixtures no
+    gp_average alone, and it says so, where there are no merged scores, or where they predict left-out mixtures no
     better than it does. Merged experts alone where too few mixtures were trained to test either.
     """
     final = observations.final()
