@@ -260,7 +260,7 @@ def _fit(request: Request, options: SearchOptions) -> Fit:
     )
     note = f"{len(observations.final())} runs, {surrogate.reason}"
     if not surrogate.informed:
-        note += "; it predicts left-out mixtures no better than their mean does: "
+        note += "; left-out mixtures are predicted no better than by their mean: "
         note += "explore" if options.surrogate == "auto" else "do not trust an optimum"
     if why := observations.final().undetermined:
         note += f"; {why}: how far mixtures differ is not known"
