@@ -36,13 +36,15 @@ class Records:
     """The table and the names of its domains and benchmarks, in column order.
 
     `frame` has the columns above but the last (NaN where nothing is known) and after them whatever else the file
-    held. `aggregates` says what each benchmark counts in an aggregate, where that is known.
+    held. `aggregates` says what each benchmark counts in an aggregate, where that is known. `fidelities` are records of
+    cheaper runs (a smaller model, an earlier study) by name: surrogates learn from them, nothing else counts them.
     """
 
     frame: "pd.DataFrame"
     domains: list[str]
     benchmarks: list[str]
     aggregates: AggregateSizes = field(default_factory=dict)
+    fidelities: Mapping[str, "Records"] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -58,7 +60,7 @@ class _NoRecords(Records):
     """No runs. The table, with columns and no row, is built only if somebody looks at it."""
 
     def __init__(self, domains: Sequence[str], benchmarks: Sequence[str]) -> None:
-        vars(self).update(domains=list(domains), benchmarks=list(benchmarks), aggregates={})
+        vars(self).update(domains=list(domains), benchmarks=list(benchmarks), aggregates={}, fidelities={})
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -286,7 +288,7 @@ def observed_digest(records: Records) -> str:
 
 
 def _with_frame(records: Records, frame: "pd.DataFrame") -> Records:
-    return Records(frame, records.domains, records.benchmarks, records.aggregates)
+    return replace(records, frame=frame)
 
 
 def _averaged(records: Records, keys: list[str]) -> Records:

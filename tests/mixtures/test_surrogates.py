@@ -946,13 +946,13 @@ def test_earlier_steps_help_where_the_last_ones_are_few():
     )
     points = unseen()
     with_steps = surrogates["gp_steps"](both, 0).mean(points)
-    without = surrogates["gp_sqrt"](both, 0).mean(points)
+    without = surrogates["gp_average"](both, 0).mean(points)
     for b in range(2):
         assert correlation(with_steps[:, b], truth(points)[:, b]) > correlation(
             without[:, b], truth(points)[:, b]
         )
     alone = surrogates["gp_steps"](seen, 0).mean(points)
-    np.testing.assert_allclose(alone, surrogates["gp_sqrt"](seen, 0).mean(points), atol=1e-9)
+    np.testing.assert_allclose(alone, surrogates["gp_average"](seen, 0).mean(points), atol=1e-9)
 
 
 # --- threads ------------------------------------------------------------------------------------------------

@@ -49,7 +49,6 @@ from modomodo.mixtures.surrogates.base import (
 )
 from modomodo.mixtures.surrogates.evidence import EvidenceTable, average_evidence, kernel_weights
 from modomodo.mixtures.surrogates.kernels import (
-    AVERAGE,
     FLAT,
     LEVEL,
     SQRT,
@@ -250,7 +249,7 @@ class ProcessPredictor(Predictor):
     scaler: StandardScaler
     groups: list[FittedGroup]
     correlation: np.ndarray  # [benchmark, benchmark]
-    log_evidence: float  # of all benchmarks, averaged over the kernels
+    log_evidence: np.ndarray  # [benchmark], averaged over the kernels; of the scores as they are
     grid: KernelGrid
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
@@ -312,11 +311,12 @@ def fit_processes(
     weights = kernel_weights(tables, grid)
     fitted = [FittedGroup.of(*each) for each in zip(groups, evidence, tables, weights, strict=True)]
     errors = np.zeros(scaler.scores.shape)
+    log_evidence = np.zeros(len(observations.benchmarks))
     for each in fitted:
-        errors[np.ix_(each.group.rows, each.group.columns)] = each.left_out_errors()
-    return ProcessPredictor(
-        observations, scaler, fitted, shrunk_correlation(errors), average_evidence(tables), grid
-    )
+        rows, columns = each.group.rows, each.group.columns
+        errors[np.ix_(rows, columns)] = each.left_out_errors()
+        log_evidence[columns] = average_evidence(each.table) - len(rows) * np.log(scaler.scale[columns])
+    return ProcessPredictor(observations, scaler, fitted, shrunk_correlation(errors), log_evidence, grid)
 
 
 def _screened(
@@ -419,13 +419,3 @@ def _common(names: Sequence[Sequence[str]]) -> set[str]:
 def gp_sqrt(observations: Observations, seed: int) -> Predictor:
     """A Gaussian process on √w for each benchmark, averaged over length scale, noise and variance."""
     return fit_processes(observations.final(), SQRT)
-
-
-@surrogates.register("gp_average")
-def gp_average(observations: Observations, seed: int) -> Predictor:
-    """Gaussian processes on √w, averaged over what a surface may look like: the default.
-
-    Domains interact or add up, one of them dominates a benchmark or none does, breadth is worth something or nothing:
-    each is as probable as the records, and a little the other benchmarks, make it.
-    """
-    return fit_processes(observations.final(), AVERAGE)
