@@ -340,7 +340,7 @@ def _checked(records: Records, where: str) -> Records:
     twice = frame.duplicated(KEYS)
     if twice.any():
         row = frame[twice].iloc[0]
-        line = int(np.flatnonzero(twice)[0]) + 2
+        line = int(frame.index[twice][0]) + 2
         raise InputError(
             f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} appears "
             "twice: give its runs different seeds"

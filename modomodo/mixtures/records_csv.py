@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from modomodo.mixtures.records import (
 )
 
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?")
+FIDELITY = "fidelity"
 MISSING = {"", "nan", "NaN", "NA", "N/A", "null", "None"}
 
 DELIMITERS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of files that are named .csv, too
@@ -47,7 +49,9 @@ def read_records(
     their seeds count from 0. What each benchmark
     counts in an aggregate is read where the file says it (`n_in_…`, `n_out_…`). Other columns are kept at the
     right of the frame. Empty scores are NaN; weights that sum to 1 within 0.01 are
-    scaled to 1. A folder that holds `ratios.csv` and `metrics.csv` is read by `read_ratios_and_metrics`.
+    scaled to 1. Rows with something in the column `fidelity` are cheaper runs of that name (a smaller model, an earlier
+    study): they become the records' fidelities. A folder that holds `ratios.csv` and `metrics.csv` is read by
+    `read_ratios_and_metrics`.
 
     `lower_is_better` (all of them, or benchmark names) turns losses round: they are stored negated.
     `aggregates` fills in_score and out_score, by benchmark weights, where the file lacks them.
@@ -195,7 +199,8 @@ def _from_text(
             raise InputError(f"{path}:{line}: se_{target}: a standard error is not negative")
     data["step"] = _integers(path, text["step"], "step") if "step" in text else np.zeros(len(text), int)
     runs = next((text[name] for name in ("run", "run_id", "name") if name in text), None)
-    mixtures, copies = _names_by_weights(data, domains, runs)
+    fidelities = text[FIDELITY].str.strip() if FIDELITY in text else pd.Series("", text.index)
+    mixtures, copies = _names_by_weights(data, domains, runs, fidelities)
     data["mixture"] = text["mixture"].str.strip() if "mixture" in text else mixtures
     data["strategy"] = text["strategy"].str.strip() if "strategy" in text else ""
     if "seed" in text:
@@ -211,7 +216,18 @@ def _from_text(
     if UNPARSED in text:
         frame[UNPARSED] = _numbers(path, text[UNPARSED], UNPARSED)
     records = _with_aggregates(Records(frame, domains, benchmarks), {**counts, **(aggregates or {})})
-    return _checked(records, str(path))
+    if not fidelities.any():
+        return _checked(records, str(path))
+    if fidelities.all():
+        raise InputError(
+            f"{path}: {FIDELITY}: every row is of a cheaper run: leave the cells of full runs empty"
+        )
+    parts = {
+        name: _checked(replace(records, frame=rows), str(path))
+        for name, rows in records.frame.groupby(fidelities, sort=False)
+    }
+    parts = {name: replace(part, frame=part.frame.reset_index(drop=True)) for name, part in parts.items()}
+    return replace(parts.pop(""), fidelities=parts)
 
 
 def _counts(path: Path, text: pd.DataFrame, benchmarks: list[str]) -> dict[str, dict[str, float]]:
@@ -276,9 +292,9 @@ def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) 
 
 
 def _names_by_weights(
-    data: dict[str, np.ndarray], domains: list[str], runs: pd.Series | None
+    data: dict[str, np.ndarray], domains: list[str], runs: pd.Series | None, fidelities: pd.Series
 ) -> tuple[list[str], list[int]]:
-    """A name for each distinct mixture, and for each row how often its mixture stood above it at this step.
+    """A name for each distinct mixture, and for each row how often it stood above at this step and fidelity.
 
     A mixture is called after its first run, where `runs` tell the mixtures apart.
     """
@@ -295,9 +311,9 @@ def _names_by_weights(
     names: dict[tuple[float, ...] | None, str] = {None: BASE}
     for number, (mixture, own) in enumerate(zip(mixtures, first, strict=True), 1):
         names[mixture] = own if named and own else f"mixture-{number:04d}"
-    seen: Counter[tuple[str, int]] = Counter()
+    seen: Counter[tuple[str, int, str]] = Counter()
     copies = []
-    for key, step in zip(keys, data["step"].tolist(), strict=True):
-        copies.append(seen[names[key], step])
-        seen[names[key], step] += 1
+    for key, step, fidelity in zip(keys, data["step"].tolist(), fidelities, strict=True):
+        copies.append(seen[names[key], step, fidelity])
+        seen[names[key], step, fidelity] += 1
     return [names[key] for key in keys], copies

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.mixtures.records import from_rows
+from modomodo.mixtures.records import from_rows, last_step
+from modomodo.mixtures.records_csv import read_records
 from modomodo.mixtures.surrogates.base import Observations, objective, observe, surrogates
 from modomodo.mixtures.surrogates.fidelities import (
     FidelityPredictor,
@@ -220,3 +221,37 @@ def test_fidelities_belong_to_the_digest():
     cheap = runs_of(CHEAP, truth(CHEAP))
     assert full.digest() != replace(full, fidelities=(("small", cheap),)).digest()
     assert replace(full, fidelities=(("small", cheap),)).rows(np.arange(3)).fidelities[0][1] is cheap
+
+
+def test_rows_with_a_fidelity_are_cheaper_runs_of_the_same_mixtures(tmp_path):
+    table = tmp_path / "runs.csv"
+    table.write_text(
+        "fidelity,w_a,w_b,y_x\n0.5B,1,0,0.2\n,1,0,0.5\n0.5B,0,1,0.3\n0.5B,0,1,0.4\n1B,1,0,0.25\n"
+    )
+    records = read_records(table)
+    assert (len(records), records.frame["y_x"].tolist()) == (1, [0.5])
+    assert {name: cheap.frame["y_x"].tolist() for name, cheap in records.fidelities.items()} == {
+        "0.5B": [0.2, 0.3, 0.4],
+        "1B": [0.25],
+    }
+    assert records.fidelities["0.5B"].frame["seed"].tolist() == [0, 0, 1]
+    observed = observe(last_step(records), objective(records, "x"))
+    assert [(name, len(runs)) for name, runs in observed.fidelities] == [("0.5B", 3), ("1B", 1)]
+
+
+def test_a_table_of_cheaper_runs_alone_is_an_error(tmp_path):
+    table = tmp_path / "runs.csv"
+    table.write_text("fidelity,w_a,w_b,y_x\n0.5B,1,0,0.2\n")
+    with pytest.raises(
+        InputError, match=r"fidelity: every row is of a cheaper run: leave the cells of full runs"
+    ):
+        read_records(table)
+
+
+def test_a_run_that_stands_twice_is_named_by_its_line_in_the_file(tmp_path):
+    table = tmp_path / "runs.csv"
+    table.write_text(
+        "mixture,seed,fidelity,w_a,w_b,y_x\nm,1,,1,0,1\nm,1,small,1,0,1\nn,1,,0,1,2\nm,1,small,1,0,1\n"
+    )
+    with pytest.raises(InputError, match=r"runs\.csv:5: mixture: 'm' with seed 1"):
+        read_records(table)

@@ -259,6 +259,8 @@ def _fit(request: Request, options: SearchOptions) -> Fit:
         observations, request.seed, DEFAULT if options.surrogate == "auto" else options.surrogate
     )
     note = f"{len(observations.final())} runs, {surrogate.reason}"
+    if observations.fidelities and surrogate.predictor.reason:
+        note += f"; {surrogate.predictor.reason}"
     if not surrogate.informed:
         note += "; left-out mixtures are predicted no better than by their mean: "
         note += "explore" if options.surrogate == "auto" else "do not trust an optimum"

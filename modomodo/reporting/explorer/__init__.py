@@ -58,6 +58,8 @@ def fit(records: Records, surrogate: str, target: str = "out_score") -> Surface:
     Raises InputError for one that it cannot.
     """
     check_exportable(surrogate)
+    # The page evaluates processes alone, not what cheaper runs add to them.
+    records = replace(records, fidelities={})
     runs = trained(records)
     targets = [t for t in records.targets if runs.frame[score_column(t)].notna().any()]
     objectives = {name: objective(records, name) for name in targets}
