@@ -101,6 +101,10 @@ def test_fewer_than_three_runs_on_either_side_calibrate_nothing():
     np.testing.assert_array_equal(
         surrogates["gp_average"](replace(two, fidelities=cheap), 0).mean(POINTS), plain
     )
+    assert surrogates["gp_average"](replace(two, fidelities=cheap), 0).reason.startswith(
+        "cheaper runs: not used"
+    )
+    assert surrogates["gp_average"](two, 0).reason == ""
     full = runs_of(FULL, truth(FULL))
     few = (("small", runs_of(CHEAP[:2], truth(CHEAP[:2]))),)
     assert not isinstance(surrogates["gp_average"](replace(full, fidelities=few), 0), FidelityPredictor)

@@ -176,7 +176,8 @@ def fit_average(final: Observations) -> Predictor:
     """The default's average of Gaussian processes, on full runs and, where there are any, cheaper ones."""
     fidelities = [(name, runs) for name, runs in final.fidelities if len(runs) >= FEWEST]
     if not fidelities or mixture_folds(final.weights).max() + 1 < FEWEST:
-        return fit_processes(final, AVERAGE)
+        unused = f"cheaper runs: not used, fewer than {FEWEST} mixtures in full, or of each kind"
+        return replace(fit_processes(final, AVERAGE), reason=unused if final.fidelities else "")
     width = len(final.benchmarks)
     proposed = [
         Hypothesis(None, np.zeros(width), np.zeros(width), fit_processes(final, AVERAGE), np.ones(width))
