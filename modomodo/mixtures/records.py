@@ -38,6 +38,7 @@ class Records:
     `frame` has the columns above but the last (NaN where nothing is known) and after them whatever else the file
     held. `aggregates` says what each benchmark counts in an aggregate, where that is known. `fidelities` are records of
     cheaper runs (a smaller model, an earlier study) by name: surrogates learn from them, nothing else counts them.
+    `cost` is that of one of these runs, in full runs, where it is known.
     """
 
     frame: "pd.DataFrame"
@@ -45,6 +46,7 @@ class Records:
     benchmarks: list[str]
     aggregates: AggregateSizes = field(default_factory=dict)
     fidelities: Mapping[str, "Records"] = field(default_factory=dict)
+    cost: float | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -278,13 +280,16 @@ def seed_noise(records: Records, target: str) -> float:
 
 
 def observed_digest(records: Records) -> str:
-    """Twelve digits that name the content, whatever the order of rows and columns or what is kept aside."""
+    """Twelve digits that name the content and that of fidelities, whatever the order of rows and columns."""
     names = sorted(columns(records.domains, records.benchmarks))
     rows = [
         [None if isinstance(value, float) and math.isnan(value) else value for value in row]
         for row in records.frame.sort_values(KEYS)[names].astype(object).itertuples(index=False)
     ]
-    return digest({"columns": names, "rows": rows})
+    content: dict[str, Any] = {"columns": names, "rows": rows}
+    if records.fidelities:
+        content["fidelities"] = {name: observed_digest(cheap) for name, cheap in records.fidelities.items()}
+    return digest(content)
 
 
 def _with_frame(records: Records, frame: "pd.DataFrame") -> Records:

@@ -1,6 +1,5 @@
 """Records from CSV files: the project's own, and tables that others recorded."""
 
-import csv
 import math
 import re
 from collections import Counter
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.errors import InputError, nearest
+from modomodo.mixtures.csv_cells import read_cells
 from modomodo.mixtures.mixture import round_weights
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -30,8 +30,6 @@ from modomodo.mixtures.records import (
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?")
 FIDELITY = "fidelity"
 MISSING = {"", "nan", "NaN", "NA", "N/A", "null", "None"}
-
-DELIMITERS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of files that are named .csv, too
 
 # Weights of strangers' tables are rounded: a sum this near 1 is scaled, one further off is an error.
 SUM_TOLERANCE = 0.01
@@ -121,27 +119,8 @@ def read_ratios_and_metrics(
 
 def _read_text(path: Path) -> pd.DataFrame:
     """The cells as text; header and shape checked. Row i of the frame is line i + 2 of the file."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table: {error}") from None
-    while lines and not lines[-1]:
-        lines.pop()
-    if not lines:
-        raise InputError(f"{path}: empty: expected a header and rows")
-    if len(lines[0]) == 1 and (mark := next((mark for mark in DELIMITERS if mark in lines[0][0]), None)):
-        raise InputError(f"{path}:1: cells are separated by {DELIMITERS[mark]}: separate them by commas")
-    header = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(lines[0])]
-    for name in header:
-        if header.count(name) > 1:
-            raise InputError(f"{path}:1: column '{name}' appears twice: give it another name")
-    for number, cells in enumerate(lines[1:], 2):
-        if len(cells) != len(header):
-            raise InputError(f"{path}:{number}: {len(cells)} cells, expected {len(header)}")
-    return pd.DataFrame(lines[1:], columns=header, dtype=str)
+    header, rows = read_cells(path)
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def _numbers(path: Path, cells: pd.Series, name: str) -> np.ndarray:

@@ -125,7 +125,10 @@ class OverviewSettings(TableSettings):
             domains=list(study.domains),
             training=study.training.model_copy(update=not_shown),
             strategies=[
-                (row.group, row.label or name, row.propose, len(plan.by_strategy[name]), row.learns_from)
+                (
+                    *(row.group, row.label or name, row.propose, len(plan.by_strategy[name])),
+                    [*row.names_learned, *(other.title for other in row.cheaper_runs)],
+                )
                 for name, row in study.strategies.items()
             ],
             runs=len(plan.runs),

@@ -12,6 +12,7 @@ from modomodo.data.readers.published import catalogue
 from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
 from modomodo.evaluation.metrics.metric import metrics
+from modomodo.mixtures.cheaper_runs import locate
 from modomodo.mixtures.strategies.base import strategies
 from modomodo.registry import Registry
 from modomodo.reporting.settings import check_exportable
@@ -35,7 +36,9 @@ def study_from(data: Any, where: str) -> Study:
             f"scripts/propose.py --config {where}"
         )
     study = parse(data, Study, where)
-    study = study.model_copy(update={"plugins": plugins_beside(study.plugins, where)})
+    located = {name: locate(strategy, where) for name, strategy in study.strategies.items()}
+    plugins = plugins_beside(study.plugins, where)
+    study = study.model_copy(update={"plugins": plugins, "strategies": located})
     check_functions(study, where)
     return study
 

@@ -261,6 +261,10 @@ def _fit(request: Request, options: SearchOptions) -> Fit:
     note = f"{len(observations.final())} runs, {surrogate.reason}"
     if observations.fidelities and surrogate.predictor.reason:
         note += f"; {surrogate.predictor.reason}"
+        for name, cheap in request.records.fidelities.items():
+            if cheap.cost is not None:
+                runs = len(trained(cheap).frame.drop_duplicates(["mixture", "seed"]))
+                note += f"; {runs} runs of {name} cost as much as {runs * cheap.cost:.3g} full ones"
     if not surrogate.informed:
         note += "; left-out mixtures are predicted no better than by their mean: "
         note += "explore" if options.surrogate == "auto" else "do not trust an optimum"

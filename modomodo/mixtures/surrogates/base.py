@@ -219,6 +219,10 @@ MEMBERS = {
     "merged": ("merged",),
 }
 
+# Of these, those that learn from cheaper runs too, and how many mixtures in full, and runs of a kind, that takes.
+CALIBRATING = ("auto", "gp_average", "gp_steps")
+FEWEST = 3
+
 SUCCESSORS = dict.fromkeys(("gp_lead", "gp_components", "ensemble"), "gp_average")
 
 surrogates = Surrogates(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from modomodo.mixtures.surrogates.base import (
+    FEWEST,
     Observations,
     Prediction,
     Predictor,
@@ -32,7 +33,6 @@ NOTHING = 0.5  # probability that no fidelity does
 SHARING = 0.6  # weight of the other benchmarks' evidence, as for breadth (kernels.AVERAGE)
 POOLED = 8  # runs that the other benchmarks' ratio of spreads counts in a benchmark's own
 EXACT = 1e-6  # a residual of less than this share of the spread is taken as no less
-FEWEST = 3  # mixtures run in full, and runs of a fidelity, below which there is nothing to calibrate
 KEPT = 1e-4  # hypotheses of less weight in every benchmark are dropped
 LATEST = 8  # surfaces that are cached
 
