@@ -489,7 +489,7 @@ def test_the_probabilities_of_all_hypotheses_sum_to_one(name, width):
 
 
 def test_what_is_believed_before_any_run_by_hand():
-    """Two domains; the second has odds of 3 to 1 to be the dominant one of the only benchmark."""
+    """Two domains; the name of the only benchmark makes the second three times as probable."""
     grid = kernels.KernelGrid(
         (0.5,),
         (0.7,),
@@ -506,12 +506,26 @@ def test_what_is_believed_before_any_run_by_hand():
         chosen = [all(getattr(spec, key) == value for key, value in wanted.items()) for spec in specs]
         return prior[chosen].sum()
 
-    assert of(dominant=None) == pytest.approx(0.6)
-    assert of(dominant=0) == pytest.approx(0.4 * 0.25) and of(dominant=1) == pytest.approx(0.4 * 0.75)
+    # Odds against none: 0.4 / 0.6 / 2 a domain, times 1 and 3.
+    assert of(dominant=None) == pytest.approx(3 / 7)
+    assert of(dominant=0) == pytest.approx(1 / 7) and of(dominant=1) == pytest.approx(3 / 7)
     assert of(breadth=0.5) == pytest.approx(0.1)
-    assert of(dominant=1, breadth=0.5, dominant_mean=0.6) == pytest.approx(0.4 * 0.75 * 0.1 / 2)
+    assert of(dominant=1, breadth=0.5, dominant_mean=0.6) == pytest.approx(3 / 7 * 0.1 / 2)
     # Shares and means of the same domain are as probable as each other.
-    assert of(dominant=1, dominant_share=0.8, breadth=0.0) == pytest.approx(0.4 * 0.75 * 0.9 / 2)
+    assert of(dominant=1, dominant_share=0.8, breadth=0.0) == pytest.approx(3 / 7 * 0.9 / 2)
+
+
+def test_without_namesakes_a_domain_dominates_as_probably_as_stated_and_with_one_more_probably():
+    grid = kernels.AVERAGE
+    specs = grid.specs(4)
+    prior = np.exp(
+        grid.log_prior(specs, np.array([[0.0, grid.namesake], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
+    )
+    bases = len(grid.lengths) + len(grid.additive_lengths)
+    none = prior[[spec.dominant is None for spec in specs]].sum(axis=0) / bases
+    first = prior[[spec.dominant == 0 for spec in specs]].sum(axis=0) / bases
+    assert none[0] == pytest.approx(1 - grid.dominance) and none[1] < none[0] / 10
+    assert first[0] == pytest.approx(grid.dominance / 4) and first[1] > 0.9
 
 
 def test_the_default_expects_breadth_to_be_worth_little():
@@ -519,17 +533,29 @@ def test_the_default_expects_breadth_to_be_worth_little():
     assert dict(kernels.AVERAGE.breadths)[0.0] > 0.9 and expected < 0.05
 
 
-def test_where_runs_say_nothing_hardly_anything_is_expected():
-    """Of noise: a fiftieth of what scores differ by, whether a mixture is broad or a corner."""
+def expected_gain_on_noise(grid: kernels.KernelGrid) -> tuple[float, float]:
+    """Of equal weights over corners, in standard deviations of the scores: mean over 40 tables, standard error."""
     random = np.random.default_rng(5)
     seen = observed(6)
     middle, corner = np.full((1, 4), 0.25), np.eye(4)
     gains = []
     for _ in range(40):
         noise = replace(seen, scores=random.standard_normal(seen.scores.shape))
-        fitted = surrogates["gp_average"](noise, 0)
+        fitted = processes.fit_processes(noise, grid)
         gains.append(float(fitted.mean(middle).mean() - fitted.mean(corner).mean()))
-    assert abs(np.mean(gains)) < 0.02 + 3 * np.std(gains) / np.sqrt(len(gains))
+    return float(np.mean(gains)), float(np.std(gains) / np.sqrt(len(gains)))
+
+
+def test_where_runs_say_nothing_hardly_anything_is_expected_of_breadth():
+    """Of noise: a fiftieth of what scores differ by, whether a mixture is broad or a corner."""
+    gain, error = expected_gain_on_noise(replace(kernels.AVERAGE, dominant_means=(0.0,)))
+    assert abs(gain) < 0.02 + 3 * error
+
+
+def test_where_runs_say_nothing_a_dominant_domain_is_expected_to_help_with_diminishing_returns():
+    """√w is concave: a quarter of each of four domains helps more than all of one, on average over benchmarks."""
+    gain, error = expected_gain_on_noise(kernels.AVERAGE)
+    assert 0 < gain < 0.25 and gain > error
 
 
 def test_hypotheses_that_share_a_covariance_give_what_separate_fits_give(monkeypatch):

@@ -114,9 +114,9 @@ class KernelGrid:
     dominant_lengths: tuple[float, ...] = ()
     dominant_shares: tuple[float, ...] = ()
     dominant_means: tuple[float, ...] = (0.0,)
-    # Probability that some domain dominates a benchmark, each as likely as the others but for its name.
+    # Probability that some domain dominates a benchmark that is named after none, each as likely as the others.
     dominance: float = 0.5
-    # Log-odds of a domain that a benchmark is named after, against another domain.
+    # What a benchmark's name adds to the log-odds that the domain it is named after dominates it.
     namesake: float = 0.0
     # What breadth may be worth (`KernelSpec.breadth`), and how probable each value is.
     breadths: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
@@ -151,19 +151,16 @@ class KernelGrid:
 
         Returns [spec, benchmark].
         """
-        width = log_odds.shape[1]
+        breadths = np.log([[self._breadth[spec.breadth]] for spec in specs])
         if not self._dominants:
-            return np.tile([[np.log(self._breadth[spec.breadth])] for spec in specs], (1, width))
-        domains = np.exp(log_odds - log_odds.max(axis=0))
-        dominant = np.log(self.dominance * domains / domains.sum(axis=0) / self._dominants)
-        none = np.full(width, np.log(1 - self.dominance))
-        return np.stack(
-            [
-                np.log(self._breadth[spec.breadth])
-                + (none if spec.dominant is None else dominant[spec.dominant])
-                for spec in specs
-            ]
-        )
+            return np.tile(breadths, (1, log_odds.shape[1]))
+        even = np.log(self.dominance / (1 - self.dominance) / len(log_odds))
+        domains = even + log_odds
+        none = np.zeros(log_odds.shape[1])
+        total = np.logaddexp(none, np.logaddexp.reduce(domains, axis=0))
+        dominant = domains - np.log(self._dominants)
+        shares = [none if spec.dominant is None else dominant[spec.dominant] for spec in specs]
+        return breadths + np.stack(shares) - total
 
     @cached_property
     def _breadth(self) -> dict[float, float]:
@@ -183,9 +180,9 @@ AVERAGE = KernelGrid(
     dominant_lengths=(0.2, 0.6),
     dominant_shares=(0.5, 0.8),
     dominant_means=(0.0, 0.6),
-    dominance=0.5,
-    namesake=2.0,
-    breadths=((0.0, 0.94), (0.25, 0.03), (0.5, 0.03)),
+    dominance=0.95,
+    namesake=4.0,
+    breadths=((0.0, 0.98), (0.25, 0.01), (0.5, 0.01)),
     shape_sharing=0.2,
     breadth_sharing=0.6,
 )
