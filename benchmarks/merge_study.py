@@ -268,7 +268,8 @@ def read_blocks(folder: Path, learned: Sequence[str]) -> list[Block]:
     blocks = []
     for merged_path in sorted(folder.glob("merged*.csv")):
         path = folder / merged_path.name.replace("merged", "records")
-        records, merged = last_step(trained(read_records(path))), read_records(merged_path)
+        records = last_step(trained(read_records(path)))
+        merged = read_records(merged_path, of_cheaper=True)
         seed = int(merged.frame["seed"].iloc[0])
         frame = records.frame[records.frame["seed"] == seed].reset_index(drop=True)
         records = Records(frame, records.domains, records.benchmarks)

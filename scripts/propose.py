@@ -92,7 +92,7 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
     records = one_step(read_given(arguments, settings.domains), strategy.scores)
     aimed_at = objective(records, strategy.target).benchmarks if strategy.cheaper_runs else ()
     records = with_cheaper_runs(records, name, strategy, aimed_at)
-    merged = read_records(arguments.merged[0]) if arguments.merged else None
+    merged = read_records(arguments.merged[0], of_cheaper=True) if arguments.merged else None
     proposals = propose_named(name, strategy, records, settings.domains, merged=merged)
     if arguments.comparison:
         compared = [found.comparison for found in proposals.values() if found.comparison is not None]

@@ -196,7 +196,7 @@ def _read(other: CheaperRuns, lower_is_better: bool | Collection[str], key: str)
             header, _ = read_cells(other.records)
             turned = [each for each in turned if each in AGGREGATES or f"y_{each}" in header]
     try:
-        read = read_records(other.records, turned)
+        read = read_records(other.records, turned, of_cheaper=True)
     except InputError as error:
         # Of a cell it tells file and line; of a name under `lower_is_better` that key alone.
         raise InputError(

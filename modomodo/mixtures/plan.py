@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -204,6 +205,10 @@ def check_cheaper_runs(study: Study, name: str, full: int, where: str) -> None:
     strategy = study.strategies[name]
     check_strategy(name, strategy)
     for key, other in keyed(name, strategy):
+        if Path(other.records).parts[:2] == ("results", study.name):
+            raise InputError(
+                f"{key}: {other.records}: of this study itself: name the strategies to learn from"
+            )
         check_full(name, full)
         check_records(other, study.domains, aimed_at(study, strategy.target), key, where)
 

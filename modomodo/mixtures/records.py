@@ -293,7 +293,10 @@ def observed_digest(records: Records) -> str:
 
 
 def _with_frame(records: Records, frame: "pd.DataFrame") -> Records:
-    return replace(records, frame=frame)
+    # `replace` would call the initialiser of a subclass, which takes no frame.
+    return Records(
+        frame, records.domains, records.benchmarks, records.aggregates, records.fidelities, records.cost
+    )
 
 
 def _averaged(records: Records, keys: list[str]) -> Records:

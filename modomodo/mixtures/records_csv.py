@@ -39,6 +39,7 @@ def read_records(
     path: str | Path,
     lower_is_better: bool | Collection[str] = False,
     aggregates: AggregateSizes | None = None,
+    of_cheaper: bool = False,
 ) -> Records:
     """Records from a CSV of ours or a stranger's.
 
@@ -52,7 +53,8 @@ def read_records(
     `read_ratios_and_metrics`.
 
     `lower_is_better` (all of them, or benchmark names) turns losses round: they are stored negated.
-    `aggregates` fills in_score and out_score, by benchmark weights, where the file lacks them.
+    `aggregates` fills in_score and out_score, by benchmark weights, where the file lacks them. `of_cheaper`: the file
+    may hold runs of one fidelity alone, which are then its runs (merged.csv).
 
     Raises InputError naming file, line and column.
     """
@@ -68,7 +70,7 @@ def read_records(
     ):
         if not found:
             raise InputError(f"{path}: no column '{prefix}…' ({meaning}): name the columns {prefix}<name>")
-    return _from_text(path, text, domains, benchmarks, lower_is_better, aggregates)
+    return _from_text(path, text, domains, benchmarks, lower_is_better, aggregates, of_cheaper)
 
 
 def read_ratios_and_metrics(
@@ -162,6 +164,7 @@ def _from_text(
     benchmarks: list[str],
     lower_is_better: bool | Collection[str],
     aggregates: AggregateSizes | None,
+    of_cheaper: bool = False,
 ) -> Records:
     turned = _turned(lower_is_better, benchmarks)
     data: dict[str, Any] = {}
@@ -195,7 +198,7 @@ def _from_text(
     if UNPARSED in text:
         frame[UNPARSED] = _numbers(path, text[UNPARSED], UNPARSED)
     records = _with_aggregates(Records(frame, domains, benchmarks), {**counts, **(aggregates or {})})
-    if not fidelities.any():
+    if not fidelities.any() or (of_cheaper and fidelities.nunique() == 1):
         return _checked(records, str(path))
     if fidelities.all():
         raise InputError(

@@ -75,6 +75,7 @@ OTHER = {"records": "results/small/records.csv"}
 
 def learning(study_data, *others, propose="acquire", **options):
     """The study with a search that learns from its seeds and from other studies' records."""
+    study_data["name"] = "large"
     study_data["strategies"]["next"] = {
         "propose": propose,
         "group": "model",
@@ -368,6 +369,14 @@ def test_too_few_full_runs_to_calibrate(study_data, small):
         planned(study_data)
     study_data["strategies"]["next"]["learns_from"] = [OTHER]
     with pytest.raises(InputError, match="next.learns_from: missing: 'acquire' proposes from scored runs"):
+        planned(study_data)
+
+
+def test_records_of_the_study_itself(study_data, small):
+    learning(study_data, OTHER)["name"] = "small"
+    with pytest.raises(
+        InputError, match="learns_from.1: results/small/records.csv: of this study itself: name the"
+    ):
         planned(study_data)
 
 

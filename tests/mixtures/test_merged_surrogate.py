@@ -16,6 +16,7 @@ from modomodo.mixtures.surrogates.merged import (
     Trend,
     choose_alpha,
     fit_at,
+    fit_surface,
     is_expert,
     left_out_errors,
 )
@@ -122,9 +123,7 @@ def test_alpha_does_not_look_at_mixtures_that_were_not_trained():
 def test_experts_are_never_left_out():
     runs = observed()
     assert is_expert(runs).tolist() == [True] * 4 + [False] * 8
-    from modomodo.mixtures.surrogates.merged import Surface
-
-    errors = left_out_errors(runs, Surface.fit(runs, runs.merged, 1.5), 1.5)
+    errors = left_out_errors(runs, fit_surface(runs, 1.5), 1.5)
     assert np.isnan(errors[:4]).all() and np.isfinite(errors[4:]).all()
 
 
@@ -191,16 +190,10 @@ def test_it_is_less_sure_where_merging_and_trained_runs_disagree():
 def test_its_uncertainty_grows_where_merging_misleads():
     points = mixtures(30, 5)
     good, bad = (
-        fit_at(runs, surface(runs), 1.5).predict(points).run_spread(runs.shares).mean()
+        fit_at(runs, fit_surface(runs, 1.5), 1.5).predict(points).run_spread(runs.shares).mean()
         for runs in (observed(), observed(say=lambda w, alpha: merged_scores(w, alpha + 0.4)))
     )
     assert bad > 2 * good
-
-
-def surface(runs):
-    from modomodo.mixtures.surrogates.merged import Surface
-
-    return Surface.fit(runs, runs.merged, 1.5)
 
 
 def test_its_intervals_hold_what_was_not_trained():

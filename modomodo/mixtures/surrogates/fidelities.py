@@ -26,7 +26,7 @@ from modomodo.mixtures.surrogates.base import (
     surrogates,
 )
 from modomodo.mixtures.surrogates.gaussian_processes import ProcessPredictor, fit_processes
-from modomodo.mixtures.surrogates.kernels import AVERAGE
+from modomodo.mixtures.surrogates.kernels import AVERAGE, KernelGrid
 
 COEFFICIENTS = (0.5, 1.0)  # ρ where a fidelity tells something
 NOTHING = 0.5  # probability that no fidelity does
@@ -45,13 +45,13 @@ class Surface:
     process: ProcessPredictor
 
     @classmethod
-    def fit(cls, name: str, runs: Observations) -> "Surface":
+    def fit(cls, name: str, runs: Observations, grid: KernelGrid = AVERAGE) -> "Surface":
         """The latest are cached: a mixture that is left out changes none."""
-        key = (name, runs.digest())
+        key = (name, runs.digest(), grid)
         if key not in _latest:
             # Its runs answer the same questions as the full ones: luck with these is part of the surface, not noise.
             unknown = np.full(runs.scores.shape, np.nan)
-            _latest[key] = cls(name, fit_processes(replace(runs, errors=unknown), AVERAGE))
+            _latest[key] = cls(name, fit_processes(replace(runs, errors=unknown), grid))
             if len(_latest) > LATEST:
                 del _latest[next(iter(_latest))]
         return _latest[key]
@@ -85,7 +85,7 @@ class Surface:
         return found
 
 
-_latest: dict[tuple[str, str], Surface] = {}
+_latest: dict[tuple[str, str, KernelGrid], Surface] = {}
 
 
 @dataclass(frozen=True)
