@@ -17,8 +17,8 @@ Example:
 --settings NAME=JSON trains all that is learned from and the first ten unseen mixtures of the first world under other
 training settings too, to see what learning rate and length do to merging, e.g. slow='{"learning_rate": 5e-5}':
 settings.csv for merging alone, settings_comparison.csv for the rest.
---screen COUNT lets merge_screen, with so many candidates, and acquire on gp_lead choose three mixtures each under the
-first seed, from the singles and the equal mixture and from all that is learned from, and trains these under every
+--screen COUNT lets merge_screen, with so many candidates, and acquire on gp_average choose three mixtures each under
+the first seed, from the singles and the equal mixture and from all that is learned from, and trains these under every
 seed: chosen.csv. What the screening took is in costs.csv.
 --finished FOLDER compares studies that ran by the rules: their records.csv and merged.csv (snakemake merged).
 """
@@ -66,7 +66,7 @@ from modomodo.reporting.figures.style import MARKERS, save
 from modomodo.reporting.results import COLOURS
 from modomodo.study.checks import read_study
 
-PLAIN = ("quadratic", "gp_lead", "gp_sqrt", "ridge_sqrt")
+PLAIN = ("quadratic", "gp_average", "gp_sqrt", "ridge_sqrt")
 LEARNED = ("single", "exclude", "all", "random")
 SIZES = (5, 8, 11, 16)
 DRAWS = 5  # random choices of the mixtures learned from, where there is a choice
@@ -75,7 +75,7 @@ FEW = 10  # unseen mixtures of another setting
 FIRST = {"few": ["single", "all"], "all": list(LEARNED)}  # whose runs the strategies of --screen learn from
 CHOOSERS: dict[str, dict[str, Any]] = {
     "merge_screen": {"propose": "merge_screen"},
-    "gp_lead": {"propose": "acquire", "options": {"surrogate": "gp_lead", "acquisition": "greedy"}},
+    "gp_average": {"propose": "acquire", "options": {"surrogate": "gp_average", "acquisition": "greedy"}},
 }
 CHOSEN = 3  # mixtures that each of them chooses
 
@@ -268,7 +268,8 @@ def read_blocks(folder: Path, learned: Sequence[str]) -> list[Block]:
     blocks = []
     for merged_path in sorted(folder.glob("merged*.csv")):
         path = folder / merged_path.name.replace("merged", "records")
-        records, merged = last_step(trained(read_records(path))), read_records(merged_path)
+        records = last_step(trained(read_records(path)))
+        merged = read_records(merged_path, of_cheaper=True)
         seed = int(merged.frame["seed"].iloc[0])
         frame = records.frame[records.frame["seed"] == seed].reset_index(drop=True)
         records = Records(frame, records.domains, records.benchmarks)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from replay import Table, read_table
+from recorded_tables import Table, read_table
 
 from modomodo import command_line, console
 from modomodo.mixtures.acquisition import sample_mixtures
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.surrogates.base import Observations
-from modomodo.mixtures.surrogates.calibration import DEFAULT, choose, refit
+from modomodo.mixtures.surrogates.calibration import DEFAULT, cross_validated, refit
 from modomodo.mixtures.uncertainty import Comparison, best_observed, split_half
 
 CANDIDATES = 1500
@@ -41,7 +41,7 @@ def noise(runs: int, seed: int) -> Observations:
 
 def judge(source: str, seen: Observations, surrogate: str, seed: int, count: int) -> dict:
     """What is said of one table."""
-    chosen = choose(seen, seed, (surrogate,))
+    chosen = cross_validated(seen, seed, surrogate)
     candidates = sample_mixtures(
         seen.domains, Constraints(), CANDIDATES, np.random.default_rng(seed), seen.weights
     )

@@ -15,7 +15,8 @@ class Registry(Generic[F]):
     `also`: another registry, and what makes a function of this kind of one of its own: those are known here too.
 
     `members`: module → the names that it registers when it is imported. They are known from the start; the module,
-    with the libraries that it needs, is imported when one of its functions is first asked for.
+    with the libraries that it needs, is imported when one of its functions is first asked for. `successors`: names of
+    earlier versions → what to write instead.
 
     >>> metrics = Registry("metric")
     >>> @metrics.register("exact_match")
@@ -27,9 +28,11 @@ class Registry(Generic[F]):
         kind: str,
         members: Mapping[str, Iterable[str]] | None = None,
         also: "tuple[Registry, Callable[..., F]] | None" = None,
+        successors: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.also = also
+        self.successors = dict(successors or {})
         self._functions: dict[str, F] = {}
         self._modules = {name: module for module, names in (members or {}).items() for name in names}
 
@@ -49,8 +52,10 @@ class Registry(Generic[F]):
         return decorate
 
     def check(self, name: str) -> None:
-        """Raises InputError with the nearest known name for an unknown one. Imports nothing."""
+        """Raises InputError with the successor or the nearest known name for an unknown one. Imports nothing."""
         if name not in self:
+            if name in self.successors:
+                raise InputError(f"{self.kind} '{name}' is gone: use '{self.successors[name]}' instead")
             hint = nearest(name, self)
             if hint.startswith("known"):
                 hint += "; one of your own is registered by a file under plugins (docs/extending.md)"

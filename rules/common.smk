@@ -87,6 +87,16 @@ def screened(strategy):
     return f"<results>/merged/{strategy}.csv" if screens else []
 
 
+def cheaper_tables(strategy):
+    """Other studies' records that a strategy learns from.
+
+    They count by their digests, in its settings: one that was only touched is no reason to propose again. Snakemake takes
+    `{word}` in a path for a wildcard.
+    """
+    paths = [other.records for other in STUDY.strategies[strategy].cheaper_runs]
+    return [ancient(path) for path in paths if not set(path) & set("{}")]
+
+
 def expert_runs(domains):
     """`run.json` of the expert of each domain."""
     seed = STUDY.training.seed

@@ -1,7 +1,6 @@
 # records → mixtures, mixture + examples → stream
 
-from modomodo.mixtures.plan import CACHE_VERSION as PROPOSAL_VERSION
-from modomodo.mixtures.plan import searches
+from modomodo.mixtures.plan import proposal_version, searches
 from modomodo.mixtures.settings import ProposeSettings, StreamSettings
 from modomodo.mixtures.stream import CACHE_VERSION as STREAM_VERSION
 
@@ -15,6 +14,7 @@ for name in STUDY.strategies:
             scores=learned(name, "<results>/scores/{mixture}/{seed}.json"),
             mixtures=learned(name, "<results>/mixtures/{mixture}.json"),
             merged=screened(name),
+            cheaper=cheaper_tables(name),
         output:
             mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.by_strategy[name]),
             # The surrogates tried, by how well they predict left-out mixtures.
@@ -28,7 +28,7 @@ for name in STUDY.strategies:
             runtime=growing(60),
         params:
             strategy=name,
-            version=PROPOSAL_VERSION,
+            version=proposal_version(STUDY, name),
             round=PLAN.rounds[name],
             settings=ProposeSettings.of(STUDY, name).text(),
             records=records_option(name),

@@ -27,7 +27,7 @@ def main() -> None:
     command_line.add_records(parser)
     command_line.add_questions(parser)
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each domain")
-    parser.add_argument("--surrogate", help="gp_sqrt or gp_lead; the study's without it")
+    parser.add_argument("--surrogate", help="gp_sqrt or gp_average; the study's without it")
     parser.add_argument("--output", type=Path, required=True, help="EXPLORER.html")
     arguments = parser.parse_args()
 

@@ -24,11 +24,13 @@ from modomodo.config.loading import load_plugins
 from modomodo.errors import InputError
 from modomodo.evaluation.scores import read_scored
 from modomodo.files import write_csv
+from modomodo.mixtures.cheaper_runs import with_cheaper_runs
 from modomodo.mixtures.mixture import Mixture, write_mixture
 from modomodo.mixtures.records import Records, empty, observed_digest, one_step
 from modomodo.mixtures.records_csv import read_records
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 from modomodo.mixtures.strategies.base import propose_named
+from modomodo.mixtures.surrogates.base import objective
 from modomodo.replay.config import load
 from modomodo.replay.report import in_short, write
 from modomodo.replay.run import read, run
@@ -88,7 +90,9 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
     load_plugins(settings.plugins)
     name, strategy = arguments.strategy, settings.strategy
     records = one_step(read_given(arguments, settings.domains), strategy.scores)
-    merged = read_records(arguments.merged[0]) if arguments.merged else None
+    aimed_at = objective(records, strategy.target).benchmarks if strategy.cheaper_runs else ()
+    records = with_cheaper_runs(records, name, strategy, aimed_at)
+    merged = read_records(arguments.merged[0], of_cheaper=True) if arguments.merged else None
     proposals = propose_named(name, strategy, records, settings.domains, merged=merged)
     if arguments.comparison:
         compared = [found.comparison for found in proposals.values() if found.comparison is not None]
@@ -102,6 +106,7 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
         )
     observed = observed_digest(records) if len(records) else None
     inputs = [arguments.records] if arguments.records else [*arguments.scores, *arguments.mixtures]
+    inputs += [Path(other.records) for other in strategy.cheaper_runs]
     for path in arguments.output:
         proposal = proposals[path.stem]
         mixture = Mixture(

@@ -256,7 +256,7 @@ def test_held_out_questions_are_asked_again_alone(done: Path) -> None:
 def test_how_results_are_shown_re_makes_only_that(done: Path) -> None:
     assert planned(done, changed(reporting={"dpi": 72, "column_width": 5.5})) == {"figures/out_score.svg"}
     assert planned(done, changed(reporting={"notes": "A trial."})) == {"overview.rst"}
-    assert planned(done, changed(reporting={"surrogate": "gp_lead"})) == {
+    assert planned(done, changed(reporting={"surrogate": "gp_average"})) == {
         "figures/out_score.svg",
         "explorer.html",
     }

@@ -147,7 +147,9 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
     """The pydantic model that a path inside a study leads to, None when it leads elsewhere."""
     annotation: Any = model
     for part in location:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if str(part).startswith("["):
+            annotation = _model_in(annotation)
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
             field = annotation.model_fields.get(str(part))
             if field is None:
                 return None
@@ -167,7 +169,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     # A misspelt key explains why the right one is missing, so it is reported first.
     finding = next((f for f in findings if f["type"] == "extra_forbidden"), findings[0])
     location = finding["loc"]
-    key = ".".join(str(part) for part in location if part != "[key]")
+    # A part in square brackets is pydantic's, for a key or one of several kinds of value.
+    key = ".".join(str(part) for part in location if not str(part).startswith("["))
     if finding["type"] == "extra_forbidden":
         message = _unknown_key_hint(str(location[-1]), _model_at(model, location[:-1]))
     elif finding["type"] == "missing":

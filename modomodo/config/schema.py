@@ -3,13 +3,16 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -544,9 +547,38 @@ class Reporting(Settings):
     surrogate: str = Field(
         "gp_sqrt",
         description="Registered surrogate of the calibration figure and of the explorer, which supports gp_sqrt and "
-        "gp_lead.",
+        "gp_average.",
     )
     notes: str = Field("", description="Remarks for readers of the report.")
+
+
+class CheaperRuns(Settings):
+    """Another study's records, learned from as cheaper runs: a smaller model's, an earlier study's."""
+
+    records: str = Field(description="The other study's records.csv, or a table of weights and scores.")
+    name: Name | None = Field(
+        None, description="What they are called; the study's or the file's name if absent."
+    )
+    cost: float | None = Field(
+        None, gt=0, description="Of one of its runs, in runs of this study: told beside what they weigh."
+    )
+    lower_is_better: bool | list[str] | None = Field(
+        None,
+        description="Scores that are losses: all, or the names of some; as of the study's own if absent.",
+    )
+
+    @property
+    def title(self) -> str:
+        """Its name; else that of the study whose records.csv it is, or of the file."""
+        path = PurePath(self.records)
+        return self.name or (
+            path.parent.name if path.name == "records.csv" and path.parent.name else path.stem
+        )
+
+
+def _learned_kind(value: Any) -> str:
+    """Square brackets: error messages leave such a part of a place out."""
+    return "[records]" if isinstance(value, dict | CheaperRuns) else "[name]"
 
 
 class Strategy(Settings):
@@ -556,8 +588,14 @@ class Strategy(Settings):
     group: str = Field(description="Its heading in Table 2, e.g. seed, heuristic, model.")
     label: str | None = Field(None, description="Its name in Table 2; the strategy's name if absent.")
     count: int = Field(1, ge=1, description="Mixtures proposed, where the function does not fix the number.")
-    learns_from: list[Name] = Field(
-        [], description="Strategies or groups listed above it, whose scored runs it learns from."
+    learns_from: list[
+        Annotated[
+            Annotated[Name, Tag("[name]")] | Annotated[CheaperRuns, Tag("[records]")],
+            Discriminator(_learned_kind),
+        ]
+    ] = Field(
+        [],
+        description="Strategies or groups listed above it, whose scored runs it learns from; records of other studies.",
     )
     scores: Literal["mean", "last"] = Field(
         "last", description="'last': scores of the last step; 'mean': averaged over the scored steps."
@@ -566,6 +604,16 @@ class Strategy(Settings):
     without: list[Name] = Field([], description="Domains that get no weight (the paper's 'No 1' rows).")
     seed: Seed = Field(0, description="Seed of its random choices.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the function.")
+
+    @property
+    def names_learned(self) -> list[str]:
+        """The strategies and groups that it learns from."""
+        return [other for other in self.learns_from if isinstance(other, str)]
+
+    @property
+    def cheaper_runs(self) -> list[CheaperRuns]:
+        """The records of other studies that it learns from."""
+        return [other for other in self.learns_from if isinstance(other, CheaperRuns)]
 
 
 def held_out_name(domain: str) -> str:
@@ -641,7 +689,7 @@ class Study(Settings):
         earlier: list[str] = []
         for name, strategy in self.strategies.items():
             groups = {self.strategies[other].group for other in earlier}
-            for other in strategy.learns_from:
+            for other in strategy.names_learned:
                 if other not in earlier and other not in groups:
                     raise ValueError(
                         f"strategies.{name}.learns_from: '{other}' is neither a strategy nor a group listed above it: "
@@ -682,6 +730,6 @@ class Study(Settings):
 
     def depends_on(self, name: str) -> list[str]:
         """The strategies that a strategy learns from, groups spelt out, in table order."""
-        wanted = self.strategies[name].learns_from
+        wanted = self.strategies[name].names_learned
         above = list(self.strategies)[: list(self.strategies).index(name)]
         return [other for other in above if other in wanted or self.strategies[other].group in wanted]

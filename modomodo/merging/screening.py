@@ -32,7 +32,7 @@ from modomodo.mixtures.mixture import Mixture, Weights, round_weights
 from modomodo.mixtures.records import Records, from_rows
 from modomodo.mixtures.strategies.search import CANDIDATE, MergeScreenOptions
 from modomodo.mixtures.surrogates.base import objective, observe
-from modomodo.mixtures.surrogates.merged import Surface, choose_alpha, fit_at
+from modomodo.mixtures.surrogates.merged import choose_alpha, fit_at, fit_surface
 
 if TYPE_CHECKING:
     from modomodo.evaluation.engines.base import Engine, LazyBatches
@@ -255,7 +255,7 @@ def screen(
     ).final()
     assert observations.merged is not None
     alpha = choose_alpha(observations).alpha
-    predictor = fit_at(observations, Surface.fit(observations, observations.merged, alpha), alpha)
+    predictor = fit_at(observations, fit_surface(observations, alpha), alpha)
     usable = sorted(domain for domain in settings.domains if domain not in settings.strategy.without)
     drawn = draw_candidates(
         usable, options.constraints, options.candidates, settings.strategy.seed, [m.weights for m in trained]

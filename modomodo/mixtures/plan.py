@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from modomodo.config.schema import Study
 from modomodo.errors import InputError, nearest
+from modomodo.mixtures.cheaper_runs import check_full, check_records, check_strategy, keyed
 from modomodo.mixtures.constraints import allowed
 from modomodo.mixtures.mixture import Weights
 from modomodo.mixtures.records import BASE, empty
 from modomodo.mixtures.strategies.base import declaration, mixture_name, propose_named, read_options, suffixes
 from modomodo.mixtures.strategies.search import SearchOptions
 
-CACHE_VERSION = 1  # raise when the same records would give other proposals: all are then proposed again
+# Raise when the same records would give other proposals: all are then proposed again. Searches on a surrogate have a
+# version of their own, since seed mixtures and heuristics that are proposed again are trained again.
+CACHE_VERSION = 1
+SEARCH_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,12 @@ def plan(study: Study, where: str = "") -> Plan:
     Raises InputError for a strategy's bad option, a name taken twice and a repeat of no mixture.
     """
     try:
-        return _plan(study)
+        return _plan(study, where)
     except InputError as error:
         raise InputError(f"{where}: {error}" if where else str(error)) from None
 
 
-def _plan(study: Study) -> Plan:
+def _plan(study: Study, where: str) -> Plan:
     """The plan, as `plan`; its errors do not name the study's file."""
     by_strategy = name_mixtures(study)
     weights: dict[str, Weights] = {}
@@ -65,6 +70,9 @@ def _plan(study: Study) -> Plan:
             weights[mixture] = row
             support[mixture] = [domain for domain, weight in row.items() if weight > 0]
     experts = find_experts(study, by_strategy, support)
+    for name in study.strategies:
+        seen = [mixture for other in study.depends_on(name) for mixture in by_strategy[other]]
+        check_cheaper_runs(study, name, len(seen), where)
     seed = study.training.seed
     return Plan(
         by_strategy=by_strategy,
@@ -162,6 +170,11 @@ def searches(study: Study, name: str) -> bool:
     return issubclass(declaration(study.strategies[name].propose).options, SearchOptions)
 
 
+def proposal_version(study: Study, name: str) -> int:
+    """Raised when this strategy would propose something else from the same records."""
+    return SEARCH_VERSION if searches(study, name) else CACHE_VERSION
+
+
 def usable_domains(study: Study, name: str) -> list[str]:
     """The domains that a strategy may give weight."""
     return [domain for domain in study.domains if domain not in study.strategies[name].without]
@@ -178,13 +191,34 @@ def seed_weights(study: Study, name: str) -> dict[str, Weights] | None:
         proposals = propose_named(name, strategy, empty(domains), list(study.domains))
         return {mixture: proposal.weights for mixture, proposal in proposals.items()}
     options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")
-    if not strategy.learns_from:
+    if not strategy.names_learned:
         raise InputError(
             f"strategies.{name}.learns_from: missing: '{strategy.propose}' proposes from scored runs, "
             "name the strategies it sees"
         )
     check_search(options, domains, list(study.domains), f"strategies.{name}.options")
     return None
+
+
+def check_cheaper_runs(study: Study, name: str, full: int, where: str) -> None:
+    """What is wrong with other studies' records, beside `full` mixtures of this one. Raises InputError."""
+    strategy = study.strategies[name]
+    check_strategy(name, strategy)
+    for key, other in keyed(name, strategy):
+        if Path(other.records).parts[:2] == ("results", study.name):
+            raise InputError(
+                f"{key}: {other.records}: of this study itself: name the strategies to learn from"
+            )
+        check_full(name, full)
+        check_records(other, study.domains, aimed_at(study, strategy.target), key, where)
+
+
+def aimed_at(study: Study, target: str) -> list[str]:
+    """The benchmarks that a target is made of."""
+    if target in study.benchmarks:
+        return [target]
+    side = target.removesuffix("_score")
+    return [name for name, benchmark in study.benchmarks.items() if benchmark.group == side]
 
 
 def check_search(options: BaseModel, usable: Sequence[str], known: Sequence[str], where: str) -> None:

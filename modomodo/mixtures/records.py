@@ -36,13 +36,17 @@ class Records:
     """The table and the names of its domains and benchmarks, in column order.
 
     `frame` has the columns above but the last (NaN where nothing is known) and after them whatever else the file
-    held. `aggregates` says what each benchmark counts in an aggregate, where that is known.
+    held. `aggregates` says what each benchmark counts in an aggregate, where that is known. `fidelities` are records of
+    cheaper runs (a smaller model, an earlier study) by name: surrogates learn from them, nothing else counts them.
+    `cost` is that of one of these runs, in full runs, where it is known.
     """
 
     frame: "pd.DataFrame"
     domains: list[str]
     benchmarks: list[str]
     aggregates: AggregateSizes = field(default_factory=dict)
+    fidelities: Mapping[str, "Records"] = field(default_factory=dict)
+    cost: float | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -58,7 +62,7 @@ class _NoRecords(Records):
     """No runs. The table, with columns and no row, is built only if somebody looks at it."""
 
     def __init__(self, domains: Sequence[str], benchmarks: Sequence[str]) -> None:
-        vars(self).update(domains=list(domains), benchmarks=list(benchmarks), aggregates={})
+        vars(self).update(domains=list(domains), benchmarks=list(benchmarks), aggregates={}, fidelities={})
 
     @cached_property
     def frame(self) -> "pd.DataFrame":
@@ -276,17 +280,23 @@ def seed_noise(records: Records, target: str) -> float:
 
 
 def observed_digest(records: Records) -> str:
-    """Twelve digits that name the content, whatever the order of rows and columns or what is kept aside."""
+    """Twelve digits that name the content and that of fidelities, whatever the order of rows and columns."""
     names = sorted(columns(records.domains, records.benchmarks))
     rows = [
         [None if isinstance(value, float) and math.isnan(value) else value for value in row]
         for row in records.frame.sort_values(KEYS)[names].astype(object).itertuples(index=False)
     ]
-    return digest({"columns": names, "rows": rows})
+    content: dict[str, Any] = {"columns": names, "rows": rows}
+    if records.fidelities:
+        content["fidelities"] = {name: observed_digest(cheap) for name, cheap in records.fidelities.items()}
+    return digest(content)
 
 
 def _with_frame(records: Records, frame: "pd.DataFrame") -> Records:
-    return Records(frame, records.domains, records.benchmarks, records.aggregates)
+    # `replace` would call the initialiser of a subclass, which takes no frame.
+    return Records(
+        frame, records.domains, records.benchmarks, records.aggregates, records.fidelities, records.cost
+    )
 
 
 def _averaged(records: Records, keys: list[str]) -> Records:
@@ -338,7 +348,7 @@ def _checked(records: Records, where: str) -> Records:
     twice = frame.duplicated(KEYS)
     if twice.any():
         row = frame[twice].iloc[0]
-        line = int(np.flatnonzero(twice)[0]) + 2
+        line = int(frame.index[twice][0]) + 2
         raise InputError(
             f"{where}:{line}: mixture: '{row['mixture']}' with seed {row['seed']} and step {row['step']} appears "
             "twice: give its runs different seeds"

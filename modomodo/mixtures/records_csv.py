@@ -1,10 +1,10 @@
 """Records from CSV files: the project's own, and tables that others recorded."""
 
-import csv
 import math
 import re
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.errors import InputError, nearest
+from modomodo.mixtures.csv_cells import read_cells
 from modomodo.mixtures.mixture import round_weights
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -27,9 +28,8 @@ from modomodo.mixtures.records import (
 )
 
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+([eE][+-]?\d+)?")
+FIDELITY = "fidelity"
 MISSING = {"", "nan", "NaN", "NA", "N/A", "null", "None"}
-
-DELIMITERS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of files that are named .csv, too
 
 # Weights of strangers' tables are rounded: a sum this near 1 is scaled, one further off is an error.
 SUM_TOLERANCE = 0.01
@@ -39,6 +39,7 @@ def read_records(
     path: str | Path,
     lower_is_better: bool | Collection[str] = False,
     aggregates: AggregateSizes | None = None,
+    of_cheaper: bool = False,
 ) -> Records:
     """Records from a CSV of ours or a stranger's.
 
@@ -47,10 +48,13 @@ def read_records(
     their seeds count from 0. What each benchmark
     counts in an aggregate is read where the file says it (`n_in_…`, `n_out_…`). Other columns are kept at the
     right of the frame. Empty scores are NaN; weights that sum to 1 within 0.01 are
-    scaled to 1. A folder that holds `ratios.csv` and `metrics.csv` is read by `read_ratios_and_metrics`.
+    scaled to 1. Rows with something in the column `fidelity` are cheaper runs of that name (a smaller model, an earlier
+    study): they become the records' fidelities. A folder that holds `ratios.csv` and `metrics.csv` is read by
+    `read_ratios_and_metrics`.
 
     `lower_is_better` (all of them, or benchmark names) turns losses round: they are stored negated.
-    `aggregates` fills in_score and out_score, by benchmark weights, where the file lacks them.
+    `aggregates` fills in_score and out_score, by benchmark weights, where the file lacks them. `of_cheaper`: the file
+    may hold runs of one fidelity alone, which are then its runs (merged.csv).
 
     Raises InputError naming file, line and column.
     """
@@ -66,7 +70,7 @@ def read_records(
     ):
         if not found:
             raise InputError(f"{path}: no column '{prefix}…' ({meaning}): name the columns {prefix}<name>")
-    return _from_text(path, text, domains, benchmarks, lower_is_better, aggregates)
+    return _from_text(path, text, domains, benchmarks, lower_is_better, aggregates, of_cheaper)
 
 
 def read_ratios_and_metrics(
@@ -117,27 +121,8 @@ def read_ratios_and_metrics(
 
 def _read_text(path: Path) -> pd.DataFrame:
     """The cells as text; header and shape checked. Row i of the frame is line i + 2 of the file."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table: {error}") from None
-    while lines and not lines[-1]:
-        lines.pop()
-    if not lines:
-        raise InputError(f"{path}: empty: expected a header and rows")
-    if len(lines[0]) == 1 and (mark := next((mark for mark in DELIMITERS if mark in lines[0][0]), None)):
-        raise InputError(f"{path}:1: cells are separated by {DELIMITERS[mark]}: separate them by commas")
-    header = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(lines[0])]
-    for name in header:
-        if header.count(name) > 1:
-            raise InputError(f"{path}:1: column '{name}' appears twice: give it another name")
-    for number, cells in enumerate(lines[1:], 2):
-        if len(cells) != len(header):
-            raise InputError(f"{path}:{number}: {len(cells)} cells, expected {len(header)}")
-    return pd.DataFrame(lines[1:], columns=header, dtype=str)
+    header, rows = read_cells(path)
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def _numbers(path: Path, cells: pd.Series, name: str) -> np.ndarray:
@@ -179,6 +164,7 @@ def _from_text(
     benchmarks: list[str],
     lower_is_better: bool | Collection[str],
     aggregates: AggregateSizes | None,
+    of_cheaper: bool = False,
 ) -> Records:
     turned = _turned(lower_is_better, benchmarks)
     data: dict[str, Any] = {}
@@ -195,7 +181,8 @@ def _from_text(
             raise InputError(f"{path}:{line}: se_{target}: a standard error is not negative")
     data["step"] = _integers(path, text["step"], "step") if "step" in text else np.zeros(len(text), int)
     runs = next((text[name] for name in ("run", "run_id", "name") if name in text), None)
-    mixtures, copies = _names_by_weights(data, domains, runs)
+    fidelities = text[FIDELITY].str.strip() if FIDELITY in text else pd.Series("", text.index)
+    mixtures, copies = _names_by_weights(data, domains, runs, fidelities)
     data["mixture"] = text["mixture"].str.strip() if "mixture" in text else mixtures
     data["strategy"] = text["strategy"].str.strip() if "strategy" in text else ""
     if "seed" in text:
@@ -211,7 +198,18 @@ def _from_text(
     if UNPARSED in text:
         frame[UNPARSED] = _numbers(path, text[UNPARSED], UNPARSED)
     records = _with_aggregates(Records(frame, domains, benchmarks), {**counts, **(aggregates or {})})
-    return _checked(records, str(path))
+    if not fidelities.any() or (of_cheaper and fidelities.nunique() == 1):
+        return _checked(records, str(path))
+    if fidelities.all():
+        raise InputError(
+            f"{path}: {FIDELITY}: every row is of a cheaper run: leave the cells of full runs empty"
+        )
+    parts = {
+        name: _checked(replace(records, frame=rows), str(path))
+        for name, rows in records.frame.groupby(fidelities, sort=False)
+    }
+    parts = {name: replace(part, frame=part.frame.reset_index(drop=True)) for name, part in parts.items()}
+    return replace(parts.pop(""), fidelities=parts)
 
 
 def _counts(path: Path, text: pd.DataFrame, benchmarks: list[str]) -> dict[str, dict[str, float]]:
@@ -276,9 +274,9 @@ def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) 
 
 
 def _names_by_weights(
-    data: dict[str, np.ndarray], domains: list[str], runs: pd.Series | None
+    data: dict[str, np.ndarray], domains: list[str], runs: pd.Series | None, fidelities: pd.Series
 ) -> tuple[list[str], list[int]]:
-    """A name for each distinct mixture, and for each row how often its mixture stood above it at this step.
+    """A name for each distinct mixture, and for each row how often it stood above at this step and fidelity.
 
     A mixture is called after its first run, where `runs` tell the mixtures apart.
     """
@@ -295,9 +293,9 @@ def _names_by_weights(
     names: dict[tuple[float, ...] | None, str] = {None: BASE}
     for number, (mixture, own) in enumerate(zip(mixtures, first, strict=True), 1):
         names[mixture] = own if named and own else f"mixture-{number:04d}"
-    seen: Counter[tuple[str, int]] = Counter()
+    seen: Counter[tuple[str, int, str]] = Counter()
     copies = []
-    for key, step in zip(keys, data["step"].tolist(), strict=True):
-        copies.append(seen[names[key], step])
-        seen[names[key], step] += 1
+    for key, step, fidelity in zip(keys, data["step"].tolist(), fidelities, strict=True):
+        copies.append(seen[names[key], step, fidelity])
+        seen[names[key], step, fidelity] += 1
     return [names[key] for key in keys], copies

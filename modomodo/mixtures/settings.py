@@ -1,11 +1,13 @@
 """What the rules of mixtures.smk need to know of a study, and nothing else."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field
 
 from modomodo.config.schema import Draw, Settings, Strategy, Study
 from modomodo.errors import InputError, nearest
+from modomodo.files import file_digest
 
 
 class StreamSettings(Settings):
@@ -59,6 +61,7 @@ class ProposeSettings(Settings):
     plugins: list[str] = []
     strategy: Strategy
     domains: list[str]
+    cheaper: list[str] = []  # digests of other studies' records that it learns from
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
@@ -68,4 +71,7 @@ class ProposeSettings(Settings):
             )
         # Heading and label are the table's affair.
         strategy = study.strategies[name].model_copy(update={"group": "", "label": None})
-        return cls(plugins=study.plugins, strategy=strategy, domains=sorted(study.domains))
+        # A table that is not there is told by what reads it.
+        tables = [path for other in strategy.cheaper_runs if (path := Path(other.records)).is_file()]
+        digests = [file_digest(path) for path in tables]
+        return cls(plugins=study.plugins, strategy=strategy, domains=sorted(study.domains), cheaper=digests)

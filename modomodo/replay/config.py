@@ -10,6 +10,7 @@ from modomodo.config.loading import load_plugins, parse, plugins_beside
 from modomodo.config.reading import beside, read_yaml
 from modomodo.config.schema import Name, Seed, Settings, Strategy
 from modomodo.errors import InputError
+from modomodo.mixtures.cheaper_runs import check_strategy, locate
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.strategies.base import read_options, strategies
 from modomodo.mixtures.strategies.search import SearchOptions
@@ -81,15 +82,21 @@ def replay_from(data: Any, where: str) -> ReplayConfig:
     if study.records.path:
         records = study.records.model_copy(update={"path": beside(study.records.path, where)})
         study = study.model_copy(update={"records": records})
+    located = {name: locate(strategy, where) for name, strategy in study.strategies.items()}
+    study = study.model_copy(update={"strategies": located})
     load_plugins(study.plugins)
     _check(study, where)
     return study
 
 
 def tables_of(study: ReplayConfig) -> list[Path]:
-    """The files that the records are read from. Raises InputError as `table_of`."""
+    """The files that the records are read from, other studies' too. Raises InputError as `table_of`."""
     path = table_of(study)
-    return [path / "ratios.csv", path / "metrics.csv"] if path.is_dir() else [path]
+    own = [path / "ratios.csv", path / "metrics.csv"] if path.is_dir() else [path]
+    others = {
+        Path(other.records) for strategy in study.strategies.values() for other in strategy.cheaper_runs
+    }
+    return [*own, *sorted(others)]
 
 
 def table_of(study: ReplayConfig) -> Path:
@@ -113,6 +120,7 @@ def _check(study: ReplayConfig, where: str) -> None:
             options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")
             if isinstance(options, SearchOptions):
                 surrogates.check(options.surrogate)
+            check_strategy(name, strategy)
         except InputError as error:
             text = str(error)
             raise InputError(

@@ -98,7 +98,7 @@ def in_short(outcome: Outcome) -> str:
     """The surrogate and the proposed mixtures, a line each."""
     lines = [outcome.chosen.reason]
     if not outcome.chosen.informed:
-        lines.append("nothing predicts left-out mixtures better than their mean: no optimum is claimed")
+        lines.append("left-out mixtures are predicted no better than by their mean: no optimum is claimed")
     if untried := outcome.observations.untried:
         lines.append(f"no run has tried {', '.join(untried)}: nothing is known of a mixture with it")
     if why := outcome.observations.undetermined:

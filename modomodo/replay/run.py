@@ -14,6 +14,7 @@ import pandas as pd
 from modomodo.config.schema import Strategy
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.acquisition import pareto_front, sample_mixtures
+from modomodo.mixtures.cheaper_runs import with_cheaper_runs
 from modomodo.mixtures.constraints import check_names, without
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -27,8 +28,15 @@ from modomodo.mixtures.strategies.base import (
     declaration,
     propose_named,
 )
-from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe
-from modomodo.mixtures.surrogates.calibration import SelectedSurrogate, choose, is_large, refit
+from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe, surrogates
+from modomodo.mixtures.surrogates.calibration import (
+    DEFAULT,
+    CrossValidated,
+    compared,
+    cross_validated,
+    is_large,
+    refit,
+)
 from modomodo.mixtures.uncertainty import Comparison, Uncertainty, best_observed, split_half
 from modomodo.replay.config import ReplayConfig, ReplayStrategy, load, table_of
 from modomodo.reporting.results import Results, results_of
@@ -69,7 +77,7 @@ class Outcome:
     study: ReplayConfig
     records: Records
     proposals: dict[str, tuple[ReplayStrategy, Proposal]]  # mixture → its strategy and proposal
-    chosen: SelectedSurrogate
+    chosen: CrossValidated
     observations: Observations
     objective: Objective
     uncertainty: Uncertainty
@@ -88,6 +96,9 @@ def read(study: ReplayConfig, path: Path | None = None) -> Records:
     turned: bool | Collection[str] = lower if isinstance(lower, bool) else list(lower)
     records = read_records(source, turned, study.records.aggregates)
     _check_targets(study, records)
+    for name, strategy in study.strategies.items():
+        if strategy.cheaper_runs:  # what is wrong with another study's table is told before anything runs
+            learned(study, records, name)
     return records
 
 
@@ -112,10 +123,10 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
     seen = last_step(records)
     target = objective(seen, study.target, aggregates)
     observations = observe(seen, target)
-    chosen = choose(observations, study.seed)
+    chosen = replace(cross_validated(observations, study.seed), comparison=compared(observations, study.seed))
     proposals: dict[str, tuple[ReplayStrategy, Proposal]] = {}
     for name, strategy in study.strategies.items():
-        rows = learned(one_step(records, strategy.scores), name, strategy)
+        rows = learned(study, records, name)
         found = propose_named(name, strategy, rows, records.domains, aggregates=aggregates)
         proposals |= {mixture: (strategy, proposal) for mixture, proposal in found.items()}
     check_names(study.constraints, records.domains)
@@ -166,18 +177,31 @@ def _baselines(observations: Observations) -> dict[str, np.ndarray]:
     return baselines
 
 
-def learned(records: Records, name: str, strategy: Strategy) -> Records:
+def learned(study: ReplayConfig, records: Records, name: str) -> Records:
+    """What a strategy learns from: rows, one a run, and the records of other studies beside them.
+
+    Raises InputError for a name that no row has, and as `with_cheaper_runs`.
+    """
+    strategy = study.strategies[name]
+    rows = chosen_rows(one_step(records, strategy.scores), name, strategy)
+    if not strategy.cheaper_runs:
+        return rows
+    aimed_at = objective(rows, strategy.target, study.records.aggregates).benchmarks
+    return with_cheaper_runs(rows, name, strategy, aimed_at, study.records.lower_is_better)
+
+
+def chosen_rows(records: Records, name: str, strategy: Strategy) -> Records:
     """The rows that a strategy learns from. Raises InputError for a name that no row has."""
-    for other in strategy.learns_from:
+    for other in strategy.names_learned:
         if other not in set(records.frame["strategy"]):
             known = sorted(set(records.frame["strategy"]) - {""})
             raise InputError(
                 f"strategies.{name}.learns_from: no row of the records has the strategy '{other}': "
                 + nearest(other, known)
             )
-    if not strategy.learns_from or not declaration(strategy.propose).learns:
+    if not strategy.names_learned or not declaration(strategy.propose).learns:
         return records
-    kept = records.frame["strategy"].isin(strategy.learns_from)
+    kept = records.frame["strategy"].isin(strategy.names_learned)
     return replace(records, frame=records.frame[kept].reset_index(drop=True))
 
 
@@ -190,7 +214,8 @@ def _front(
         if name not in aggregates and records.frame[name].isna().all():
             return None
         target = objective(records, name, aggregates)
-        values.append(choose(observe(records, target), study.seed).mean(mixtures) @ target.shares)
+        fitted = surrogates[DEFAULT](observe(records, target), study.seed)
+        values.append(fitted.mean(mixtures) @ target.shares)
     rows = pareto_front(np.column_stack(values))
     columns = [f"w_{domain}" for domain in sorted(records.domains)]
     frame = pd.DataFrame(mixtures[rows], columns=columns).round(6)

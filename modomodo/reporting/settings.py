@@ -8,10 +8,25 @@ from pydantic import Field
 
 from modomodo.config.schema import Dataset, Reporting, Settings, Study, Training
 from modomodo.data.readers.published import published_as
+from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.plan import Plan
 
-EXPORTABLE = ("gp_sqrt", "gp_lead")  # surrogates whose formulas the explorer's page knows
+EXPORTABLE = ("gp_sqrt", "gp_average")  # surrogates whose formulas the explorer's page knows
+
+
+def check_exportable(surrogate: str) -> None:
+    """Raises InputError for a surrogate that the explorer's page cannot evaluate."""
+    from modomodo.mixtures.surrogates.base import surrogates
+
+    if surrogate in surrogates.successors and surrogate not in surrogates:
+        raise InputError(
+            f"reporting.surrogate: '{surrogate}' is gone: use '{surrogates.successors[surrogate]}' instead"
+        )
+    if surrogate not in EXPORTABLE:
+        raise InputError(
+            f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -112,7 +127,10 @@ class OverviewSettings(TableSettings):
             domains=list(study.domains),
             training=study.training.model_copy(update=not_shown),
             strategies=[
-                (row.group, row.label or name, row.propose, len(plan.by_strategy[name]), row.learns_from)
+                (
+                    *(row.group, row.label or name, row.propose, len(plan.by_strategy[name])),
+                    [*row.names_learned, *(other.title for other in row.cheaper_runs)],
+                )
                 for name, row in study.strategies.items()
             ],
             runs=len(plan.runs),

@@ -14,9 +14,10 @@ from modomodo.data.readers.registry import datasets
 from modomodo.errors import InputError, nearest
 from modomodo.metrics.metric import called, metrics
 from modomodo.metrics.weights import reward_weight
+from modomodo.mixtures.cheaper_runs import locate
 from modomodo.mixtures.strategies.base import declaration, strategies
 from modomodo.registry import Registry
-from modomodo.reporting.settings import EXPORTABLE
+from modomodo.reporting.settings import check_exportable
 from modomodo.training.builders import model_builders, read_options
 from modomodo.training.rewards import asks_judge, reward_of, rewards
 from modomodo.training.trackers import check_installed
@@ -38,8 +39,10 @@ def study_from(data: Any, where: str) -> Study:
             f"scripts/propose.py --config {where}"
         )
     study = parse(data, Study, where)
+    located = {name: locate(strategy, where) for name, strategy in study.strategies.items()}
+    plugins = plugins_beside(study.plugins, where)
     study = study.model_copy(
-        update={"plugins": plugins_beside(study.plugins, where), **_tables_beside(study, where)}
+        update={"plugins": plugins, "strategies": located, **_tables_beside(study, where)}
     )
     check_functions(study, where)
     return study
@@ -140,11 +143,7 @@ def _check_model(study: Study) -> None:
 
 def _check_surrogate(study: Study) -> None:
     """The explorer evaluates the surrogate in the page, which knows the formulas of some."""
-    surrogate = study.reporting.surrogate
-    if surrogate not in EXPORTABLE:
-        raise InputError(
-            f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"
-        )
+    check_exportable(study.reporting.surrogate)
 
 
 def _check_merges(study: Study) -> None:

@@ -84,10 +84,10 @@ def test_every_method_is_compared_on_the_same_mixtures():
     assert table.groupby("method").size().to_dict() == {
         "merge alone": 1,
         # 5 and 8 of the 9 runs: five draws each
-        **dict.fromkeys(("quadratic", "gp_lead", "gp_sqrt", "ridge_sqrt", "merged"), 10),
+        **dict.fromkeys(("quadratic", "gp_average", "gp_sqrt", "ridge_sqrt", "merged"), 10),
     }
     means = table.groupby("method")["rmse"].mean()
-    assert means["merged"] < 0.5 * means["gp_lead"]
+    assert means["merged"] < 0.5 * means["gp_average"]
 
 
 def test_chosen_mixtures_are_compared_with_the_random_ones(tmp_path):
@@ -140,7 +140,14 @@ def test_a_small_study_is_trained_merged_and_compared(tmp_path):
     first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
     assert first.returncode == 0, first.stdout[-3000:] + first.stderr[-3000:]
     table = pd.read_csv(tmp_path / "out/comparison.csv")
-    assert set(table["method"]) == {"merge alone", "quadratic", "gp_lead", "gp_sqrt", "ridge_sqrt", "merged"}
+    assert set(table["method"]) == {
+        "merge alone",
+        "quadratic",
+        "gp_average",
+        "gp_sqrt",
+        "ridge_sqrt",
+        "merged",
+    }
     costs = pd.read_csv(tmp_path / "out/costs.csv").set_index("work")
     assert (
         costs.loc["train", "jobs"] == 8 + 4 * 3
@@ -149,7 +156,7 @@ def test_a_small_study_is_trained_merged_and_compared(tmp_path):
     assert costs.loc["screen", "jobs"] == 2 and costs.loc["screen", "wall_seconds"] > 0
     chosen = pd.read_csv(tmp_path / "out/chosen.csv")
     assert chosen.groupby("strategy").size().to_dict() == {
-        f"{name}-{first}": 3 for name in ("merge_screen", "gp_lead") for first in ("few", "all")
+        f"{name}-{first}": 3 for name in ("merge_screen", "gp_average") for first in ("few", "all")
     }
     assert (tmp_path / "out/by_runs.svg").exists()
     # Again: nothing is trained.

@@ -99,7 +99,7 @@ def merges():
 def test_records_of_merges_have_alpha_questions_and_experts(tmp_path):
     records = merged_records(merges(), EXPERTS, ["boxes", "science", "relation"], GROUPS)
     write_records(tmp_path / "merged.csv", records)
-    read = read_records(tmp_path / "merged.csv")
+    read = read_records(tmp_path / "merged.csv", of_cheaper=True)
     assert list(read.frame["mixture"]) == ["all@1.5", "all@2", "candidate-0001@1.5"]
     assert list(read.frame["fidelity"].unique()) == ["merged"]
     assert list(read.frame["alpha"].astype(float)) == [1.5, 2.0, 1.5]
@@ -115,7 +115,7 @@ def test_records_say_which_experts_forgot_what(tmp_path):
     for forgot, cell in (((regression,), "boxes: chart"), ((), "")):
         records = merged_records(merges(), EXPERTS, ["boxes", "science", "relation"], GROUPS, forgot)
         write_records(tmp_path / "merged.csv", records)
-        read = read_records(tmp_path / "merged.csv")
+        read = read_records(tmp_path / "merged.csv", of_cheaper=True)
         assert read.frame["forgot"].fillna("").unique().tolist() == [cell]
 
 
@@ -291,7 +291,7 @@ def test_the_strategy_proposes_the_best_finalists(screened):
     best = max(truth(merge.weights)["chart"] for merge in found if merge.strategy == "candidate")
     assert truth(picks[0].weights)["chart"] > best - 0.01
     assert "24 candidates, 6 finalists" in picks[0].note
-    assert picks[0].comparison["surrogate"].tolist() == ["merged experts", "gp_lead"]
+    assert picks[0].comparison["surrogate"].tolist() == ["merged experts", "gp_average"]
     plain = read_options("merge_screen", options.model_dump() | {"surrogate": "gp_sqrt"})
     other = propose("merge_screen", replace(request, options=plain))[0].comparison
     assert other["surrogate"].tolist() == ["gp_sqrt"] and other["rmse"].notna().all()

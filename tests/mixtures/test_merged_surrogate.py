@@ -16,6 +16,7 @@ from modomodo.mixtures.surrogates.merged import (
     Trend,
     choose_alpha,
     fit_at,
+    fit_surface,
     is_expert,
     left_out_errors,
 )
@@ -122,9 +123,7 @@ def test_alpha_does_not_look_at_mixtures_that_were_not_trained():
 def test_experts_are_never_left_out():
     runs = observed()
     assert is_expert(runs).tolist() == [True] * 4 + [False] * 8
-    from modomodo.mixtures.surrogates.merged import Surface
-
-    errors = left_out_errors(runs, Surface.fit(runs, runs.merged, 1.5), 1.5)
+    errors = left_out_errors(runs, fit_surface(runs, 1.5), 1.5)
     assert np.isnan(errors[:4]).all() and np.isfinite(errors[4:]).all()
 
 
@@ -139,7 +138,7 @@ def test_with_experts_alone_the_default_is_taken_and_said_to_be_untested():
 
 def test_it_beats_the_plain_surrogate_where_merged_scores_are_right():
     runs, points = observed(), mixtures(100, 77)[4:]
-    predictor, plain = surrogates["merged"](runs, 0), surrogates["gp_lead"](runs, 0)
+    predictor, plain = surrogates["merged"](runs, 0), surrogates["gp_average"](runs, 0)
     assert rmse(predictor, points) < 0.5 * rmse(plain, points)
     assert "alpha 1.5" in predictor.reason and "without merging" in predictor.reason
 
@@ -150,7 +149,7 @@ def test_it_falls_back_and_says_so_where_merging_carries_no_signal():
     assert isinstance(predictor, Fallback)
     assert "no signal" in predictor.reason
     points = mixtures(20, 5)
-    assert np.array_equal(predictor.mean(points), surrogates["gp_lead"](runs, 0).mean(points))
+    assert np.array_equal(predictor.mean(points), surrogates["gp_average"](runs, 0).mean(points))
 
 
 def test_without_merged_scores_it_is_the_plain_surrogate():
@@ -161,18 +160,18 @@ def test_without_merged_scores_it_is_the_plain_surrogate():
 def test_what_it_was_chosen_by_is_a_table():
     both = surrogates["merged"](observed(), 0)
     table = both.comparison.set_index("surrogate")
-    assert table.index.tolist() == ["merged experts", "gp_lead"]
+    assert table.index.tolist() == ["merged experts", "gp_average"]
     assert table.loc["merged experts", "alpha"] == 1.5 and set(table["runs"]) == {8}
     assert table["share"].tolist() == both.shares.tolist()
     # Each weighs by the other's squared error.
     squares = table["rmse"] ** 2
-    assert both.shares[0] == pytest.approx(squares["gp_lead"] / squares.sum())
+    assert both.shares[0] == pytest.approx(squares["gp_average"] / squares.sum())
     assert f"left-out RMSE {table['rmse'].iloc[0]:.3g}" in both.reason
     alone = surrogates["merged"](observed(say=nonsense), 0).comparison
     assert alone["share"].tolist() == [0, 1] and alone["rmse"].iloc[0] > alone["rmse"].iloc[1]
     untested = surrogates["merged"](observed(count=0), 0).comparison
     assert untested["share"].tolist() == [1, 0] and untested["rmse"].isna().all()
-    assert surrogates["gp_lead"](observed(), 0).comparison is None
+    assert surrogates["gp_average"](observed(), 0).comparison is None
 
 
 def test_it_is_less_sure_where_merging_and_trained_runs_disagree():
@@ -191,16 +190,10 @@ def test_it_is_less_sure_where_merging_and_trained_runs_disagree():
 def test_its_uncertainty_grows_where_merging_misleads():
     points = mixtures(30, 5)
     good, bad = (
-        fit_at(runs, surface(runs), 1.5).predict(points).run_spread(runs.shares).mean()
+        fit_at(runs, fit_surface(runs, 1.5), 1.5).predict(points).run_spread(runs.shares).mean()
         for runs in (observed(), observed(say=lambda w, alpha: merged_scores(w, alpha + 0.4)))
     )
     assert bad > 2 * good
-
-
-def surface(runs):
-    from modomodo.mixtures.surrogates.merged import Surface
-
-    return Surface.fit(runs, runs.merged, 1.5)
 
 
 def test_its_intervals_hold_what_was_not_trained():

@@ -183,7 +183,7 @@ def test_auto_explores_when_nothing_beats_the_mean_and_a_chosen_surrogate_warns(
     frame[["in_score", "out_score"]] = random.standard_normal((len(frame), 2))
     noise = replace(noise, frame=frame)
     found = ask("acquire", count=2, surrogate="auto", seen=noise)
-    assert found[0].note.startswith("explore,") and "better than their mean" in found[0].note
+    assert found[0].note.startswith("explore,") and "no better than by their mean" in found[0].note
     assert not found[0].comparison["beats_mean"].any()
     warned = ask("acquire", count=1, surrogate="quadratic", seen=noise)
     assert warned[0].note.startswith("expected_improvement,") and "do not trust an optimum" in warned[0].note

@@ -25,12 +25,16 @@ from modomodo.mixtures.surrogates.base import (
 )
 from modomodo.mixtures.surrogates.baselines import best_split, quadratic_features
 from modomodo.mixtures.surrogates.calibration import (
-    LeftOut,
-    SelectedSurrogate,
-    choose,
+    BESIDE,
+    DEFAULT,
+    CrossValidated,
+    compared,
+    cross_validated,
     leave_one_mixture_out,
     summary,
 )
+from modomodo.mixtures.surrogates.ensemble import Ensemble
+from modomodo.mixtures.surrogates.evidence import EvidenceTable, kernel_weights
 
 ROOT = Path(__file__).parents[2]
 EVERY = sorted(surrogates)
@@ -301,7 +305,7 @@ def test_permuted_columns_and_rows_give_the_same_answer_by_name(name):
     np.testing.assert_array_equal(other, one)
 
 
-@pytest.mark.parametrize("name", ["gp_lead", "gp_sqrt", "ridge_sqrt", "quadratic", "ensemble", "auto"])
+@pytest.mark.parametrize("name", ["gp_average", "gp_sqrt", "ridge_sqrt", "quadratic", "auto"])
 def test_surrogates_learn(name):
     points = unseen()
     predicted = surrogates[name](observed(30, noise=0.01), 0).mean(points)
@@ -375,16 +379,16 @@ def test_published_lightgbm_predicts_a_constant_below_forty_runs():
     assert np.ptp(surrogates["lightgbm_small"](observed(8), 0).mean(points)[:, 0]) > 1e-3
 
 
-def test_the_ensemble_is_the_mean_of_its_members():
-    from modomodo.mixtures.surrogates.ensemble import MEMBERS
-
-    seen = observed(10)
-    means = [surrogates[name](seen, 0).mean(unseen(4)) for name in MEMBERS]
-    fitted = surrogates["ensemble"](seen, 0)
-    np.testing.assert_allclose(fitted.mean(unseen(4)), np.mean(means, axis=0))
-    inside = np.mean([surrogates[name](seen, 0).predict(unseen(4)).covariance for name in MEMBERS], axis=0)
-    apart = np.einsum("nbb->nb", fitted.predict(unseen(4)).covariance - inside)
-    np.testing.assert_allclose(apart, np.var(means, axis=0), atol=1e-9)
+def test_an_ensemble_is_the_weighted_mean_of_its_members():
+    seen, points, shares = observed(10), unseen(4), np.array([0.5, 0.3, 0.2])
+    members = tuple(surrogates[name](seen, 0) for name in ("gp_sqrt", "ridge_sqrt", "lightgbm_small"))
+    means = np.stack([member.mean(points) for member in members])
+    fitted = Ensemble(seen, members, shares)
+    mean = np.einsum("k,knb->nb", shares, means)
+    np.testing.assert_allclose(fitted.mean(points), mean)
+    inside = np.einsum("k,knbc->nbc", shares, [member.predict(points).covariance for member in members])
+    apart = np.einsum("nbb->nb", fitted.predict(points).covariance - inside)
+    np.testing.assert_allclose(apart, np.einsum("k,knb->nb", shares, (means - mean) ** 2), atol=1e-9)
 
 
 # --- Gaussian processes -----------------------------------------------------------------------------------------
@@ -431,7 +435,7 @@ def test_one_structure_agrees_with_scikit_learn(monkeypatch):
 def test_what_is_expected_before_any_run_by_hand():
     seen = observed(12)
     points = unseen(5)
-    at = kernels.KernelsAt(kernels.Kernels(seen.weights, kernels.PriorMean(total=0.3, dominant=0.5)), points)
+    at = kernels.KernelsAt(kernels.Kernels(seen.weights), points)
     roots = np.sqrt(seen.weights)
 
     def standing(values, runs):
@@ -439,24 +443,23 @@ def test_what_is_expected_before_any_run_by_hand():
 
     total = standing(np.sqrt(points).sum(axis=1), roots.sum(axis=1))
     dominant = standing(np.sqrt(points)[:, 2], roots[:, 2])
-    assert at.prior_mean(kernels.KernelSpec(0.5, 0.7)) == pytest.approx(0.3 * total)
-    dominated = kernels.KernelSpec(0.5, 0.7, False, 2, 0.2, 0.8)
+    assert at.prior_mean(kernels.KernelSpec(0.5, 0.7)) == pytest.approx(0.0)
+    assert at.prior_mean(kernels.KernelSpec(0.5, 0.7, breadth=0.3)) == pytest.approx(0.3 * total)
+    dominated = kernels.KernelSpec(0.5, 0.7, False, 2, 0.2, 0.8, breadth=0.3, dominant_mean=0.5)
     assert at.prior_mean(dominated) == pytest.approx(0.2 * 0.3 * total + 0.8 * 0.5 * dominant)
     # Shares always sum to 1: in proportion to them, their sum says nothing.
-    assert at.prior_mean(kernels.KernelSpec(1.0, 0.7)) == pytest.approx(0.0)
+    assert at.prior_mean(kernels.KernelSpec(1.0, 0.7, breadth=0.3)) == pytest.approx(0.0)
 
 
 def test_a_process_with_a_mean_is_one_on_what_the_mean_leaves(monkeypatch):
     monkeypatch.setattr(posterior, "SIGNALS", np.array([0.9]))
     monkeypatch.setattr(posterior, "VARIANCES", np.array([2.0]))
     seen = observed(10, noise=0.05)
-    structure = kernels.KernelSpec(0.5, 0.7)
-    fitted = processes.fit_processes(
-        seen, kernels.KernelGrid((0.5,), (0.7,), prior_mean=kernels.PriorMean(total=0.4))
-    )
+    structure = kernels.KernelSpec(0.5, 0.7, breadth=0.4)
+    fitted = processes.fit_processes(seen, kernels.KernelGrid((0.5,), (0.7,), breadths=((0.4, 1.0),)))
     points = unseen(6)
     prediction = fitted.predict(points)
-    scaled = kernels.Kernels(seen.weights, kernels.PriorMean(total=0.4))
+    scaled = kernels.Kernels(seen.weights)
     standard = StandardScaler.of(seen)
     process, _ = scikit(seen, structure, 0.9, 2.0, 0)
     level = np.linalg.solve(
@@ -469,24 +472,171 @@ def test_a_process_with_a_mean_is_one_on_what_the_mean_leaves(monkeypatch):
     assert fitted.mean(points) == pytest.approx(prediction.mean)
 
 
-def test_where_runs_say_nothing_many_and_dominant_domains_are_expected_to_help():
+GRIDS = {"gp_sqrt": kernels.SQRT, "gp_average": kernels.AVERAGE}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_the_probabilities_of_all_hypotheses_sum_to_one(name, width):
+    """For each base (length, interacting or additive), all of which are as probable as each other."""
+    grid = GRIDS[name]
+    specs = grid.specs(width)
+    assert len(set(specs)) == len(specs)
+    log_odds = 2.0 * np.random.default_rng(0).random((width, 3))
+    prior = np.exp(grid.log_prior(specs, log_odds))
+    bases = len(grid.powers) * (len(grid.lengths) + len(grid.additive_lengths))
+    np.testing.assert_allclose(prior.sum(axis=0), bases)
+
+
+def test_what_is_believed_before_any_run_by_hand():
+    """Two domains; the name of the only benchmark makes the second three times as probable."""
+    grid = kernels.KernelGrid(
+        (0.5,),
+        (0.7,),
+        dominant_lengths=(0.2,),
+        dominant_shares=(0.5, 0.8),
+        dominant_means=(0.0, 0.6),
+        dominance=0.4,
+        breadths=((0.0, 0.9), (0.5, 0.1)),
+    )
+    specs = grid.specs(2)
+    prior = np.exp(grid.log_prior(specs, np.log([[1.0], [3.0]])))[:, 0]
+
+    def of(**wanted):
+        chosen = [all(getattr(spec, key) == value for key, value in wanted.items()) for spec in specs]
+        return prior[chosen].sum()
+
+    # Odds against none: 0.4 / 0.6 / 2 a domain, times 1 and 3.
+    assert of(dominant=None) == pytest.approx(3 / 7)
+    assert of(dominant=0) == pytest.approx(1 / 7) and of(dominant=1) == pytest.approx(3 / 7)
+    assert of(breadth=0.5) == pytest.approx(0.1)
+    assert of(dominant=1, breadth=0.5, dominant_mean=0.6) == pytest.approx(3 / 7 * 0.1 / 2)
+    # Shares and means of the same domain are as probable as each other.
+    assert of(dominant=1, dominant_share=0.8, breadth=0.0) == pytest.approx(3 / 7 * 0.9 / 2)
+
+
+def test_without_namesakes_a_domain_dominates_as_probably_as_stated_and_with_one_more_probably():
+    grid = kernels.AVERAGE
+    specs = grid.specs(4)
+    prior = np.exp(
+        grid.log_prior(specs, np.array([[0.0, grid.namesake], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
+    )
+    bases = len(grid.lengths) + len(grid.additive_lengths)
+    none = prior[[spec.dominant is None for spec in specs]].sum(axis=0) / bases
+    first = prior[[spec.dominant == 0 for spec in specs]].sum(axis=0) / bases
+    assert none[0] == pytest.approx(1 - grid.dominance) and none[1] < none[0] / 10
+    assert first[0] == pytest.approx(grid.dominance / 4) and first[1] > 0.9
+
+
+def test_the_default_expects_breadth_to_be_worth_little():
+    expected = sum(value * chance for value, chance in kernels.AVERAGE.breadths)
+    assert dict(kernels.AVERAGE.breadths)[0.0] > 0.9 and expected < 0.05
+
+
+def expected_gain_on_noise(grid: kernels.KernelGrid) -> tuple[float, float]:
+    """Of equal weights over corners, in standard deviations of the scores: mean over 40 tables, standard error."""
     random = np.random.default_rng(5)
     seen = observed(6)
     middle, corner = np.full((1, 4), 0.25), np.eye(4)
     gains = []
-    for _ in range(20):
+    for _ in range(40):
         noise = replace(seen, scores=random.standard_normal(seen.scores.shape))
-        fitted = surrogates["gp_lead"](noise, 0)
+        fitted = processes.fit_processes(noise, grid)
         gains.append(float(fitted.mean(middle).mean() - fitted.mean(corner).mean()))
-    assert np.mean(gains) > 2 * np.std(gains) / np.sqrt(len(gains)) > 0
+    return float(np.mean(gains)), float(np.std(gains) / np.sqrt(len(gains)))
+
+
+def test_where_runs_say_nothing_hardly_anything_is_expected_of_breadth():
+    """Of noise: a fiftieth of what scores differ by, whether a mixture is broad or a corner."""
+    gain, error = expected_gain_on_noise(replace(kernels.AVERAGE, dominant_means=(0.0,)))
+    assert abs(gain) < 0.02 + 3 * error
+
+
+def test_where_runs_say_nothing_a_dominant_domain_is_expected_to_help_with_diminishing_returns():
+    """√w is concave: a quarter of each of four domains helps more than all of one, on average over benchmarks."""
+    gain, error = expected_gain_on_noise(kernels.AVERAGE)
+    assert 0 < gain < 0.25 and gain > error
+
+
+def test_hypotheses_that_share_a_covariance_give_what_separate_fits_give(monkeypatch):
+    """Each hypothesis alone, as a grid of one; then their average by evidence, by hand."""
+    monkeypatch.setattr(processes, "KEPT", 0.0)
+    seen, points = observed(9, noise=0.1), unseen(5)
+    breadths = (0.0, 0.25, 0.5)
+    together = processes.fit_processes(
+        seen, kernels.KernelGrid((0.5,), (0.7,), breadths=tuple((breadth, 1 / 3) for breadth in breadths))
+    )
+    (kernel,) = together.groups[0].kernels
+    assert [spec.breadth for spec in kernel.specs] == list(breadths)
+    alone = [
+        processes.fit_processes(seen, kernels.KernelGrid((0.5,), (0.7,), breadths=((breadth, 1.0),)))
+        for breadth in breadths
+    ]
+    shares = kernel.weights.sum(axis=(1, 2))  # [hypothesis, benchmark]
+    evidence = np.stack([np.exp(each.groups[0].table.likelihood[0]).sum(axis=(0, 1)) for each in alone])
+    np.testing.assert_allclose(shares, evidence / evidence.sum(axis=0))
+    means = np.stack([each.predict(points).mean for each in alone])
+    mean = np.einsum("mb,mnb->nb", shares, means)
+    np.testing.assert_allclose(together.predict(points).mean, mean, atol=1e-9)
+    inside = [np.einsum("nbb->nb", each.predict(points).covariance) for each in alone]
+    variance = np.einsum("mb,mnb->nb", shares, inside + (means - mean) ** 2)
+    np.testing.assert_allclose(np.einsum("nbb->nb", together.predict(points).covariance), variance, rtol=1e-6)
+
+
+def test_each_covariance_is_decomposed_once(monkeypatch):
+    made = []
+    of = posterior.EigenDecomposition.of
+    monkeypatch.setattr(
+        posterior.EigenDecomposition, "of", lambda *arguments: made.append(1) or of(*arguments)
+    )
+    fitted = surrogates["gp_average"](observed(9), 0)
+    specs = fitted.groups[0].table.specs
+    assert len(made) == len({spec.covariance for spec in specs}) < len(specs) / 2
+
+
+def evidence_table(breadths, likelihood):
+    """Hypotheses of two benchmarks that differ in what breadth is worth; `likelihood` [hypothesis, benchmark]."""
+    specs = [kernels.KernelSpec(0.5, 0.7, breadth=breadth) for breadth in breadths]
+    prior = np.full((len(specs), 2), 1 / len(specs))
+    return EvidenceTable(specs, np.log(likelihood)[:, None, None, :], np.log(prior))
+
+
+def test_benchmarks_share_evidence_by_hand():
+    """Two hypotheses; the other benchmark's likelihood counts to the power of the sharing."""
+    likelihood = np.array([[1.0, 1.0], [2.0, 16.0]])
+    table = evidence_table((0.0, 0.5), likelihood)
+    grid = kernels.KernelGrid((0.5,), (0.7,), breadths=((0.0, 0.5), (0.5, 0.5)))
+    alone = kernel_weights([table], grid)[0][:, 0, 0]
+    np.testing.assert_allclose(alone, likelihood / likelihood.sum(axis=0))
+    weights = kernel_weights([table], replace(grid, breadth_sharing=0.5))[0][:, 0, 0]
+    np.testing.assert_allclose(weights[:, 0], [1 / 9, 8 / 9])  # 1 · 1 against 2 · √16
+    np.testing.assert_allclose(weights[:, 1], [1, 16 * math.sqrt(2)] / (1 + 16 * np.sqrt(2)))
+    # Benchmarks that were scored on other runs are in another group, and share as much.
+    halves = [
+        replace(table, likelihood=table.likelihood[..., [b]], prior=table.prior[:, [b]]) for b in range(2)
+    ]
+    apart = kernel_weights(halves, replace(grid, breadth_sharing=0.5))
+    np.testing.assert_allclose(np.hstack([each[:, 0, 0] for each in apart]), weights)
+
+
+def test_a_shape_says_nothing_of_which_domain_dominates():
+    """The other benchmark's evidence for a dominant domain is not shared: only that for its length and share."""
+    one, two = (kernels.KernelSpec(0.5, 0.7, False, domain, 0.2, 0.8) for domain in range(2))
+    assert one.shape == two.shape and one.covariance != two.covariance
+    likelihood = np.array([[1.0, 9.0], [1.0, 1.0]])
+    table = EvidenceTable([one, two], np.log(likelihood)[:, None, None, :], np.log(np.full((2, 2), 0.5)))
+    grid = kernels.KernelGrid((0.5,), (0.7,), shape_sharing=1.0)
+    np.testing.assert_allclose(kernel_weights([table], grid)[0][:, 0, 0, 0], [0.5, 0.5])
 
 
 def test_nothing_is_expected_of_a_benchmark_that_never_varied():
     seen = observed(8)
     same = replace(seen, scores=np.column_stack([seen.scores[:, 0], np.full(8, 0.25)]))
-    fitted = surrogates["gp_lead"](same, 0)
+    fitted = surrogates["gp_average"](same, 0)
     assert fitted.mean(unseen(9))[:, 1] == pytest.approx(0.25, abs=1e-9)
     assert fitted.predict(np.eye(4)).mean[:, 1] == pytest.approx(0.25, abs=1e-9)
+    flat = next(each for each in fitted.groups if 1 in each.group.columns)
+    assert {(spec.breadth, spec.dominant_mean) for spec in flat.table.specs} == {(0.0, 0.0)}
 
 
 def test_the_weights_are_the_marginal_likelihoods(monkeypatch):
@@ -497,9 +647,9 @@ def test_the_weights_are_the_marginal_likelihoods(monkeypatch):
     for component in processes.fit_processes(seen, family).groups[0].kernels:
         for s, signal in enumerate(posterior.SIGNALS):
             for v, variance in enumerate(posterior.VARIANCES):
-                process, _ = scikit(seen, component.spec, signal, variance, 0)
-                found[component.spec.length, s, v] = (
-                    component.weights[s, v, 0],
+                process, _ = scikit(seen, component.covariance, signal, variance, 0)
+                found[component.covariance.length, s, v] = (
+                    component.weights[0, s, v, 0],
                     process.log_marginal_likelihood(),
                 )
     ours = np.array([weight for weight, _ in found.values()])
@@ -523,7 +673,7 @@ def test_left_out_residuals_agree_with_refits(monkeypatch):
 
 
 def test_draws_have_the_predicted_moments():
-    fitted = surrogates["gp_lead"](observed(9, noise=0.05), 0)
+    fitted = surrogates["gp_average"](observed(9, noise=0.05), 0)
     points = unseen(5)
     prediction = fitted.predict(points)
     draws = fitted.draw(points, 4000, np.random.default_rng(0))
@@ -534,26 +684,44 @@ def test_draws_have_the_predicted_moments():
 
 def test_the_dominant_domain_is_found():
     seen = observed(20)
-    fitted = surrogates["gp_lead"](seen, 0)
+    fitted = surrogates["gp_average"](seen, 0)
     weight = np.zeros(4)
     for kernel in fitted.groups[0].kernels:
-        if kernel.spec.dominant is not None:
-            weight[kernel.spec.dominant] += kernel.weights[..., 0].sum()
+        if kernel.covariance.dominant is not None:
+            weight[kernel.covariance.dominant] += kernel.weights[..., 0].sum()
     assert weight[0] > 0.9  # the benchmark x is √a
 
 
+@pytest.mark.parametrize(
+    ("domains", "benchmarks", "expected"),
+    [
+        # Word by word from the start.
+        (["SAT", "LISA"], ["SAT", "sat_test", "SATURN"], [[1, 1, 0], [0, 0, 0]]),
+        (["pubmed_central", "web"], ["pubmed-central", "other"], [[1, 0], [0, 0]]),
+        (["ScienceQA"], ["ScienceQA test", "science"], [[1, 0]]),
+        # A share of the benchmark's telling words.
+        (["tulu_math_grade", "web"], ["math_hard", "gsm"], [[0.5, 0], [0, 0]]),
+        # A word that most names have tells nothing; nor do digits and words of one or two letters.
+        (["oasst_data", "flan_data", "code_data"], ["data_flan"], [[0], [1], [0]]),
+        (["set_2024_a_qa", "other"], ["bench_2024", "a_qa"], [[0, 0], [0, 0]]),
+        # A single pair of names: what both share is not common.
+        (["code"], ["code"], [[1]]),
+        (["???"], ["x"], [[0]]),
+    ],
+)
+def test_how_far_a_benchmark_is_named_after_a_domain(domains, benchmarks, expected):
+    np.testing.assert_allclose(processes.namesakes(domains, benchmarks), expected)
+
+
 def test_a_benchmark_named_like_a_domain_expects_it_to_dominate():
-    assert processes.same_name("SAT", "SAT") and processes.same_name("SAT", "sat_test")
-    assert processes.same_name("pubmed_central", "pubmed-central") and processes.same_name(
-        "ScienceQA", "ScienceQA test"
-    )
-    assert not processes.same_name("SAT", "SATURN") and not processes.same_name("LISA", "SAT")
     seen = observed(4, noise=1.0)
 
     def dominance(benchmarks):
-        fitted = surrogates["gp_lead"](replace(seen, benchmarks=benchmarks), 0)
+        fitted = surrogates["gp_average"](replace(seen, benchmarks=benchmarks), 0)
         return sum(
-            kernel.weights[..., 1].sum() for kernel in fitted.groups[0].kernels if kernel.spec.dominant == 3
+            kernel.weights[..., 1].sum()
+            for kernel in fitted.groups[0].kernels
+            if kernel.covariance.dominant == 3
         )
 
     assert dominance(("x", "d_test")) > dominance(("x", "y"))
@@ -561,10 +729,31 @@ def test_a_benchmark_named_like_a_domain_expects_it_to_dominate():
 
 def test_standard_errors_widen_and_flatten():
     precise, vague = observed(10, errors=0.001), observed(10, errors=0.5)
-    one, two = surrogates["gp_lead"](precise, 0), surrogates["gp_lead"](vague, 0)
+    one, two = surrogates["gp_average"](precise, 0), surrogates["gp_average"](vague, 0)
     points = unseen(40)
     assert np.ptp(two.mean(points)[:, 0]) < 0.7 * np.ptp(one.mean(points)[:, 0])
     assert two.predict(points).noise[0, 0] > one.predict(points).noise[0, 0]
+
+
+def test_a_quarter_of_the_squared_standard_errors_is_the_least_noise():
+    """Runs answer the same questions: most of what a standard error tells is common to all of them, and cancels."""
+    seen = observed(10, errors=0.2)
+    (group,) = (fitted.group for fitted in surrogates["gp_average"](seen, 0).groups)
+    scale = seen.scores.std(axis=0, ddof=1)
+    np.testing.assert_allclose(group.floor, 0.25 * 0.2**2 / scale**2)
+    share = posterior.noise_share(group.floor)
+    least = (share * posterior.VARIANCES[:, None]).min(axis=(0, 1))
+    assert (least >= group.floor).all()
+
+
+def test_the_deviation_of_a_left_out_score_holds_its_noise_once():
+    seen = observed(12, noise=0.05, errors=0.1)
+    left = leave_one_mixture_out(seen, surrogates["gp_sqrt"], 0)
+    rest = seen.rows(np.arange(12) != 3)
+    prediction = surrogates["gp_sqrt"](rest, 0).predict(seen.weights[[3]])
+    variance = np.diag(prediction.covariance[0] + prediction.noise)
+    np.testing.assert_allclose(left.deviation[3, 1:], np.sqrt(variance))
+    assert left.deviation[3, 0] == pytest.approx(prediction.run_spread(seen.shares)[0])
 
 
 def test_a_run_with_a_large_standard_error_pulls_less():
@@ -574,7 +763,7 @@ def test_a_run_with_a_large_standard_error_pulls_less():
     loud = errors.copy()
     loud[4] = 0.3
     at = seen.weights[[4]]
-    for name in ("gp_lead", "gp_sqrt", "ridge_sqrt", "linear"):
+    for name in ("gp_average", "gp_sqrt", "ridge_sqrt", "linear"):
         trusted = surrogates[name](replace(seen, scores=scores, errors=errors), 0).mean(at)[0, 0]
         doubted = surrogates[name](replace(seen, scores=scores, errors=loud), 0).mean(at)[0, 0]
         assert abs(doubted - seen.scores[4, 0]) < abs(trusted - seen.scores[4, 0]), name
@@ -591,9 +780,9 @@ def test_repeats_narrow_the_prediction():
 
 def test_screening_many_runs_changes_little(monkeypatch):
     seen = observed(70, noise=0.1)
-    whole = surrogates["gp_lead"](seen, 0).mean(unseen(20))
+    whole = surrogates["gp_average"](seen, 0).mean(unseen(20))
     monkeypatch.setattr(processes, "SCREENED", 40)
-    np.testing.assert_allclose(surrogates["gp_lead"](seen, 0).mean(unseen(20)), whole, atol=0.02)
+    np.testing.assert_allclose(surrogates["gp_average"](seen, 0).mean(unseen(20)), whole, atol=0.02)
 
 
 # --- calibration ------------------------------------------------------------------------------------------------
@@ -617,36 +806,37 @@ def test_a_fold_without_refits_is_the_conditional_distribution():
     """By the textbook, from the covariance of all runs: folds of one, two and three."""
     seen = observed(9, noise=0.1, errors=0.05)
     seen = replace(seen, errors=seen.errors * np.linspace(0.5, 2, 9)[:, None])
-    fitted = surrogates["gp_lead"](seen, 0)
+    fitted = surrogates["gp_average"](seen, 0)
     fitted_group = fitted.groups[0]
     group = fitted_group.group
     folds = np.array([0, 1, 1, 2, 3, 4, 4, 4, 5])
     members = [np.flatnonzero(folds == fold) for fold in range(6)]
-    component = fitted_group.kernels[0]
+    component = max(fitted_group.kernels, key=lambda kernel: len(kernel.specs))
     left = component.leave_out(members)
-    s, v, b = 3, 1, 1
+    m, s, v, b = len(component.specs) - 1, 3, 1, 1
+    assert m > 0
     signal, scale = posterior.SIGNALS[s], posterior.VARIANCES[v]
-    kernel = scale * signal * group.kernels.between_runs(component.spec, np.arange(9))
+    kernel = scale * signal * group.kernels.between_runs(component.covariance, np.arange(9))
     noise = scale * posterior.noise_share(group.floor)[s, v, b] * group.noise
     whole = kernel + np.diag(noise)
-    before = kernels.KernelsAt(group.kernels, group.kernels.runs).prior_mean(component.spec)
+    before = kernels.KernelsAt(group.kernels, group.kernels.runs).prior_mean(component.specs[m])
     scores = fitted.scaler.scores[:, b] - before
     for fold, runs in enumerate(members):
         rest = np.setdiff1d(np.arange(9), runs)
         gain = whole[np.ix_(runs, rest)] @ np.linalg.inv(whole[np.ix_(rest, rest)])
         expected = gain @ scores[rest]
         latent = kernel[np.ix_(runs, runs)] - gain @ kernel[np.ix_(rest, runs)]
-        mean = fitted.scaler.scores[runs, b] - left.error[runs, s, v, b]
+        mean = fitted.scaler.scores[runs, b] - left.error[runs, m, s, v, b]
         np.testing.assert_allclose(mean, before[runs] + expected, atol=1e-8)
         variance = left.expected_variance(group.floor, group.noise)[runs, s, v, b]
         np.testing.assert_allclose(variance, np.diag(latent), atol=1e-8)
         both = latent + np.diag(noise[runs])
         missed = scores[runs] - expected
         log = -(missed @ np.linalg.solve(both, missed) + np.linalg.slogdet(both)[1]) / 2
-        assert left.log_density[fold, s, v, b] == pytest.approx(log, abs=1e-8)
+        assert left.log_density[fold, m, s, v, b] == pytest.approx(log, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", ["gp_lead", "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic"])
+@pytest.mark.parametrize("name", ["gp_average", "gp_sqrt", "ridge_sqrt", "quadratic"])
 def test_large_tables_are_left_out_without_refits_and_hardly_differ(monkeypatch, name):
     from modomodo.mixtures.surrogates import calibration
 
@@ -673,7 +863,7 @@ def test_large_tables_are_left_out_without_refits_and_hardly_differ(monkeypatch,
     np.testing.assert_array_equal(formula.constant, refits.constant)
 
 
-def test_a_choice_is_made_once_for_the_same_runs(monkeypatch):
+def test_an_answer_is_made_once_for_the_same_runs(monkeypatch):
     calls = []
 
     def counted(observations, seed):
@@ -681,11 +871,12 @@ def test_a_choice_is_made_once_for_the_same_runs(monkeypatch):
         return surrogates["constant"](observations, seed)
 
     monkeypatch.setitem(surrogates._functions, "counted", counted)
-    first = choose(observed(6), 0, ["counted"])
+    first = cross_validated(observed(6), 0, "counted")
     made = len(calls)
-    assert choose(observed(6), 0, ["counted"]) is first and len(calls) == made
-    assert choose(observed(6, noise=0.1), 0, ["counted"]) is not first
-    assert choose(observed(6), 1, ["counted"]) is not first and len(calls) == 3 * made
+    assert cross_validated(observed(6), 0, "counted") is first and len(calls) == made
+    assert cross_validated(observed(6, noise=0.1), 0, "counted") is not first
+    assert cross_validated(observed(6), 1, "counted") is not first and len(calls) == 3 * made
+    assert cross_validated(observed(6), 1, "constant").name == "constant" and len(calls) == 3 * made
 
 
 def test_the_summary_by_hand():
@@ -710,7 +901,7 @@ def test_the_summary_by_hand():
 def test_intervals_cover_what_they_promise():
     inside = {level: [] for level in (50, 80, 95)}
     for seed in range(6):
-        left = leave_one_mixture_out(observed(20, seed, noise=0.15), surrogates["gp_lead"], 0)
+        left = leave_one_mixture_out(observed(20, seed, noise=0.15), surrogates["gp_average"], 0)
         row = summary(left).iloc[0]
         for level, found in inside.items():
             found.append(row[f"coverage_{level}"])
@@ -719,87 +910,51 @@ def test_intervals_cover_what_they_promise():
     assert np.mean(inside[95]) > 0.86
 
 
-def test_auto_prefers_the_surrogate_that_predicts():
+def test_a_surrogate_that_predicts_is_informed():
     seen = observed(24)
     plane = replace(seen, scores=seen.weights @ np.array([[0.2, -1.0], [0.4, 0.0], [0.1, 3.0], [0.9, 1.0]]))
-    chosen = choose(plane, 0, ["constant", "linear"])
-    assert chosen.name == "linear" and chosen.informed
-    assert chosen.comparison["chosen"].tolist() == [False, True]
-    assert chosen.reason.startswith("linear chosen by left-out RMSE (linear ")
-    np.testing.assert_array_equal(chosen.mean(unseen(3)), surrogates["linear"](plane, 0).mean(unseen(3)))
+    found = cross_validated(plane, 0, "linear")
+    assert isinstance(found, CrossValidated) and found.name == "linear" and found.informed
+    assert found.comparison["beats_mean"].tolist() == [True]
+    assert found.reason.startswith("linear: left-out RMSE ") and ", constant " in found.reason
+    np.testing.assert_array_equal(found.mean(unseen(3)), surrogates["linear"](plane, 0).mean(unseen(3)))
 
 
-def test_auto_says_why_it_keeps_the_default_beside_a_smaller_error():
-    chosen = choose(observed(8, noise=0.1), 0, ["linear", "gp_sqrt"])
-    errors = dict(zip(chosen.comparison["surrogate"], chosen.comparison["rmse"], strict=True))
-    assert chosen.name == "linear" and errors["gp_sqrt"] < errors["linear"]
-    assert chosen.reason.startswith(
-        "linear chosen by left-out RMSE, smaller ones being within noise (gp_sqrt "
-    )
-
-
-def test_auto_says_when_nothing_beats_the_mean():
+def test_one_is_not_informed_where_it_does_not_beat_the_mean():
     random = np.random.default_rng(0)
     seen = observed(12)
     noise = replace(seen, scores=random.standard_normal(seen.scores.shape))
-    chosen = choose(noise, 0, ["quadratic"])
-    assert isinstance(chosen, SelectedSurrogate) and not chosen.informed
+    assert not cross_validated(noise, 0, "quadratic").informed
 
 
-def test_auto_needs_four_mixtures_to_compare():
-    chosen = surrogates["auto"](observed(3), 0)
-    assert isinstance(chosen, SelectedSurrogate) and chosen.name == "gp_lead" and len(chosen.comparison) == 1
-
-
-def test_auto_takes_one_that_beats_the_mean_where_the_default_does_not(monkeypatch):
-    from modomodo.mixtures.surrogates import calibration
-
-    def far_off(observations, seed):
-        return surrogates["constant"](replace(observations, scores=observations.scores + 9), seed)
-
-    monkeypatch.setitem(surrogates._functions, "far_off", far_off)
-    chosen = calibration.choose(observed(20), 0, ("far_off", "constant", "ridge_sqrt"))
-    assert chosen.name == "ridge_sqrt" and chosen.informed
-
-
-@pytest.mark.parametrize(("ahead", "name"), [(1.9, "gp_lead"), (2.1, "ridge_sqrt")])
-def test_auto_keeps_the_default_within_two_standard_errors(monkeypatch, ahead, name):
-    from modomodo.mixtures.surrogates import calibration
-
-    seen = observed(12)
-    zero, spread = np.zeros((12, 1)), np.arange(12.0)[:, None] - 5.5
-    gain = ahead * spread.std(ddof=1) / np.sqrt(12) + spread  # its mean is so many of its standard errors
-
-    def left(observations, fit, seed):
-        error = 20.0 + (gain if fit is surrogates["gp_lead"] else zero)
-        return LeftOut(("objective",), seen.mixtures, np.sqrt(error), zero, zero + 1, zero + 99, "by hand")
-
-    monkeypatch.setattr(calibration, "leave_one_mixture_out", left)
-    monkeypatch.setattr(calibration, "_latest", {})
-    assert calibration.choose(seen, 0, ("gp_lead", "ridge_sqrt")).name == name
-
-
-# --- several outputs, several steps -----------------------------------------------------------------------------
-
-
-def test_components_learn_from_benchmarks_that_agree():
-    """Ten noisy scores of one surface: together they say more about each than it does alone."""
-    random = np.random.default_rng(2)
-    seen = observed(20)
-    surface = truth(seen.weights)[:, 1]
-    scores = surface[:, None] + surface.std() * random.standard_normal((20, 10))
-    names = tuple(f"y{i}" for i in range(10))
-    seen = replace(
-        seen, scores=scores, errors=np.full(scores.shape, np.nan), benchmarks=names, shares=np.full(10, 0.1)
+def test_auto_is_the_default():
+    seen, points = observed(9, noise=0.1), unseen(5)
+    assert DEFAULT == "gp_average"
+    np.testing.assert_array_equal(
+        surrogates["auto"](seen, 0).mean(points), surrogates[DEFAULT](seen, 0).mean(points)
     )
-    points = unseen()
 
-    def skill(name):
-        return np.mean(
-            [correlation(column, truth(points)[:, 1]) for column in surrogates[name](seen, 0).mean(points).T]
-        )
 
-    assert skill("gp_components") > skill("gp_lead") + 0.05
+def test_others_are_compared_with_the_default_and_not_chosen():
+    seen = observed(24)
+    plane = replace(seen, scores=seen.weights @ np.array([[0.2, -1.0], [0.4, 0.0], [0.1, 3.0], [0.9, 1.0]]))
+    table = compared(plane, 0, ("linear",))
+    assert table["surrogate"].tolist() == [DEFAULT, "linear"]
+    assert table["rmse"][1] < table["rmse"][0] and table["chosen"].tolist() == [True, False]
+    assert compared(observed(6), 0)["surrogate"].tolist() == [DEFAULT, *BESIDE]
+
+
+def test_fewer_than_four_mixtures_are_not_compared():
+    assert compared(observed(3), 0)["surrogate"].tolist() == [DEFAULT]
+
+
+@pytest.mark.parametrize("name", ["gp_lead", "gp_components", "ensemble"])
+def test_a_surrogate_of_earlier_versions_names_its_successor(name):
+    with pytest.raises(InputError, match=f"^surrogate '{name}' is gone: use 'gp_average' instead$"):
+        surrogates[name]
+
+
+# --- several steps ---------------------------------------------------------------------------------------------
 
 
 def test_earlier_steps_help_where_the_last_ones_are_few():
@@ -817,13 +972,13 @@ def test_earlier_steps_help_where_the_last_ones_are_few():
     )
     points = unseen()
     with_steps = surrogates["gp_steps"](both, 0).mean(points)
-    without = surrogates["gp_sqrt"](both, 0).mean(points)
+    without = surrogates["gp_average"](both, 0).mean(points)
     for b in range(2):
         assert correlation(with_steps[:, b], truth(points)[:, b]) > correlation(
             without[:, b], truth(points)[:, b]
         )
     alone = surrogates["gp_steps"](seen, 0).mean(points)
-    np.testing.assert_allclose(alone, surrogates["gp_sqrt"](seen, 0).mean(points), atol=1e-9)
+    np.testing.assert_allclose(alone, surrogates["gp_average"](seen, 0).mean(points), atol=1e-9)
 
 
 # --- threads ------------------------------------------------------------------------------------------------

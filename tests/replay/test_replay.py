@@ -135,7 +135,7 @@ def test_nothing_is_claimed_of_a_domain_that_no_run_tried(table):
     frame = pd.read_csv(table).assign(w_law=0.0)
     frame.to_csv(table, index=False)
     searches = {
-        name: {"propose": "cma_es", "options": {"surrogate": name}} for name in ("gp_lead", "ridge_sqrt")
+        name: {"propose": "cma_es", "options": {"surrogate": name}} for name in ("gp_average", "ridge_sqrt")
     }
     found = outcome(table, strategies=searches)
     text = report.report(found)
@@ -227,6 +227,119 @@ def test_everything_is_written_and_twice_the_same(table, tmp_path):
 def test_a_mistake_is_reported_in_one_line(table, changed, message):
     with pytest.raises(InputError, match=message):
         outcome(table, **changed)
+
+
+# --- another study's records ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(table, tmp_path, monkeypatch):
+    """A study of 7 runs, and one of 60 of a smaller model in results/small/records.csv, with other losses."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(1)
+    weights = random.dirichlet(np.ones(3), 60)
+    small = pd.DataFrame(weights, columns=[f"w_{domain}" for domain in DOMAINS])
+    small[["y_a", "y_b"]] = 2 + 0.5 * losses(weights)
+    Path("results/small").mkdir(parents=True)
+    small.to_csv("results/small/records.csv", index=False)
+    pd.read_csv(table)[:7].to_csv(table, index=False)
+    return config(table, strategies=learner())
+
+
+def learner(*named, **other):
+    return {
+        "next": {
+            "propose": "acquire",
+            "learns_from": [*named, {"records": "results/small/records.csv", **other}],
+            "options": {"acquisition": "greedy"},
+        }
+    }
+
+
+def test_a_study_learns_from_the_records_of_a_cheaper_one(two, tmp_path):
+    study = tmp_path / "full.yaml"
+    study.write_text(json.dumps(two))
+    arguments = ["--snakefile", ROOT / "Snakefile", f"--configfile={study}"]
+    done = snakemake(tmp_path, *map(str, arguments))
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone = outcome(two["records"]["path"]).proposals["next-001"][1]
+    helped = outcome(two["records"]["path"], strategies=two["strategies"]).proposals["next-001"][1]
+    assert "60 of small weigh" in helped.note and "small" not in alone.note
+    written = read_mixture(tmp_path / "results/strangers/mixtures/next-001.json").weights
+    assert written == pytest.approx(helped.weights, abs=1e-4)
+    assert cost(helped) < 0.97 * cost(alone)
+    # Snakemake: what was made stays, until the other study's table is another.
+    rerun = ["-n", "--quiet", "rules", *map(str, arguments)]
+    assert "Nothing to be done" in (said := snakemake(tmp_path, *rerun)).stdout + said.stderr
+    frame = pd.read_csv("results/small/records.csv")
+    frame.assign(y_a=frame["y_b"]).to_csv("results/small/records.csv", index=False)
+    again = snakemake(tmp_path, "-n", *map(str, arguments))
+    assert "propose_from_records" in again.stdout + again.stderr
+
+
+def cost(proposal):
+    """The loss at its weights."""
+    return (losses(np.array([[proposal.weights[domain] for domain in DOMAINS]])) @ [0.75, 0.25]).item()
+
+
+def test_rows_and_the_records_of_a_cheaper_study(two):
+    frame = pd.read_csv(two["records"]["path"])
+    frame.assign(strategy=["seed"] * 5 + ["late"] * 2).to_csv(two["records"]["path"], index=False)
+    found = outcome(two["records"]["path"], strategies=learner("seed", name="half", cost=0.1))
+    note = found.proposals["next-001"][1].note
+    assert note.startswith("greedy, 5 runs") and "60 of half weigh" in note
+    assert "60 runs of half cost as much as 6 full ones" in note
+
+
+def test_its_losses_may_differ_from_this_tables(two):
+    frame = pd.read_csv("results/small/records.csv")
+    frame[["y_a", "y_b"]] *= -1
+    frame.to_csv("results/small/records.csv", index=False)
+    path = two["records"]["path"]
+    turned = outcome(path, strategies=learner(lower_is_better=False)).proposals["next-001"][1]
+    misread = outcome(path, strategies=two["strategies"]).proposals["next-001"][1]
+    assert cost(turned) < cost(misread)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "other", "message"),
+    [
+        (
+            lambda frame: frame.rename(columns={"w_code": "w_law"}),
+            {},
+            "other domains, law only there, code only here",
+        ),
+        (
+            lambda frame: frame.rename(columns={"y_a": "y_c", "y_b": "y_d"}),
+            {},
+            "no score of a, b, which the strategy aims at: it has c, d",
+        ),
+        (lambda frame: frame[:2], {}, "2 trained runs with a score of a, b, fewer than 3"),
+        (lambda frame: frame.assign(y_a="x"), {}, "results/small/records.csv:2: y_a: 'x' is not a number"),
+        (
+            lambda frame: frame,
+            {"records": "results/big/records.csv"},
+            "no such file: make it: snakemake scores",
+        ),
+        (
+            lambda frame: frame,
+            {"lower_is_better": ["c"]},
+            r"next.learns_from.0.lower_is_better: unknown benchmark 'c'",
+        ),
+    ],
+)
+def test_a_mistake_about_a_cheaper_study_is_told_before_anything_runs(two, spoil, other, message):
+    spoil(pd.read_csv("results/small/records.csv")).to_csv("results/small/records.csv", index=False)
+    study = replay_from(two | {"strategies": learner(**other)}, "study.yaml")
+    with pytest.raises(InputError, match=message) as error:
+        replay.read(study)
+    assert "\n" not in str(error.value)
+
+
+def test_too_few_full_runs_to_calibrate_cheaper_ones(two):
+    pd.read_csv(two["records"]["path"])[:2].to_csv(two["records"]["path"], index=False)
+    with pytest.raises(InputError, match=r"next.learns_from: 2 mixtures run in full"):
+        replay.read(replay_from(two, "study.yaml"))
 
 
 def test_the_papers_seed_rows(tmp_path):

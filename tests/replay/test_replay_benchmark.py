@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ranking import COMPARED, rank, rank_unseen, regret, search
+from recorded_tables import read_families, read_table
 
 from modomodo.errors import InputError
+from modomodo.mixtures.surrogates.calibration import DEFAULT
 
 ROOT = Path(__file__).parents[2]
-replay = runpy.run_path(str(ROOT / "benchmarks/replay.py"), run_name="replay")
 laws = runpy.run_path(str(ROOT / "benchmarks/mixing_laws.py"), run_name="laws")
 
 
@@ -35,7 +37,7 @@ def written(folder, frame, **options):
 
 
 def read(folder, frame, **options):
-    return replay["read_table"](written(folder, frame), **options)
+    return read_table(written(folder, frame), **options)
 
 
 def test_the_composite_is_the_mean_of_standardised_metrics(tmp_path):
@@ -50,10 +52,10 @@ def test_the_composite_is_the_mean_of_standardised_metrics(tmp_path):
 
 def test_regret_and_rank_by_hand():
     actual = np.array([0.0, 1.0, 4.0, np.nan])
-    assert replay["regret"](np.array([1.0, 3.0, 2.0, 9.0]), actual) == pytest.approx(0.75)
-    assert replay["regret"](np.array([0.0, 3.0, 3.0, 9.0]), actual) == pytest.approx(0.375)
-    assert replay["rank"](np.array([1.0, 3.0, 2.0, 9.0]), actual) == pytest.approx(0.5)
-    assert replay["rank"](np.ones(4), actual) == 0.0
+    assert regret(np.array([1.0, 3.0, 2.0, 9.0]), actual) == pytest.approx(0.75)
+    assert regret(np.array([0.0, 3.0, 3.0, 9.0]), actual) == pytest.approx(0.375)
+    assert rank(np.array([1.0, 3.0, 2.0, 9.0]), actual) == pytest.approx(0.5)
+    assert rank(np.ones(4), actual) == 0.0
 
 
 def test_other_columns_a_byte_order_mark_and_rounding_change_nothing(tmp_path):
@@ -64,7 +66,7 @@ def test_other_columns_a_byte_order_mark_and_rounding_change_nothing(tmp_path):
     odd.insert(0, "index", range(len(odd)))
     odd.insert(1, "name", "a run")
     odd["size"], odd["seed"], odd["note"] = "60M", 42, None
-    again = replay["read_table"](written(tmp_path, odd, encoding="utf-8-sig"))
+    again = read_table(written(tmp_path, odd, encoding="utf-8-sig"))
     assert again.runs.weights == pytest.approx(plain.runs.weights, abs=1e-12)
     assert again.composite == pytest.approx(plain.composite)
 
@@ -88,9 +90,9 @@ def test_a_row_without_a_score_is_learnt_from_but_not_ranked_by_the_composite(tm
     frame.loc[5, ["y_m0", "y_m1"]] = np.nan
     table = read(tmp_path, frame)
     assert len(table.runs) == 29 and len(table.complete) == 27
-    found = replay["rank_unseen"](table, "gp_lead", 12, 0)
+    found = rank_unseen(table, DEFAULT, 12, 0)
     assert found["composite_spearman"] > 0.8 and found["metric_spearman"] > 0.8
-    curve = replay["search"](table, "gp_lead", "expected_improvement", 6, 10, 0)
+    curve = search(table, DEFAULT, "expected_improvement", 6, 10, 0)
     assert [row["runs"] for row in curve] == [6, 7, 8, 9, 10]
     assert all(0 <= row["regret"] <= 1 for row in curve)
 
@@ -103,14 +105,14 @@ def test_metrics_that_say_nothing_are_left_out_and_named(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "y_same: constant: left out" in said
     assert "y_rare: known of 10 of 30 mixtures: left out" in said
-    for name in replay["COMPARED"]:
-        found = replay["rank_unseen"](table, name, 8, 0)
+    for name in COMPARED:
+        found = rank_unseen(table, name, 8, 0)
         assert all(np.isfinite(value) for value in found.values() if isinstance(value, float)), name
 
 
 def test_one_metric_is_enough(tmp_path):
     table = read(tmp_path, runs(metrics=1))
-    found = replay["rank_unseen"](table, "gp_lead", 12, 0)
+    found = rank_unseen(table, DEFAULT, 12, 0)
     assert found["composite_spearman"] == found["metric_spearman"] > 0.8
 
 
@@ -121,9 +123,7 @@ def test_without_names_no_surrogate_can_tell_a_namesake(tmp_path):
     assert np.array_equal(anonymous.runs.scores, table.runs.scores)
     other = read(tmp_path, runs(metrics=3))
     columns = ("composite_spearman", "metric_spearman", "metric_regret")
-    with_names, without, never = (
-        replay["rank_unseen"](t, "gp_lead", 6, 1) for t in (table, anonymous, other)
-    )
+    with_names, without, never = (rank_unseen(t, DEFAULT, 6, 1) for t in (table, anonymous, other))
     assert [without[name] for name in columns] == [never[name] for name in columns]
     assert [without[name] for name in columns] != [with_names[name] for name in columns]
 
@@ -152,12 +152,12 @@ def test_a_table_that_cannot_be_replayed_is_reported_with_a_hint(tmp_path, chang
 def test_losses_by_name(tmp_path):
     frame = runs()
     path = written(tmp_path, frame)
-    (table,) = replay["read_tables"]([path], False, ["m1"], False)
+    (table,) = read_families({"T": [path]}, losses=["m1"])
     turned = read(tmp_path, frame.assign(y_m1=-frame.y_m1))
     assert table.composite == pytest.approx(turned.composite)
     with pytest.raises(InputError, match="--losses m7: no table has a column 'y_m7'"):
-        replay["read_tables"]([path], False, ["m1", "m7"], False)
-    twice = replay["read_tables"]([path, path], False, [], False)
+        read_families({"T": [path]}, losses=["m1", "m7"])
+    twice = read_families({"T": [path, path]})
     assert len({table.name for table in twice}) == 2
 
 
@@ -177,7 +177,7 @@ def replayed(folder, *words):
 def test_the_last_line_is_for_machines_whatever_the_table(tmp_path):
     written(tmp_path, runs(count=20))
     words = ["T.csv", "--runs", "6", "40", "--seeds", "2", "--output", "out"]
-    done = replayed(tmp_path, *words, "--surrogates", "gp_lead", "quadratic", "--sequential", "4", "7")
+    done = replayed(tmp_path, *words, "--surrogates", DEFAULT, "quadratic", "--sequential", "4", "7")
     assert done.returncode == 0, done.stderr
     figure = r"(-?\d\.\d{3})"
     last = done.stdout.splitlines()[-1]
@@ -186,7 +186,7 @@ def test_the_last_line_is_for_machines_whatever_the_table(tmp_path):
     )
     table = pd.read_csv(tmp_path / "out/replay.csv")
     means = table.groupby("surrogate")["composite_spearman"].mean()
-    assert found and float(found[1]) == pytest.approx(means["gp_lead"], abs=5e-4)
+    assert found and float(found[1]) == pytest.approx(means[DEFAULT], abs=5e-4)
     assert float(found[2]) == pytest.approx(means["quadratic"], abs=5e-4)
     assert "--runs 40: 'T' has 20 mixtures with every score" in done.stderr
     assert (tmp_path / "out/replay.png").exists()
@@ -195,7 +195,7 @@ def test_the_last_line_is_for_machines_whatever_the_table(tmp_path):
 
     small = replayed(tmp_path, "T.csv", "--runs", "40", "--sequential", "6", "24", "--output", "small")
     assert small.returncode == 0, small.stderr
-    assert small.stdout == "default composite spearman k=40 nan; quadratic nan; lightgbm nan\n"
+    assert small.stdout.splitlines()[-1] == "default composite spearman k=40 nan; quadratic nan; lightgbm nan"
 
     wrong = replayed(tmp_path, "T.csv", "--sequential", "9", "6")
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: --sequential 9 6: expected FIRST")

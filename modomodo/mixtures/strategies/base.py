@@ -51,7 +51,7 @@ class Proposal:
     predicted: Predicted | None = None
     note: str = ""
     comparison: "pd.DataFrame | None" = (
-        None  # the surrogates tried, by leave-one-mixture-out (calibration.SelectedSurrogate)
+        None  # of surrogates by leave-one-mixture-out (calibration.CrossValidated)
     )
     suffix: str | None = (
         None  # of the mixture's name: <strategy>-<suffix>; None for the strategy's name alone

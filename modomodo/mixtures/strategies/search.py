@@ -35,7 +35,7 @@ from modomodo.mixtures.strategies.base import (
 if TYPE_CHECKING:
     from modomodo.mixtures.acquisition import Candidate
     from modomodo.mixtures.surrogates.base import Objective, Observations
-    from modomodo.mixtures.surrogates.calibration import SelectedSurrogate
+    from modomodo.mixtures.surrogates.calibration import CrossValidated
 
 
 CANDIDATE = "candidate"  # called so among the merged records; the others are mixtures that were trained
@@ -85,7 +85,9 @@ class SearchOptions(Options):
     """Options that every search on a surrogate shares."""
 
     surrogate: str = Field(
-        "auto", description="A registered surrogate; 'auto': the one that predicts left-out mixtures best."
+        "auto",
+        description="A registered surrogate; 'auto': the default, gp_average, and exploring where it predicts left-out "
+        "mixtures no better than their mean.",
     )
     constraints: Constraints = Field(default_factory=Constraints, description="Constraints on the proposals.")
 
@@ -187,7 +189,7 @@ def merge_screen(request: Request) -> list[Proposal]:
     """
     from modomodo.mixtures.acquisition import Acquisition, acquire
     from modomodo.mixtures.surrogates.base import objective, observe, surrogates
-    from modomodo.mixtures.surrogates.calibration import choose
+    from modomodo.mixtures.surrogates.calibration import cross_validated
     from modomodo.mixtures.surrogates.merged import Fallback
 
     options = _options(request, MergeScreenOptions)
@@ -206,7 +208,7 @@ def merge_screen(request: Request) -> list[Proposal]:
     predictor = surrogates[options.surrogate](observations, request.seed)
     compared = predictor.comparison
     if compared is None:
-        compared = choose(observations, request.seed, (options.surrogate,)).comparison
+        compared = cross_validated(observations, request.seed, options.surrogate).comparison
     # Where merged scores carry no signal, its finalists are no better than the other candidates.
     chosen = screened if isinstance(predictor, Fallback) else finalists
     found = acquire(
@@ -236,7 +238,7 @@ def _target_values(runs: Records, request: Request) -> np.ndarray:
 class Fit:
     """A surrogate fitted to what a request shows, and tested on left-out mixtures."""
 
-    surrogate: "SelectedSurrogate"
+    surrogate: "CrossValidated"
     observations: "Observations"  # of the last step of each run
     objective: "Objective"
     note: str  # on what it stands, and whether it is of use
@@ -249,16 +251,22 @@ class Fit:
 
 def _fit(request: Request, options: SearchOptions) -> Fit:
     from modomodo.mixtures.surrogates.base import objective, observe
-    from modomodo.mixtures.surrogates.calibration import CANDIDATES as COMPARED
-    from modomodo.mixtures.surrogates.calibration import choose
+    from modomodo.mixtures.surrogates.calibration import DEFAULT, cross_validated
 
     target = objective(request.records, request.target, request.aggregates)
     observations = observe(request.records, target)
-    compared = COMPARED if options.surrogate == "auto" else (options.surrogate,)
-    surrogate = choose(observations, request.seed, compared)
+    surrogate = cross_validated(
+        observations, request.seed, DEFAULT if options.surrogate == "auto" else options.surrogate
+    )
     note = f"{len(observations.final())} runs, {surrogate.reason}"
+    if observations.fidelities and surrogate.predictor.reason:
+        note += f"; {surrogate.predictor.reason}"
+        for name, cheap in request.records.fidelities.items():
+            if cheap.cost is not None:
+                runs = len(trained(cheap).frame.drop_duplicates(["mixture", "seed"]))
+                note += f"; {runs} runs of {name} cost as much as {runs * cheap.cost:.3g} full ones"
     if not surrogate.informed:
-        note += "; nothing predicts left-out mixtures better than their mean does: "
+        note += "; left-out mixtures are predicted no better than by their mean: "
         note += "explore" if options.surrogate == "auto" else "do not trust an optimum"
     if why := observations.final().undetermined:
         note += f"; {why}: how far mixtures differ is not known"

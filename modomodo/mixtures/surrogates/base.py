@@ -1,8 +1,9 @@
 """What every surrogate shares: what it learns from, what it answers, and the objective it serves."""
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ class Observations:
     benchmarks: tuple[str, ...]
     shares: np.ndarray  # [benchmarks], what each counts in the objective: for surrogates that choose by it
     merged: MergedScores | None = None  # of any mixtures, for the surrogate that knows merged experts
+    # Runs of a cheaper kind by name, with the same columns.
+    fidelities: tuple[tuple[str, "Observations"], ...] = ()
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -61,6 +64,7 @@ class Observations:
             self.benchmarks,
             self.shares,
             self.merged,
+            self.fidelities,
         )
 
     @property
@@ -88,6 +92,8 @@ class Observations:
         arrays = [self.weights, self.scores, self.errors, self.progress, self.shares]
         if self.merged is not None:
             arrays += [self.merged.alphas, self.merged.weights, self.merged.scores]
+        for name, runs in self.fidelities:
+            content.update(repr((name, runs.digest())).encode())
         for array in arrays:
             content.update(repr(array.shape).encode() + np.ascontiguousarray(array, float).tobytes())
         return content.hexdigest()
@@ -208,14 +214,20 @@ MEMBERS = {
         *("quadratic", "quadratic_split", "ridge_sqrt"),
     ),
     "calibration": ("auto",),
-    "checkpoints": ("gp_steps",),
-    "components": ("gp_components",),
-    "ensemble": ("ensemble",),
-    "gaussian_processes": ("gp_lead", "gp_sqrt"),
+    "fidelities": ("gp_average", "gp_steps"),
+    "gaussian_processes": ("gp_sqrt",),
     "merged": ("merged",),
 }
 
-surrogates = Surrogates("surrogate", {f"{PACKAGE}.{module}": names for module, names in MEMBERS.items()})
+# Of these, those that learn from cheaper runs too, and how many mixtures in full, and runs of a kind, that takes.
+CALIBRATING = ("auto", "gp_average", "gp_steps")
+FEWEST = 3
+
+SUCCESSORS = dict.fromkeys(("gp_lead", "gp_components", "ensemble"), "gp_average")
+
+surrogates = Surrogates(
+    "surrogate", {f"{PACKAGE}.{module}": names for module, names in MEMBERS.items()}, successors=SUCCESSORS
+)
 
 
 @dataclass(frozen=True)
@@ -282,9 +294,10 @@ def observe(records: Records, objective: Objective, merged: Records | None = Non
     """The trained runs of the records, for the benchmarks of an objective, as arrays.
 
     Runs in which none of them was scored are left out. `merged`: records of merged experts, with a column
-    `alpha`; those scored on a part of the questions (`questions` below 1) are left out.
+    `alpha`; those scored on a part of the questions (`questions` below 1) are left out. Of the records' fidelities
+    the last steps count, and those that scored none of the benchmarks are left out.
 
-    Raises InputError when no run is left.
+    Raises InputError when no run is left, and for a fidelity of other domains.
     """
     domains = tuple(sorted(records.domains))
     runs = trained(records)
@@ -305,12 +318,31 @@ def observe(records: Records, objective: Objective, merged: Records | None = Non
         objective.benchmarks,
         objective.shares,
         None if merged is None else _merged_scores(merged, objective, domains),
+        tuple(_fidelities(records, objective)),
     )
     kept = np.isfinite(scores).any(axis=1)
     if not kept.any():
         names = ", ".join(objective.benchmarks)
         raise InputError(f"records: no trained run has a score of {names}: nothing to learn from")
     return observations if kept.all() else observations.rows(kept)
+
+
+def _fidelities(records: Records, objective: Objective) -> Iterator[tuple[str, Observations]]:
+    """Each fidelity of the records that scored something, with columns as the objective's; NaN where it did not."""
+    for name, cheap in records.fidelities.items():
+        if differing := sorted(set(cheap.domains) ^ set(records.domains)):
+            raise InputError(
+                f"{name}: other domains than the runs it is to help: {', '.join(differing)} differ"
+            )
+        known = [target in cheap.targets for target in objective.benchmarks]
+        shared = tuple(itertools.compress(objective.benchmarks, known))
+        if not np.isfinite([target_values(trained(cheap), target) for target in shared]).any():
+            continue
+        own = observe(cheap, replace(objective, benchmarks=shared, shares=objective.shares[known])).final()
+        scores, errors = np.full((2, len(own), len(known)), np.nan)
+        scores[:, known], errors[:, known] = own.scores, own.errors
+        own = replace(own, benchmarks=objective.benchmarks, shares=objective.shares)
+        yield name, replace(own, scores=scores, errors=errors)
 
 
 def _merged_scores(merged: Records, objective: Objective, domains: tuple[str, ...]) -> MergedScores:

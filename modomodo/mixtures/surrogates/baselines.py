@@ -1,7 +1,6 @@
 """Baselines: what others publish (quadratic surface, log-linear law, boosted trees), and simpler functions of w.
 
-Each is a function of w fitted to one benchmark's standardised scores; points.py measures its uncertainty. `ridge_sqrt`
-and `quadratic` are among what `auto` chooses from.
+Each is a function of w fitted to one benchmark's standardised scores; points.py measures its uncertainty.
 """
 
 from typing import Any

@@ -1,10 +1,11 @@
-"""How far a surrogate can be trusted on the records given, and the choice between surrogates.
+"""How far a surrogate can be trusted on the records given, and how others compare with it.
 
 Each mixture is left out in turn, with all its repeats, and predicted from the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,14 +21,13 @@ from modomodo.mixtures.surrogates.base import (
 from modomodo.mixtures.surrogates.left_out import leave_out
 from modomodo.mixtures.surrogates.threads import one_blas_thread
 
-DEFAULT = "gp_lead"
-CANDIDATES = (DEFAULT, "gp_components", "gp_sqrt", "ridge_sqrt", "quadratic")
+DEFAULT = "gp_average"
+BESIDE = ("gp_sqrt", "ridge_sqrt", "quadratic")  # what a replay compares the default with
 LEVELS = (0.5, 0.8, 0.95)
 OBJECTIVE = "objective"
 MOST_GROUPS = 20  # mixtures beyond this number are left out several at a time
 LARGE = 60  # and beyond this one by formula where the surrogate has one: refits would take minutes
-BAR = 2.0  # standard errors by which another must be ahead of the default: with one, `auto` was behind it
-LATEST = 4  # choices that are cached
+LATEST = 8  # answers that are cached
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LeftOut:
     mixtures: tuple[str, ...]
     actual: np.ndarray
     mean: np.ndarray
-    deviation: np.ndarray  # of one run's score: uncertainty, training noise and standard error
+    deviation: np.ndarray  # of one run's score: uncertainty and noise
     constant: np.ndarray  # the mean score of the others
     how: str  # each mixture was predicted, in words
 
@@ -79,7 +79,6 @@ def leave_one_mixture_out(
     groups = np.array_split(every, min(most_groups or len(every), len(every)))
     shape = (len(final), 1 + len(final.benchmarks))
     mean, variance, constant = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
-    errors = np.nan_to_num(final.errors)
     how = "from all others" if len(groups) == len(every) else f"from others, left out in {len(groups)} groups"
     formula = leave_out(fit(final, seed), folds) if most_groups and len(every) > LARGE else None
     if formula:
@@ -94,8 +93,8 @@ def leave_one_mixture_out(
         mean[out, 1:] = prediction.mean
         mean[out, 0], _ = prediction.aggregate(final.shares)
         spread = np.einsum("nbb->nb", prediction.covariance) + np.diag(prediction.noise)
-        variance[out, 1:] = spread + errors[out] ** 2
-        variance[out, 0] = prediction.run_spread(final.shares) ** 2 + (errors[out] ** 2) @ final.shares**2
+        variance[out, 1:] = spread
+        variance[out, 0] = prediction.run_spread(final.shares) ** 2
         level = np.array([_mean(column) for column in rest.scores.T])
         constant[out] = np.concatenate([[level @ final.shares], level])
     actual = np.column_stack([final.scores @ final.shares, final.scores])
@@ -132,11 +131,11 @@ def summary(left: LeftOut) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class SelectedSurrogate(Delegating):
-    """A fitted surrogate, its name, and by what it was chosen.
+class CrossValidated(Delegating):
+    """A fitted surrogate and its name, with what it predicts of left-out mixtures.
 
-    `comparison` has a row a candidate, about the objective: surrogate, runs, spearman, rmse, rmse_constant,
-    coverage_50, coverage_80, coverage_95, beats_mean, chosen. `left` is what the chosen one predicted of left-out runs.
+    `comparison` has a row about the objective: surrogate, runs, spearman, rmse, rmse_constant, coverage_50,
+    coverage_80, coverage_95, beats_mean.
     """
 
     name: str
@@ -148,86 +147,67 @@ class SelectedSurrogate(Delegating):
         return self.left.beats_mean
 
 
-def _reason(name: str, comparison: pd.DataFrame) -> str:
-    """A comparison in one line, best first."""
-    if len(comparison) == 1:
-        row = comparison.iloc[0]
-        if not np.isfinite(row["rmse"]):
-            return f"{name}: one mixture cannot be left out"
-        return f"{name}: left-out RMSE {row['rmse']:.3g}, constant {row['rmse_constant']:.3g}"
-    ranked = comparison.sort_values("rmse", kind="stable")
-    parts = [f"{row.surrogate} {row.rmse:.3g}" for row in ranked.itertuples()]
-    constant = f"constant {comparison['rmse_constant'].iloc[0]:.3g}"
-    within = "" if ranked["surrogate"].iloc[0] == name else ", smaller ones being within noise"
-    return f"{name} chosen by left-out RMSE{within} ({', '.join([*parts, constant])})"
-
-
 def is_large(observations: Observations) -> bool:
     """Whether a refit takes seconds, so that what needs many takes shortcuts."""
     return len(set(observations.mixtures)) > LARGE
 
 
-def refit(chosen: SelectedSurrogate, observations: Observations) -> Surrogate:
-    """The chosen surrogate for parts of `observations`; of a large table they keep the kernels that all runs chose."""
+def refit(chosen: CrossValidated, observations: Observations) -> Surrogate:
+    """The same surrogate for parts of `observations`; of a large table they keep the kernels that all runs chose."""
     return (chosen.predictor.refitting() if is_large(observations) else None) or surrogates[chosen.name]
 
 
-Choice = tuple[str, int, tuple[tuple[str, Surrogate], ...]]
-"""Digest of the observations, seed, candidates."""
+Asked = tuple[str, int, str, Surrogate]
+"""Digest of the observations, seed, name, function."""
 
-_latest: dict[Choice, SelectedSurrogate] = {}
+_latest: dict[Asked, CrossValidated] = {}
 
 
-def choose(
-    observations: Observations, seed: int, candidates: Sequence[str] = CANDIDATES
-) -> SelectedSurrogate:
-    """The surrogate that predicts left-out mixtures best, by the squared error of the objective.
+def cross_validated(observations: Observations, seed: int, name: str = DEFAULT) -> CrossValidated:
+    """A surrogate fitted to all runs, and what it predicts of those that it was not shown.
 
-    The first candidate (the default) is kept unless another's error is lower by more than `BAR` standard errors
-    of the difference: with few mixtures the smallest of several errors is often the luckiest. One that does
-    not beat the mean gives way to the best that does. With fewer than four mixtures nothing can be compared
-    and the default is taken. The latest answers are cached: a study's strategies ask the same of the same runs.
+    The latest answers are cached: a study's strategies ask the same of the same runs.
     """
-    key = (observations.digest(), seed, tuple((name, surrogates[name]) for name in candidates))
+    key = (observations.digest(), seed, name, surrogates[name])
     if key not in _latest:
-        _latest[key] = _chosen(observations, seed, candidates)
+        left = leave_one_mixture_out(observations, surrogates[name], seed)
+        row = {"surrogate": name} | summary(left).iloc[0].drop("name").to_dict()
+        _latest[key] = CrossValidated(
+            observations,
+            surrogates[name](observations, seed),
+            name,
+            left,
+            reason=_reason(row),
+            comparison=pd.DataFrame([row | {"beats_mean": left.beats_mean}]),
+        )
         if len(_latest) > LATEST:
             del _latest[next(iter(_latest))]
     return _latest[key]
 
 
-def _chosen(observations: Observations, seed: int, candidates: Sequence[str]) -> SelectedSurrogate:
-    """As `choose`, without the cache."""
-    rows, lefts = [], {}
+def _reason(row: Mapping[str, Any]) -> str:
+    """Its left-out error in one line."""
+    if not np.isfinite(row["rmse"]):
+        return f"{row['surrogate']}: one mixture cannot be left out"
+    return f"{row['surrogate']}: left-out RMSE {row['rmse']:.3g}, constant {row['rmse_constant']:.3g}"
+
+
+def compared(observations: Observations, seed: int, beside: Sequence[str] = BESIDE) -> pd.DataFrame:
+    """The default and others by what they predict of left-out mixtures, a row each; `chosen` marks the default.
+
+    It is shown, not followed: with few mixtures the smallest of several errors is often the luckiest. With fewer than
+    four mixtures nothing can be compared, and the default stands alone.
+    """
     enough = mixture_folds(observations.final().weights).max() + 1 >= 4
-    for name in candidates if enough else candidates[:1]:
-        lefts[name] = leave_one_mixture_out(observations, surrogates[name], seed)
-        rows.append({"surrogate": name} | summary(lefts[name]).iloc[0].drop("name").to_dict())
-    comparison = pd.DataFrame(rows)
-    best = candidates[0]
-    for name, left in lefts.items():
-        gain = lefts[best].error() - left.error()
-        if enough and len(gain) > 1 and gain.mean() > BAR * gain.std(ddof=1) / np.sqrt(len(gain)):
-            best = name
-    comparison["beats_mean"] = [left.beats_mean for left in lefts.values()]
-    useful = comparison[comparison["beats_mean"]]
-    if enough and len(useful) and best not in set(useful["surrogate"]):
-        best = str(useful.loc[useful["rmse"].idxmin(), "surrogate"])
-    comparison["chosen"] = comparison["surrogate"] == best
-    return SelectedSurrogate(
-        observations,
-        surrogates[best](observations, seed),
-        best,
-        lefts[best],
-        reason=_reason(best, comparison),
-        comparison=comparison,
-    )
+    names = (DEFAULT, *(beside if enough else ()))
+    rows = [cross_validated(observations, seed, name).comparison for name in names]
+    return pd.concat(rows, ignore_index=True).assign(chosen=[name == DEFAULT for name in names])
 
 
 @surrogates.register("auto")
 def auto(observations: Observations, seed: int) -> Predictor:
-    """Chosen by leave-one-mixture-out error among gp_lead, gp_components, gp_sqrt, ridge_sqrt and quadratic."""
-    return choose(observations, seed)
+    """The default, gp_average; searches explore where it predicts left-out mixtures no better than their mean."""
+    return surrogates[DEFAULT](observations, seed)
 
 
 def _known(values: np.ndarray) -> np.ndarray:

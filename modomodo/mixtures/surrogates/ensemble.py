@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modomodo.mixtures.surrogates.base import Observations, Prediction, Predictor, surrogates
-
-MEMBERS = ("gp_lead", "ridge_sqrt", "lightgbm_small")
+from modomodo.mixtures.surrogates.base import Prediction, Predictor
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,3 @@ class Ensemble(Predictor):
     def _average(self, answers: np.ndarray) -> np.ndarray:
         """Of answers [members, ...]."""
         return np.tensordot(self.shares, answers, 1)
-
-
-@surrogates.register("ensemble")
-def ensemble(observations: Observations, seed: int) -> Predictor:
-    """The mean of gp_lead, ridge_sqrt and lightgbm_small."""
-    members = tuple(surrogates[name](observations, seed) for name in MEMBERS)
-    return Ensemble(members[0].observations, members, np.full(len(members), 1 / len(members)))

@@ -1,57 +1,87 @@
-"""What each kernel weighs: its marginal likelihood, and what the other benchmarks say of its shape."""
+"""What each hypothesis weighs: its prior, its marginal likelihood, and what the other benchmarks say of it."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 import numpy as np
 
-from modomodo.mixtures.surrogates.kernels import KernelSpec
+from modomodo.mixtures.surrogates.kernels import KernelGrid, KernelSpec
 
 
-def kernel_weights(
-    tables: list[np.ndarray], specs: list[list[KernelSpec]], sharing: float
-) -> list[np.ndarray]:
-    """Weights [spec, signal, variance, benchmark] of each group from its log evidence, summing to 1 a benchmark.
+@dataclass(frozen=True)
+class EvidenceTable:
+    """Of the hypotheses that were fitted to a group of benchmarks."""
 
-    With `sharing`, the evidence for a shape of the kernel is raised by that power of the evidence that the
-    other benchmarks give it.
+    specs: list[KernelSpec]
+    likelihood: (
+        np.ndarray
+    )  # [spec, signal, variance, benchmark], log marginal likelihood; -inf for one that is out
+    prior: np.ndarray  # [spec, benchmark], log, up to a constant
+
+    @property
+    def joint(self) -> np.ndarray:
+        """Log of prior times likelihood, [spec, signal, variance, benchmark]."""
+        return self.likelihood + self.prior[:, None, None, :]
+
+
+def kernel_weights(tables: list[EvidenceTable], grid: KernelGrid) -> list[np.ndarray]:
+    """Weights [spec, signal, variance, benchmark] of each group, summing to 1 a benchmark.
+
+    With the grid's sharings, the evidence for a shape of the kernel, and for what breadth is worth, is raised by that
+    power of the evidence that the other benchmarks give it.
     """
-    if sharing and sum(table.shape[-1] for table in tables) > 1:
-        tables = _shared(tables, specs, sharing)
+    logs = [table.joint for table in tables]
+    if sum(log.shape[-1] for log in logs) > 1:
+        shared = [
+            _others(tables, key, sharing)
+            for key, sharing in (
+                (lambda spec: spec.shape, grid.shape_sharing),
+                (lambda spec: spec.breadth, grid.breadth_sharing),
+            )
+            if sharing
+        ]
+        for evidence in shared:
+            logs = [log + more[:, None, None, :] for log, more in zip(logs, evidence, strict=True)]
     weights = []
-    for table in tables:
-        raised = np.exp(table - table.max(axis=(0, 1, 2)))
+    for log in logs:
+        raised = np.exp(log - log.max(axis=(0, 1, 2)))
         weights.append(raised / raised.sum(axis=(0, 1, 2)))
     return weights
 
 
-def _shared(tables: list[np.ndarray], specs: list[list[KernelSpec]], sharing: float) -> list[np.ndarray]:
-    """Log evidence with that of the other benchmarks for each shape."""
-    shapes = sorted({spec.shape for part in specs for spec in part})
-    place = {shape: i for i, shape in enumerate(shapes)}
-    index = [np.array([place[spec.shape] for spec in part]) for part in specs]
-    own = [_shape_evidence(table, where, len(shapes)) for table, where in zip(tables, index, strict=True)]
+def _others(
+    tables: list[EvidenceTable], key: Callable[[KernelSpec], Hashable], sharing: float
+) -> list[np.ndarray]:
+    """For each hypothesis, the other benchmarks' log evidence for its key, [spec, benchmark] of each group."""
+    keys = list(dict.fromkeys(key(spec) for table in tables for spec in table.specs))
+    place = {name: i for i, name in enumerate(keys)}
+    index = [np.array([place[key(spec)] for spec in table.specs]) for table in tables]
+    own = [_evidence_by(table, where, len(keys)) for table, where in zip(tables, index, strict=True)]
     total = np.concatenate(own, axis=1).sum(axis=1, keepdims=True)
     shared = []
-    for table, where, mine in zip(tables, index, own, strict=True):
+    for where, mine in zip(index, own, strict=True):
         others = sharing * (total - mine)
-        shared.append(table + (others - others.max(axis=0))[where][:, None, None, :])
+        shared.append((others - others.max(axis=0))[where])
     return shared
 
 
-def _shape_evidence(table: np.ndarray, index: np.ndarray, shapes: int) -> np.ndarray:
-    """Log of the mean evidence for each shape, [shape, benchmark]; `index` [spec] is the shape of each kernel."""
-    flat = table.reshape(len(index), -1, table.shape[-1])
-    sums, counts = np.zeros((shapes, table.shape[-1])), np.zeros(shapes)
-    np.add.at(sums, index, np.exp(flat - flat.max(axis=(0, 1))).sum(axis=1))
-    np.add.at(counts, index, 1)
-    # A shape that no run of this group can test (or that screening dropped) is as good as the average.
-    mean = sums.sum(axis=0) / max(counts.sum(), 1)
-    each = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], mean)
+def _evidence_by(table: EvidenceTable, index: np.ndarray, keys: int) -> np.ndarray:
+    """Log of the mean likelihood by key, hypotheses weighed by their prior, [key, benchmark]."""
+    log = table.joint
+    summed = np.exp(log - log.max(axis=(0, 1, 2))).sum(axis=(1, 2))
+    prior = np.exp(table.prior)
+    likelihoods, priors = np.zeros((2, keys, log.shape[-1]))
+    np.add.at(likelihoods, index, summed)
+    np.add.at(priors, index, prior)
+    # What no run of this group can test (or what screening dropped) is as good as the average.
+    average = likelihoods.sum(axis=0) / priors.sum(axis=0)
+    each = np.where(priors > 0, likelihoods / np.where(priors > 0, priors, 1.0), average)
     return np.log(np.maximum(each, 1e-300))
 
 
-def average_evidence(tables: list[np.ndarray]) -> float:
-    """Log marginal likelihood of all benchmarks, each averaged over kernels, signals and variances."""
-    total = 0.0
-    for table in tables:
-        top = table.max(axis=(0, 1, 2))
-        total += float((top + np.log(np.exp(table - top).mean(axis=(0, 1, 2)))).sum())
-    return total
+def average_evidence(table: EvidenceTable) -> np.ndarray:
+    """Log marginal likelihood of each benchmark, averaged over hypotheses, signals and variances: [benchmark]."""
+    log = table.joint
+    top = log.max(axis=(0, 1, 2))
+    likelihood = np.exp(log - top).mean(axis=(1, 2)).sum(axis=0) / np.exp(table.prior).sum(axis=0)
+    return top + np.log(likelihood)

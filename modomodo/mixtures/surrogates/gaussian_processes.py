@@ -22,16 +22,19 @@ scikit-learn's and GPyTorch's processes offer the maximum only, which is why thi
 benchmarks/gaussian_processes.py compares it with BoTorch's. One eigendecomposition a kernel gives its marginal
 likelihood for every signal share s and variance v.
 
-Standard errors of the records set the relative noise of the runs and a floor to its level.
+Standard errors of the records set the relative noise of the runs and a floor to its level, OWN_QUESTIONS of their
+squares: all mixtures answer the same questions, so most of what a standard error counts is common to them and cancels.
 
 kernels.py has the kernels, posterior.py conditions one on the runs (its axes are named there), evidence.py weighs them;
 here they are fitted and averaged.
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 
@@ -44,9 +47,8 @@ from modomodo.mixtures.surrogates.base import (
     shrunk_correlation,
     surrogates,
 )
-from modomodo.mixtures.surrogates.evidence import average_evidence, kernel_weights
+from modomodo.mixtures.surrogates.evidence import EvidenceTable, average_evidence, kernel_weights
 from modomodo.mixtures.surrogates.kernels import (
-    DOMINANT,
     FLAT,
     LEVEL,
     SQRT,
@@ -56,11 +58,15 @@ from modomodo.mixtures.surrogates.kernels import (
     KernelSpec,
     KernelTerm,
     MeanTerm,
-    PriorMean,
 )
-from modomodo.mixtures.surrogates.posterior import ConditionedKernel, EigenDecomposition
+from modomodo.mixtures.surrogates.posterior import ConditionedKernel, EigenDecomposition, log_evidence
 
+# Of a squared standard error, what differs between runs that answer the same questions. On seven tables with repeats
+# the variance between these was 0.03 to 1.5 of the squared standard error, median 0.13 (docs/research/strategies.md).
+OWN_QUESTIONS = 0.25
 KEPT = 1e-3  # kernels of less weight are dropped
+LETTERS = 3  # of a word that says which domain a benchmark is named after
+AT_ONCE = 400  # mixtures predicted together: what one kernel says of them stays in the cache
 SCREENED = 120  # with more runs than this, kernels are first screened on so many
 
 
@@ -69,11 +75,13 @@ SCREENED = 120  # with more runs than this, kernels are first screened on so man
 
 @dataclass(frozen=True)
 class Evidence:
-    """A kernel of the grid fitted to the runs of a group, not yet weighed."""
+    """Hypotheses with the same kernel, fitted to the runs of a group and not yet weighed."""
 
-    spec: KernelSpec
+    specs: list[KernelSpec]
     eigen: EigenDecomposition
-    log: np.ndarray  # [signal, variance, benchmark], log marginal likelihood and prior odds
+    rotated: np.ndarray  # [hypothesis, benchmark, eigenvector], scores less what was expected before any run
+    spread: np.ndarray  # [signal, variance, benchmark, eigenvector]
+    log: np.ndarray  # [hypothesis, signal, variance, benchmark], log marginal likelihood
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,8 @@ class BenchmarkGroup:
 
     columns: np.ndarray  # [benchmark], places among all benchmarks
     rows: np.ndarray  # [run], places among all runs
+    grid: KernelGrid
+    varies: bool  # whether the scores do; of a constant nothing is expected before the runs
     kernels: Kernels
     scores: np.ndarray  # [run, benchmark], standardised
     noise: np.ndarray  # [run], of each run relative to the others
@@ -90,18 +100,28 @@ class BenchmarkGroup:
 
     def usable(self, specs: list[KernelSpec]) -> list[KernelSpec]:
         """Kernels that vary between the runs, or the first, which knows the noise, where all runs have one mixture."""
-        return [spec for spec in specs if self.kernels.usable(spec)] or specs[:1]
+        found = [
+            spec for spec in specs if self.kernels.usable(spec) and (self.varies or not spec.mean_terms())
+        ]
+        return found or [specs[0].covariance]
 
     def evidence(self, specs: list[KernelSpec], rows: np.ndarray | None = None) -> Iterator[Evidence]:
-        """Of each kernel, on all runs of the group or some of them."""
+        """Of each hypothesis, on all runs of the group or some of them."""
         rows = np.arange(len(self.rows)) if rows is None else rows
         at = KernelsAt(self.kernels, self.kernels.runs[rows])
         scores, noise = self.scores[rows], self.noise[rows]
-        for spec in specs:
-            centred = scores - at.prior_mean(spec)[:, None]
-            eigen = EigenDecomposition.of(self.kernels.between_runs(spec, rows), centred, noise)
-            log = eigen.log_evidence(eigen.spread(self.floor))
-            yield Evidence(spec, eigen, log if spec.dominant is None else log + self.log_odds[spec.dominant])
+        for covariance, alike in groupby(specs, key=lambda spec: spec.covariance):
+            hypotheses = list(alike)
+            eigen = EigenDecomposition.of(self.kernels.between_runs(covariance, rows), noise)
+            expected = np.stack([at.prior_mean(spec) for spec in hypotheses], axis=1)
+            rotated, spread = eigen.rotated(scores, expected), eigen.spread(self.floor)
+            yield Evidence(hypotheses, eigen, rotated, spread, log_evidence(spread, rotated))
+
+    def table(self, evidence: list[Evidence]) -> EvidenceTable:
+        """What the hypotheses are weighed by."""
+        specs = [spec for found in evidence for spec in found.specs]
+        likelihood = np.concatenate([found.log for found in evidence])
+        return EvidenceTable(specs, likelihood, self.grid.log_prior(specs, self.log_odds))
 
 
 @dataclass(frozen=True)
@@ -118,29 +138,34 @@ class FittedGroup:
     """A group of benchmarks and the kernels it is averaged over."""
 
     group: BenchmarkGroup
-    specs: list[KernelSpec]  # all that were fitted
-    log_evidence: np.ndarray  # [spec, signal, variance, benchmark]
-    kept: np.ndarray  # places of the kernels among the specs
-    kernels: list[ConditionedKernel]
+    table: EvidenceTable  # of all hypotheses that were fitted
+    kept: np.ndarray  # places of the hypotheses among the specs
+    kernels: list[ConditionedKernel]  # theirs, in this order
 
     @classmethod
-    def of(cls, group: BenchmarkGroup, evidence: list[Evidence], weights: np.ndarray) -> "FittedGroup":
-        """Keep the kernels of some weight; `weights` [spec, signal, variance, benchmark]."""
-        kept = np.flatnonzero(weights.sum(axis=(1, 2)).max(axis=1) > KEPT)
-        mass = weights[kept].sum(axis=(0, 1, 2))
-        kernels = [
-            ConditionedKernel(
-                evidence[i].spec,
-                group.kernels.peak(evidence[i].spec),
-                evidence[i].eigen,
-                evidence[i].eigen.spread(group.floor),
-                weights[i] / mass,
-            )
-            for i in kept
-        ]
-        return cls(
-            group, [each.spec for each in evidence], np.stack([e.log for e in evidence]), kept, kernels
-        )
+    def of(
+        cls, group: BenchmarkGroup, evidence: list[Evidence], table: EvidenceTable, weights: np.ndarray
+    ) -> "FittedGroup":
+        """Keep the hypotheses of some weight; `weights` [hypothesis, signal, variance, benchmark]."""
+        chosen = weights.sum(axis=(1, 2)).max(axis=1) > KEPT
+        mass = weights[chosen].sum(axis=(0, 1, 2))
+        kernels, start = [], 0
+        for found in evidence:
+            own = start + np.arange(len(found.specs))
+            start += len(own)
+            mine = np.flatnonzero(chosen[own])
+            if len(mine):
+                kernels.append(
+                    ConditionedKernel(
+                        [found.specs[i] for i in mine],
+                        group.kernels.peak(found.specs[0].covariance),
+                        found.eigen,
+                        found.rotated[mine],
+                        found.spread,
+                        weights[own[mine]] / mass,
+                    )
+                )
+        return cls(group, table, np.flatnonzero(chosen), kernels)
 
     def mean(self, points: np.ndarray) -> np.ndarray:
         """Standardised scores [n, benchmark]: each term is computed once, with its coefficients summed."""
@@ -159,24 +184,26 @@ class FittedGroup:
         slopes: dict[MeanTerm, np.ndarray] = {}
         coefficients: dict[KernelTerm, np.ndarray] = {}
         for kernel in self.kernels:
-            averaged = np.einsum("isvb,svb->ib", kernel.coefficients(), kernel.weights)
+            averaged = kernel.coefficients()
             level += LEVEL * averaged.sum(axis=0)
-            for mean_term, weight in kernels.prior_mean.terms(kernel.spec):
-                slopes[mean_term] = slopes.get(mean_term, 0.0) + weight * kernel.weights.sum(axis=(0, 1))
-            for term, weight in kernels.terms(kernel.spec):
+            for spec, mass in zip(kernel.specs, kernel.weights.sum(axis=(1, 2)), strict=True):
+                for mean_term, weight in spec.mean_terms():
+                    slopes[mean_term] = slopes.get(mean_term, 0.0) + weight * mass
+            for term, weight in kernels.terms(kernel.covariance):
                 coefficients[term] = coefficients.get(term, 0.0) + weight * averaged
         return SummedTerms(level, slopes, coefficients)
 
     def moments(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the expected scores, [n, benchmark]."""
-        at = KernelsAt(self.group.kernels, points)
         mean = np.zeros((len(points), len(self.group.columns)))
         square = np.zeros_like(mean)
-        for kernel in self.kernels:
-            posterior = kernel.posterior(at)
-            mean += posterior.mean
-            square += posterior.square
-            square += posterior.variance
+        for start in range(0, len(points), AT_ONCE):
+            rows = slice(start, start + AT_ONCE)
+            at = KernelsAt(self.group.kernels, points[rows])
+            for kernel in self.kernels:
+                posterior = kernel.posterior(at)
+                mean[rows] += posterior.mean
+                square[rows] += posterior.square + posterior.variance
         return mean, np.maximum(square - mean**2, 0.0)
 
     def noise_variance(self) -> np.ndarray:
@@ -195,17 +222,19 @@ class FittedGroup:
     def draw(self, points: np.ndarray, choices: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """Surfaces [count, n, benchmark] for uniform `choices` [count] and `normal` [count, n, benchmark].
 
-        Each surface takes one kernel, signal and variance a benchmark, by weight, and is one draw from that process.
+        Each surface takes one hypothesis, signal and variance a benchmark, by weight: one draw from that process.
         """
         surfaces = np.empty(normal.shape)
         at = KernelsAt(self.group.kernels, points)
-        weights = np.stack([kernel.weights for kernel in self.kernels])
+        weights = np.concatenate([kernel.weights for kernel in self.kernels])
+        owners = [(kernel, m) for kernel in self.kernels for m in range(len(kernel.specs))]
         for b in range(len(self.group.columns)):
             edges = np.cumsum(weights[..., b].ravel())
             chosen = np.searchsorted(edges[:-1] / edges[-1], choices)
             for place in np.unique(chosen):
-                k, s, v = np.unravel_index(place, weights.shape[:3])
-                mean, factor = self.kernels[k].surface(at, s, v, b)
+                hypothesis, s, v = np.unravel_index(place, weights.shape[:3])
+                kernel, m = owners[hypothesis]
+                mean, factor = kernel.surface(at, (m, s, v), b)
                 surfaces[chosen == place, :, b] = mean + normal[chosen == place, :, b] @ factor.T
         return surfaces
 
@@ -220,7 +249,7 @@ class ProcessPredictor(Predictor):
     scaler: StandardScaler
     groups: list[FittedGroup]
     correlation: np.ndarray  # [benchmark, benchmark]
-    log_evidence: float  # of all benchmarks, averaged over the kernels
+    log_evidence: np.ndarray  # [benchmark], averaged over the kernels; of the scores as they are
     grid: KernelGrid
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
@@ -257,8 +286,10 @@ class ProcessPredictor(Predictor):
         return self.scaler.inverse(surfaces)
 
     def specs(self) -> list[KernelSpec]:
-        """The kernels of the grid that were kept."""
-        return list(dict.fromkeys(kernel.spec for fitted in self.groups for kernel in fitted.kernels))
+        """The hypotheses of the grid that were kept; those that share a covariance follow each other."""
+        kept = {spec for fitted in self.groups for kernel in fitted.kernels for spec in kernel.specs}
+        every = self.grid.specs(len(self.domains))
+        return [spec for spec in every if spec in kept] or list(kept)
 
     def refitting(self) -> Surrogate | None:
         """The same grid, only with the kernels that this fit has kept."""
@@ -274,28 +305,29 @@ def fit_processes(
     every = specs or grid.specs(len(observations.domains))
     choices = [group.usable(every) for group in groups]
     if specs is None and all(len(group.rows) > SCREENED for group in groups):
-        choices = _screened(groups, choices, grid.sharing)
+        choices = _screened(groups, choices, grid)
     evidence = [list(group.evidence(chosen)) for group, chosen in zip(groups, choices, strict=True)]
-    tables = [np.stack([kernel.log for kernel in found]) for found in evidence]
-    weights = kernel_weights(tables, choices, grid.sharing)
-    fitted = [FittedGroup.of(*each) for each in zip(groups, evidence, weights, strict=True)]
+    tables = [group.table(found) for group, found in zip(groups, evidence, strict=True)]
+    weights = kernel_weights(tables, grid)
+    fitted = [FittedGroup.of(*each) for each in zip(groups, evidence, tables, weights, strict=True)]
     errors = np.zeros(scaler.scores.shape)
+    log_evidence = np.zeros(len(observations.benchmarks))
     for each in fitted:
-        errors[np.ix_(each.group.rows, each.group.columns)] = each.left_out_errors()
-    return ProcessPredictor(
-        observations, scaler, fitted, shrunk_correlation(errors), average_evidence(tables), grid
-    )
+        rows, columns = each.group.rows, each.group.columns
+        errors[np.ix_(rows, columns)] = each.left_out_errors()
+        log_evidence[columns] = average_evidence(each.table) - len(rows) * np.log(scaler.scale[columns])
+    return ProcessPredictor(observations, scaler, fitted, shrunk_correlation(errors), log_evidence, grid)
 
 
 def _screened(
-    groups: list[BenchmarkGroup], choices: list[list[KernelSpec]], sharing: float
+    groups: list[BenchmarkGroup], choices: list[list[KernelSpec]], grid: KernelGrid
 ) -> list[list[KernelSpec]]:
     """The kernels that have some weight on SCREENED of the runs, evenly chosen."""
     tables = []
     for group, specs in zip(groups, choices, strict=True):
         rows = np.linspace(0, len(group.rows) - 1, SCREENED).astype(int)
-        tables.append(np.stack([kernel.log for kernel in group.evidence(specs, rows)]))
-    weights = kernel_weights(tables, choices, sharing)
+        tables.append(group.table(list(group.evidence(specs, rows))))
+    weights = kernel_weights(tables, grid)
     return [
         [spec for spec, w in zip(specs, table, strict=True) if w.sum(axis=(0, 1)).max() > KEPT / 100]
         for specs, table in zip(choices, weights, strict=True)
@@ -321,10 +353,12 @@ def _groups(observations: Observations, scaler: StandardScaler, grid: KernelGrid
             BenchmarkGroup(
                 columns,
                 rows,
-                Kernels(observations.weights[rows], grid.prior_mean if varies[columns[0]] else PriorMean()),
+                grid,
+                bool(varies[columns[0]]),
+                Kernels(observations.weights[rows]),
                 scaler.scores[np.ix_(rows, columns)],
                 relative[rows],
-                scaler.variances[rows][:, columns].mean(axis=0),
+                OWN_QUESTIONS * scaler.variances[rows][:, columns].mean(axis=0),
                 log_odds[:, columns],
             )
         )
@@ -346,17 +380,36 @@ def _relative_noise(variances: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def _log_odds(namesake: float, observations: Observations) -> np.ndarray:
     """What a benchmark's name says of the domain that dominates it, [domain, benchmark]."""
-    matches = [
-        [same_name(domain, benchmark) for benchmark in observations.benchmarks]
-        for domain in observations.domains
-    ]
-    return namesake * np.array(matches, float)
+    return namesake * namesakes(observations.domains, observations.benchmarks)
 
 
-def same_name(domain: str, benchmark: str) -> bool:
-    """Whether a benchmark's name begins with the domain's, word by word: SAT and sat_test, not SAT and SATURN."""
-    left, right = (re.findall(r"[a-z0-9]+", name.lower()) for name in (domain, benchmark))
-    return bool(left) and right[: len(left)] == left
+def namesakes(domains: Sequence[str], benchmarks: Sequence[str]) -> np.ndarray:
+    """How far each benchmark is named after each domain, from 0 to 1, [domain, benchmark].
+
+    1 where the benchmark's name begins with the domain's, word by word: SAT and sat_test, not SAT and SATURN. Else the
+    share of the benchmark's words that the domain's name has too, of three letters or more and not in most names.
+    """
+    left, right = [_words(name) for name in domains], [_words(name) for name in benchmarks]
+    common = _common(left) | _common(right)
+    found = np.zeros((len(domains), len(benchmarks)))
+    for i, domain in enumerate(left):
+        for j, benchmark in enumerate(right):
+            if domain and benchmark[: len(domain)] == domain:
+                found[i, j] = 1.0
+                continue
+            telling = {word for word in benchmark if len(word) >= LETTERS and not word.isdigit()} - common
+            found[i, j] = len(telling & set(domain)) / max(len(telling), 1)
+    return found
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())
+
+
+def _common(names: Sequence[Sequence[str]]) -> set[str]:
+    """Words that more than one and more than half of the names have."""
+    count = Counter(word for name in names for word in set(name))
+    return {word for word, found in count.items() if found > max(1, len(names) / 2)}
 
 
 # --- surrogates ----------------------------------------------------------------------------------------------
@@ -366,12 +419,3 @@ def same_name(domain: str, benchmark: str) -> bool:
 def gp_sqrt(observations: Observations, seed: int) -> Predictor:
     """A Gaussian process on √w for each benchmark, averaged over length scale, noise and variance."""
     return fit_processes(observations.final(), SQRT)
-
-
-@surrogates.register("gp_lead")
-def gp_lead(observations: Observations, seed: int) -> Predictor:
-    """Gaussian processes on powers of w in which one domain may dominate each benchmark: the default.
-
-    Averaged over which domain dominates, and over the kernel's shape with the evidence of all benchmarks.
-    """
-    return fit_processes(observations.final(), DOMINANT)

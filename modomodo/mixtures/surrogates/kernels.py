@@ -4,7 +4,9 @@ A kernel is a weighted sum of terms that are scaled to mean 1 over the runs, a p
 over them. gaussian_processes.py says what they stand for.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -55,7 +57,11 @@ class MeanTerm:
 
 @dataclass(frozen=True)
 class KernelSpec:
-    """One kernel of the grid: p, ℓ, whether domains add up, and, where one dominates, its column j, λ and r."""
+    """One hypothesis: the kernel's p, ℓ, whether domains add up, where one dominates its column j, λ and r, and a, b.
+
+    `breadth` and `dominant_mean` are standard deviations of a score expected of one standard deviation of Σ_i w_iᵖ
+    and of the dominant w_jᵖ before any run.
+    """
 
     power: float
     length: float
@@ -63,11 +69,21 @@ class KernelSpec:
     dominant: int | None = None
     dominant_length: float = 1.0
     dominant_share: float = 0.0
+    breadth: float = 0.0
+    dominant_mean: float = 0.0
 
     @property
-    def shape(self) -> tuple[float, float, bool, float, float]:
-        """Everything but which domain dominates."""
-        return (self.power, self.length, self.additive, self.dominant_length, self.dominant_share)
+    def shape(self) -> tuple[float, float, bool, float, float, float]:
+        """Everything but which domain dominates, and what breadth is worth."""
+        return (
+            *(self.power, self.length, self.additive),
+            *(self.dominant_length, self.dominant_share, self.dominant_mean),
+        )
+
+    @property
+    def covariance(self) -> "KernelSpec":
+        """The same with nothing expected before any run: hypotheses that share it share an eigendecomposition."""
+        return replace(self, breadth=0.0, dominant_mean=0.0)
 
     def terms(self, width: int) -> list[tuple[KernelTerm, float]]:
         """The terms for `width` domains, each with its weight."""
@@ -79,66 +95,96 @@ class KernelSpec:
         dominant = KernelTerm(self.power, self.dominant_length, ((self.dominant,),))
         return [(base, 1 - self.dominant_share), (dominant, self.dominant_share)]
 
-
-@dataclass(frozen=True)
-class PriorMean:
-    """Standard deviations of a score expected of one standard deviation of Σ_i w_iᵖ and of the dominant w_jᵖ."""
-
-    total: float = 0.0
-    dominant: float = 0.0
-
-    def terms(self, spec: KernelSpec) -> list[tuple[MeanTerm, float]]:
-        """The terms that go with a kernel, each with its weight."""
-        found = [(MeanTerm(spec.power, None), (1 - spec.dominant_share) * self.total)]
-        if spec.dominant is not None:
-            found.append((MeanTerm(spec.power, spec.dominant), spec.dominant_share * self.dominant))
+    def mean_terms(self) -> list[tuple[MeanTerm, float]]:
+        """The terms of the prior mean, each with its weight."""
+        found = [
+            (MeanTerm(self.power, None), (1 - self.dominant_share) * self.breadth),
+            (MeanTerm(self.power, self.dominant), self.dominant_share * self.dominant_mean),
+        ]
         return [(term, weight) for term, weight in found if weight]
 
 
 @dataclass(frozen=True)
 class KernelGrid:
-    """The kernels averaged over, and how benchmarks share what they learn about them."""
+    """The hypotheses averaged over, how probable each is before any run, and how benchmarks share what they learn."""
 
     powers: tuple[float, ...]
     lengths: tuple[float, ...]
     additive_lengths: tuple[float, ...] = ()
     dominant_lengths: tuple[float, ...] = ()
     dominant_shares: tuple[float, ...] = ()
-    # Weight of the other benchmarks' evidence on the shape of the kernel (not on which domain dominates): below 1
-    # because benchmarks scored on the same runs are not independent.
-    sharing: float = 0.0
-    # Prior log-odds that a benchmark named like a domain is dominated by it.
+    dominant_means: tuple[float, ...] = (0.0,)
+    # Probability that some domain dominates a benchmark that is named after none, each as likely as the others.
+    dominance: float = 0.5
+    # What a benchmark's name adds to the log-odds that the domain it is named after dominates it.
     namesake: float = 0.0
-    prior_mean: PriorMean = PriorMean()
+    # What breadth may be worth (`KernelSpec.breadth`), and how probable each value is.
+    breadths: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
+    # Weight of the other benchmarks' evidence on the shape of the kernel (not on which domain dominates), and on what
+    # breadth is worth: below 1 because benchmarks scored on the same runs are not independent.
+    shape_sharing: float = 0.0
+    breadth_sharing: float = 0.0
 
     def specs(self, width: int) -> list[KernelSpec]:
-        """All kernels for `width` domains."""
-        found = []
-        bases = [(length, False) for length in self.lengths] + [
-            (length, True) for length in self.additive_lengths
-        ]
+        """All hypotheses for `width` domains; those that share a covariance follow each other."""
+        bases = [(length, False) for length in self.lengths]
+        bases += [(length, True) for length in self.additive_lengths]
+        covariances = []
         for power in self.powers:
             for length, additive in bases:
-                found.append(KernelSpec(power, length, additive))
-                found += [
+                covariances.append(KernelSpec(power, length, additive))
+                covariances += [
                     KernelSpec(power, length, additive, domain, dominant_length, share)
                     for dominant_length in self.dominant_lengths
                     for share in self.dominant_shares
                     for domain in range(width)
                 ]
-        return found
+        return [
+            replace(spec, breadth=breadth, dominant_mean=mean)
+            for spec in covariances
+            for breadth, _ in self.breadths
+            for mean in (self.dominant_means if spec.dominant is not None else (0.0,))
+        ]
+
+    def log_prior(self, specs: Sequence[KernelSpec], log_odds: np.ndarray) -> np.ndarray:
+        """Log probability of hypotheses before any run, up to a constant; `log_odds` [domain, benchmark] of dominance.
+
+        Returns [spec, benchmark].
+        """
+        breadths = np.log([[self._breadth[spec.breadth]] for spec in specs])
+        if not self._dominants:
+            return np.tile(breadths, (1, log_odds.shape[1]))
+        even = np.log(self.dominance / (1 - self.dominance) / len(log_odds))
+        domains = even + log_odds
+        none = np.zeros(log_odds.shape[1])
+        total = np.logaddexp(none, np.logaddexp.reduce(domains, axis=0))
+        dominant = domains - np.log(self._dominants)
+        shares = [none if spec.dominant is None else dominant[spec.dominant] for spec in specs]
+        return breadths + np.stack(shares) - total
+
+    @cached_property
+    def _breadth(self) -> dict[float, float]:
+        return dict(self.breadths)
+
+    @property
+    def _dominants(self) -> int:
+        """Hypotheses with the same base, breadth and dominant domain."""
+        return len(self.dominant_lengths) * len(self.dominant_shares) * len(self.dominant_means)
 
 
 SQRT = KernelGrid(powers=(0.5,), lengths=(0.25, 0.4, 0.63, 1.0, 1.6, 2.5))
-DOMINANT = KernelGrid(
-    powers=(0.4, 1.0),
+AVERAGE = KernelGrid(
+    powers=(0.5,),
     lengths=(0.63, 1.6),
     additive_lengths=(0.3, 0.8),
     dominant_lengths=(0.2, 0.6),
     dominant_shares=(0.5, 0.8),
-    sharing=0.6,
-    namesake=2.0,
-    prior_mean=PriorMean(total=0.25, dominant=0.6),
+    dominant_means=(0.0, 0.6),
+    dominance=0.95,
+    namesake=4.0,
+    breadths=((0.0, 0.98), (0.25, 0.01), (0.5, 0.01)),
+    shape_sharing=0.2,
+    breadth_sharing=0.6,
 )
 
 
@@ -154,9 +200,8 @@ class ScaledTerm:
 class Kernels:
     """Kernels and prior means scaled on some runs [runs, domains]; each term is computed once."""
 
-    def __init__(self, runs: np.ndarray, prior_mean: PriorMean) -> None:
+    def __init__(self, runs: np.ndarray) -> None:
         self.runs = runs
-        self.prior_mean = prior_mean
         self._scaled: dict[KernelTerm, ScaledTerm] = {}
 
     def terms(self, spec: KernelSpec) -> list[tuple[KernelTerm, float]]:
@@ -233,7 +278,7 @@ class KernelsAt:
     def prior_mean(self, spec: KernelSpec) -> np.ndarray:
         """Standardised scores [n] expected before any run."""
         total = np.zeros(len(self.points))
-        for term, weight in self.kernels.prior_mean.terms(spec):
+        for term, weight in spec.mean_terms():
             if term not in self._means:
                 self._means[term] = self.kernels.standardised(term, self.points)
             total += weight * self._means[term]

@@ -4,12 +4,12 @@ A Gaussian process needs no refit to forget a few of its runs, and a fitted func
 uncertainty is measured by. Refits stay the rule: calibration.py comes here for large tables, where they take minutes.
 """
 
+from dataclasses import replace
 from functools import singledispatch
 
 import numpy as np
 
 from modomodo.mixtures.surrogates.base import LeftOutPrediction, Prediction, Predictor
-from modomodo.mixtures.surrogates.components import ComponentsPredictor
 from modomodo.mixtures.surrogates.evidence import kernel_weights
 from modomodo.mixtures.surrogates.gaussian_processes import FittedGroup, ProcessPredictor
 from modomodo.mixtures.surrogates.points import GROUPS, PointPredictor
@@ -31,11 +31,6 @@ BY_FORMULA = "from all others, by formula, not by refits: kernels are weighed wi
 @leave_out.register
 def _of_processes(predictor: ProcessPredictor, folds: np.ndarray) -> LeftOutPrediction:
     return LeftOutPrediction(_processes_without(predictor, folds), BY_FORMULA)
-
-
-@leave_out.register
-def _of_components(predictor: ComponentsPredictor, folds: np.ndarray) -> LeftOutPrediction:
-    return LeftOutPrediction(predictor.turned(_processes_without(predictor.inner, folds)), BY_FORMULA)
 
 
 @leave_out.register
@@ -68,16 +63,16 @@ def _processes_without(predictor: ProcessPredictor, folds: np.ndarray) -> Predic
 def _weights_without(
     predictor: ProcessPredictor, answers: list[list[LeftOutScores]], folds: int
 ) -> list[np.ndarray]:
-    """Weights of the kernels of each group without each fold, [fold, kernel, signal, variance, benchmark]."""
-    weights = [np.empty((folds, *fitted.log_evidence[fitted.kept].shape)) for fitted in predictor.groups]
+    """Weights of each group's kept hypotheses without each fold, [fold, hypothesis, signal, variance, benchmark]."""
+    weights = [np.empty((folds, *fitted.table.likelihood[fitted.kept].shape)) for fitted in predictor.groups]
     for fold in range(folds):
         tables = []
         for fitted, answer in zip(predictor.groups, answers, strict=True):
-            table = np.full(fitted.log_evidence.shape, -np.inf)
-            density = np.stack([left.log_density[fold] for left in answer])
-            table[fitted.kept] = fitted.log_evidence[fitted.kept] - density
-            tables.append(table)
-        found = kernel_weights(tables, [fitted.specs for fitted in predictor.groups], predictor.grid.sharing)
+            likelihood = np.full(fitted.table.likelihood.shape, -np.inf)
+            density = np.concatenate([left.log_density[fold] for left in answer])
+            likelihood[fitted.kept] = fitted.table.likelihood[fitted.kept] - density
+            tables.append(replace(fitted.table, likelihood=likelihood))
+        found = kernel_weights(tables, predictor.grid)
         for weight, table, fitted in zip(weights, found, predictor.groups, strict=True):
             weight[fold] = table[fitted.kept]
     return weights
@@ -86,12 +81,15 @@ def _weights_without(
 def _averaged(
     fitted: FittedGroup, answers: list[LeftOutScores], weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance [run, benchmark] by `weights` [run, kernel, signal, variance, benchmark]."""
+    """Mean and variance [run, benchmark] by `weights` [run, hypothesis, signal, variance, benchmark]."""
     group = fitted.group
     first, second = np.zeros((2, *group.scores.shape))
-    for number, left in enumerate(answers):
-        means = group.scores[:, None, None] - left.error
-        variances = left.expected_variance(group.floor, group.noise)
-        first += np.einsum("isvb,isvb->ib", weights[:, number], means)
-        second += np.einsum("isvb,isvb->ib", weights[:, number], variances + means**2)
+    start = 0
+    for left in answers:
+        own = weights[:, start : start + left.error.shape[1]]
+        start += left.error.shape[1]
+        means = group.scores[:, None, None, None] - left.error
+        first += np.einsum("imsvb,imsvb->ib", own, means)
+        second += np.einsum("imsvb,imsvb,imsvb->ib", own, means, means)
+        second += np.einsum("imsvb,isvb->ib", own, left.expected_variance(group.floor, group.noise))
     return first, np.maximum(second - first**2, 0.0)

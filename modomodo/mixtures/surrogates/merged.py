@@ -20,7 +20,6 @@ import pandas as pd
 
 from modomodo.mixtures.surrogates.base import (
     Delegating,
-    MergedScores,
     Observations,
     Prediction,
     Predictor,
@@ -30,6 +29,7 @@ from modomodo.mixtures.surrogates.base import (
 )
 from modomodo.mixtures.surrogates.calibration import DEFAULT, leave_one_mixture_out
 from modomodo.mixtures.surrogates.ensemble import Ensemble
+from modomodo.mixtures.surrogates.fidelities import Surface
 from modomodo.mixtures.surrogates.gaussian_processes import ProcessPredictor, fit_processes
 from modomodo.mixtures.surrogates.kernels import SQRT
 
@@ -80,44 +80,23 @@ class Trend:
         return self.level_variance + self.slope_variance * (merged - self.center) ** 2
 
 
-@dataclass(frozen=True)
-class Surface:
-    """Merged scores at one α: as they were scored where they were, a Gaussian process between."""
-
-    process: ProcessPredictor
-
-    @classmethod
-    def fit(cls, observations: Observations, merged: MergedScores, alpha: float) -> "Surface":
-        chosen = np.isclose(merged.alphas, alpha)
-        scores = merged.scores[chosen]
-        count = len(scores)
-        return cls(
-            fit_processes(
-                replace(
-                    observations,
-                    weights=merged.weights[chosen],
-                    scores=scores,
-                    # All merges answer the same questions, so luck with these is part of the surface, not noise.
-                    errors=np.full(scores.shape, np.nan),
-                    progress=np.ones(count),
-                    mixtures=tuple(map(str, range(count))),
-                    merged=None,
-                ),
-                SQRT,
-            )
-        )
-
-    def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Merged scores [n, benchmarks] and their variance."""
-        answer = self.process.predict(weights)
-        mean, variance = answer.mean.copy(), np.einsum("nbb->nb", answer.covariance).copy()
-        known = self.process.observations
-        gaps = np.abs(weights[:, None, :] - known.weights[None, :, :]).max(axis=2)
-        for row in np.flatnonzero(gaps.min(axis=1, initial=np.inf) < 1e-6):
-            scores = known.scores[gaps[row].argmin()]
-            scored = np.isfinite(scores)
-            mean[row, scored], variance[row, scored] = scores[scored], 0.0
-        return mean, variance
+def fit_surface(observations: Observations, alpha: float) -> Surface:
+    """Merged scores at one α: as they were scored where they were, Gaussian processes between."""
+    merged = observations.merged
+    assert merged is not None
+    chosen = np.isclose(merged.alphas, alpha)
+    scores = merged.scores[chosen]
+    runs = replace(
+        observations,
+        weights=merged.weights[chosen],
+        scores=scores,
+        errors=np.full(scores.shape, np.nan),
+        progress=np.ones(len(scores)),
+        mixtures=tuple(map(str, range(len(scores)))),
+        merged=None,
+        fidelities=(),
+    )
+    return Surface.fit(f"merged at {alpha:g}", runs, SQRT)
 
 
 @dataclass(frozen=True)
@@ -131,7 +110,7 @@ class MergedPredictor(Predictor):
 
     def mean(self, weights: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks]."""
-        return self.mean_given(weights, self.surface(weights)[0])
+        return self.mean_given(weights, self.surface.mean(weights))
 
     def mean_given(self, weights: np.ndarray, merged: np.ndarray) -> np.ndarray:
         """Expected scores [n, benchmarks] of mixtures whose merged scores [n, benchmarks] are known."""
@@ -139,7 +118,8 @@ class MergedPredictor(Predictor):
 
     def predict(self, weights: np.ndarray) -> Prediction:
         """The variances of residual, calibration and merged surface add up."""
-        merged, unsure = self.surface(weights)
+        merged = self.surface.mean(weights)
+        unsure = np.einsum("nbb->nb", self.surface.covariance(weights))
         left = self.residual.predict(weights)
         extra = self.trend.variance(merged) + self.trend.slope**2 * unsure
         covariance = left.covariance + extra[:, :, None] * np.eye(len(self.benchmarks))
@@ -148,9 +128,7 @@ class MergedPredictor(Predictor):
     def draw(self, weights: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
         """Surfaces of merged scores, of calibration and of residuals, drawn separately and added."""
         width = len(self.benchmarks)
-        known, unsure = self.surface(weights)
-        wobble = self.surface.process.draw(weights, count, random) - self.surface.process.mean(weights)
-        merged = known + np.where(unsure > 0, wobble, 0.0)
+        merged = self.surface.draw(weights, count, random)
         levels = random.standard_normal((count, 1, width)) * np.sqrt(self.trend.level_variance)
         slopes = random.standard_normal((count, 1, width)) * np.sqrt(self.trend.slope_variance)
         surfaces = self.trend(merged) + levels + slopes * (merged - self.trend.center)
@@ -164,7 +142,7 @@ class Fallback(Delegating):
 
 def fit_at(observations: Observations, surface: Surface, alpha: float) -> MergedPredictor:
     """Calibrated on the observations (of the last step) at one α."""
-    merged, _ = surface(observations.weights)
+    merged = surface.mean(observations.weights)
     trend = Trend.fit(merged, observations.scores, observations.errors)
     left = replace(observations, scores=observations.scores - trend(merged), merged=None)
     return MergedPredictor(observations, alpha, surface, trend, fit_processes(left, SQRT))
@@ -215,7 +193,7 @@ def choose_alpha(observations: Observations) -> AlphaChoice:
     scale = StandardScaler.of(observations).scale
     errors = {}
     for alpha in alphas:
-        surface = Surface.fit(observations, observations.merged, alpha)
+        surface = fit_surface(observations, alpha)
         errors[alpha] = float(
             np.sqrt(np.nanmean((left_out_errors(observations, surface, alpha)[:, 1:] / scale) ** 2))
         )
@@ -224,9 +202,9 @@ def choose_alpha(observations: Observations) -> AlphaChoice:
 
 @surrogates.register("merged")
 def merged(observations: Observations, seed: int) -> Predictor:
-    """Merged experts calibrated on trained mixtures, averaged with gp_lead by their left-out errors.
+    """Merged experts calibrated on trained mixtures, averaged with gp_average by their left-out errors.
 
-    gp_lead alone, and it says so, where there are no merged scores, or where they predict left-out mixtures no
+    gp_average alone, and it says so, where there are no merged scores, or where they predict left-out mixtures no
     better than it does. Merged experts alone where too few mixtures were trained to test either.
     """
     final = observations.final()
@@ -234,7 +212,7 @@ def merged(observations: Observations, seed: int) -> Predictor:
         reason = f"{PLAIN}: there are no scores of merged experts"
         return Fallback(final, surrogates[PLAIN](final, seed), reason=reason)
     choice = choose_alpha(final)
-    surface = Surface.fit(final, final.merged, choice.alpha)
+    surface = fit_surface(final, choice.alpha)
     fitted = fit_at(final, surface, choice.alpha)
     tested = ~is_expert(final)
     if len(set(mixture_folds(final.weights)[tested])) < FEWEST_TESTED:

@@ -3,11 +3,13 @@
 With K the kernel between the runs and N the diagonal of their noise, the covariance of scores over v is C = s · K + N.
 One eigendecomposition of K serves every signal share s and variance v, every benchmark, and every run left out.
 
-Axes, as einsum writes them: s signal share, v variance, b benchmark, r eigenvector, i run, n mixture asked about.
-[signal, variance, benchmark] come in this order, svb.
+Axes, as einsum writes them: m hypothesis (of those that share the kernel and differ in what they expect before any
+run), s signal share, v variance, b benchmark, r eigenvector, i run, n mixture asked about. They come in this order,
+msvb.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,27 +26,34 @@ class EigenDecomposition:
 
     values: np.ndarray  # [eigenvector]
     vectors: np.ndarray  # [run, eigenvector], rows divided once more by the root of the noise
-    scores: np.ndarray  # [eigenvector, benchmark], standardised less their prior mean, in the eigenbasis
 
     @classmethod
-    def of(cls, kernel: np.ndarray, scores: np.ndarray, relative_noise: np.ndarray) -> "EigenDecomposition":
-        """From a kernel [run, run], scores less their prior mean [run, benchmark] and noise [run]."""
+    def of(cls, kernel: np.ndarray, relative_noise: np.ndarray) -> "EigenDecomposition":
+        """From a kernel [run, run] and noise [run]."""
         root = 1 / np.sqrt(relative_noise)
         values, vectors = np.linalg.eigh(kernel * root[:, None] * root)
-        vectors = vectors * root[:, None]
-        return cls(np.maximum(values, 0.0), vectors, vectors.T @ scores)
+        return cls(np.maximum(values, 0.0), vectors * root[:, None])
 
     def spread(self, floor: np.ndarray) -> np.ndarray:
         """Eigenvalues of the covariance over v, [signal, variance, benchmark, eigenvector]."""
         return SIGNALS[:, None, None, None] * self.values + noise_share(floor)[..., None]
 
-    def log_evidence(self, spread: np.ndarray) -> np.ndarray:
-        """Log marginal likelihood, up to a constant of the noise: [signal, variance, benchmark]."""
-        squares = np.einsum("svbr,rb->svb", 1 / spread, self.scores**2)
-        count = len(self.values)
-        return -0.5 * (
-            squares / VARIANCES[:, None] + count * np.log(VARIANCES)[:, None] + np.log(spread).sum(axis=-1)
-        )
+    def rotated(self, scores: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """Scores [run, benchmark] less what was expected [run, hypothesis]: [hypothesis, benchmark, eigenvector]."""
+        return (scores.T @ self.vectors) - (expected.T @ self.vectors)[:, None]
+
+
+def log_evidence(spread: np.ndarray, rotated: np.ndarray) -> np.ndarray:
+    """Log marginal likelihood, up to a constant of the noise: [hypothesis, signal, variance, benchmark].
+
+    `spread` [signal, variance, benchmark, eigenvector], `rotated` scores [hypothesis, benchmark, eigenvector].
+    """
+    signals, variances, width, count = spread.shape
+    inverse = (1 / spread).reshape(signals * variances, width, count).transpose(1, 0, 2)
+    squares = (inverse @ (rotated**2).transpose(1, 2, 0)).transpose(2, 1, 0)
+    squares = squares.reshape(len(rotated), signals, variances, width)
+    constant = count * np.log(VARIANCES)[:, None] + np.log(spread).sum(axis=-1)
+    return -0.5 * (squares / VARIANCES[:, None] + constant)
 
 
 def noise_share(floor: np.ndarray) -> np.ndarray:
@@ -66,9 +75,9 @@ class Posterior:
 class LeftOutScores:
     """Each run predicted by one kernel from the runs outside its fold."""
 
-    error: np.ndarray  # [run, signal, variance, benchmark], its score less the prediction
+    error: np.ndarray  # [run, hypothesis, signal, variance, benchmark], its score less the prediction
     variance: np.ndarray  # [run, signal, variance, benchmark] of that error, over v
-    log_density: np.ndarray  # [fold, signal, variance, benchmark] of the fold's scores, up to a constant
+    log_density: np.ndarray  # [fold, hypothesis, signal, variance, benchmark] of its scores, up to a constant
 
     def expected_variance(self, floor: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Of the expected scores, without the runs' own noise [run]: [run, signal, variance, benchmark]."""
@@ -78,69 +87,84 @@ class LeftOutScores:
 
 @dataclass(frozen=True)
 class ConditionedKernel:
-    """A kernel conditioned on the runs, for the benchmarks of one group."""
+    """A kernel conditioned on the runs, for the benchmarks of one group, under hypotheses that share it."""
 
-    spec: KernelSpec
+    specs: list[KernelSpec]  # the hypotheses: they differ in what was expected before any run
     peak: float  # prior variance at any mixture, over v · s
     eigen: EigenDecomposition
+    rotated: np.ndarray  # [hypothesis, benchmark, eigenvector], scores less what was expected
     spread: np.ndarray  # [signal, variance, benchmark, eigenvector]
-    weights: np.ndarray  # [signal, variance, benchmark]; over all kernels they sum to 1
+    weights: np.ndarray  # [hypothesis, signal, variance, benchmark]; over all kernels they sum to 1
 
     @property
-    def used(self) -> np.ndarray:
-        """Mask [signal, variance]: most have next to no weight."""
-        return self.weights.max(axis=2) > USED
+    def covariance(self) -> KernelSpec:
+        """What the hypotheses share."""
+        return self.specs[0].covariance
+
+    @cached_property
+    def _weighted(self) -> np.ndarray:
+        """C⁻¹ (y - μ) in the eigenbasis, weighed over hypotheses: [signal, variance, benchmark, eigenvector]."""
+        return np.einsum("msvb,mbr->svbr", self.weights, self.rotated) / self.spread
 
     def coefficients(self) -> np.ndarray:
-        """What the kernel with each run counts in the mean, s · C⁻¹ (y - μ): [run, signal, variance, benchmark]."""
-        rotated = SIGNALS[:, None, None, None] * self.eigen.scores.T / self.spread
-        return np.tensordot(self.eigen.vectors, rotated, (1, 3))
+        """What the kernel with each run counts in the mean, s · C⁻¹ (y - μ), summed by weight: [run, benchmark]."""
+        return self.eigen.vectors @ np.einsum("s,svbr->rb", SIGNALS, self._weighted)
 
     def prior_variance(self) -> np.ndarray:
         """Before any run, v · s · k(w, w), summed over signals and variances by weight: [benchmark]."""
         return self.peak * self._scale().sum(axis=(0, 1))
 
+    @cached_property
     def explained(self) -> np.ndarray:
         """What squared coordinates take off it, v · s² · C⁻¹ in the eigenbasis, summed so: [eigenvector, benchmark]."""
         return np.einsum("svb,svbr->rb", self._scale() * SIGNALS[:, None, None], 1 / self.spread)
 
     def _scale(self) -> np.ndarray:
-        return self.weights * SIGNALS[:, None, None] * VARIANCES[:, None]
+        return self.weights.sum(axis=0) * SIGNALS[:, None, None] * VARIANCES[:, None]
 
     def noise_variance(self, floor: np.ndarray) -> np.ndarray:
         """What one run adds, summed so: [benchmark]."""
-        return (self.weights * VARIANCES[:, None] * noise_share(floor)).sum(axis=(0, 1))
+        return (self.weights.sum(axis=0) * VARIANCES[:, None] * noise_share(floor)).sum(axis=(0, 1))
+
+    @cached_property
+    def _used(self) -> tuple[np.ndarray, ...]:
+        """Places (hypotheses, signals, variances) of some weight: most have next to none."""
+        return np.nonzero(self.weights.max(axis=-1) > USED)
+
+    @cached_property
+    def _solutions(self) -> np.ndarray:
+        """S · C⁻¹ (y - μ) in the eigenbasis, [used, benchmark, eigenvector]."""
+        hypotheses, signals, variances = self._used
+        scale = SIGNALS[signals, None, None]
+        return scale * self.rotated[hypotheses] / self.spread[signals, variances]
 
     def posterior(self, at: KernelsAt) -> Posterior:
         """At some mixtures, with k the kernel between each and the runs (Rasmussen and Williams 2006, 2.25 and 2.26).
 
         mean = μ + s · kᵀ C⁻¹ (y - μ),    variance = v · s · (k(w, w) - s · kᵀ C⁻¹ k)
         """
-        cross, weights = at.cross(self.spec), self.weights[self.used]
-        means = np.tensordot(cross, self.coefficients()[:, self.used], 1)
-        means += at.prior_mean(self.spec)[:, None, None]
+        weights = self.weights[self._used]
+        rotated = at.cross(self.covariance) @ self.eigen.vectors
+        expected = np.stack([at.prior_mean(spec) for spec in self.specs], axis=1)[:, self._used[0]]
+        means = np.tensordot(rotated, self._solutions, (1, 2)) + expected[..., None]
         weighted = means * weights
-        rotated = (cross @ self.eigen.vectors) ** 2
         return Posterior(
             weighted.sum(axis=1),
-            (weighted * means).sum(axis=1),
-            np.maximum(self.prior_variance() - rotated @ self.explained(), 0.0),
+            np.einsum("nub,nub->nb", weighted, means),
+            np.maximum(self.prior_variance() - rotated**2 @ self.explained, 0.0),
         )
 
-    def surface(self, at: KernelsAt, s: int, v: int, b: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean [n] and Cholesky factor [n, n] at one signal share and variance, for one benchmark."""
-        rotated = at.cross(self.spec) @ self.eigen.vectors
+    def surface(self, at: KernelsAt, place: tuple[int, int, int], b: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [n] and Cholesky factor [n, n] for one hypothesis, signal share and variance, and one benchmark."""
+        hypothesis, s, v = place
+        rotated = at.cross(self.covariance) @ self.eigen.vectors
         spread = self.spread[s, v, b]
-        left = at.between(self.spec) - SIGNALS[s] * (rotated / spread) @ rotated.T
+        left = at.between(self.covariance) - SIGNALS[s] * (rotated / spread) @ rotated.T
         covariance = VARIANCES[v] * SIGNALS[s] * left
         jitter = 1e-8 * VARIANCES[v] * self.peak
-        mean = rotated @ (SIGNALS[s] * self.eigen.scores[:, b] / spread)
-        mean += at.prior_mean(self.spec)
+        mean = rotated @ (SIGNALS[s] * self.rotated[hypothesis, b] / spread)
+        mean += at.prior_mean(self.specs[hypothesis])
         return mean, np.linalg.cholesky(covariance + jitter * np.eye(len(at.points)))
-
-    def _solved(self) -> np.ndarray:
-        """C⁻¹ (y - μ), [run, signal, variance, benchmark]."""
-        return np.tensordot(self.eigen.vectors, self.eigen.scores.T / self.spread, (1, 3))
 
     def _precision(self, runs: np.ndarray | slice) -> np.ndarray:
         """The diagonal of C⁻¹ at some runs, [run, signal, variance, benchmark]."""
@@ -151,7 +175,8 @@ class ConditionedKernel:
 
         (C⁻¹ (y - μ))ᵢ / (C⁻¹)ᵢᵢ, Rasmussen and Williams 2006, equation 5.12.
         """
-        return np.einsum("isvb,svb->ib", self._solved() / self._precision(slice(None)), self.weights)
+        solved = np.tensordot(self.eigen.vectors, self._weighted, (1, 3))
+        return (solved / self._precision(slice(None))).sum(axis=(1, 2))
 
     def leave_out(self, folds: list[np.ndarray]) -> LeftOutScores:
         """Each run given all runs but its fold's; `folds` are the rows of each.
@@ -161,14 +186,14 @@ class ConditionedKernel:
         """
         vectors, spread = self.eigen.vectors, self.spread
         scale = VARIANCES[:, None]
-        solved = self._solved()
-        error, variance = np.empty_like(solved), np.empty_like(solved)
+        solved = np.tensordot(vectors, self.rotated[:, None, None] / spread, (1, 4))
+        error, variance = np.empty_like(solved), np.empty_like(solved[:, 0])
         density = np.zeros((len(folds), *solved.shape[1:]))
         sizes = np.array([len(runs) for runs in folds])
         alone = np.array([runs[0] for runs in folds if len(runs) == 1], int)
         inverse = self._precision(alone)
-        error[alone], variance[alone] = solved[alone] / inverse, 1 / inverse
-        density[sizes == 1] = (np.log(inverse / scale) - solved[alone] * error[alone] / scale) / 2
+        error[alone], variance[alone] = solved[alone] / inverse[:, None], 1 / inverse
+        density[sizes == 1] = (np.log(inverse / scale)[:, None] - solved[alone] * error[alone] / scale) / 2
         for fold in np.flatnonzero(sizes > 1):
             runs = folds[fold]
             block = (vectors[runs] / spread[..., None, :]) @ vectors[runs].T
@@ -178,5 +203,6 @@ class ConditionedKernel:
             error[runs] = np.moveaxis(missed, -1, 0)
             variance[runs] = np.moveaxis(np.einsum("svbii->svbi", covariance), -1, 0)
             misfit = (right * missed).sum(axis=-1) / scale
-            density[fold] = (np.linalg.slogdet(block)[1] - len(runs) * np.log(scale) - misfit) / 2
+            determinant = np.linalg.slogdet(block)[1] - len(runs) * np.log(scale)
+            density[fold] = (determinant - misfit) / 2
         return LeftOutScores(error, variance, density)

@@ -1,7 +1,7 @@
 """The explorer: one HTML file that predicts any mixture's scores, from disk and without a network.
 
 The page evaluates the fitted surrogate itself (`page.js`), from the coefficients that `exported` writes into it: kernel
-terms, the eigendecomposition of each kernel between the runs, and what each counts.
+terms, the eigendecomposition of each kernel between the runs, and what each hypothesis counts.
 What it shows equals `Predictor.predict` but for rounding.
 """
 
@@ -24,13 +24,13 @@ from modomodo.mixtures.surrogates.base import Objective, objective, observe, sur
 from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out, summary
 from modomodo.mixtures.surrogates.gaussian_processes import FittedGroup, ProcessPredictor
 from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels, KernelTerm, MeanTerm
-from modomodo.mixtures.surrogates.posterior import SIGNALS, VARIANCES, ConditionedKernel, noise_share
+from modomodo.mixtures.surrogates.posterior import SIGNALS, USED, ConditionedKernel, noise_share
 from modomodo.mixtures.uncertainty import Comparison, split_half
 from modomodo.reporting.differences import near_best
 from modomodo.reporting.overview import Winner, winner_of
 from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
-from modomodo.reporting.settings import EXPORTABLE
+from modomodo.reporting.settings import check_exportable
 
 HERE = Path(__file__).parent
 SEED = 0
@@ -57,10 +57,9 @@ def fit(records: Records, surrogate: str, target: str = "out_score") -> Surface:
 
     Raises InputError for one that it cannot.
     """
-    if surrogate not in EXPORTABLE:
-        raise InputError(
-            f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"
-        )
+    check_exportable(surrogate)
+    # The page evaluates processes alone, not what cheaper runs add to them.
+    records = replace(records, fidelities={})
     runs = trained(records)
     targets = [t for t in records.targets if runs.frame[score_column(t)].notna().any()]
     objectives = {name: objective(records, name) for name in targets}
@@ -107,14 +106,14 @@ def exported(predictor: ProcessPredictor) -> dict[str, Any]:
 
 
 def _group(fitted: FittedGroup) -> dict[str, Any]:
-    """Terms once each, and the kernels that are weighted sums of them."""
+    """Terms once each, the kernels that are weighted sums of them, and what their hypotheses expected."""
     kernels = fitted.group.kernels
     terms: list[KernelTerm] = []
     mean_terms: list[MeanTerm] = []
     conditioned = [
         {
-            "terms": _numbered(kernels.terms(kernel.spec), terms),
-            "mean_terms": _numbered(kernels.prior_mean.terms(kernel.spec), mean_terms),
+            "terms": _numbered(kernels.terms(kernel.covariance), terms),
+            "mean_terms": [_numbered(spec.mean_terms(), mean_terms) for spec in kernel.specs],
             **_posterior(kernel),
         }
         for kernel in fitted.kernels
@@ -139,14 +138,18 @@ def _group(fitted: FittedGroup) -> dict[str, Any]:
 
 def _posterior(kernel: ConditionedKernel) -> dict[str, Any]:
     """What `ConditionedKernel.posterior` computes with, in the kernel's eigenbasis."""
-    pairs = len(SIGNALS) * len(VARIANCES)
+    used = np.where(kernel.weights > USED, kernel.weights, 0.0)
     return {
         "vectors": _packed(kernel.eigen.vectors),  # [run, eigenvector]
-        "values": kernel.eigen.values.tolist(),  # [eigenvector]
-        "scores": _packed(kernel.eigen.scores.T),  # [benchmark, eigenvector]
-        "weights": kernel.weights.reshape(pairs, -1).tolist(),  # [pair, benchmark]
+        "values": _packed(kernel.eigen.values),  # [eigenvector]
+        "scores": _packed(
+            kernel.rotated[0]
+        ),  # [benchmark, eigenvector], less what the first hypothesis expected
+        # What each hypothesis expected less than the first, the same of all benchmarks.
+        "offsets": _packed(kernel.rotated[:, 0] - kernel.rotated[0, 0]),  # [hypothesis, eigenvector]
+        "weights": _packed(used),  # [hypothesis, pair, benchmark]
         "prior": kernel.prior_variance().tolist(),  # [benchmark]
-        "explained": _packed(kernel.explained().T),  # [benchmark, eigenvector]
+        "explained": _packed(kernel.explained.T),  # [benchmark, eigenvector]
     }
 
 

@@ -13,7 +13,9 @@ class Surrogate {
     Object.assign(this, data);
     for (const group of this.groups) {
       for (const kernel of group.kernels) {
-        for (const name of ["vectors", "scores", "explained"]) kernel[name] = unpack(kernel[name]);
+        for (const name of ["vectors", "values", "scores", "offsets", "weights", "explained"]) {
+          kernel[name] = unpack(kernel[name]);
+        }
       }
     }
   }
@@ -47,22 +49,27 @@ class Surrogate {
       for (const [term, share] of kernel.terms) {
         for (let i = 0; i < runs; i++) cross[i] += share * terms[term][i];
       }
-      const prior = kernel.mean_terms.reduce((sum, [term, share]) => sum + share * meanTerms[term], 0);
+      const prior = kernel.mean_terms.map((terms) => terms.reduce((sum, [term, share]) => sum + share * meanTerms[term], 0));
       const rotated = new Float64Array(runs);  // in the eigenbasis
       for (let i = 0; i < runs; i++) {
         for (let r = 0; r < runs; r++) rotated[r] += cross[i] * kernel.vectors[i * runs + r];
       }
       for (let b = 0; b < count; b++) {
         group.pairs.forEach(({ signal, noise }, pair) => {
-          const weight = kernel.weights[pair][b];
-          if (weight === 0) return;
-          let sum = 0;
-          for (let r = 0; r < runs; r++) {
-            sum += rotated[r] * kernel.scores[b * runs + r] / (signal * kernel.values[r] + noise[b]);
+          const weightOf = (m) => kernel.weights[(m * group.pairs.length + pair) * count + b];
+          if (prior.every((_, m) => weightOf(m) === 0)) return;
+          const solved = new Float64Array(runs);
+          for (let r = 0; r < runs; r++) solved[r] = signal * rotated[r] / (signal * kernel.values[r] + noise[b]);
+          let first = 0;
+          for (let r = 0; r < runs; r++) first += solved[r] * kernel.scores[b * runs + r];
+          for (let m = 0; m < prior.length; m++) {  // hypotheses that share the kernel
+            const weight = weightOf(m);
+            if (weight === 0) continue;
+            let expected = prior[m] + first;
+            for (let r = 0; r < runs; r++) expected += solved[r] * kernel.offsets[m * runs + r];
+            mean[b] += weight * expected;
+            square[b] += weight * expected * expected;
           }
-          const expected = prior + signal * sum;
-          mean[b] += weight * expected;
-          square[b] += weight * expected * expected;
         });
         let explained = 0;
         for (let r = 0; r < runs; r++) explained += rotated[r] * rotated[r] * kernel.explained[b * runs + r];
