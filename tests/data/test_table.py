@@ -508,3 +508,21 @@ def test_peek_shows_the_columns_of_a_table_that_it_cannot_read_yet(peek, tmp_pat
     )
     with pytest.raises(InputError, match=r"--options.colums: unknown option: did you mean 'columns'\?"):
         peek(str(path), "--options", "{colums: {}}")
+
+
+@pytest.mark.parametrize(
+    ("row", "rewards"),
+    [
+        ({"question": Q, "answer": 4}, ["number", "format"]),
+        ({"problem": Q, "solution": "\\boxed{\\frac{1}{2}}"}, ["math", "format"]),
+        ({"question": Q, "choices": ["a", "b"], "answer": "B"}, ["choice", "format"]),
+        ({"question": Q, "answer": "blue"}, ["exact_match_normalised", "format"]),
+    ],
+)
+def test_peek_proposes_rewards_that_fit_the_answers(peek, tmp_path, study_data, row, rewards) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(row))
+    entry = yaml.safe_load(peek(str(path)).partition("under domains of a study:")[2].partition("---")[0])
+    assert entry["t"]["rewards"] == rewards
+    study_data["domains"] |= entry
+    assert study_from(study_data, "study.yaml").domains["t"].rewards
