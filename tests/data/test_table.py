@@ -328,16 +328,22 @@ def test_a_whole_cell_is_the_answer_where_the_study_says_so(read) -> None:
     assert found["answer"] == "#### 4" and set(PATTERNS) == {"####", "<answer>", "\\boxed{}"}
 
 
-def test_a_pattern_that_only_some_answers_hold_is_said_and_not_applied(read, capsys) -> None:
-    read([{"question": Q, "answer": "#### 4"}, {"question": Q, "answer": "five"}])
-    assert "warning: 50% of the first answers hold '####'" in capsys.readouterr().out
+def warnings_of(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "\n".join(datasets["table"](None, path=str(path)).warnings)
 
 
-def test_mixed_and_empty_answers_are_said(read, capsys) -> None:
-    rows = read([{"question": Q, "answer": value} for value in ("four", 4, None, {"a": 1})])
-    out = capsys.readouterr().out
-    assert "warning: column 'answer' mixes 1 texts, 1 numbers, 1 mappings" in out
-    assert "warning: 1 of the first 4 rows have no answer" in out
+def test_a_pattern_that_only_some_answers_hold_is_a_warning_and_not_applied(tmp_path) -> None:
+    rows = [{"question": Q, "answer": "#### 4"}, {"question": Q, "answer": "five"}]
+    assert "t.jsonl: 50% of the first answers hold '####'" in warnings_of(tmp_path / "t.jsonl", rows)
+
+
+def test_mixed_and_empty_answers_are_warnings(read, tmp_path) -> None:
+    given = [{"question": Q, "answer": value} for value in ("four", 4, None, {"a": 1})]
+    said = warnings_of(tmp_path / "t.jsonl", given)
+    assert "t.jsonl: column 'answer' mixes 1 texts, 1 numbers, 1 mappings" in said
+    assert "t.jsonl: 1 of the first 4 rows have no answer" in said
+    rows = read(given)
     assert [isinstance(row, Rejected) for row in rows] == [False, False, True, True]
 
 

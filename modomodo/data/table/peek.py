@@ -97,7 +97,8 @@ def entry_of(
         )
     reward, metric = FITTING[kind]
     lines = yaml.safe_dump({name: entry}, sort_keys=False, width=100, allow_unicode=True).rstrip()
-    return f"{lines}\n  rewards: [{reward}, format]\n  # as a benchmark, instead of rewards: metric: {metric}, group: out"
+    scored = f"  # as a benchmark, instead of rewards: metric: {metric}, group: out"
+    return f"{lines}\n  rewards: [{reward}, format]\n{scored}"
 
 
 @dataclass(frozen=True)
