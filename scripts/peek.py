@@ -22,7 +22,7 @@ from modomodo import command_line
 from modomodo.config.options import check_options
 from modomodo.config.schema import Templates
 from modomodo.data.readers import datasets
-from modomodo.data.table.peek import columns_shown, entry_of, tried
+from modomodo.data.table.peek import columns_shown, entry_of, kind_of, tried
 from modomodo.data.table.reading import Options, options_of
 from modomodo.data.table.settling import first_rows, opened, settle
 from modomodo.errors import InputError
@@ -75,10 +75,11 @@ def show(options: Options, written: dict[str, Any], source_key: dict[str, str], 
     source = opened(options, None)
     assert source is not None
     print("columns:", *columns_shown(first_rows(options, source)), sep="\n")
-    reading, _ = settle(options, source)
+    reading, first = settle(options, source)
     for line in reading.said:
         print(line)
-    print(f"\nentry, under domains of a study:\n\n{entry_of(name, written, source_key, reading)}\n")
+    entry = entry_of(name, written, source_key, reading, kind_of(reading, first))
+    print(f"\nentry, under domains of a study:\n\n{entry}\n")
     result = tried(options, source, reading, rows, Templates())
     for text in result.shown:
         print(f"--- {text}\n")

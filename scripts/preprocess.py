@@ -19,8 +19,11 @@ from modomodo.config.options import check_options
 from modomodo.data.examples import write_examples
 from modomodo.data.raw_folder import MANIFEST, check_raw
 from modomodo.data.readers.registry import datasets
+from modomodo.data.readers.table import TableRows
 from modomodo.data.settings import ExamplesSettings
+from modomodo.errors import InputError
 from modomodo.study.provenance import describe
+from modomodo.warning_files import warn
 
 
 def main() -> None:
@@ -40,13 +43,18 @@ def main() -> None:
         check_raw(arguments.raw)
     loader = datasets[dataset.loader]
     check_options(loader, dataset.options, f"{arguments.name}.options")
-    rows = loader(arguments.raw, **dataset.options)
-    rows = console.progress(rows, arguments.name)
+    try:
+        given = loader(arguments.raw, **dataset.options)
+    except InputError as error:  # of downloaded files, which no dry run has seen
+        key = f"{arguments.name}." if str(error).startswith("options.") else ""
+        raise InputError(f"{key}{error}") from None
+    rows = console.progress(given, arguments.name)
     counts = write_examples(
         arguments.name, rows, arguments.output, dataset=dataset, workers=arguments.threads
     )
     raw = sorted(arguments.raw.glob(MANIFEST)) if arguments.raw else []
     describe(arguments.output, settings, raw)
+    warn(arguments.output, given.warnings if isinstance(given, TableRows) else ())
     texts = counts.pop("without_image", 0)
     alone = f", {texts} of them without an image" if texts else ""
     print(f"{arguments.output}: {counts.pop('kept')} examples{alone}, {counts.pop('rejected')} rejected")

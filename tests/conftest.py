@@ -100,3 +100,18 @@ def example_fields() -> Callable[..., dict[str, Any]]:
         return {**fields, **changes}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The directory of a family's tiny model, made once."""
+    made: dict[str, Path] = {}
+
+    def make(family: str) -> Path:
+        from tiny_families import make_model  # here: it imports transformers
+
+        if family not in made:
+            made[family] = make_model(family, tmp_path_factory.mktemp("family") / family)
+        return made[family]
+
+    return make

@@ -64,9 +64,8 @@ def own_jsonl(folder: Path) -> None:
     for n in range(40):
         PIL.Image.new("RGB", (56, 28 + n), COLOURS[n % 4]).save(folder / f"charts/{n}.png")
         answer = f"<answer>{COLOURS[n % 4]}</answer>"
-        charts.append(
-            {"image": f"charts/{n}.png", "problem": "<image>Which bar is the tallest?", "solution": answer}
-        )
+        question = "<image>Which bar is the tallest?" if n % 2 else "In <image>, which bar is the tallest?"
+        charts.append({"image": f"charts/{n}.png", "problem": question, "solution": answer})
     for name, rows in (("maths", maths), ("charts", charts)):
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
@@ -112,6 +111,16 @@ def test_a_recipe_is_read_as_it_stands(recipe: str, tmp_path: Path) -> None:
     path = place(recipe, tmp_path / "own")
     study = read_study(path)
     assert study.name == recipe and plan(study, str(path)).by_strategy
+
+
+def test_the_study_that_opens_extending_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs/extending.md").read_text(encoding="utf-8").partition("## Data without code")[2]
+    text = re.findall(r"(?:^    .*\n)+", page, flags=re.MULTILINE)[0]
+    own_jsonl(tmp_path)
+    pd.read_json(tmp_path / "charts.jsonl", lines=True).to_parquet(tmp_path / "charts.parquet")
+    path = tmp_path / "study.yaml"
+    path.write_text("\n".join(line[4:] for line in text.splitlines()), encoding="utf-8")
+    assert len(text.splitlines()) <= 15 and set(read_study(path).domains) == {"maths", "charts"}
 
 
 @pytest.mark.slow

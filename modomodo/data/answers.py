@@ -68,6 +68,8 @@ _LISTS = [
     re.compile(rf"\[(?:{entry})(?:,(?:{entry}))*,?\]|(?:{entry})(?:,(?:{entry}))*")
     for entry in (_LABELLED, _CORNERS, _BOX)
 ]
+_LOCATIONS = re.compile(r"<loc(\d{4})>" * 4)
+_BOX_TAGS = re.compile(r"</?box>")
 _KEYS = {"position": "p", "confidence": "c"}
 _LARGEST = 1e6  # more than any image's side; keeps areas finite
 
@@ -80,13 +82,15 @@ def parse_boxes(text: str) -> list[ScoredBox] | None:
     - `[{'Position': [x1, y1, x2, y2], 'Confidence': c}, …]`, the prompt's form (paper, Fig. 8), also without
       its outer brackets, its braces (as the figure prints it) or its confidences;
     - `[x1, y1, x2, y2]`, or several of them, and `(x1,y1),(x2,y2)`, which Qwen2-VL writes by itself;
+    - `<box>[[x1, y1, x2, y2]]</box>`, which InternVL writes by itself, and `<loc0000><loc0000><loc1023><loc1023>`,
+      PaliGemma's location tokens, y first;
     - `No Objects` and `[]`: no box.
 
     Corners are not put in order: a box whose corners are swapped overlaps nothing.
     """
     if " ".join(text.split()).strip("'\".[] ").lower() == "no objects":
         return []
-    read = _read(text)
+    read = _read(_LOCATIONS.sub(r"[\2,\1,\4,\3]", _BOX_TAGS.sub(" ", text)))
     if read is None:
         return None
     shape, numbers = read

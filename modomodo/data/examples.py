@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from modomodo.config.loading import explain, parse
 from modomodo.config.placeholders import IMAGE_MARK, refuse_placeholders, without_image_marks
 from modomodo.config.schema import Dataset
+from modomodo.data.conventions import NORMALISED, SIDES
 from modomodo.data.images import (
     ImageLike,
     InvalidRow,
@@ -105,12 +106,17 @@ class Example(BaseModel):
             for x1, y1, x2, y2 in self.answer:
                 if not (x1 < x2 and y1 < y2):
                     raise ValueError(f"answer: box [{x1:g}, {y1:g}, {x2:g}, {y2:g}] has no area")
-                if self.meta.get("boxes") == "0-1000" and not 0 <= min(x1, y1) <= max(x2, y2) <= 1000:
+                side = SIDES.get(self.meta.get("boxes", "pixels"))
+                if side is not None and not 0 <= min(x1, y1) <= max(x2, y2) <= side:
                     raise ValueError(f"answer: box [{x1:g}, {y1:g}, {x2:g}, {y2:g}] lies outside the image")
             if not self.image:
                 raise ValueError("image: a box answer needs one")
             if "boxes" not in self.meta:
                 raise ValueError("meta: 'boxes' must name the coordinate convention (e.g. '0-1000')")
+            if self.meta["boxes"] not in SIDES:
+                raise ValueError(
+                    f"meta: boxes: unknown convention '{self.meta['boxes']}': known: {', '.join(SIDES)}"
+                )
             return self
         if not isinstance(self.answer, str) or not self.answer.strip():
             raise ValueError(f"answer: a {self.answer_type} answer is a non-empty text")
@@ -299,8 +305,8 @@ def _example(fields: dict[str, Any], dataset: Dataset, images: int) -> dict[str,
     length = len(example.question)
     if length > dataset.max_question:
         raise InvalidRow(f"question: {length} characters, more than max_question ({dataset.max_question})")
-    if dataset.longest is not None and example.meta.get("boxes", "0-1000") not in ("0-1000", "0-1"):
-        raise InvalidRow("meta: boxes that are not in 0-1000 do not fit a resized image: leave longest out")
+    if dataset.longest is not None and example.meta.get("boxes", "0-1000") not in NORMALISED:
+        raise InvalidRow("meta: boxes in pixels do not fit a resized image: leave longest out")
     return row
 
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from modomodo.config.schema import Dataset, Reporting, Settings, Study, Training
+from modomodo.config.schema import Dataset, Reporting, Settings, Study, Training, written
 from modomodo.data.readers.published import published_as
 from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
@@ -185,7 +185,7 @@ class ExportSettings(TableSettings):
         return cls(
             **_shown_as(study, plan),
             study=study.name,
-            metrics={name: benchmark.metric for name, benchmark in study.benchmarks.items()},
+            metrics={name: written(benchmark.metric) for name, benchmark in study.benchmarks.items()},
             base=repo or study.model.builder,
             base_repo=repo,
             training=study.training.model_copy(update=defaults),

@@ -33,6 +33,7 @@ from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.adapters import is_adapted, lora_config, save_adapter
 from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
+from modomodo.training.model_boxes import model_boxes
 from modomodo.training.models import copy_beside_weights, load_model
 from modomodo.training.processors import check_images, load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete
@@ -94,6 +95,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     torch.set_num_threads(settings.threads)
     check_images(job.base, (example for example, _ in job.rows), settings)
     processor = load_processor(job.base)
+    boxes = model_boxes(job.base, processor)
     model = load_model(job.base, job.settings.dtype)
     if settings.freeze_vision:
         freeze_vision(model)
@@ -106,7 +108,11 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         model=model,
         args=trainer_arguments(weighed, folder / "trainer", job.seed, names, server, job.tracking),
         reward_funcs=functions,
-        train_dataset=training_dataset(job.rows, job.settings.prompts, job.settings.own_prompts),
+        train_dataset=training_dataset(
+            [(boxes.truth(example, place), place) for example, place in job.rows],
+            boxes.templates(job.settings.prompts),
+            {name: boxes.templates(own) for name, own in job.settings.own_prompts.items()},
+        ),
         processing_class=processor,
         peft_config=lora_config(model, settings.lora, not settings.freeze_vision) if settings.lora else None,
         callbacks=[

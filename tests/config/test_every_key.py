@@ -97,6 +97,7 @@ def trained(study_data, write_study, monkeypatch):
     """Read a study and train a run on `science` by it: what the trainer was given, short of training."""
     from modomodo.training import trainer
     from modomodo.training.job import TrainJob
+    from modomodo.training.model_boxes import ModelBoxes
 
     def train(**sections: Any) -> SimpleNamespace:
         study_data.update(sections)
@@ -116,6 +117,7 @@ def trained(study_data, write_study, monkeypatch):
             trainer.torch, "set_num_threads", lambda threads: vars(seen).update(threads=threads)
         )
         monkeypatch.setattr(trainer, "check_images", lambda *given: None)
+        monkeypatch.setattr(trainer, "model_boxes", lambda *given: ModelBoxes())
         monkeypatch.setattr(trainer, "load_processor", lambda path: None)
         monkeypatch.setattr(trainer, "load_model", lambda path, dtype: vars(seen).update(dtype=dtype))
         monkeypatch.setattr(trainer, "freeze_vision", lambda model: vars(seen).update(frozen=True))
@@ -162,7 +164,8 @@ def test_what_predictions_are_made_with(study_data, write_study, monkeypatch) ->
     import torch
 
     from modomodo.evaluation.engines import hf, vllm
-    from modomodo.training import processors
+    from modomodo.training import model_boxes, processors
+    from modomodo.training.model_boxes import ModelBoxes
 
     seen: dict[str, Any] = {}
     monkeypatch.setattr(start, "acquire_gpus", lambda gpus, key: seen.update(gpus=gpus))
@@ -170,13 +173,16 @@ def test_what_predictions_are_made_with(study_data, write_study, monkeypatch) ->
     monkeypatch.setattr(start, "check_vllm", lambda *given, **named: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: seen.update(threads=threads))
     monkeypatch.setattr(processors, "check_images", lambda *given: None)
+    monkeypatch.setattr(model_boxes, "model_boxes", lambda *given: ModelBoxes())
     monkeypatch.setattr(processors, "load_processor", lambda path: None)
     monkeypatch.setattr(vllm, "most_images", lambda rows: 1)
     for module, engine in ((hf, "TransformersEngine"), (vllm, "VllmEngine")):
         monkeypatch.setattr(
             module,
             engine,
-            lambda _, evaluation, dtype, *more, n=engine: seen.update(n=n, e=evaluation, dtype=dtype),
+            lambda _, evaluation, dtype, *more, n=engine: (
+                seen.update(n=n, e=evaluation, dtype=dtype) or SimpleNamespace()
+            ),
         )
 
     def predicted(**evaluation: Any) -> dict[str, Any]:

@@ -93,6 +93,8 @@ def test_valid_rows(example_fields, changes):
             {**BOX, "answer": [[0, 0, math.inf, 1]]},
             "answer",
         ),
+        ({**BOX, "meta": {"boxes": "0-100"}}, "meta: boxes: unknown convention '0-100': known: 0-1, 0-999"),
+        ({**BOX, "meta": {"boxes": "0-1"}}, "box [0, 0, 500, 1000] lies outside the image"),
         ({**BOX, "meta": {}}, "meta: 'boxes' must name the coordinate convention"),
     ],
 )

@@ -1,5 +1,6 @@
 """From a key of the study to the files that scripts/preprocess.py writes: each key of a dataset does what it says."""
 
+import json
 import runpy
 import sys
 from collections.abc import Callable
@@ -11,7 +12,9 @@ import pytest
 from modomodo.config.schema import Dataset
 from modomodo.data.examples import read_examples, rejected_path
 from modomodo.data.settings import ExamplesSettings
+from modomodo.files import read_json
 from modomodo.study.checks import read_study
+from modomodo.warning_files import warnings_at
 
 SCRIPT = Path(__file__).parents[2] / "scripts/preprocess.py"
 
@@ -94,3 +97,22 @@ def test_a_key_of_the_study_reaches_the_files(preprocess, capsys, keys, status, 
 @pytest.mark.parametrize("part", ["benchmarks", "held_out"])
 def test_so_it_does_for_benchmarks_and_held_out_questions(preprocess, part) -> None:
     assert preprocess(part, longest=30, limit=4)[:2] == (0, [*ALL[:3], (30, 6)])
+
+
+def test_what_a_table_warns_of_is_kept_beside_its_examples(tmp_path, monkeypatch, capsys) -> None:
+    table = tmp_path / "t.jsonl"
+    rows = [{"question": f"{n}?", "answer": str(n)} for n in range(20)] + [{"question": "?", "answer": None}]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / "examples/t.jsonl"
+    settings = ExamplesSettings(
+        dataset=Dataset(loader="table", options={"path": str(table)}, max_rejected=0.1)
+    ).text()
+    words = ["--settings", settings, "--name", "t", "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert ended.value.code == 0, capsys.readouterr().err
+    assert "columns recognised: question: question, answer: answer" in capsys.readouterr().out
+    (warned,) = read_json(warnings_at(output))["warnings"]
+    assert warned == f"{table}: 1 of the first 21 rows have no answer and are rejected"
+    assert f"answer: empty ({table}:21)" in rejected_path(output).read_text()

@@ -328,16 +328,22 @@ def test_a_whole_cell_is_the_answer_where_the_study_says_so(read) -> None:
     assert found["answer"] == "#### 4" and set(PATTERNS) == {"####", "<answer>", "\\boxed{}"}
 
 
-def test_a_pattern_that_only_some_answers_hold_is_said_and_not_applied(read, capsys) -> None:
-    read([{"question": Q, "answer": "#### 4"}, {"question": Q, "answer": "five"}])
-    assert "warning: 50% of the first answers hold '####'" in capsys.readouterr().out
+def warnings_of(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "\n".join(datasets["table"](None, path=str(path)).warnings)
 
 
-def test_mixed_and_empty_answers_are_said(read, capsys) -> None:
-    rows = read([{"question": Q, "answer": value} for value in ("four", 4, None, {"a": 1})])
-    out = capsys.readouterr().out
-    assert "warning: column 'answer' mixes 1 texts, 1 numbers, 1 mappings" in out
-    assert "warning: 1 of the first 4 rows have no answer" in out
+def test_a_pattern_that_only_some_answers_hold_is_a_warning_and_not_applied(tmp_path) -> None:
+    rows = [{"question": Q, "answer": "#### 4"}, {"question": Q, "answer": "five"}]
+    assert "t.jsonl: 50% of the first answers hold '####'" in warnings_of(tmp_path / "t.jsonl", rows)
+
+
+def test_mixed_and_empty_answers_are_warnings(read, tmp_path) -> None:
+    given = [{"question": Q, "answer": value} for value in ("four", 4, None, {"a": 1})]
+    said = warnings_of(tmp_path / "t.jsonl", given)
+    assert "t.jsonl: column 'answer' mixes 1 texts, 1 numbers, 1 mappings" in said
+    assert "t.jsonl: 1 of the first 4 rows have no answer" in said
+    rows = read(given)
     assert [isinstance(row, Rejected) for row in rows] == [False, False, True, True]
 
 
@@ -508,3 +514,21 @@ def test_peek_shows_the_columns_of_a_table_that_it_cannot_read_yet(peek, tmp_pat
     )
     with pytest.raises(InputError, match=r"--options.colums: unknown option: did you mean 'columns'\?"):
         peek(str(path), "--options", "{colums: {}}")
+
+
+@pytest.mark.parametrize(
+    ("row", "rewards"),
+    [
+        ({"question": Q, "answer": 4}, ["number", "format"]),
+        ({"problem": Q, "solution": "\\boxed{\\frac{1}{2}}"}, ["math", "format"]),
+        ({"question": Q, "choices": ["a", "b"], "answer": "B"}, ["choice", "format"]),
+        ({"question": Q, "answer": "blue"}, ["exact_match_normalised", "format"]),
+    ],
+)
+def test_peek_proposes_rewards_that_fit_the_answers(peek, tmp_path, study_data, row, rewards) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(row))
+    entry = yaml.safe_load(peek(str(path)).partition("under domains of a study:")[2].partition("---")[0])
+    assert entry["t"]["rewards"] == rewards
+    study_data["domains"] |= entry
+    assert study_from(study_data, "study.yaml").domains["t"].rewards

@@ -9,10 +9,11 @@ import pytest
 from modomodo.config.loading import parse
 from modomodo.config.schema import Dataset
 from modomodo.data.settings import ExamplesSettings, Expected, Table1Settings
-from modomodo.evaluation.settings import PredictSettings, ScoreSettings
+from modomodo.evaluation.settings import InDomainSettings, PredictSettings, ScoreSettings
+from modomodo.merging.settings import MergeSettings
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamSettings
-from modomodo.reporting.settings import TableSettings
+from modomodo.reporting.settings import ExportSettings, TableSettings
 from modomodo.study.checks import read_study, study_from
 from modomodo.training.settings import BaseModelSettings, TrainSettings
 
@@ -172,6 +173,26 @@ def test_reordered_domains_propose_nothing_again(study_data):
     study_data["domains"] = dict(reversed(study_data["domains"].items()))
     after = texts(study_data)
     assert {name for name in PROPOSE if before[name] != after[name]} == set()
+
+
+def test_rewards_and_metrics_with_options_reach_their_jobs(study_data):
+    number = {"number": {"rel_tol": 0.05}}
+    study_data["domains"]["science"]["rewards"] = [number, {"math": None}]
+    study_data["benchmarks"]["chart"]["metric"] = number
+    study_data["held_out"] = {"science": study_data["domains"]["science"] | {"metric": number}}
+    del study_data["held_out"]["science"]["rewards"]
+    study = study_from(study_data, "study.yaml")
+    assert parse(json.loads(TrainSettings.of(study).text()), TrainSettings, "--settings").rewards[
+        "science"
+    ] == [
+        number,
+        "math",
+    ]
+    for settings in (ScoreSettings.of(study), MergeSettings.of(study)):
+        assert settings.metrics == {"science_test": "exact_match", "chart": number}
+    assert InDomainSettings.of(study).metrics == {"science": number}
+    exported = ExportSettings.of(study, plan(study)).metrics
+    assert exported == {"science_test": "exact_match", "chart": 'number {"rel_tol":0.05}'}
 
 
 def test_what_the_settings_of_each_job_hold(small_study):

@@ -1,13 +1,14 @@
 """The rewards by hand, in the shape in which TRL asks for them."""
 
 import json
+from typing import Literal
 
 import pytest
 
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
-from modomodo.metrics.metric import TEXTS, metrics
-from modomodo.training.rewards import columns, reward, rewards
+from modomodo.metrics.metric import TEXTS, Score, metric, metrics
+from modomodo.training.rewards import columns, reward, reward_of, rewards
 
 TRUTH = [[0, 0, 10, 10]]
 GOOD = "<think>so</think><answer>{}</answer>"
@@ -116,6 +117,38 @@ def test_a_failure_names_the_example_and_is_no_zero():
         rewards["accuracy"](["?"], [GOOD.format("B")], **damaged)
     with pytest.raises(InputError, match="reward 'format': the data has no column 'answer_type'"):
         rewards["format"](["?"], ["B"], id=["7"], dataset=["d"], answer=["1"])
+
+
+def test_options_of_ones_own_rewards_and_metrics():
+    try:
+
+        @reward("few_words_of_test")
+        def few(completion, truth, answer_type, words=3, mark: Literal["a", "b"] = "a"):
+            return float(len(completion.split()) <= words)
+
+        @metric("close_of_test", version=1)
+        def close(answer, example, step: float):
+            return Score(1 / (len(answer) - step))
+
+        batch = (["?"], ["one two three four"])
+        assert reward_of("few_words_of_test")(*batch, **data("B", "choice")) == [0]
+        assert reward_of({"few_words_of_test": {"words": 4}})(*batch, **data("B", "choice")) == [1]
+        for options, said in (
+            ({"word": 4}, "unknown option: did you mean 'words'"),
+            ({"words": "x"}, "valid number"),
+            ({"mark": "c"}, "should be 'a' or 'b'"),
+        ):
+            with pytest.raises(InputError, match=rf"domains\.d\.rewards\.few\S+: .*{said}"):
+                reward_of({"few_words_of_test": options}, "domains.d.rewards.few_words_of_test")
+        with pytest.raises(InputError, match="step: missing"):
+            reward_of("close_of_test")
+        with pytest.raises(
+            InputError, match=r"'close_of_test': example '7' of d: \S+test_rewards\.py:\d+: Zero"
+        ):
+            reward_of({"close_of_test": {"step": 1.0}})(["?"], [GOOD.format("B")], **data("B", "choice"))
+    finally:
+        rewards._functions.pop("few_words_of_test", None)
+        metrics._functions.pop("close_of_test", None)
 
 
 def test_rewards_of_ones_own():

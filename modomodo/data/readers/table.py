@@ -9,7 +9,7 @@ in a longer text: "####", "<answer>", "\boxed{}" or a regular expression with on
 `box_format` gives units and layout of boxes, e.g. "pixels xywh". docs/extending.md shows it all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from modomodo.config.options import MOST_FILES
@@ -19,7 +19,7 @@ from modomodo.data.readers.published import Hosted, Published, hosted
 from modomodo.data.readers.registry import datasets
 from modomodo.data.table.files import needed_files
 from modomodo.data.table.reading import Role, options_of, read
-from modomodo.data.table.settling import named_images, opened, refuse_hopeless, settle
+from modomodo.data.table.settling import WARNING, named_images, opened, refuse_hopeless, settle
 from modomodo.errors import InputError
 
 
@@ -47,13 +47,26 @@ def table(
         return iter(())
     reading, first = settle(options, source)
     refuse_hopeless(reading, first)
+    return TableRows(source.shown, reading.said, read(options, source, reading))
 
-    def rows() -> Iterator[RawExample]:
-        for line in reading.said:
-            print(f"{source.shown}: {line}", flush=True)
-        yield from read(options, source, reading)
 
-    return rows()
+class TableRows:
+    """The rows of a table; what was recognised is said before the first, and `warnings` is what may be wrong."""
+
+    def __init__(self, table: str, said: Sequence[str], rows: Iterator[RawExample]) -> None:
+        self._said = [f"{table}: {line}" for line in said if not line.startswith(WARNING)]
+        self._rows = rows
+        self.warnings = [
+            f"{table}: {line.removeprefix(WARNING)}" for line in said if line.startswith(WARNING)
+        ]
+
+    def __iter__(self) -> Iterator[RawExample]:
+        return self
+
+    def __next__(self) -> RawExample:
+        while self._said:
+            print(self._said.pop(0), flush=True)
+        return next(self._rows)
 
 
 _ONLY = "rows"  # in place of the split's name, where a repository has one and the study names none

@@ -1,5 +1,6 @@
 """A look at a table before it is in any study: its columns, a proposed entry, rows as the model sees them."""
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -29,12 +30,14 @@ from modomodo.errors import InputError
 from modomodo.files import read_jsonl
 
 SHOWN, LONGEST = 3, 1500  # rows that are shown, and characters of each
-BY_TYPE = {  # rewards and metric that fit an answer's type
-    "box": ("[iou, format]", "mean_iou"),
-    "choice": ("[accuracy, format]", "exact_match"),
-    "number": ("[accuracy, format]", "exact_match"),
-    "text": ("[accuracy, format]", "exact_match"),
+FITTING = {  # kind of answer → reward, and metric
+    "box": ("iou", "mean_iou"),
+    "choice": ("choice", "choice"),
+    "number": ("number", "number"),
+    "formula": ("math", "math"),
+    "text": ("exact_match_normalised", "exact_match_normalised"),
 }
+_FORMULA = re.compile(r"[\\^=+*/]|\d\s*-\s*\d")
 
 
 def columns_shown(first: First, most: int = 60) -> Iterator[str]:
@@ -56,13 +59,30 @@ def _short(value: Any) -> Any:
     return f"{len(value)} bytes" if isinstance(value, bytes) else value
 
 
-def entry_of(name: str, options: Mapping[str, Any], source: Mapping[str, str], reading: Reading) -> str:
+def kind_of(reading: Reading, first: First) -> str:
+    """What the answers of the first rows are, as a key of FITTING."""
+    found = [converted(reading, row, str(number), where) for number, where, row in first]
+    examples = [example[0] for example in found if isinstance(example, tuple)]
+    kinds = Counter(fields["answer_type"] for fields in examples)
+    kind = kinds.most_common(1)[0][0] if kinds else reading.answer_type
+    formulas = sum(bool(_FORMULA.search(str(fields["answer"]))) for fields in examples)
+    return "formula" if kind == "text" and 2 * formulas > len(examples) else kind
+
+
+def entry_of(
+    name: str, options: Mapping[str, Any], source: Mapping[str, str], reading: Reading, kind: str
+) -> str:
     """The YAML of a domain, with what was recognised written out, and the metric it would have as a benchmark."""
     columns = {
         role: list(reading.columns.of(role))
         for role in ("question", "answer", "image", "choices", "box", "id")
     }
-    written = {role: named[0] if len(named) == 1 else named for role, named in columns.items() if named}
+    given = options.get("columns") or {}
+    written = {
+        role: named[0] if len(named) == 1 else named or None
+        for role, named in columns.items()
+        if named or role in given
+    }
     if reading.template is not None:
         written.pop("question", None)
     if written.get("answer") == written.get("box"):
@@ -75,11 +95,10 @@ def entry_of(name: str, options: Mapping[str, Any], source: Mapping[str, str], r
         entry["options"]["box_format"] = reading.box_format.units + (
             "" if reading.box_format.corners else " xywh"
         )
-    rewards, metric = BY_TYPE["choice" if reading.chooses else reading.answer_type]
+    reward, metric = FITTING[kind]
     lines = yaml.safe_dump({name: entry}, sort_keys=False, width=100, allow_unicode=True).rstrip()
-    return (
-        f"{lines}\n  rewards: {rewards}\n  # as a benchmark, instead of rewards: metric: {metric}, group: out"
-    )
+    scored = f"  # as a benchmark, instead of rewards: metric: {metric}, group: out"
+    return f"{lines}\n  rewards: [{reward}, format]\n{scored}"
 
 
 @dataclass(frozen=True)

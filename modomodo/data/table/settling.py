@@ -35,6 +35,7 @@ _APPLIED = 0.95  # share of the first answers that hold a pattern for it to be a
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?")
 _UNITS = {"norm1": "0-1", "real": "pixels", "norm1000": "0-1000"}  # ms-swift's objects.bbox_type
 
+WARNING = "warning: "  # begins what is said of rows that may be wrong
 First = list[tuple[int, str, Row]]
 
 
@@ -193,7 +194,7 @@ def _with_pattern(reading: Reading, options: Options, given: Sequence[Any]) -> R
             texts = [answer for answer in found if answer is not None]
         elif share >= 1 - _APPLIED:
             said.append(
-                f"warning: {share:.0%} of the first answers hold '{name}', the others do not: whole cells are the "
+                f"{WARNING}{share:.0%} of the first answers hold '{name}', the others do not: whole cells are the "
                 "answers; name answer_pattern to reject the others"
             )
     return replace(reading, patterns=tuple(patterns), said=tuple(said))
@@ -219,7 +220,7 @@ def _said_of_mixture(reading: Reading, given: Sequence[Any]) -> Iterator[str]:
         yield f"warning: column '{'.'.join(reading.columns.answer)}' mixes {shares}"
     empty = sum(map(cells.is_empty, given))
     if empty:
-        yield f"warning: {empty} of the first {len(given)} rows have no answer and are rejected"
+        yield f"{WARNING}{empty} of the first {len(given)} rows have no answer and are rejected"
 
 
 def _counting(reading: Reading, rows: Sequence[Row]) -> tuple[Counting, tuple[str, ...]]:

@@ -20,6 +20,7 @@ from modomodo.data.prompts import messages
 from modomodo.evaluation.benchmarks import Questions, Row
 from modomodo.evaluation.predictions import Prediction
 from modomodo.evaluation.settings import PredictSettings
+from modomodo.training.model_boxes import ModelBoxes
 from modomodo.training.processors import Processor, tokenizer_of
 
 # Pixels of one batch, as published: a page of InfoVQA's size is a batch of its own. In Qwen2-VL's tensors a pixel takes
@@ -43,9 +44,13 @@ class BatchLimits:
 class Batch:
     """Prepared questions, for any checkpoint to answer; `inputs` are whatever their engine takes."""
 
-    ids: Sequence[str]
+    rows: Sequence[Row]
     inputs: Any
     nbytes: int
+
+    @property
+    def ids(self) -> list[str]:
+        return [example.id for example, _ in self.rows]
 
 
 # (prompts, images of each prompt) → (what an engine takes for these questions, how many bytes that are)
@@ -81,7 +86,7 @@ class LazyBatches:
                 continue
             images = [_images(*self._rows[i]) for i in chosen]
             inputs, nbytes = self._prepare([self._prompts[i] for i in chosen], images)
-            batch = Batch([self._rows[i][0].id for i in chosen], inputs, nbytes)
+            batch = Batch([self._rows[i] for i in chosen], inputs, nbytes)
             if nbytes <= self._free:
                 self._free -= nbytes
                 self._cache[number] = batch
@@ -157,7 +162,9 @@ def prediction_of(id_: str, tokens: Sequence[int], stops: set[int], processor: P
 
 
 class Engine(ABC):
-    """What answers questions: loaded with one checkpoint after another."""
+    """What answers questions: loaded with one checkpoint after another. `boxes`: how the model writes those."""
+
+    boxes = ModelBoxes()
 
     def __init__(self, processor: Processor, max_new_tokens: int) -> None:
         self.processor = processor
@@ -186,9 +193,16 @@ class Engine(ABC):
     def answer_all(
         self, batches: Iterable[Batch], after_each: Callable[[], object] = lambda: None
     ) -> dict[str, Prediction]:
-        """Greedy answers of all batches by example id; `after_each` batch may show progress."""
+        """Greedy answers of all batches by example id; `after_each` batch may show progress.
+
+        Boxes in them are in the convention of their rows; the completion is what the model wrote.
+        """
         answers: dict[str, Prediction] = {}
         for batch in batches:
-            answers |= self.answer(batch)
+            found = self.answer(batch)
+            for example, folder in batch.rows:
+                prediction = found[example.id]
+                own = self.boxes.answer(prediction.answer, example, folder)
+                answers[example.id] = prediction.model_copy(update={"answer": own})
             after_each()
         return answers

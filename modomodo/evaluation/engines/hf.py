@@ -67,7 +67,7 @@ class TransformersEngine(Engine):
             batches.clear_cache()
 
     def batches(self, rows: Sequence[Row], templates: Templates, limits: BatchLimits) -> LazyBatches:
-        prompts = render_prompts(rows, self.processor, templates)
+        prompts = render_prompts(rows, self.processor, self.boxes.templates(templates))
         self._batches.append(LazyBatches(rows, prompts, self._inputs, limits))
         return self._batches[-1]
 

@@ -33,14 +33,19 @@ def start_engine(settings: PredictSettings, directory: Path, questions: Iterable
         import torch
 
         from modomodo.evaluation.engines.hf import TransformersEngine
+        from modomodo.training.model_boxes import model_boxes
         from modomodo.training.processors import check_images, load_processor
 
     torch.set_num_threads(evaluation.threads)
     check_images(directory, (example for example, _ in rows))
     processor = load_processor(directory)
     dtype = evaluation.dtype or settings.dtype
+    engine: Engine
     if evaluation.engine == "vllm":
         from modomodo.evaluation.engines.vllm import VllmEngine, most_images
 
-        return VllmEngine(processor, evaluation, dtype, most_images(rows))
-    return TransformersEngine(processor, evaluation, dtype)
+        engine = VllmEngine(processor, evaluation, dtype, most_images(rows))
+    else:
+        engine = TransformersEngine(processor, evaluation, dtype)
+    engine.boxes = model_boxes(directory, processor)
+    return engine

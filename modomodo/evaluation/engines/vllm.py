@@ -103,7 +103,7 @@ class VllmEngine(Engine):
         )
 
     def batches(self, rows: Sequence[Row], templates: Templates, limits: BatchLimits) -> LazyBatches:
-        prompts = render_prompts(rows, self.processor, templates)
+        prompts = render_prompts(rows, self.processor, self.boxes.templates(templates))
         ahead = replace(limits, questions=limits.questions * AHEAD, pixels=AHEAD_PIXELS)
         return LazyBatches(rows, prompts, partial(prompt_inputs, self.processor), ahead)
 
