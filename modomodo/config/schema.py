@@ -74,7 +74,11 @@ def _as_call(value: Any) -> Any:
 
 
 # How a study calls a function: `name`, or `{name: {option: value}}`.
-Call = Annotated[str | dict[str, dict[str, Any]], BeforeValidator(_as_call)]
+Call = Annotated[
+    Annotated[str, Tag("[name]")] | Annotated[dict[str, dict[str, Any]], Tag("[options]")],
+    Discriminator(lambda call: "[options]" if isinstance(call, dict) else "[name]"),
+    BeforeValidator(_as_call),
+]
 
 
 def name_and_options(call: Call) -> tuple[str, dict[str, Any]]:

@@ -27,7 +27,7 @@ def experts_of(arguments: argparse.Namespace) -> Experts:
     experts = read_experts(arguments.base, weights, arguments.experts, arguments.step)
     if all(adapter_base(expert.directory) is None for expert in experts.by_domain.values()):
         return experts
-    from modomodo.training.adapters import plain_directory  # seconds of torch
+    from modomodo.training.plain_directory import plain_directory  # seconds of torch
 
     by_domain = {
         domain: replace(expert, directory=plain_directory(expert.directory))

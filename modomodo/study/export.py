@@ -40,8 +40,8 @@ def write_export(output: Path, checkpoint: Path, base: Path, card: Callable[[str
 
     `card` makes the text of README.md, which takes the place of the base's, from the digest of the weights.
     """
-    from modomodo.training.adapters import plain_directory  # seconds of torch
     from modomodo.training.models import INDEX, WEIGHTS, copy_beside_weights
+    from modomodo.training.plain_directory import plain_directory  # seconds of torch
 
     checkpoint = plain_directory(checkpoint)
     with atomic_directory(output) as directory:

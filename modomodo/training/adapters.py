@@ -7,7 +7,6 @@ from the checkpoint to the base, and what the base's directory holds beside its 
 
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ from transformers import PreTrainedModel
 from modomodo.config.schema import Lora
 from modomodo.errors import InputError, nearest
 from modomodo.files import read_json, write_json
-from modomodo.training.model_directory import adapter_base
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -79,7 +77,9 @@ def _matching(names: list[str]) -> str:
 
 def save_adapter(model: "PeftModel", directory: Path, base: Path) -> None:
     """Write the adapter's weights and config into a directory, where it will lie beside others of its run."""
-    model.save_pretrained(str(directory), save_embedding_layers=False)  # "auto" would ask the hub for the base
+    model.save_pretrained(
+        str(directory), save_embedding_layers=False
+    )  # "auto" would ask the hub for the base
     (directory / "README.md").unlink(missing_ok=True)  # a card of PEFT's, with nothing in it
     config = read_json(directory / CONFIG)
     config["base_model_name_or_path"] = os.path.relpath(base.resolve(), directory.resolve())
@@ -121,28 +121,6 @@ def with_adapter(model: PreTrainedModel, directory: Path) -> PreTrainedModel:
         )
     merged: PreTrainedModel = adapted.merge_and_unload()
     return merged
-
-
-_plain: dict[Path, "tempfile.TemporaryDirectory[str]"] = {}  # removed with the process
-
-
-def plain_directory(directory: Path) -> Path:
-    """A directory of the ordinary model: `directory`, or for an adapter a temporary one with the sum, in float32.
-
-    For those who read files and know of no adapters: vLLM, merges, exports.
-    """
-    directory = directory.resolve()
-    if adapter_base(directory) is None:
-        return directory
-    if directory not in _plain:
-        from modomodo.training.models import copy_beside_weights, load_model
-
-        _plain[directory] = tempfile.TemporaryDirectory(prefix="modomodo-adapter-")
-        written = Path(_plain[directory].name)
-        load_model(directory).save_pretrained(written)
-        copy_beside_weights(directory, written)
-        (written / CONFIG).unlink()
-    return Path(_plain[directory].name)
 
 
 def is_adapted(model: nn.Module) -> bool:

@@ -17,8 +17,9 @@ from modomodo.merging.arguments import experts_of
 from modomodo.merging.weights import write_merged
 from modomodo.study.checks import study_from
 from modomodo.study.export import write_export
-from modomodo.training.adapters import adaptable_layers, lora_config, plain_directory
+from modomodo.training.adapters import adaptable_layers, lora_config
 from modomodo.training.models import load_model
+from modomodo.training.plain_directory import plain_directory
 from modomodo.training.run_folder import weights_digest
 from modomodo.training.vision import vision_parameters
 

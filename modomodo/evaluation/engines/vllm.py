@@ -27,8 +27,8 @@ from modomodo.evaluation.engines.base import (
     stop_tokens,
 )
 from modomodo.evaluation.predictions import Prediction
-from modomodo.training.adapters import plain_directory
 from modomodo.training.models import check_model
+from modomodo.training.plain_directory import plain_directory
 from modomodo.training.processors import Processor, tokenizer_of
 
 MEMORY = 0.9  # of the GPU, which nothing else uses
