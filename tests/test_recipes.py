@@ -71,7 +71,8 @@ def own_jsonl(folder: Path) -> None:
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
-RECIPES: dict[str, Recipe] = {"own_jsonl": Recipe(own_jsonl, lines=15)}
+ONE_SEARCH = {"strategies": {"search": {"propose": "acquire", "group": "search", "learns_from": ["seed"]}}}
+RECIPES: dict[str, Recipe] = {"own_jsonl": Recipe(own_jsonl, lines=15, changes=ONE_SEARCH)}
 
 
 @pytest.fixture(params=RECIPES)

@@ -16,6 +16,7 @@ from modomodo.metrics.metric import called, metrics
 from modomodo.metrics.weights import reward_weight
 from modomodo.mixtures.cheaper_runs import locate
 from modomodo.mixtures.strategies.base import declaration, strategies
+from modomodo.mixtures.strategies.base import read_options as read_strategy_options
 from modomodo.registry import Registry
 from modomodo.reporting.settings import check_exportable
 from modomodo.training.builders import model_builders, read_options
@@ -89,6 +90,7 @@ def check_functions(study: Study, where: str) -> None:
             _check_source(key, entry)
             _check_loader_options(key, entry)
         _check_surrogate(study)
+        _check_in_score(study)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
@@ -139,6 +141,23 @@ def _check_model(study: Study) -> None:
         read_options(study.model.builder, study.model.options)
     except InputError as error:
         raise InputError(f"model.options: {error}") from None
+
+
+def _check_in_score(study: Study) -> None:
+    """Two of our strategies weigh the In-Score, which a study need not have."""
+    if any(benchmark.group == "in" for benchmark in study.benchmarks.values()):
+        return
+    for name, strategy in study.strategies.items():
+        half = False
+        if strategy.propose == "alpha":
+            options = read_strategy_options("alpha", strategy.options, f"strategies.{name}.options")
+            half = getattr(options, "alpha", 0) > 0
+        if half or strategy.propose == "pareto":
+            hint = ", or options: {alpha: 0}" if half else ""
+            raise InputError(
+                f"strategies.{name}.propose: '{strategy.propose}' weighs the In-Score, and no benchmark has group "
+                f"'in': give it one{hint}"
+            )
 
 
 def _check_surrogate(study: Study) -> None:

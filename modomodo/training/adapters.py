@@ -79,7 +79,9 @@ def _matching(names: list[str]) -> str:
 
 def save_adapter(model: "PeftModel", directory: Path, base: Path) -> None:
     """Write the adapter's weights and config into a directory, where it will lie beside others of its run."""
-    model.save_pretrained(str(directory), save_embedding_layers=False)  # "auto" would ask the hub for the base
+    model.save_pretrained(
+        str(directory), save_embedding_layers=False
+    )  # "auto" would ask the hub for the base
     (directory / "README.md").unlink(missing_ok=True)  # a card of PEFT's, with nothing in it
     config = read_json(directory / CONFIG)
     config["base_model_name_or_path"] = os.path.relpath(base.resolve(), directory.resolve())
