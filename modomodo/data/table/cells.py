@@ -255,8 +255,10 @@ def boxes_of_cell(value: object) -> list[Box]:
 def stored_box(box: Box, form: BoxFormat) -> Box:
     """Corners, in the table's units. Raises InvalidRow for one outside the image, where the units tell."""
     x1, y1, x2, y2 = box if form.corners else (box[0], box[1], box[0] + box[2], box[1] + box[3])
-    most = {"0-1": 1.0, "0-1000": 1000.0, "pixels": math.inf}[form.units]
-    rounding = 1e-6 * min(most, 1000.0)
+    if form.units == "pixels":
+        return x1, y1, x2, y2
+    most = {"0-1": 1.0, "0-1000": 1000.0}[form.units]
+    rounding = 1e-6 * most
     if not (-rounding <= min(x1, y1) and max(x1, y1, x2, y2) <= most + rounding):
         raise InvalidRow(f"box: [{x1:g}, {y1:g}, {x2:g}, {y2:g}] lies outside {form.units}")
     return max(0.0, x1), max(0.0, y1), min(most, x2), min(most, y2)
