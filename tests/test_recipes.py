@@ -72,7 +72,45 @@ def own_jsonl(folder: Path) -> None:
 
 
 ONE_SEARCH = {"strategies": {"search": {"propose": "acquire", "group": "search", "learns_from": ["seed"]}}}
-RECIPES: dict[str, Recipe] = {"own_jsonl": Recipe(own_jsonl, lines=15, changes=ONE_SEARCH)}
+
+
+# A model of Qwen3's architecture, of 25,000 parameters.
+QWEN3 = f"""
+import sys
+
+from modomodo.plugins import model
+
+sys.path.append({str(ROOT / "tests")!r})
+
+
+@model("tiny_qwen3")
+def build(output, options, templates, threads):
+    from tiny_families import make_model
+
+    make_model("qwen3", output)
+    return {{}}
+"""
+
+
+def text_maths(folder: Path) -> None:
+    """Sums as GSM8K has them, and programs of a line."""
+    maths = [{"question": f"What is {n} + {n}?", "answer": f"Twice {n}. #### {2 * n}"} for n in range(40)]
+    code = [{"code": f"print([{n}] * 2)", "output": f"[{n}, {n}]"} for n in range(40)]
+    for name, rows in (("maths", maths), ("code", code)):
+        (folder / f"{name}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+        )
+    (folder / "tiny_qwen3.py").write_text(QWEN3, encoding="utf-8")
+
+
+RECIPES: dict[str, Recipe] = {
+    "own_jsonl": Recipe(own_jsonl, lines=15, changes=ONE_SEARCH),
+    "text_maths": Recipe(
+        text_maths,
+        lines=35,
+        changes=ONE_SEARCH | {"plugins": ["tiny_qwen3.py"], "model": {"builder": "tiny_qwen3"}},
+    ),
+}
 
 
 @pytest.fixture(params=RECIPES)
