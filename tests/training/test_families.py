@@ -2,6 +2,9 @@
 
 import functools
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +14,17 @@ import pytest
 import torch
 from tiny_families import FAMILIES, TEXT
 
+from modomodo import plugins
 from modomodo.config.schema import Evaluation, Templates, Training
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
 from modomodo.evaluation.engines import hf
 from modomodo.evaluation.engines.base import BatchLimits
 from modomodo.merging.weights import load_merged, write_merged
-from modomodo.training import families, stream_trainer, trainer
+from modomodo.training import families, model_directory, stream_trainer, trainer
+from modomodo.training.builders import model_builders, read_options
 from modomodo.training.job import TrainJob
+from modomodo.training.model_directory import check_kind, untried
 from modomodo.training.models import load_model
 from modomodo.training.processors import check_images, load_processor, tokenizer_of
 from modomodo.training.rewards import reward, rewards
@@ -309,3 +315,54 @@ def test_a_package_that_a_processor_needs_is_named(tiny_family, monkeypatch):
     )
     with pytest.raises(InputError, match=r"smolvlm needs the package num2words: add it to envs/own.txt"):
         load_processor(tiny_family("smolvlm"))
+
+
+# --- which models there are ---------------------------------------------------------------------------------
+
+
+def test_the_table_is_of_the_families_that_are_tried():
+    assert families.FAMILIES.keys() == FAMILIES.keys()
+
+
+def test_a_family_without_an_entry_is_said_and_an_entry_of_a_plugins_is_enough(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "mistral"}')
+    check_kind(tmp_path)
+    assert [text.partition(" is no family")[0] for text in untried(tmp_path)] == ["mistral"]
+    monkeypatch.setattr(families, "FAMILIES", dict(families.FAMILIES))
+    monkeypatch.setattr(model_directory, "FAMILIES", families.FAMILIES)
+    plugins.family("mistral", boxes="0-1")
+    assert untried(tmp_path) == []
+
+
+def test_a_folder_of_this_machine_is_taken_as_it_is(tiny_family, tmp_path):
+    options = read_options("folder", {"path": str(tiny_family("qwen3"))})
+    model_builders["folder"](tmp_path / "base", options, Templates(), 1)
+    assert (tmp_path / "base/config.json").samefile(tiny_family("qwen3") / "config.json")
+    for given, message in (
+        ({"path": str(tmp_path / "nowhere")}, "not a model directory"),
+        ({"folder": "x"}, "model builder 'folder': .*folder"),
+        ({}, "path"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_options("folder", given)
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    with pytest.raises(InputError, match="model_type 'clip' is not supported: tested are gemma3, idefics3"):
+        read_options("folder", {"path": str(tmp_path)})
+
+
+def test_a_torchvision_that_fails_is_hidden_from_transformers(tmp_path):
+    """In processes of their own: one that is imported stays imported."""
+    package = tmp_path / "torchvision/__init__.py"
+    package.parent.mkdir()
+    code = "from modomodo import console, environment; import sys\n"
+    code += "with console.imports(): import transformers.models.qwen2_vl.processing_qwen2_vl as made\n"
+    code += "print(sys.modules.get('torchvision'), made.Qwen2VLProcessor.__name__)"
+    for source in ("RuntimeError('operator torchvision::nms does not exist')", "ImportError('libcudart')"):
+        package.write_text(f"raise {source}")
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"},
+            capture_output=True,
+            text=True,
+        )
+        assert run.stdout.strip() == "None Qwen2VLProcessor", run.stderr[-2000:]
