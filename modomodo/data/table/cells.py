@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -329,7 +330,16 @@ class Turns:
 
 def is_conversation(value: object) -> bool:
     """Whether a cell is a list of turns: {role, content}, {from, value} or {human, assistant}."""
+    value = _unpacked(value)
     return isinstance(value, list) and bool(value) and all(_turns_of(turn) is not None for turn in value)
+
+
+def _unpacked(value: object) -> object:
+    """A conversation that a text cell holds as JSON."""
+    if isinstance(value, str) and value.lstrip().startswith("[{"):
+        with suppress(json.JSONDecodeError):
+            return json.loads(value)
+    return value
 
 
 def _turns_of(turn: object) -> list[tuple[str, object]] | None:
@@ -347,7 +357,7 @@ def turns_of_cell(value: object, name: str) -> Turns:
     """Raises InvalidRow for no conversation, and for one that asks several questions."""
     if not is_conversation(value):
         raise InvalidRow(f"{name}: no conversation")
-    said = [turn for part in value for turn in _turns_of(part) or ()]  # type: ignore[attr-defined]
+    said = [turn for part in _unpacked(value) for turn in _turns_of(part) or ()]  # type: ignore[attr-defined]
     questions = [content for role, content in said if role == "user"]
     if len(questions) != 1:
         raise InvalidRow(f"{name}: {len(questions)} turns of the user, one expected")

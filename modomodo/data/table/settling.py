@@ -33,6 +33,7 @@ from modomodo.errors import InputError
 FIRST_ROWS, FIRST_BYTES = 200, 32 << 20  # that settle how a table is read, whichever is reached first
 LOOKED_AT = 20 * FIRST_ROWS  # rows among which those are sought that a filter lets through
 MEASURED = 20  # images whose sizes are compared with their boxes
+LONG_ANSWER = 300  # characters: more than a reward is likely to find word for word
 _APPLIED = 0.95  # share of the first answers that hold a pattern for it to be applied unasked
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?")
 _UNITS = {"norm1": "0-1", "real": "pixels", "norm1000": "0-1000"}  # ms-swift's objects.bbox_type
@@ -146,7 +147,8 @@ def _with_answers(reading: Reading, options: Options, rows: Sequence[Row]) -> Re
     answers = list(_texts(reading, given))
     if options.answer_type is None and answers and all(_is_text_ofboxes(text) for text in answers):
         return _withboxes(reading, options, rows, reading.columns.answer)
-    reading = replace(reading, said=(*reading.said, *_said_of_mixture(reading, given)))
+    doubts = (*_said_of_mixture(reading, given), *_said_of_length(reading, answers))
+    reading = replace(reading, said=(*reading.said, *doubts))
     wanted = options.answer_type
     chooses = bool(reading.columns.choices) and wanted in (None, "choice")
     if wanted == "choice" and not chooses:
@@ -223,6 +225,16 @@ def _said_of_mixture(reading: Reading, given: Sequence[Any]) -> Iterator[str]:
     empty = sum(map(cells.is_empty, given))
     if empty:
         yield f"{WARNING}{empty} of the first {len(given)} rows have no answer and are rejected"
+
+
+def _said_of_length(reading: Reading, answers: Sequence[str]) -> Iterator[str]:
+    """A warning for answers that are whole texts: the solution rather than what it ends in."""
+    lengths = sorted(map(len, answers))
+    if lengths and lengths[len(lengths) // 2] > LONG_ANSWER:
+        yield (
+            f"{WARNING}half of the first answers have more than {LONG_ANSWER} characters, e.g. "
+            f"'{shortened(answers[0])}': name answer_pattern where they end in the answer"
+        )
 
 
 def _counting(reading: Reading, rows: Sequence[Row]) -> tuple[Counting, tuple[str, ...]]:
