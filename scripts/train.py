@@ -140,7 +140,7 @@ def train_and_describe(job: TrainJob) -> dict:
         check_vllm("training.vllm", "off", training.gpus, for_training=True)
     gpus = acquire_gpus(training.gpus, "training.gpus")
     started = time.monotonic()
-    if training.processes > 1 or training.vllm == "server":
+    if training.processes > 1 or training.vllm == "server" or training.accelerate:
         if training.vllm == "server":
             from modomodo.training.models import check_model
 
