@@ -597,6 +597,11 @@ def test_a_misspelt_weight_is_not_left_aside(study_data):
             {"anls": {"reads": "all"}},
             ".anls.reads: 'all': write answer or completion",
         ),
+        (
+            "benchmarks.chart.metric",
+            {"mean_iou": {"reads": "completion"}},
+            ".mean_iou.reads: boxes are read from answers",
+        ),
         ("benchmarks.chart.metric", {"nubmer": {}}, ": unknown metric 'nubmer': did you mean 'number'?"),
     ],
 )
