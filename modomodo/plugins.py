@@ -18,6 +18,8 @@ _HOMES = {
     "surrogate": "modomodo.mixtures.surrogates.base:surrogates.register",
     "strategy": "modomodo.mixtures.strategies.base:declare",
     "model": "modomodo.training.builders:model_builders.register",
+    # How a family of models differs from others.
+    "family": "modomodo.training.families:declare_family",
     # Rows of a dataset.
     "Example": "modomodo.data.examples:Example",
     "Filtered": "modomodo.data.examples:Filtered",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
+from modomodo.console import imports
 from modomodo.files import usual_modes, write_json
 from modomodo.study.provenance import provenance, start
 from modomodo.training.builders import model_builders, read_options
@@ -28,9 +29,11 @@ def main() -> None:
     build = model_builders[settings.model.builder]
     options = read_options(settings.model.builder, settings.model.options)
     summary = build(arguments.output, options, settings.prompts, settings.model.threads)
-    from modomodo.training.models import check_model  # imports torch
-
+    with imports():
+        from modomodo.training.models import check_model
+        from modomodo.training.processors import load_processor
     check_model(arguments.output)
+    load_processor(arguments.output)
     if not arguments.output.is_symlink():
         usual_modes(arguments.output)
     about = {

@@ -26,6 +26,7 @@ from modomodo.training import launch as launching
 from modomodo.training.gpus import acquire_gpus
 from modomodo.training.job import TrainJob
 from modomodo.training.lessons import lessons, unfit_rewards
+from modomodo.training.model_directory import untried
 from modomodo.training.run_folder import CACHE_VERSION, close_run, open_run, weights_digest
 from modomodo.training.settings import TrainSettings
 from modomodo.training.supervise import LaunchError
@@ -74,7 +75,7 @@ def main() -> None:
             check_image(example, folder)
         summary = arguments.stream.with_suffix(".summary.json")
         inputs = [arguments.base_info, arguments.stream, summary, *arguments.examples]
-        unfit = unfit_rewards(settings.rewards, (example for example, _ in job.rows))
+        unfit = untried(job.base) + unfit_rewards(settings.rewards, (example for example, _ in job.rows))
         warn(arguments.output, unfit)  # before the hours that it may be wrong for
         run = {
             "mixture": arguments.mixture,
@@ -139,7 +140,7 @@ def train_and_describe(job: TrainJob) -> dict:
         check_vllm("training.vllm", "off", training.gpus, for_training=True)
     gpus = acquire_gpus(training.gpus, "training.gpus")
     started = time.monotonic()
-    if training.processes > 1 or training.vllm == "server":
+    if training.processes > 1 or training.vllm == "server" or training.accelerate:
         if training.vllm == "server":
             from modomodo.training.models import check_model
 

@@ -71,7 +71,77 @@ def own_jsonl(folder: Path) -> None:
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
-RECIPES: dict[str, Recipe] = {"own_jsonl": Recipe(own_jsonl, lines=15)}
+ONE_SEARCH = {"strategies": {"search": {"propose": "acquire", "group": "search", "learns_from": ["seed"]}}}
+
+
+# A tiny model of a family's true architecture.
+TINY_FAMILY = f"""
+import sys
+from modomodo.plugins import model
+
+@model("tiny_family")
+def tiny_family(output, options, templates, threads):
+    sys.path.insert(0, {str(ROOT / "tests")!r})
+    import tiny_families
+
+    tiny_families.make_model(options["family"], output)
+    return options
+"""
+
+
+def text_maths(folder: Path) -> None:
+    """Sums as GSM8K has them, and programs of a line."""
+    maths = [{"question": f"What is {n} + {n}?", "answer": f"Twice {n}. #### {2 * n}"} for n in range(40)]
+    code = [{"code": f"print([{n}] * 2)", "output": f"[{n}, {n}]"} for n in range(40)]
+    for name, rows in (("maths", maths), ("code", code)):
+        (folder / f"{name}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+        )
+    (folder / "tiny_family.py").write_text(TINY_FAMILY, encoding="utf-8")
+
+
+def charts_and_grounding(folder: Path) -> None:
+    """Coloured images, boxes in others, and a plugin that builds a tiny Qwen2.5-VL."""
+    own_jsonl(folder)
+    (folder / "scenes").mkdir()
+    rows = []
+    for n in range(40):
+        PIL.Image.new("RGB", (64, 56), COLOURS[n % 4]).save(folder / f"scenes/{n}.png")
+        box = [n % 20, n % 10, 20 + n % 20, 30 + n % 10]
+        rows.append({"image": f"scenes/{n}.png", "problem": "Where is the square?", "solution": box})
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "grounding.jsonl").write_text(text, encoding="utf-8")
+    (folder / "tiny_family.py").write_text(TINY_FAMILY, encoding="utf-8")
+
+
+RECIPES: dict[str, Recipe] = {
+    "own_jsonl": Recipe(own_jsonl, lines=15, changes=ONE_SEARCH),
+    "text_maths": Recipe(
+        text_maths,
+        lines=35,
+        changes=ONE_SEARCH
+        | {
+            "plugins": ["tiny_family.py"],
+            "model": {"builder": "tiny_family", "options": {"family": "qwen3"}},
+        },
+    ),
+    "charts_and_grounding": Recipe(
+        charts_and_grounding,
+        lines=23,
+        changes={
+            "plugins": ["tiny_family.py"],
+            "model": {"builder": "tiny_family", "options": {"family": "qwen2_5_vl"}},
+            "strategies": {
+                "screened": {
+                    "propose": "merge_screen",
+                    "group": "search",
+                    "learns_from": ["seed"],
+                    "options": {"candidates": 4},
+                }
+            },
+        },
+    ),
+}
 
 
 @pytest.fixture(params=RECIPES)

@@ -87,8 +87,10 @@ _SAID = {
     "write training.trl: {epsilon: …, epsilon_high: …}": "clip_range cliprange clip_ratio clip_eps",
     "write training.trl: {num_iterations: …}": "ppo_epochs",
     "write training.trl: {vllm_gpu_memory_utilization: …}": "gpu_memory_utilization",
-    f"{_NO} each GPU holds the whole model (docs/gpus.md)": "deepspeed fsdp fsdp_config zero_stage zero3 "
-    "parallelism_config accelerator_config pipeline_parallel_size",
+    "write training.accelerate: FILE (a file of `accelerate config`)": "deepspeed fsdp fsdp_config zero_stage zero3 "
+    "deepspeed_config accelerate_config accelerator_config",
+    f"{_NO} a run trains on one machine, by data parallelism, DeepSpeed's ZeRO or FSDP (training.accelerate)": ""
+    "parallelism_config pipeline_parallel_size",
     f"{_NO} results are in results/<name>/, by the study's name": "output_dir output output_path save_dir results_dir",
     f"{_NO} nothing is uploaded": "push_to_hub hub_always_push hub_private_repo hub_revision hub_strategy hub_token",
     f"{_NO} it is set for all studies (docs/gpus.md)": "vllm_group_port vllm_server_base_url vllm_server_host "

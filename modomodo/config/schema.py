@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from modomodo.config.accelerate_file import check_accelerate
 from modomodo.config.foreign_keys import FOREIGN_KEYS
 from modomodo.config.placeholders import refuse_placeholders
 from modomodo.config.trl_options import COLOCATED, WITH_VLLM, check_trl
@@ -349,6 +350,11 @@ class Training(Settings):
     )
     threads: int = Field(1, ge=1, description="CPU threads of a training process.")
     lora: Lora | None = Field(None, description="Train adapters (LoRA, by peft); all weights if absent.")
+    accelerate: str | dict[str, Any] | None = Field(
+        None,
+        description="A file of `accelerate config`, relative to the study's: how the processes train together, e.g. "
+        "by DeepSpeed's ZeRO or FSDP (docs/gpus.md); each holds the whole model if absent.",
+    )
     report_to: list[Literal["tensorboard", "wandb", "trackio", "mlflow", "swanlab"]] = Field(
         [],
         description="Trackers that show the runs besides log.jsonl, under the study's name (docs/results.md). Changes "
@@ -425,6 +431,15 @@ class Training(Settings):
         return self
 
     @model_validator(mode="after")
+    def _accelerate_fits(self) -> Self:
+        if isinstance(self.accelerate, dict):  # once the study's file has been read, its content
+            try:
+                check_accelerate(self.accelerate, self.gpus, self.processes, self.bf16)
+            except ValueError as error:
+                raise ValueError(f"accelerate: {error}") from None
+        return self
+
+    @model_validator(mode="after")
     def _trl_options_fit(self) -> Self:
         for name in self.trl:
             if name in COLOCATED and self.vllm != "colocate":
@@ -456,7 +471,9 @@ class Training(Settings):
 
     @property
     def processes(self) -> int:
-        """Training processes: one a GPU that trains, one on the CPU."""
+        """Training processes: one a GPU that trains; on the CPU one, or what an accelerate file says."""
+        if self.gpus == 0 and isinstance(self.accelerate, dict):
+            return max(1, int(self.accelerate.get("num_processes") or 1))
         return max(1, self.gpus - (self.vllm == "server"))
 
     @property

@@ -160,12 +160,20 @@ def _bytes_of_unread(image: PIL.Image.Image) -> bytes | None:
         return data if (again.size, again.mode) == (image.size, image.mode) else None
 
 
-def displayed_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+def displayed_size(path: Path | io.BytesIO, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height in pixels as a viewer shows the image; only its header is read. Raises InvalidImage."""
     with _decoder(max_pixels), PIL.Image.open(path, formats=_DECODED) as image:
         width, height = image.size
         turned = image.getexif().get(PIL.ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     return (height, width) if turned else (width, height)
+
+
+def size_of(image: ImageLike) -> tuple[int, int]:
+    """Width and height of an image in any form, as a viewer shows it. Raises InvalidImage."""
+    source = prepared(image).source
+    if isinstance(source, PIL.Image.Image):
+        return source.size
+    return displayed_size(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
 def encode(image: ImageLike | Prepared, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:

@@ -70,6 +70,8 @@ class Metric:
         place = where or f"metric '{self.name}'"
         if reads not in ("answer", "completion"):
             raise InputError(f"{place}.reads: '{reads}': write answer or completion")
+        if reads == "completion" and self.answers == ("box",):
+            raise InputError(f"{place}.reads: boxes are read from answers alone: remove it")
         check_options(self.score, own, place, given=2 if self.prompt is None else 3, besides=("reads",))
         return replace(self, options=own, reads=reads)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from modomodo.config.accelerate_file import is_installed, zero_stage
 from modomodo.config.loading import load_plugins, parse, plugins_beside
 from modomodo.config.options import check_files, check_options
 from modomodo.config.reading import beside, read_yaml
@@ -16,6 +17,7 @@ from modomodo.metrics.metric import called, metrics
 from modomodo.metrics.weights import reward_weight
 from modomodo.mixtures.cheaper_runs import locate
 from modomodo.mixtures.strategies.base import declaration, strategies
+from modomodo.mixtures.strategies.base import read_options as read_strategy_options
 from modomodo.registry import Registry
 from modomodo.reporting.settings import check_exportable
 from modomodo.training.builders import model_builders, read_options
@@ -38,7 +40,7 @@ def study_from(data: Any, where: str) -> Study:
             f"{where}: recorded runs, of which nothing is trained: snakemake --configfile={where}, or "
             f"scripts/propose.py --config {where}"
         )
-    study = parse(data, Study, where)
+    study = parse(_with_accelerate_file(data, where), Study, where)
     located = {name: locate(strategy, where) for name, strategy in study.strategies.items()}
     plugins = plugins_beside(study.plugins, where)
     study = study.model_copy(
@@ -46,6 +48,23 @@ def study_from(data: Any, where: str) -> Study:
     )
     check_functions(study, where)
     return study
+
+
+def _with_accelerate_file(data: Any, where: str) -> Any:
+    """The study with the content of its accelerate file in place of the file's name, so that an edit is noticed."""
+    training = data.get("training") if isinstance(data, dict) else None
+    if not isinstance(training, dict) or not isinstance(training.get("accelerate"), str):
+        return data
+    path = beside(training["accelerate"], where)
+    try:
+        file = read_yaml(path)
+    except InputError as error:
+        raise InputError(f"{where}: training.accelerate: {error}") from None
+    if not isinstance(file, dict):
+        raise InputError(
+            f"{where}: training.accelerate: {path}: no file of accelerate config: it holds no keys"
+        )
+    return {**data, "training": {**training, "accelerate": file}}
 
 
 def _tables_beside(study: Study, where: str) -> dict[str, dict[str, Dataset]]:
@@ -84,11 +103,13 @@ def check_functions(study: Study, where: str) -> None:
         _check_metrics(study)
         _check_rewards(study)
         check_installed(study.training.report_to)
+        _check_accelerate(study)
         _check_merges(study)
         for key, entry in _datasets(study):
             _check_source(key, entry)
             _check_loader_options(key, entry)
         _check_surrogate(study)
+        _check_in_score(study)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
@@ -141,9 +162,34 @@ def _check_model(study: Study) -> None:
         raise InputError(f"model.options: {error}") from None
 
 
+def _check_in_score(study: Study) -> None:
+    """Two of our strategies weigh the In-Score, which a study need not have."""
+    if any(benchmark.group == "in" for benchmark in study.benchmarks.values()):
+        return
+    for name, strategy in study.strategies.items():
+        half = False
+        if strategy.propose == "alpha":
+            options = read_strategy_options("alpha", strategy.options, f"strategies.{name}.options")
+            half = getattr(options, "alpha", 0) > 0
+        if half or strategy.propose == "pareto":
+            hint = ", or options: {alpha: 0}" if half else ""
+            raise InputError(
+                f"strategies.{name}.propose: '{strategy.propose}' weighs the In-Score, and no benchmark has group "
+                f"'in': give it one{hint}"
+            )
+
+
 def _check_surrogate(study: Study) -> None:
     """The explorer evaluates the surrogate in the page, which knows the formulas of some."""
     check_exportable(study.reporting.surrogate)
+
+
+def _check_accelerate(study: Study) -> None:
+    file = study.training.accelerate
+    if isinstance(file, dict) and not is_installed(file):
+        raise InputError(
+            "training.accelerate: DeepSpeed is not installed: write deepspeed into envs/own.txt, then make env"
+        )
 
 
 def _check_merges(study: Study) -> None:
@@ -151,13 +197,19 @@ def _check_merges(study: Study) -> None:
     for name, strategy in study.strategies.items():
         if (
             declaration(strategy.propose).screens
-            and study.model.dtype == "bfloat16"
+            and (study.model.dtype == "bfloat16" or _keeps_bfloat16(study))
             and study.training.lora is None
         ):
             raise InputError(
                 f"strategies.{name}: '{strategy.propose}' merges checkpoints, and in bfloat16 they lose small changes: "
-                "set model.dtype to float32, or train adapters (training.lora)"
+                "set model.dtype to float32 (with DeepSpeed, training.bf16 to false), or train adapters (training.lora)"
             )
+
+
+def _keeps_bfloat16(study: Study) -> bool:
+    """DeepSpeed turns the weights themselves into bfloat16 where the computation is."""
+    file = study.training.accelerate
+    return study.training.bf16 and isinstance(file, dict) and zero_stage(file) > 0
 
 
 def _check_metrics(study: Study) -> None:

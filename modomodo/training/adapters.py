@@ -75,10 +75,12 @@ def _matching(names: list[str]) -> str:
     )
 
 
-def save_adapter(model: "PeftModel", directory: Path, base: Path) -> None:
-    """Write the adapter's weights and config into a directory, where it will lie beside others of its run."""
+def save_adapter(
+    model: "PeftModel", directory: Path, base: Path, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write the adapter's weights and config into a directory of its run. `weights`: the model's, if not its own."""
     model.save_pretrained(
-        str(directory), save_embedding_layers=False
+        str(directory), save_embedding_layers=False, state_dict=weights
     )  # "auto" would ask the hub for the base
     (directory / "README.md").unlink(missing_ok=True)  # a card of PEFT's, with nothing in it
     config = read_json(directory / CONFIG)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from modomodo.config.loading import parse
 from modomodo.config.options import annotations
-from modomodo.config.schema import Templates
+from modomodo.config.schema import Settings, Templates
 from modomodo.registry import Registry
 from modomodo.training.model_directory import check_hub_options, check_kind
 
@@ -29,6 +29,8 @@ def read_options(builder: str, options: dict[str, Any]) -> Any:
     """
     if builder == "hub":
         check_hub_options(options)
+    if builder == "folder" and isinstance(options.get("path"), str):
+        check_kind(options["path"])
     for value in options.values():
         files = ("config.json", "adapter_config.json")
         if isinstance(value, str) and any((Path(value) / file).is_file() for file in files):
@@ -37,6 +39,12 @@ def read_options(builder: str, options: dict[str, Any]) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return parse(options, annotation, f"model builder '{builder}'")
     return options
+
+
+class FolderOptions(Settings):
+    """Options of the builder `folder`."""
+
+    path: str = Field(description="A model's folder, as save_pretrained writes it. It is not copied.")
 
 
 # The work is imported when asked for: torch and transformers take seconds that Snakemake need not wait.
@@ -48,3 +56,10 @@ def hub(output: Path, options: dict[str, Any], templates: Templates, threads: in
     from modomodo.training.models import download
 
     return download(output, options)
+
+
+@model_builders.register("folder")
+def folder(output: Path, options: FolderOptions, templates: Templates, threads: int) -> dict[str, Any]:
+    """Take a model's folder of this machine as it is, by a link."""
+    output.symlink_to(Path(options.path).resolve(), target_is_directory=True)
+    return {"path": options.path}

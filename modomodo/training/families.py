@@ -1,7 +1,7 @@
 """What differs between model families and no library says: an entry a family, by the `model_type` of config.json.
 
 Everything else comes from transformers' general names (processors.py, vision.py), so that a kind without an entry
-trains as well. Free of torch and transformers: a dry run reads it. A plugin adds an entry with `declare_family`.
+trains as well. Free of torch and transformers: a dry run reads it. A plugin adds an entry: `modomodo.plugins.family`.
 """
 
 from dataclasses import dataclass

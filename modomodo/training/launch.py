@@ -8,17 +8,23 @@
 The trainers are not started by `accelerate launch`: docs/decisions.md has what was measured.
 """
 
+import json
 import os
+import re
 import signal
 import socket
-from collections.abc import Sequence
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from modomodo.config.schema import Training
 from modomodo.environment import SERVER_URL
 from modomodo.training.supervise import ProcessSpec, supervise
 
 HOST = "127.0.0.1"
+OF_ACCELERATE = re.compile("(ACCELERATE|FSDP|DEEPSPEED)_")
 SERVER_MEMORY = 0.9  # of a GPU that only serves
 
 
@@ -46,13 +52,14 @@ def launch(command: Sequence[str], settings: Training, base: Path, folder: Path,
     Logs of the server and of all trainers but the first lie in `folder`. Raises LaunchError when a process fails,
     Interrupted after a signal.
     """
+    shared = accelerate_environment(settings.accelerate) if isinstance(settings.accelerate, dict) else {}
     if settings.vllm != "server":
-        supervise(trainer_specs(command, gpus, settings.processes, "", folder))
+        supervise(trainer_specs(command, gpus, settings.processes, "", folder, shared))
         return
     port = free_port()
     url = f"http://{HOST}:{port}"
     *training_gpus, serving_gpu = gpus
-    trainers = trainer_specs(command, training_gpus, settings.processes, url, folder)
+    trainers = trainer_specs(command, training_gpus, settings.processes, url, folder, shared)
     supervise(trainers, server_spec(base, serving_gpu, port, folder / "server.log"), f"{url}/health")
 
 
@@ -72,10 +79,18 @@ def server_spec(base: Path, gpu: str, port: int, log: Path) -> ProcessSpec:
 
 
 def trainer_specs(
-    command: Sequence[str], gpus: Sequence[str], processes: int, url: str, folder: Path
+    command: Sequence[str],
+    gpus: Sequence[str],
+    processes: int,
+    url: str,
+    folder: Path,
+    more: Mapping[str, str] = {},
 ) -> list[ProcessSpec]:
-    """The trainers, each with its rank; only the first one's output reaches the job's log."""
-    shared = _environment(gpus) | {
+    """The trainers, each with its rank; only the first one's output reaches the job's log.
+
+    `more` is what all have in their environment besides.
+    """
+    shared = {**_environment(gpus), **more} | {
         "WORLD_SIZE": str(processes),
         "LOCAL_WORLD_SIZE": str(processes),
         "MASTER_ADDR": HOST,
@@ -91,6 +106,27 @@ def trainer_specs(
         )
         for rank in range(processes)
     ]
+
+
+def accelerate_environment(file: Mapping[str, Any]) -> dict[str, str]:
+    """What `accelerate launch` would set for the processes of a file of `accelerate config`, by its own functions."""
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
+
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as written:
+        json.dump(file, written)
+        written.flush()
+        given = launch_command_parser().parse_args(["--config_file", written.name, sys.argv[0]])
+        arguments, defaults, precision_from_file = _validate_launch_command(given)
+    arguments.main_process_port = 0  # that of `trainer_specs` counts
+    if arguments.use_deepspeed:
+        fields = [*defaults.deepspeed_config, *(["mixed_precision"] if precision_from_file else [])]
+        arguments.deepspeed_fields_from_accelerate_config = ",".join(fields)
+        environment = prepare_deepspeed_cmd_env(arguments)[1]
+    else:
+        environment = prepare_multi_gpu_env(arguments)
+    told = {name: value for name, value in environment.items() if OF_ACCELERATE.match(name)}
+    return told | ({"ACCELERATE_USE_CPU": "true"} if arguments.use_cpu else {})
 
 
 def _environment(gpus: Sequence[str]) -> dict[str, str]:

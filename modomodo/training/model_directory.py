@@ -47,6 +47,16 @@ def model_type(path: str | Path) -> str:
     return kind if isinstance(kind, str) else ""
 
 
+def untried(path: str | Path) -> list[str]:
+    """A warning where the directory's family is none of those that this project's tests train."""
+    kind = model_type(path)
+    if kind in FAMILIES:
+        return []
+    return [
+        f"{kind} is no family that was tried: what the self-check of a training sees is all that is known of it"
+    ]
+
+
 def _known_to_transformers() -> set[str]:
     # Here: it takes seconds, and only a family without an entry asks.
     from transformers.models.auto import modeling_auto
@@ -84,7 +94,7 @@ def check_hub_options(options: Mapping[str, Any]) -> None:
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", repo) or (Path(repo) / "config.json").is_file():
         raise InputError(
             f"model builder 'hub': repo: '{repo}' is a local path, not an owner/name of the hub: for a folder of your "
-            "own write a builder (docs/extending.md)"
+            f"own write {{builder: folder, options: {{path: {repo}}}}}"
         )
     if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
         raise InputError(

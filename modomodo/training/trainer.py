@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig
 
+from modomodo.config.accelerate_file import shards
 from modomodo.config.schema import Templates, Training
 from modomodo.console import progress_line
 from modomodo.data.examples import Example, image_paths
 from modomodo.data.prompts import interleaved, messages
-from modomodo.errors import Interrupted
+from modomodo.errors import InputError, Interrupted
 from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.adapters import is_adapted, lora_config, save_adapter
 from modomodo.training.job import TrainJob
@@ -94,6 +95,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     settings, folder = job.settings.training, job.folder
     torch.set_num_threads(settings.threads)
     check_images(job.base, (example for example, _ in job.rows), settings)
+    check_divided(settings, [bool(image_paths(example)) for example, _ in job.rows])
     processor = load_processor(job.base)
     boxes = model_boxes(job.base, processor)
     model = load_model(job.base, job.settings.dtype)
@@ -104,6 +106,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     functions = reward_functions(job.settings, folder)
     names = [function.__name__ for function in functions]
     weighed = settings.model_copy(update={"reward_weights": summed_weights(job.settings)})
+    keep = KeepScored(folder, job.base, job.checkpoint_steps)
     trainer = StreamTrainer(
         model=model,
         args=trainer_arguments(weighed, folder / "trainer", job.seed, names, server, job.tracking),
@@ -116,15 +119,18 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         processing_class=processor,
         peft_config=lora_config(model, settings.lora, not settings.freeze_vision) if settings.lora else None,
         callbacks=[
-            KeepScored(folder, job.base, job.checkpoint_steps),
+            keep,
             StopAt(job.last_step),
             Progress(job.last_step),
         ],
     )
     trainer.remove_callback(PrinterCallback)
+    if settings.accelerate:
+        keep.gather = lambda: trainer.accelerator.get_state_dict(trainer.model_wrapped)
     on_signal = SaveOnSignal(job.last_step, settings.iterations)
     trainer.add_callback(on_signal)
-    if settings.freeze_vision and caches_vision(model):
+    divided = isinstance(settings.accelerate, dict) and shards(settings.accelerate)
+    if settings.freeze_vision and caches_vision(model) and not divided:
         # Not a reference that a launcher wrapped (DeepSpeed): that keeps a tower of its own.
         reference = [trainer.ref_model] if isinstance(trainer.ref_model, type(model)) else []
         cache_vision_features([model, *reference])
@@ -153,6 +159,18 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
             f"stopped: saved at step {on_signal.stopped_at} of {job.last_step}, run again to resume"
         )
     return {"start": ready - started, "train": time.monotonic() - ready}
+
+
+def check_divided(settings: Training, with_image: Sequence[bool]) -> None:
+    """Raises InputError for rows with and without images where the weights are divided over the processes.
+
+    One that has no image in a step would not ask for its part of the vision tower, and the others wait for ever.
+    """
+    file = settings.accelerate
+    if isinstance(file, dict) and shards(file) and len(set(with_image)) > 1:
+        raise InputError(
+            "training.accelerate: FSDP and ZeRO-3 hang where only some rows have images: use ZeRO-2 (zero_stage: 2)"
+        )
 
 
 def trainer_arguments(
@@ -275,18 +293,23 @@ class KeepScored(TrainerCallback):
     def __init__(self, folder: Path, base: Path, checkpoint_steps: Mapping[int, int]) -> None:
         self.folder = folder
         self.base = base
+        # Gives the whole weights where all processes ask for them.
+        self.gather: Callable[[], dict[str, torch.Tensor]] | None = None
         # The first scored step of a step names its directory; link_shared_checkpoints gives it its other names.
         self.name_of_step = {step: scored for scored, step in sorted(checkpoint_steps.items(), reverse=True)}
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         name = self.name_of_step.get(state.global_step)
-        if name is None or not state.is_world_process_zero:
+        if name is None:
+            return
+        weights = self.gather() if self.gather else None  # of which each process may hold a part
+        if not state.is_world_process_zero:
             return
         with atomic_directory(self.folder / f"checkpoint-{name}") as directory:
             if is_adapted(model):
-                save_adapter(model, directory, self.base)
+                save_adapter(model, directory, self.base, weights)
             else:
-                model.save_pretrained(directory)
+                model.save_pretrained(directory, state_dict=weights)
             copy_beside_weights(self.base, directory)
 
     def on_save(self, args, state, control, **kwargs):

@@ -446,6 +446,7 @@ PROOFS: dict[str, str] = {
             "dropout": "with_dropout_no_two_probabilities_agree_and_the_run_trains",
         }.items()
     },
+    "training.accelerate": "training/test_accelerate.py::test_the_processes_get_what_accelerate_launch_would_set",
     "training.report_to": "rule:--report-to {' '.join(STUDY.training.report_to)}",
     "training.save_steps": "rule:--save-steps {STUDY.training.save_steps}",
     "training.keep_weights": "study/test_costs.py::test_weights_that_are_removed_take_no_disk",

@@ -597,6 +597,11 @@ def test_a_misspelt_weight_is_not_left_aside(study_data):
             {"anls": {"reads": "all"}},
             ".anls.reads: 'all': write answer or completion",
         ),
+        (
+            "benchmarks.chart.metric",
+            {"mean_iou": {"reads": "completion"}},
+            ".mean_iou.reads: boxes are read from answers",
+        ),
         ("benchmarks.chart.metric", {"nubmer": {}}, ": unknown metric 'nubmer': did you mean 'number'?"),
     ],
 )
@@ -614,7 +619,13 @@ def test_a_benchmark_with_the_name_of_a_domain_is_reported(study_data):
 def test_a_study_needs_an_out_score_and_may_be_without_an_in_score(study_data):
     del study_data["benchmarks"]["science_test"]
     del study_data["benchmarks"]["chart"]["group"]  # out, unless it says otherwise
+    message = "strategies.alpha.propose: 'alpha' weighs the In-Score, and no benchmark has group 'in'"
+    assert complaint(study_data).startswith(message)
+    study_data["strategies"]["alpha"]["options"] = {"alpha": 0}
     assert study_from(study_data, "study.yaml").benchmarks["chart"].group == "out"
+    study_data["strategies"]["front"] = {"propose": "pareto", "group": "model", "learns_from": ["seed"]}
+    assert "strategies.front.propose: 'pareto' weighs the In-Score" in complaint(study_data)
+    del study_data["strategies"]["front"]
     study_data["strategies"]["alpha"]["target"] = "in_score"
     assert "strategies.alpha.target: unknown 'in_score'" in complaint(study_data)
     study_data["benchmarks"]["chart"]["group"] = "in"

@@ -18,6 +18,7 @@ from modomodo.config.schema import Dataset
 from modomodo.data.examples import Filtered, Rejected
 from modomodo.data.readers import datasets
 from modomodo.data.readers.published import watched_files
+from modomodo.data.readers.table import _images_named_by
 from modomodo.data.table.cells import PATTERNS, pattern_named
 from modomodo.errors import InputError
 from modomodo.study.checks import study_from
@@ -206,6 +207,8 @@ SPELLINGS: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
     "ms-swift's query": ({"query": Q, "response": "four"}, (Q, "four", "text")),
     "ms-swift's sharegpt": ({"conversation": [{"human": Q, "assistant": "four"}]}, (Q, "four", "text")),
     "verl": ({"prompt": TURNS[1:2], "reward_model": {"ground_truth": ["72"]}}, (Q, "72", "number")),
+    "a conversation beside the question": ({"problem": Q, "answer": "4", "messages": TURNS * 2}, (Q, "4", "number")),
+    "a conversation as JSON": ({"messages": json.dumps(TURNS)}, (Q, "4", "number")),
     "trl": ({"prompt": Q, "solution": "4"}, (Q, "4", "number")),
     "alpaca": ({"instruction": Q, "input": "In words.", "output": "four"}, (f"{Q}\nIn words.", "four", "text")),
     "gsm8k": ({"question": Q, "answer": "Two.\n#### 1,234"}, (Q, "1234", "number")),
@@ -347,6 +350,19 @@ def test_mixed_and_empty_answers_are_warnings(read, tmp_path) -> None:
     assert [isinstance(row, Rejected) for row in rows] == [False, False, True, True]
 
 
+def test_solutions_without_a_pattern_are_a_warning(tmp_path) -> None:
+    rows = [{"question": Q, "answer": "First add. " * 40 + "It is 4."}]
+    assert "It is 4.': name answer_pattern where" in warnings_of(tmp_path / "t.jsonl", rows)
+
+
+def test_several_columns_of_answers_are_all_accepted(read) -> None:
+    rows = read(
+        [{"question": Q, "a": "4", "b": "four"}, {"question": Q, "a": "4", "b": ""}],
+        columns={"answer": ["a", "b"]},
+    )
+    assert [row[0].get("meta") for row in rows] == [{"answers": ["4", "four"]}, None]
+
+
 def test_numbers_that_answer_are_positions_or_texts(read, capsys) -> None:
     one_based = [{"question": Q, "choices": ["a", "b"], "answer": n} for n in (1, 2)]
     assert [row[0]["answer"] for row in read(one_based)] == ["A", "B"]
@@ -361,6 +377,7 @@ PLAIN = [{"question": Q, "answer": "four", "image": ""}]
 MISTAKES: list[tuple[list[dict[str, Any]] | str, dict[str, Any], str]] = [
     (PLAIN, {"columns": {"question": "qestion"}}, "options.columns.question: no column 'qestion': did you mean 'question'?"),
     (PLAIN, {"columns": {"qestion": "question"}}, "options.columns: input should be .*, found 'qestion': did you mean 'question'?"),
+    (PLAIN, {"columns": {"id": ["question", "answer"]}}, "options.columns.id: 2 columns, one expected"),
     (PLAIN, {"columns": {"answer": "image"}}, "options.columns.answer: column 'image' is empty in the first 1 rows"),
     ([{"question": Q, "answer": ""}], {}, "options.columns.answer: column 'answer' is empty in the first 1 rows"),
     ([{"text": Q, "label": "x"}], {}, "options.columns.question: missing: none of the columns text, label is known as one"),
@@ -444,6 +461,7 @@ def test_what_a_table_is_made_from_is_watched(read, tmp_path) -> None:
     dataset = Dataset(loader="table", options={"path": str(tmp_path / "part-*.jsonl")})
     names = [Path(path).name for path in watched_files(dataset)]
     assert names == [*(f"part-{n}.jsonl" for n in range(3)), *(f"{n}.png" for n in range(3))]
+    _images_named_by.cache_clear()
     (tmp_path / "1.png").unlink()  # whose row will be rejected: no reason for the job not to start
     assert "1.png" not in [Path(path).name for path in watched_files(dataset)]
     broken = Dataset(loader="table", options={"path": str(tmp_path / "part-0.jsonl"), "filter": "no ("})

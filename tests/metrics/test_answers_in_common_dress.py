@@ -72,6 +72,14 @@ def test_the_examples_of_the_page_are_true(name, call, answer, true, worth, repl
         assert scored.value == found[0]
 
 
+def test_what_is_not_used_is_not_imported() -> None:
+    code = "import sys, modomodo.training.rewards, modomodo.metrics.metric as m; m.called('exact_match'); print(*sys.modules)"
+    run = subprocess.run([maths.sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"math_verify", "sympy", "pint", "regex", "jsonschema", "openai", "rapidfuzz"} & {
+        *run.stdout.split()
+    }
+
+
 # --- math -----------------------------------------------------------------------------------------------------------
 
 EQUAL = [

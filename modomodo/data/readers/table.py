@@ -9,6 +9,8 @@ in a longer text: "####", "<answer>", "\boxed{}" or a regular expression with on
 `box_format` gives units and layout of boxes, e.g. "pixels xywh". docs/extending.md shows it all.
 """
 
+import functools
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from modomodo.data.table.files import needed_files
 from modomodo.data.table.reading import Role, options_of, read
 from modomodo.data.table.settling import WARNING, named_images, opened, refuse_hopeless, settle
 from modomodo.errors import InputError
+from modomodo.files import canonical
 
 
 @datasets.register("table")
@@ -88,8 +91,13 @@ def _hosted(dataset: Dataset) -> tuple[str, Published]:
 
 
 def _named_images(dataset: Dataset) -> list[str]:
+    return list(_images_named_by(canonical(dataset.options)))
+
+
+@functools.cache  # Snakemake asks for each job that it considers
+def _images_named_by(text: str) -> Sequence[str]:
     """Images that the rows of a table name; of a table of very many, the folders that they lie in."""
-    options = options_of(dataset.options)
+    options = options_of(json.loads(text))
     if not options.path:
         return []
     try:

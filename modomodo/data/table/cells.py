@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -255,8 +256,10 @@ def boxes_of_cell(value: object) -> list[Box]:
 def stored_box(box: Box, form: BoxFormat) -> Box:
     """Corners, in the table's units. Raises InvalidRow for one outside the image, where the units tell."""
     x1, y1, x2, y2 = box if form.corners else (box[0], box[1], box[0] + box[2], box[1] + box[3])
-    most = {"0-1": 1.0, "0-1000": 1000.0, "pixels": math.inf}[form.units]
-    rounding = 1e-6 * min(most, 1000.0)
+    if form.units == "pixels":
+        return x1, y1, x2, y2
+    most = {"0-1": 1.0, "0-1000": 1000.0}[form.units]
+    rounding = 1e-6 * most
     if not (-rounding <= min(x1, y1) and max(x1, y1, x2, y2) <= most + rounding):
         raise InvalidRow(f"box: [{x1:g}, {y1:g}, {x2:g}, {y2:g}] lies outside {form.units}")
     return max(0.0, x1), max(0.0, y1), min(most, x2), min(most, y2)
@@ -327,7 +330,16 @@ class Turns:
 
 def is_conversation(value: object) -> bool:
     """Whether a cell is a list of turns: {role, content}, {from, value} or {human, assistant}."""
+    value = _unpacked(value)
     return isinstance(value, list) and bool(value) and all(_turns_of(turn) is not None for turn in value)
+
+
+def _unpacked(value: object) -> object:
+    """A conversation that a text cell holds as JSON."""
+    if isinstance(value, str) and value.lstrip().startswith("[{"):
+        with suppress(json.JSONDecodeError):
+            return json.loads(value)
+    return value
 
 
 def _turns_of(turn: object) -> list[tuple[str, object]] | None:
@@ -345,7 +357,7 @@ def turns_of_cell(value: object, name: str) -> Turns:
     """Raises InvalidRow for no conversation, and for one that asks several questions."""
     if not is_conversation(value):
         raise InvalidRow(f"{name}: no conversation")
-    said = [turn for part in value for turn in _turns_of(part) or ()]  # type: ignore[attr-defined]
+    said = [turn for part in _unpacked(value) for turn in _turns_of(part) or ()]  # type: ignore[attr-defined]
     questions = [content for role, content in said if role == "user"]
     if len(questions) != 1:
         raise InvalidRow(f"{name}: {len(questions)} turns of the user, one expected")

@@ -58,8 +58,9 @@ class Reading:
 
 
 def answer_cell(reading: Reading, row: Row) -> Any:
-    """The cell of the answer, or what answers in a conversation."""
-    value = cell(row, reading.columns.answer[0]) if reading.columns.answer else None
+    """The cell of the answer, or what answers in a conversation; of several columns a list, all of them accepted."""
+    given = [cell(row, column) for column in reading.columns.answer]
+    value = given[0] if len(given) == 1 else [one for one in given if not cells.is_empty(one)] or None
     if cells.is_conversation(value):
         try:
             return cells.turns_of_cell(value, "answer").answer

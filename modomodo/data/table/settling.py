@@ -4,12 +4,13 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from modomodo.data.examples import AnswerType, Rejected
-from modomodo.data.images import InvalidRow
+from modomodo.data.images import InvalidRow, size_of
 from modomodo.data.table import cells
 from modomodo.data.table.cells import Counting, ImagePlace
 from modomodo.data.table.files import Source, download_source, source_of
@@ -31,6 +32,8 @@ from modomodo.errors import InputError
 
 FIRST_ROWS, FIRST_BYTES = 200, 32 << 20  # that settle how a table is read, whichever is reached first
 LOOKED_AT = 20 * FIRST_ROWS  # rows among which those are sought that a filter lets through
+MEASURED = 20  # images whose sizes are compared with their boxes
+LONG_ANSWER = 300  # characters: more than a reward is likely to find word for word
 _APPLIED = 0.95  # share of the first answers that hold a pattern for it to be applied unasked
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?")
 _UNITS = {"norm1": "0-1", "real": "pixels", "norm1000": "0-1000"}  # ms-swift's objects.bbox_type
@@ -144,7 +147,8 @@ def _with_answers(reading: Reading, options: Options, rows: Sequence[Row]) -> Re
     answers = list(_texts(reading, given))
     if options.answer_type is None and answers and all(_is_text_ofboxes(text) for text in answers):
         return _withboxes(reading, options, rows, reading.columns.answer)
-    reading = replace(reading, said=(*reading.said, *_said_of_mixture(reading, given)))
+    doubts = (*_said_of_mixture(reading, given), *_said_of_length(reading, answers))
+    reading = replace(reading, said=(*reading.said, *doubts))
     wanted = options.answer_type
     chooses = bool(reading.columns.choices) and wanted in (None, "choice")
     if wanted == "choice" and not chooses:
@@ -221,6 +225,16 @@ def _said_of_mixture(reading: Reading, given: Sequence[Any]) -> Iterator[str]:
     empty = sum(map(cells.is_empty, given))
     if empty:
         yield f"{WARNING}{empty} of the first {len(given)} rows have no answer and are rejected"
+
+
+def _said_of_length(reading: Reading, answers: Sequence[str]) -> Iterator[str]:
+    """A warning for answers that are whole texts: the solution rather than what it ends in."""
+    lengths = sorted(map(len, answers))
+    if lengths and lengths[len(lengths) // 2] > LONG_ANSWER:
+        yield (
+            f"{WARNING}half of the first answers have more than {LONG_ANSWER} characters, e.g. "
+            f"'{shortened(answers[0])}': name answer_pattern where they end in the answer"
+        )
 
 
 def _counting(reading: Reading, rows: Sequence[Row]) -> tuple[Counting, tuple[str, ...]]:
@@ -317,17 +331,34 @@ def refuse_hopeless(reading: Reading, first: First) -> None:
     if rejected and len(rejected) == len(examples):
         shown = "; ".join(example.reason for example in rejected[:3])
         raise InputError(f"all of the first {len(rejected)} rows are rejected: {shown}")
-    images = [
-        image
-        for example in examples
-        if isinstance(example, tuple)
-        for image in example[1]  # type: ignore[union-attr]
-    ]
+    read = [example for example in examples if isinstance(example, tuple)]
+    images = [image for _, given in read for image in given]  # type: ignore[union-attr]
     paths = [image for image in images if isinstance(image, Path)]
     if paths and len(paths) == len(images) and not any(path.exists() for path in paths):
         raise InputError(
             f"options.image_folder: none of the {len(paths)} images of the first rows is there, e.g. {paths[0]}: name "
             "the folder that their paths start from"
+        )
+    if reading.box_format is not None and reading.box_format.units == "pixels":
+        _refuse_other_pixels(read[:MEASURED])
+
+
+def _refuse_other_pixels(read: Sequence[tuple[dict[str, Any], Any]]) -> None:
+    """Raises InputError when most boxes reach beyond their images: they are of other units, or of resized images."""
+    measured, beyond = 0, []
+    for fields, images in read:
+        with suppress(InvalidRow, IndexError):  # a row without an image is rejected later
+            width, height = size_of(images[0])
+            measured += 1
+            x2, y2 = (max(box[place] for box in fields["answer"]) for place in (2, 3))
+            if (
+                x2 > 1.02 * width + 2 or y2 > 1.02 * height + 2
+            ):  # annotators and rounding reach a little beyond
+                beyond.append(f"{fields['answer'][0]} in {width} x {height}")
+    if 2 * len(beyond) > measured:
+        raise InputError(
+            f"options.box_format: pixels, but the boxes of {len(beyond)} of the first {measured} rows reach beyond "
+            f"their images, e.g. {beyond[0]}: are they 0-1000, or xywh?"
         )
 
 

@@ -51,6 +51,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "box": ("objects.bbox", "bbox", "bboxes", "box", "boxes", "bbox_2d"),
     "id": (),
 }
+_PLAIN = ("question", "problem", "query")  # the same question as a text, where there is a conversation too
 _CONVERSATIONS = ("messages", "conversations", "conversation", "prompt")
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
@@ -108,6 +109,8 @@ def columns_of(
     roles: dict[str, tuple[str, ...]] = {}
     for role, named in given.items():
         wanted = (named,) if isinstance(named, str) else tuple(named or ())
+        if role in ("box", "id") and len(wanted) > 1:
+            raise InputError(f"options.columns.{role}: {len(wanted)} columns, one expected")
         for column in wanted:
             if column not in names:
                 raise InputError(f"options.columns.{role}: no column '{column}': {nearest(column, names)}")
@@ -141,13 +144,13 @@ def _listed(names: Sequence[str], most: int = 20) -> str:
 def _spelt(role: str, names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
     """The column that fills a role by its spelling, case apart; none where no name is known."""
     by_fold = {name.casefold(): name for name in reversed(names)}
-    if role == "question":
+    known = [by_fold[word.casefold()] for word in _KNOWN[role] if word.casefold() in by_fold]
+    if role == "question" and not (known and known[0].casefold() in _PLAIN):
         conversation = next(
             (name for name in _CONVERSATIONS if name in names and _converses(name, rows)), None
         )
         if conversation:
             return (conversation,)
-    known = [by_fold[word.casefold()] for word in _KNOWN[role] if word.casefold() in by_fold]
     if role == "question" and known[:1] == ["instruction"] and "input" in names:
         return ("instruction", "input")  # Alpaca's, the second often empty
     if role == "choices" and not known:
