@@ -808,8 +808,8 @@ def test_what_a_plugin_of_the_project_registers_is_known_with_the_plugin(
         ({"repo": "a/b", "revison": "0" * 40}, "unknown option 'revison': did you mean 'revision'?"),
         (
             {"repo": "/models/qwen", "revision": "0" * 40},
-            "repo: '/models/qwen' is a local path, not an owner/name of the hub: for a folder of your own write a "
-            "builder (docs/extending.md)",
+            "repo: '/models/qwen' is a local path, not an owner/name of the hub: for a folder of your own write "
+            "{builder: folder, options: {path: /models/qwen}}",
         ),
     ],
 )
