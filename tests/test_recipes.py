@@ -205,3 +205,11 @@ def test_a_recipe_runs_to_its_table(recipe: str, tmp_path: Path) -> None:
     assert table["out_score"].notna().all()
     for name in study.datasets:
         assert (clone / f"results/{recipe}/examples/{name}.rejected.jsonl").read_text() == ""
+    edited = min(path.parent.glob("*.jsonl"))
+    edited.write_text(edited.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    planned = succeed(snakemake(clone, "-n", "--configfile", str(path)))
+    again = re.findall(
+        r"examples/(\w+)\.jsonl\n.*\n.*\n +reason: Updated input files", planned.stdout + planned.stderr
+    )
+    of_it = [name for name, data in study.datasets.items() if Path(data.options["path"]).name == edited.name]
+    assert sorted(again) == sorted(of_it)
