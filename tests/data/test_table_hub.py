@@ -1,11 +1,14 @@
 """Tables of the hub: which files of a repository are needed, downloaded or linked, and read from there."""
 
 import json
+import runpy
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from modomodo.config.schema import Dataset, Source
 from modomodo.data import downloads
@@ -168,3 +171,34 @@ def test_peek_reads_the_first_rows_of_a_repository(repository, tmp_path, monkeyp
     monkeypatch.setattr(library, "load_dataset", gated)
     with pytest.raises(InputError, match="is a gated dataset on the Hub.: .* HF_TOKEN"):
         hub.first_rows_of("openai/gsm8k", "main", options, 5, tmp_path)
+
+
+def test_peek_proposes_the_commit_of_a_repository(tmp_path, monkeypatch, capsys) -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts/peek.py"))
+
+    def first_rows_of(
+        repo: str, revision: str, options: Options, rows: int, folder: Path
+    ) -> tuple[str, Path]:
+        assert (repo, revision, options.name, options.split, rows) == (
+            "openai/gsm8k",
+            "main",
+            "main",
+            "test",
+            9,
+        )
+        (folder / "first.jsonl").write_text(FILES["main/test-0.jsonl"])
+        return COMMIT, folder / "first.jsonl"
+
+    monkeypatch.setattr(hub, "first_rows_of", first_rows_of)
+    words = ["openai/gsm8k", "--options", "{name: main, split: test}", "--rows", "9"]
+    monkeypatch.setattr(sys, "argv", ["peek.py", *words])
+    script["main"]()
+    out = capsys.readouterr().out
+    entry = yaml.safe_load(out.partition("under domains of a study:")[2].partition("---")[0])["gsm8k"]
+    assert entry["source"] == {"repo": "openai/gsm8k", "revision": COMMIT}
+    assert entry["options"] == {
+        "name": "main",
+        "split": "test",
+        "columns": {"question": "question", "answer": "answer"},
+    }
+    assert "row-00000, number: 5\n2 + 3?" in out
