@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modomodo.data.answers import parse_boxes
+from modomodo.data.conventions import SIDES
 from modomodo.data.examples import Box, leaves_its_folder
 from modomodo.data.images import ImageLike, InvalidRow
 from modomodo.data.letters import letter
 from modomodo.errors import InputError, nearest
 
-Units = Literal["0-1", "0-1000", "pixels"]
+UNITS = tuple(
+    convention for convention in SIDES if convention != "locations"
+)  # those that numbers are written in
 MARK = "<image>"  # in a question: here the model sees the next image
 
 
@@ -200,25 +203,25 @@ def letter_of_answer(
 class BoxFormat:
     """How a table writes boxes."""
 
-    units: Units
+    units: str  # one of UNITS
     corners: bool  # x1 y1 x2 y2; else x y width height
 
 
 def box_format(text: str) -> BoxFormat:
     """`pixels`, `0-1 xywh`: units, and the layout where it is not xyxy. Raises InputError."""
-    units, layouts = ("0-1", "0-1000", "pixels"), ("xyxy", "xywh")
+    layouts = ("xyxy", "xywh")
     words = text.replace(",", " ").split()
-    unknown = next((word for word in words if word not in (*units, *layouts)), None)
+    unknown = next((word for word in words if word not in (*UNITS, *layouts)), None)
     if unknown is not None:
         raise InputError(
-            f"options.box_format: unknown '{unknown}': {nearest(unknown, [*units, *layouts])} (e.g. pixels xywh)"
+            f"options.box_format: unknown '{unknown}': {nearest(unknown, [*UNITS, *layouts])} (e.g. pixels xywh)"
         )
-    named = [unit for unit in units if unit in words]
+    named = [unit for unit in UNITS if unit in words]
     if len(named) != 1 or len(words) > 2 or len(set(words)) != len(words):
         raise InputError(
-            f"options.box_format: '{text}': expected one of {', '.join(units)}, then xyxy or xywh"
+            f"options.box_format: '{text}': expected one of {', '.join(UNITS)}, then xyxy or xywh"
         )
-    return BoxFormat(named[0], "xywh" not in words)  # type: ignore[arg-type]
+    return BoxFormat(named[0], "xywh" not in words)
 
 
 _CORNERS = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom"))
@@ -256,9 +259,9 @@ def boxes_of_cell(value: object) -> list[Box]:
 def stored_box(box: Box, form: BoxFormat) -> Box:
     """Corners, in the table's units. Raises InvalidRow for one outside the image, where the units tell."""
     x1, y1, x2, y2 = box if form.corners else (box[0], box[1], box[0] + box[2], box[1] + box[3])
-    if form.units == "pixels":
+    most = SIDES[form.units]
+    if most is None:
         return x1, y1, x2, y2
-    most = {"0-1": 1.0, "0-1000": 1000.0}[form.units]
     rounding = 1e-6 * most
     if not (-rounding <= min(x1, y1) and max(x1, y1, x2, y2) <= most + rounding):
         raise InvalidRow(f"box: [{x1:g}, {y1:g}, {x2:g}, {y2:g}] lies outside {form.units}")

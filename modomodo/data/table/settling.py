@@ -139,14 +139,14 @@ def _said_of_columns(columns: Columns, names: Sequence[str]) -> Iterator[str]:
 def _with_answers(reading: Reading, options: Options, rows: Sequence[Row]) -> Reading:
     """The reading with pattern, answer type, counting and box format."""
     if reading.columns.box:
-        return _withboxes(reading, options, rows, reading.columns.box)
+        return _with_boxes(reading, options, rows, reading.columns.box)
     given = [answer_cell(reading, row) for row in rows]
-    if options.answer_type == "box" or (options.answer_type is None and _areboxes(given)):
-        return _withboxes(reading, options, rows, reading.columns.answer)
+    if options.answer_type == "box" or (options.answer_type is None and _are_boxes(given)):
+        return _with_boxes(reading, options, rows, reading.columns.answer)
     reading = _with_pattern(reading, options, given)
     answers = list(_texts(reading, given))
-    if options.answer_type is None and answers and all(_is_text_ofboxes(text) for text in answers):
-        return _withboxes(reading, options, rows, reading.columns.answer)
+    if options.answer_type is None and answers and all(_is_text_of_boxes(text) for text in answers):
+        return _with_boxes(reading, options, rows, reading.columns.answer)
     doubts = (*_said_of_mixture(reading, given), *_said_of_length(reading, answers))
     reading = replace(reading, said=(*reading.said, *doubts))
     wanted = options.answer_type
@@ -272,23 +272,23 @@ def _counting(reading: Reading, rows: Sequence[Row]) -> tuple[Counting, tuple[st
 # --- boxes, by the first rows -------------------------------------------------------------------------------
 
 
-def _areboxes(given: Sequence[Any]) -> bool:
+def _are_boxes(given: Sequence[Any]) -> bool:
     filled = [value for value in given if not cells.is_empty(value)]
-    return bool(filled) and all(not isinstance(value, str) and _holdsboxes(value) for value in filled)
+    return bool(filled) and all(not isinstance(value, str) and _holds_boxes(value) for value in filled)
 
 
-def _holdsboxes(value: Any) -> bool:
+def _holds_boxes(value: Any) -> bool:
     try:
         return bool(cells.boxes_of_cell(value))
     except InvalidRow:
         return False
 
 
-def _is_text_ofboxes(text: str) -> bool:
-    return "[" in text and _holdsboxes(text)
+def _is_text_of_boxes(text: str) -> bool:
+    return "[" in text and _holds_boxes(text)
 
 
-def _withboxes(reading: Reading, options: Options, rows: Sequence[Row], columns: tuple[str, ...]) -> Reading:
+def _with_boxes(reading: Reading, options: Options, rows: Sequence[Row], columns: tuple[str, ...]) -> Reading:
     reading = replace(reading, columns=replace(reading.columns, box=columns), answer_type="box")
     read = []
     for row in rows:
@@ -310,8 +310,8 @@ def _withboxes(reading: Reading, options: Options, rows: Sequence[Row], columns:
         known = _UNITS.get(str(next(iter(units)))) if len(units) == 1 else None
         if known is None:
             raise InputError(
-                f"options.box_format: missing: {shown} do not say their units: write 0-1, 0-1000 or pixels, and xywh "
-                f"behind it for x, y, width, height{' (these fit 0-1)' if largest <= 1 else ''}"
+                f"options.box_format: missing: {shown} do not say their units: write {', '.join(cells.UNITS)}, and "
+                f"xywh behind it for x, y, width, height{' (these fit 0-1)' if largest <= 1 else ''}"
             )
         text = known
         said.append(f"box_format recognised: {known}, by objects.bbox_type")
