@@ -15,6 +15,8 @@ from modomodo.config.schema import Dataset, Templates
 from modomodo.data.examples import (
     Example,
     check_image,
+    image_cluster,
+    image_paths,
     read_examples,
     read_ids,
     rejected_path,
@@ -514,3 +516,25 @@ def test_a_missing_image_is_reported(written):
     (path.parent / example.image).unlink()
     with pytest.raises(InputError, match="id 'seven': image: .* cannot be read"):
         check_image(example, path.parent)
+
+
+# --- text alone -------------------------------------------------------------------------------------------------
+
+
+def test_rows_with_an_empty_list_of_images_are_text_alone(tmp_path, example_fields, drawn_image):
+    given = [[], drawn_image(1), [drawn_image(2), drawn_image(3)], None, []]
+    rows = [(example_fields(id=str(i)), shown) for i, shown in enumerate(given)]
+    rows.append((example_fields(id="5", **BOX), []))
+    rows.append((example_fields(id="6", question="What is in <image>?"), []))
+    path = tmp_path / "science.jsonl"
+    counts = write_examples("science", rows, path, dataset=settings(max_rejected=0.9))
+    assert counts == {"kept": 4, "rejected": 3, "without_image": 2}
+    assert [len(image_paths(example)) for example in read_examples(path)] == [0, 1, 2, 0]
+    reasons = [row["reason"] for row in rejected_rows(path)]
+    for word, reason in zip(("there is none", "a box answer needs one", "<image>"), reasons, strict=True):
+        assert word in reason
+
+
+def test_questions_without_an_image_are_no_cluster():
+    shown = [("a.png", "1"), ("a.png", "2"), ("", "3"), ("", "4")]
+    assert [image_cluster(*each) for each in shown] == ["a.png", "a.png", "#3", "#4"]

@@ -366,3 +366,41 @@ def test_a_torchvision_that_fails_is_hidden_from_transformers(tmp_path):
             text=True,
         )
         assert run.stdout.strip() == "None Qwen2VLProcessor", run.stderr[-2000:]
+
+
+# --- what vLLM is handed ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "internvl", "gemma3", "smolvlm"])
+def test_a_colocated_vllm_gets_prompts_as_the_template_wrote_them(family, tiny_family, rows):
+    """Which it expands as the processor does: the very tokens that training has."""
+    processor = load_processor(tiny_family(family))
+    folder = rows(family)[0][1]
+    content = [
+        {"type": "image", "image": PIL.Image.open(folder / "0.png")},
+        {"type": "text", "text": "Which ?"},
+    ]
+    prompts = [[{"role": "user", "content": content}], [{"role": "user", "content": "Which colour ?"}]]
+    blocks = [[{"role": "user", "content": [{"type": "text", "text": "Which colour ?"}]}]]
+    texts = processor.apply_chat_template([prompts[0], *blocks], tokenize=False, add_generation_prompt=True)
+    model = load_model(tiny_family(family))
+    fake = SimpleNamespace(model=model, processing_class=processor)
+    expanded = processor(text=texts, images=[[content[0]["image"]], []])["input_ids"]
+    written = stream_trainer.StreamTrainer._tokens_as_written(fake, prompts, expanded)
+    assert written == [processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    assert written[0] != expanded[0]
+    assert list(written[1]) == list(expanded[1])
+
+
+def test_vllm_adds_no_second_beginning_and_no_picture(tiny_family, rows):
+    from modomodo.evaluation.engines.vllm import prompt_inputs
+
+    image = PIL.Image.new("RGB", (2, 3))
+    llama = load_processor(tiny_family("llama"))
+    text = "<|begin_of_text|>Which ?"
+    ((given,), nbytes) = prompt_inputs(llama, [text], [[]])
+    assert given == {"prompt_token_ids": llama(text, add_special_tokens=False)["input_ids"]} and nbytes == 0
+    qwen = load_processor(tiny_family("qwen2_vl"))
+    (with_image, without), nbytes = prompt_inputs(qwen, ["a", "b"], [[image], []])
+    assert with_image == {"prompt": "a", "multi_modal_data": {"image": [image]}} and nbytes == 18
+    assert without == {"prompt": "b"}
