@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rlvr_tables
 import yaml
@@ -118,3 +119,21 @@ def test_half_a_table_is_not_written(world: World, tmp_path: Path, monkeypatch, 
     (tmp_path / "kept.json").rename(tmp_path / "scores/single-boxes/2.json")
     rlvr_tables.main()
     assert (tmp_path / "out/small.csv").exists()
+
+
+@pytest.mark.parametrize("path", WORLDS, ids=lambda path: path.stem)
+def test_the_published_table_has_every_run_of_its_world(path: Path) -> None:
+    """The base model, then 104 mixtures under two seeds at three steps, with the weights that the study proposes (to six digits)."""
+    world = rlvr_tables.world_of(path)
+    table = pd.read_csv(ROOT / f"benchmarks/tables/{path.stem}.csv")
+    runs = table[table.mixture != "base"]
+    assert len(table) == len(runs) + 1
+    steps = runs.groupby(["mixture", "seed"]).step.apply(list)
+    assert {("base", 0), *steps.index} == set(rlvr_tables.runs(world, [42, 43]))
+    assert all(scored == list(world.study.training.scored_steps) for scored in steps)
+    planned = world.plan().weights
+    for domain in world.study.domains:
+        wanted = [planned[mixture][domain] for mixture in runs.mixture]
+        np.testing.assert_allclose(runs[f"w_{domain}"], wanted, atol=5e-6)
+    scores = runs[[column for column in runs if column.startswith("y_")]]
+    assert scores.notna().all(axis=None) and scores.to_numpy().min() >= 0 and scores.to_numpy().max() <= 1
