@@ -109,8 +109,8 @@ _FIXED = (
     "eval_accumulation_steps eval_do_concat_batches eval_use_gather_object ignore_data_skip "
     "include_for_metrics label_names label_smoothing_factor length_column_name liger_kernel_config "
     "local_rank max_tool_calling_iterations model_init_kwargs neftune_noise_alpha num_generations_eval "
-    "prediction_loss_only remove_unused_columns save_on_each_node shuffle_dataset train_sampling_strategy "
-    "transformers_continuous_batching_config trust_remote_code use_liger_kernel "
+    "pad_to_multiple_of prediction_loss_only remove_unused_columns save_on_each_node shuffle_dataset "
+    "train_sampling_strategy transformers_continuous_batching_config trust_remote_code use_liger_kernel "
     "use_transformers_continuous_batching use_transformers_paged vllm_importance_sampling_cap"
 )
 _SAID[f"{_NO} TRL's setting is fixed for all studies (docs/fidelity.md)"] = _FIXED

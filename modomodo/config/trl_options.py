@@ -29,7 +29,7 @@ optim optim_args optim_target_modules weight_decay adam_beta1 adam_epsilon lr_sc
 """
 _SAMPLING = "top_p top_k min_p repetition_penalty generation_kwargs"
 _COMPUTATION = """
-disable_dropout cast_lm_head_to_fp32 cache_implementation pad_to_multiple_of tf32 full_determinism
+disable_dropout cast_lm_head_to_fp32 cache_implementation tf32 full_determinism
 gradient_checkpointing_kwargs torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps
 average_tokens_across_devices ddp_backend ddp_broadcast_buffers ddp_bucket_cap_mb ddp_find_unused_parameters
 ddp_static_graph ddp_timeout ds3_gather_for_generation
