@@ -27,7 +27,8 @@ class StreamTrainer(GRPOTrainer):
         for model in filter(None, (self.model, self.ref_model)):
             drop_absent_images(without_adapter(self.accelerator.unwrap_model(model)))
         # With dropout, which rollouts have too, no two probabilities agree.
-        self._unchecked = not self.use_vllm and not drops_out(self.model)
+        self._checks = not self.use_vllm and not drops_out(self.model)
+        self._checked: set[bool] = set()
         self._rollout: Rollout | None = None
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
@@ -59,21 +60,28 @@ class StreamTrainer(GRPOTrainer):
         tokenizer = tokenizer_of(self.processing_class)
         return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
-    def _generate_single_turn(self, prompt_ids: list[list[int]], *arguments: Any, **options: Any) -> Any:
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], images: Any, *arguments: Any, **options: Any
+    ) -> Any:
         # TRL hands over expanded prompts, and vLLM expands what it gets once more: the completions would answer other
         # prompts than those trained on. TRL's server path undoes it.
         if self.use_vllm and self.vllm_mode == "colocate":
             prompt_ids = self._unexpanded
-        with own_generation_settings(self._inner_model()), self._watched():
-            return super()._generate_single_turn(prompt_ids, *arguments, **options)
+        with own_generation_settings(self._inner_model()), self._watched(images is not None):
+            return super()._generate_single_turn(prompt_ids, images, *arguments, **options)
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Note the probabilities of the first completions of this process, for the self-check."""
-        if not self._unchecked:
+    def _watched(self, has_images: bool) -> Iterator[None]:
+        """Note the probabilities of the first completions of this process, for the self-check.
+
+        So for the first ones with images where the first of all had none. Of several processes all check at the same
+        step: their models may be in parts.
+        """
+        kind = has_images and self.accelerator.num_processes == 1
+        if not self._checks or kind in self._checked or (self._checked and not kind):
             yield
             return
-        self._unchecked = False
+        self._checked.add(kind)
         self._rollout = Rollout(self.temperature)
         with self._rollout.watch(self._inner_model()):
             yield
