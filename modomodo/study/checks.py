@@ -21,6 +21,7 @@ from modomodo.mixtures.strategies.base import read_options as read_strategy_opti
 from modomodo.registry import Registry
 from modomodo.reporting.settings import check_exportable
 from modomodo.training.builders import model_builders, read_options
+from modomodo.training.model_directory import check_targets
 from modomodo.training.rewards import asks_judge, reward_of, rewards
 from modomodo.training.trackers import check_installed
 
@@ -104,6 +105,7 @@ def check_functions(study: Study, where: str) -> None:
         _check_rewards(study)
         check_installed(study.training.report_to)
         _check_accelerate(study)
+        _check_lora(study)
         _check_merges(study)
         for key, entry in _datasets(study):
             _check_source(key, entry)
@@ -160,6 +162,13 @@ def _check_model(study: Study) -> None:
         read_options(study.model.builder, study.model.options)
     except InputError as error:
         raise InputError(f"model.options: {error}") from None
+
+
+def _check_lora(study: Study) -> None:
+    """Targets are judged where the model lies in a folder of this machine; those of a download, in the first job."""
+    path = study.model.options.get("path")
+    if study.training.lora and study.model.builder == "folder" and isinstance(path, str):
+        check_targets(Path(path), study.training.lora.targets)
 
 
 def _check_in_score(study: Study) -> None:

@@ -84,7 +84,9 @@ def save_adapter(
     )  # "auto" would ask the hub for the base
     (directory / "README.md").unlink(missing_ok=True)  # a card of PEFT's, with nothing in it
     config = read_json(directory / CONFIG)
-    config["base_model_name_or_path"] = os.path.relpath(base.resolve(), directory.resolve())
+    config["base_model_name_or_path"] = os.path.relpath(
+        base.parent.resolve() / base.name, directory.resolve()
+    )
     write_json(directory / CONFIG, config)
 
 

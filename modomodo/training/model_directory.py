@@ -1,8 +1,9 @@
 """What can be known of a model without loading it, so a dry run can ask: a directory's kind, the hub's options."""
 
 import importlib.util
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from modomodo.files import read_json
 from modomodo.training.families import FAMILIES, family_of
 
 PEFT_PREFIX = "base_model.model."  # of the tensors of a model that PEFT wraps
+LONGEST_HEADER = 100_000_000  # bytes, by the format
 HUB_OPTIONS = ("repo", "revision")  # of the builder 'hub'
 MERGE_ADAPTER = "load it with peft, merge_and_unload(), and save_pretrained() the result"
 
@@ -74,6 +76,37 @@ def adapter_base(path: Path) -> Path | None:
         return None
     base = path.resolve() / str(read_json(config).get("base_model_name_or_path", ""))
     return base.resolve() if (base / "config.json").is_file() and has_weights(base) else None
+
+
+def check_targets(path: Path, targets: Iterable[str]) -> None:
+    """Raises InputError for a target of LoRA that no matrix in a model's files is called by.
+
+    Which of them are linear layers of the language model is known once the model is loaded (adapters.lora_config).
+    """
+    names = {
+        name.removesuffix(".weight")
+        for file in path.glob("*.safetensors")
+        for name, about in _header(file).items()
+        if name.endswith(".weight") and len(about.get("shape", ())) == 2
+    }
+    for target in targets:
+        if names and not any(f".{name}".endswith(f".{target}") for name in names):
+            ends = {name.rpartition(".")[2] for name in names}
+            raise InputError(
+                f"training.lora.targets: '{target}': no layer of {path} is called so: "
+                f"{nearest(target.rpartition('.')[2], ends)}"
+            )
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """What a safetensors file says of its tensors, by name (https://huggingface.co/docs/safetensors)."""
+    with open(file, "rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        try:
+            header: dict[str, Any] = json.loads(opened.read(min(size, LONGEST_HEADER)))
+        except ValueError:  # a damaged file is told by whoever loads it
+            return {}
+    return header
 
 
 def has_weights(path: Path) -> bool:

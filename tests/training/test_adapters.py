@@ -17,7 +17,8 @@ from modomodo.merging.arguments import experts_of
 from modomodo.merging.weights import write_merged
 from modomodo.study.checks import study_from
 from modomodo.study.export import write_export
-from modomodo.training.adapters import adaptable_layers, lora_config
+from modomodo.training.adapters import adaptable_layers, lora_config, save_adapter
+from modomodo.training.model_directory import adapter_base
 from modomodo.training.models import load_model
 from modomodo.training.plain_directory import plain_directory
 from modomodo.training.run_folder import weights_digest
@@ -69,6 +70,30 @@ def test_a_target_that_no_layer_is_called_by_is_told_with_the_nearest(bases) -> 
     with pytest.raises(InputError, match="'qkv': no linear layer of the language model"):
         lora_config(model, Lora(targets=["qkv"]), with_vision=False)
     lora_config(model, Lora(targets=["qkv"]), with_vision=True)
+
+
+def test_in_a_folder_of_this_machine_it_is_told_when_the_study_is_read(bases, study_data) -> None:
+    study_data["model"] = {"builder": "folder", "options": {"path": str(bases("qwen2_5_vl"))}}
+    study_data["training"]["lora"] = {"targets": ["self_attn.q_proj", "up_prj"]}
+    with pytest.raises(
+        InputError, match="study.yaml: training.lora.targets: 'up_prj': no layer of .* mean 'up_proj'?"
+    ):
+        study_from(study_data, "study.yaml")
+    study_data["training"]["lora"] = {"targets": ["self_attn.q_proj", "up_proj"]}
+    study_from(study_data, "study.yaml")
+
+
+def test_an_adapter_leads_to_the_study_s_base_also_where_that_is_a_link(bases, tmp_path) -> None:
+    from peft import get_peft_model
+
+    model = load_model(bases("qwen3"))
+    (tmp_path / "study/runs").mkdir(parents=True)
+    (tmp_path / "study/base").symlink_to(bases("qwen3"), target_is_directory=True)
+    adapted = get_peft_model(model, lora_config(model, Lora(rank=2), with_vision=False))
+    save_adapter(adapted, tmp_path / "study/runs/checkpoint-1", tmp_path / "study/base")
+    config = read_json(tmp_path / "study/runs/checkpoint-1/adapter_config.json")
+    assert config["base_model_name_or_path"] == "../../base"
+    assert adapter_base(tmp_path / "study/runs/checkpoint-1") == bases("qwen3").resolve()
 
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
