@@ -232,7 +232,11 @@ def test_the_spellings_of_others_are_recognised_and_said(read, tmp_path, capsys,
     row, expected = SPELLINGS[name]
     rows = read([row])
     assert fields(rows) == [expected]
-    assert "columns recognised: question: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "columns recognised: question: " in said
+    assert ("system turns are left out" in said) == (
+        "system" in json.dumps(row) and "question: messages" in said
+    )
     shown = "a.png" in json.dumps(row)
     assert rows[0][1] == ([tmp_path / "a.png"] if shown else [])
 

@@ -356,6 +356,12 @@ def _turns_of(turn: object) -> list[tuple[str, object]] | None:
     return None
 
 
+def has_system_turn(value: object) -> bool:
+    """Whether a conversation begins with instructions, which are left out."""
+    turns: Any = _unpacked(value) if is_conversation(value) else []
+    return any("system" in (turn.get("role"), turn.get("from")) for turn in turns)
+
+
 def turns_of_cell(value: object, name: str) -> Turns:
     """Raises InvalidRow for no conversation, and for one that asks several questions."""
     if not is_conversation(value):

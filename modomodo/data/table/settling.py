@@ -82,7 +82,7 @@ def settle(options: Options, source: Source) -> tuple[Reading, First]:
         place=ImagePlace(folder, inside=not options.path),
         template=template_of(options.template) if options.template else None,
         stays=stays,
-        said=tuple(_said_of_columns(columns, names)),
+        said=tuple(_said_of_columns(columns, names, rows)),
     )
     return _with_answers(reading, options, rows), first
 
@@ -122,10 +122,12 @@ def _size(value: object) -> int:
     return sum(_size(one) for one in inner)
 
 
-def _said_of_columns(columns: Columns, names: Sequence[str]) -> Iterator[str]:
+def _said_of_columns(columns: Columns, names: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     if columns.found:
         pairs = (f"{role}: {' + '.join(columns.of(role))}" for role in columns.found)
         yield f"columns recognised: {', '.join(pairs)}"
+    if any(cells.has_system_turn(cell(row, column)) for row in rows for column in columns.question):
+        yield "system turns are left out: the study's prompts take their place"
     used = {name for role in ("question", "answer", "image", "choices", "box") for name in columns.of(role)}
     if columns.answer and not columns.box:
         spare = [name for name in ("bbox", "bboxes", "objects.bbox", "bbox_2d") if name in names]
