@@ -54,6 +54,11 @@ def _run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted: run the same command again to resume", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output, as head does, has seen enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter's last flush complains
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         hint = hint_of(f"{type(error).__module__}.{type(error).__name__}: {error}")
         if hint is not None:

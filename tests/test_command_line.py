@@ -50,6 +50,22 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(capsys):
     assert output.out == ""
 
 
+def test_a_reader_that_has_seen_enough_ends_a_script_quietly():
+    code = "from modomodo import command_line; command_line.run(lambda: [print(i) for i in range(10**6)])"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert writer.stdout.readline() == "0\n"
+    writer.stdout.close()
+    assert writer.wait(timeout=60) == 141
+    assert writer.stderr.read() == ""
+    writer.stderr.close()
+
+
 def test_success_and_interruption_have_their_status(capsys):
     def interrupted():
         raise KeyboardInterrupt
