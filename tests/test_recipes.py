@@ -205,6 +205,11 @@ def test_a_recipe_runs_to_its_table(recipe: str, tmp_path: Path) -> None:
     assert table["out_score"].notna().all()
     for name in study.datasets:
         assert (clone / f"results/{recipe}/examples/{name}.rejected.jsonl").read_text() == ""
+    succeed(snakemake(clone, f"--configfile={path}", f"results/{recipe}/export"))
+    exported = clone / f"results/{recipe}/export"
+    assert (exported / "model.safetensors").exists() and f"# {recipe}: " in (
+        exported / "README.md"
+    ).read_text()
     edited = min(path.parent.glob("*.jsonl"))
     edited.write_text(edited.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     planned = succeed(snakemake(clone, "-n", "--configfile", str(path)))

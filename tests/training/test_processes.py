@@ -206,3 +206,18 @@ def test_a_run_that_is_told_to_stop_saves_and_goes_on_to_the_same_bytes(world, w
 def test_accumulation_keeps_the_order(world, whole):
     folder = run(world, "accumulated", accumulation=2)
     assert [ids for ids, _ in shown(folder)] == [ids for ids, _ in shown(whole)]
+
+
+def test_a_rank_whose_rows_have_no_images_waits_for_nobody(world, tmp_path):
+    """As TRL would: it gathers images for its log from the ranks that have some."""
+    rows = json.loads((world / "examples.json").read_text())
+    for row in rows[1::PROMPTS]:  # the second prompt of each step, which the second rank has
+        row["image"] = ""
+    (tmp_path / "examples.json").write_text(json.dumps(rows))
+    for path in [world / "base", world / "trainer.py", *world.glob("*.png")]:
+        (tmp_path / path.name).symlink_to(path)
+    folder = run(tmp_path, "mixed")
+    assert [{*ids} for ids, _ in shown(folder)] == [
+        {f"q{2 * step}", f"q{2 * step + 1}"} for step in range(STEPS)
+    ]
+    assert (folder / "checkpoint-6/model.safetensors").is_file()
