@@ -74,7 +74,12 @@ def push(folder: Path, repo: str) -> str:
     hub = huggingface_hub.HfApi(token=token)
     try:
         hub.create_repo(repo, private=True, exist_ok=True)
-        commit = hub.upload_folder(repo_id=repo, folder_path=folder, commit_message="Exported by MoDoMoDo")
+        commit = hub.upload_folder(
+            repo_id=repo,
+            folder_path=folder,
+            commit_message="Exported by MoDoMoDo",
+            ignore_patterns=[".*"],  # Snakemake's time stamp
+        )
     except (HfHubHTTPError, OSError) as error:
         raise InputError(f"{repo}: the hub did not take it: {first_line(error)}") from error
     return str(commit.commit_url)

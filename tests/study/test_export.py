@@ -226,6 +226,7 @@ def test_a_folder_is_pushed_to_a_private_repository_with_the_environments_token(
     token, (repo, options), upload = Hub.asked
     assert (token, repo, options) == ("secret", "me/winner", {"private": True, "exist_ok": True})
     assert (upload["repo_id"], upload["folder_path"]) == ("me/winner", tmp_path)
+    assert upload["ignore_patterns"] == [".*"]
     monkeypatch.setattr(
         Hub, "upload_folder", lambda self, **options: (_ for _ in ()).throw(OSError("no network"))
     )
