@@ -124,9 +124,8 @@ class StreamTrainer(GRPOTrainer):
     ) -> None:
         # Many families (Qwen2-VL, InternVL, Gemma 3, LLaVA) are saved under older parameter names than the module has,
         # and the trainer's own load, which is not strict, then restores little or nothing, without a word.
-        if (
-            self.is_fsdp_enabled
-        ):  # whose files hold the module's own names, and which the accelerator puts in place
+        # FSDP's files hold the module's own names, and the accelerator puts them in place.
+        if self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         target = self.model if model is None else model
