@@ -23,6 +23,9 @@ from modomodo.reporting.differences import Differences, near_best
 from modomodo.reporting.settings import Heading
 from modomodo.reporting.templates import render_template
 
+# A seed is a random one everywhere else on a page.
+GROUP_TITLES = {"seed": "seed mixtures"}
+
 
 def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
     """One row a mixture: its scores at the last step, the mean over its seeds.
@@ -101,7 +104,7 @@ def render(records: Records, table: pd.DataFrame, found: Differences) -> str:
     for position, (_, row) in enumerate(table.iterrows()):
         if row["group"] != group:
             group = row["group"]
-            rows.append([f"**{group}**", *[""] * (len(head) - 1)])
+            rows.append([f"**{group_title(group)}**", *[""] * (len(head) - 1)])
         weights = [row[f"w_{domain}"] for domain in records.domains]
         shares = ["" if math.isnan(weight) else f"{weight:.2f}" for weight in weights]
         name = row["strategy"] + (f" ({row['seeds']} seeds)" if row["seeds"] > 1 else "")
@@ -123,6 +126,11 @@ def _cells(table: pd.DataFrame, target: str, found: Differences) -> list[str]:
         text += "" if math.isnan(error) or not text else f" ± {error:.3f}"
         texts.append(f"{text} ≈" if near and score != best else text)
     return texts
+
+
+def group_title(group: str) -> str:
+    """How a group of strategies is written on a page."""
+    return GROUP_TITLES.get(group, group.replace("_", " "))
 
 
 def _label(records: Records, heading: Heading, mixture: str) -> str:

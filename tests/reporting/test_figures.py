@@ -1,5 +1,6 @@
 """Figures: the numbers shown, and the same bytes for the same numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,7 +18,7 @@ from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
 from modomodo.reporting.figures.comparison import comparison
-from modomodo.reporting.figures.strategies import scores
+from modomodo.reporting.figures.strategies import FEWEST, scores
 from modomodo.reporting.figures.style import Page, look, save, styled
 from modomodo.reporting.figures.surface import fits, principal_plane
 from modomodo.reporting.figures.training import (
@@ -25,6 +26,7 @@ from modomodo.reporting.figures.training import (
     cost,
     read_run,
     realised_shares,
+    reward_curves,
     rewards_by_domain,
     smooth,
 )
@@ -84,7 +86,7 @@ def test_every_mixture_is_a_point_in_its_group(figure):
     assert len(set(seed_x)) == 3, "no point hides another"
     assert all(abs(x) <= 0.31 for x in seed_x), "inside the box of its group"
     labels = [label.get_text() for label in made.axes[0].get_xticklabels()]
-    assert labels == ["seed\n(n = 3)", "model\n(n = 1)"]
+    assert labels == ["seed mixtures\n(n = 3)", "model\n(n = 1)"], "a seed is a random one"
     assert numbers["out_score"].tolist() == [0.30, 0.40, 0.50, 0.45, 0.55]
 
 
@@ -107,6 +109,26 @@ def test_the_base_model_is_a_line_and_no_group(figure):
     made, _ = figure
     dotted = [line for line in made.axes[0].lines if line.get_linestyle() == ":"]
     assert [line.get_ydata()[0] for line in dotted] == [0.30]
+
+
+def test_the_base_models_name_stands_beside_the_axes_where_no_error_bar_is(figure):
+    made, _ = figure
+    axes = made.axes[0]
+    (name,) = axes.texts
+    made.canvas.draw()
+    assert name.get_text() == "base\nmodel"
+    assert name.get_window_extent().x0 > axes.get_window_extent().x1
+
+
+@pytest.mark.parametrize(("count", "boxes"), [(FEWEST - 1, 0), (FEWEST, 1)])
+def test_few_points_have_no_box_over_them(count, boxes):
+    table = five().table
+    more = [table.iloc[[1]].assign(mixture=f"more-{i}", out_score=0.3 + 0.02 * i) for i in range(count)]
+    found = five()
+    table = pd.concat(more, ignore_index=True)
+    made, _ = scores(replace(found, table=table, differences=replace(found.differences, table=table)), Page())
+    assert len(made.axes[0].patches) == boxes
+    plt.close(made)
 
 
 def test_a_table_without_the_base_model():
@@ -271,6 +293,19 @@ def test_mixtures_are_ordered_by_score(drawn) -> None:
     assert np.allclose(numbers[[f"w_{domain}" for domain in DOMAINS]].sum(axis=1), 1)
 
 
+def test_what_cannot_be_told_apart_from_the_best_is_marked_beside_its_score() -> None:
+    made, numbers = drawings(example_results(), [], Page(), "gp_sqrt")["mixtures"]()
+    texts = [text.get_text() for text in made.axes[1].texts]
+    near = numbers["near_best"].to_numpy(bool)
+    assert 1 < near.sum() < len(near)
+    assert texts[0] == f"{numbers['out_score'][0]:.3f}", "the best itself is bold"
+    assert [text.endswith(" ≈") for text in texts[1:]] == near[1:].tolist()
+    made.canvas.draw()
+    edge = made.axes[1].get_window_extent().x1
+    assert all(text.get_window_extent().x0 > edge for text in made.axes[1].texts), "no marker is under them"
+    plt.close(made)
+
+
 @pytest.mark.parametrize("repeated", [False, True])
 def test_a_table_of_strangers_without_names_and_errors_gives_figures(tmp_path: Path, repeated: bool) -> None:
     seeds = [42, 43, 44] if repeated else [42]
@@ -301,11 +336,12 @@ def test_a_base_model_that_was_not_scored_is_no_row() -> None:
 
 
 def test_principal_components_of_three_points_on_a_line() -> None:
-    plane, explained = principal_plane(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
+    plane, explained, loadings = principal_plane(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
     # The line has the length of the root of 2; its largest loading, the first, is made positive.
     assert plane[:, 0] == pytest.approx([np.sqrt(0.5), 0, -np.sqrt(0.5)])
     assert plane[:, 1] == pytest.approx([0, 0, 0])
     assert explained == pytest.approx([1, 0])
+    assert loadings[0] == pytest.approx([np.sqrt(0.5), -np.sqrt(0.5)])
 
 
 def test_held_out_predictions_have_not_seen_the_fold() -> None:
@@ -325,6 +361,39 @@ def test_repeats_of_a_mixture_are_held_out_together() -> None:
     scores = np.array([7.0, 7.0, 0.0, 0.0, 0.0, 0.0])
     _, held_out = fits(features, scores, np.array([0, 0, 1, 2, 3, 4]))
     assert held_out[:2] == pytest.approx([0, 0], abs=1e-9), "as if neither of the two had been seen"
+
+
+def outlines(figure, parts):
+    """Rectangles of what is drawn."""
+    figure.canvas.draw()
+    return [part.get_window_extent() for part in parts]
+
+
+def test_titles_and_legends_of_figure_7_lie_over_nothing_else() -> None:
+    with styled():
+        made, _ = drawings(example_results(), [], Page(), "gp_sqrt")["mixture_model"]()
+        plane, linear, quadratic = (made.axes[i] for i in range(3))
+        one, other = outlines(made, [linear.title, quadratic.title])
+        assert one.x1 < other.x0
+        assert not linear.texts and not quadratic.texts and linear.get_legend() is None
+        legend, panel = outlines(made, [made.legends[0], linear])
+        assert legend.y1 < panel.y0
+        handles = plane.get_legend().legend_handles
+    assert {handle.get_markerfacecolor() for handle in handles} == {"white"}, "a colour is a score"
+    first, second = plane.get_xlabel().splitlines()[1:]
+    assert first.startswith("first: ") and second.startswith("second: ")
+    assert sum(domain in first for domain in DOMAINS) >= 2
+    plt.close(made)
+
+
+def test_the_legend_of_the_calibration_lies_on_no_curve() -> None:
+    with styled():
+        made, _ = drawings(example_results(), [], Page(), "gp_sqrt")["calibration"]()
+        legend, *panels = outlines(made, [made.legends[0], *made.axes])
+    assert all(legend.y1 < panel.y0 for panel in panels) and all(
+        axes.get_legend() is None for axes in made.axes
+    )
+    plt.close(made)
 
 
 # --- figures of runs --------------------------------------------------------------------------------------------
@@ -385,6 +454,26 @@ def test_cost_adds_up_and_repeats_come_last() -> None:
         ["all", 43, 60.0],
     ]
     assert numbers["best"].tolist() == [numbers["out_score"][0], *[numbers["out_score"][:2].max()] * 2]
+    plt.close(made)
+
+
+def test_repeats_have_one_entry_in_the_legend_of_the_cost() -> None:
+    runs = [a_run("all", 43, 30.0), a_run("all", 42, 10.0), a_run("single-maths", 42, 20.0)]
+    made, _ = cost(example_results(), runs, Page())
+    texts = [text.get_text() for text in made.legends[0].texts]
+    assert [text for text in texts if "seed" in text] == ["seed mixtures", "repeat with another seed"]
+    plt.close(made)
+
+
+def test_the_best_mixture_stands_out_among_the_reward_curves_and_every_panel_names_its_steps() -> None:
+    found = example_results()
+    best = found.mixtures.loc[found.mixtures["out_score"].idxmax()]
+    runs = [a_run(name, 42, 1.0) for name in ("all", "exclude-maths", "other-1", best["mixture"])]
+    made, _ = reward_curves(found, runs, Page())
+    (legend,) = [each.get_legend() for each in made.axes if each.get_legend()]
+    entries = [text.get_text() for text in legend.texts]
+    assert entries[0] == f"best: {best['strategy']}" and "other mixtures" in entries
+    assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in made.axes[: len(DOMAINS)])
     plt.close(made)
 
 

@@ -229,7 +229,7 @@ def test_groups_stand_under_their_headings():
     first = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
     assert first[2:] == [
         "Base",
-        "**seed**",
+        "**seed mixtures**",
         "Single: x (2 seeds)",
         "Single: y",
         "**model**",

@@ -19,7 +19,7 @@ from modomodo.reporting.results import COLOURS
 
 matplotlib.use("Agg")
 
-INK, GREY, PALE = "#000000", "#767676", "#d9d9d9"
+INK, GREY, PALE, BAND = "#000000", "#767676", "#d9d9d9", "#e8e8e8"
 MARKERS = ["o", "s", "^", "v", "P", "X", "<", ">"]
 HATCHES = ["", "////", "....", "\\\\\\\\", "xxxx", "----", "oo", "++"]
 SCORES = "cividis"  # for a score as a colour: even in lightness, the same for the colour-blind
