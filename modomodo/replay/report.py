@@ -19,8 +19,9 @@ from modomodo.mixtures.records import (
 )
 from modomodo.mixtures.strategies.base import Proposal
 from modomodo.mixtures.surrogates.calibration import summary
-from modomodo.replay.run import Outcome
+from modomodo.replay.run import Outcome, results_in
 from modomodo.reporting.templates import render_template
+from modomodo.reporting.verdict import Verdict, as_markdown, as_text, verdict_of
 
 NOT_TRIED = "not tried"  # a domain that no run gave weight
 MarkdownTable = tuple[list[str], list[list[str]]]  # header, rows
@@ -55,7 +56,7 @@ def table2(outcome: Outcome) -> pd.DataFrame:
 
 
 def write(outcome: Outcome, folder: Path) -> None:
-    """mixtures/<mixture>.json, table2.csv, the CSVs behind the report, and report.md."""
+    """mixtures/<mixture>.json, table2.csv, the CSVs behind the report, report.md, and verdict.txt."""
     digest = observed_digest(last_step(outcome.records))
     for mixture, (_, proposal) in outcome.proposals.items():
         strategy = mixture if proposal.suffix is None else mixture.removesuffix(f"-{proposal.suffix}")
@@ -79,7 +80,10 @@ def write(outcome: Outcome, folder: Path) -> None:
     write_csv(folder / "proposals_against.csv", outcome.uncertainty.proposals_over_reference())
     if outcome.front is not None:
         write_csv(folder / "pareto.csv", outcome.front)
-    text = report(outcome)
+    found = verdict(outcome)
+    text = report(outcome, found)
+    with atomic_write(folder / "verdict.txt") as file:
+        file.write(as_text(found))
     with atomic_write(folder / "report.md") as file:
         file.write(text)
     with atomic_write(folder / "overview.rst") as file:
@@ -109,8 +113,13 @@ def in_short(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def report(outcome: Outcome) -> str:
-    """Markdown: what to train next, how sure it is, and what the surrogate knows (report/replay.md.jinja)."""
+def verdict(outcome: Outcome) -> Verdict:
+    """The best of the recorded mixtures, and how sure that is."""
+    return verdict_of(results_in(outcome.study, outcome.records))
+
+
+def report(outcome: Outcome, found: Verdict) -> str:
+    """Markdown: the verdict, what to train next, how sure it is, what the surrogate knows (report/replay.md.jinja)."""
     study, chosen = outcome.study, outcome.chosen
     runs = trained(last_step(outcome.records))
     noise = seed_noise(runs, study.target) if study.target in runs.targets else np.nan
@@ -123,6 +132,7 @@ def report(outcome: Outcome) -> str:
     return render_template(
         "replay.md",
         study=study,
+        verdict=as_markdown(found),
         runs=len(runs),
         mixtures=runs.frame["mixture"].nunique(),
         domains=len(runs.domains),

@@ -1,4 +1,4 @@
-"""The first page of the report: what was run, what won, how sure, what it cost, what differs from the paper.
+"""The first page of the report: the verdict, what was run, what won, how sure, at what cost, what is not the paper's.
 
 Its text is `report/overview.rst.jinja`, reStructuredText as Snakemake's report wants it; here are its numbers.
 """
@@ -25,6 +25,7 @@ from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import OverviewSettings
 from modomodo.reporting.tables import noise_report
 from modomodo.reporting.templates import render_template
+from modomodo.reporting.verdict import Verdict, as_yaml, words
 from modomodo.warning_files import Warned
 
 # What the paper's study is, where a study can differ in more than a number (sections 3.1 and 3.2).
@@ -41,7 +42,6 @@ class Winner:
     """The best mixture by one aggregate, and the table of the best ones.
 
     `leads`: how far it is ahead of others, by their names. `ties`: others that cannot be told apart from it.
-    `noise_known`: whether anything is known of the errors of these differences.
     `elsewhere`: what the best mixture of half of the questions scores on the other half.
     """
 
@@ -50,7 +50,6 @@ class Winner:
     score: str
     leads: Mapping[str, Difference]
     ties: int
-    noise_known: bool
     elsewhere: CrossFitted | None
     rows: Sequence[Sequence[str]]
 
@@ -70,6 +69,7 @@ class Cost:
 def overview(
     settings: OverviewSettings,
     found: Results,
+    verdict: Verdict,
     runs: Sequence[Mapping[str, Any]],
     examples: Mapping[str, int],
     warned: Sequence[Warned] = (),
@@ -80,6 +80,9 @@ def overview(
     return render_template(
         "overview.rst",
         settings=settings,
+        words=words(verdict),
+        judged=verdict.score,
+        yaml=as_yaml(verdict),
         warned=[str(warning) for warning in warned],
         sides={
             side: [name for name, group in settings.benchmarks if group == side] for side in ("in", "out")
@@ -140,7 +143,6 @@ def winner_of(found: Results, target: str) -> Winner | None:
         score=_score(best, target),
         leads={label: lead for label, lead in leads.items() if math.isfinite(lead.gap)},
         ties=int(close.sum()) - 1,
-        noise_known=any(each.standard_error > 0 for each in compared),
         elsewhere=replace(elsewhere, leads={others[name]: lead for name, lead in elsewhere.leads.items()})
         if elsewhere
         else None,
