@@ -1,11 +1,13 @@
 """What a replay leaves: mixtures, Table 2, the CSV files behind the report, and the report."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from markdown_it import MarkdownIt
 
+from modomodo.console import digits, with_error
 from modomodo.files import atomic_write, write_csv
 from modomodo.mixtures.mixture import Mixture, round_weights, write_mixture
 from modomodo.mixtures.records import (
@@ -136,7 +138,7 @@ def report(outcome: Outcome, found: Verdict) -> str:
         runs=len(runs),
         mixtures=runs.frame["mixture"].nunique(),
         domains=len(runs.domains),
-        noise=f"{noise:.4g}" if np.isfinite(noise) else "",
+        noise=f"{noise:.2g}" if np.isfinite(noise) else "",
         informed=chosen.informed,
         reason=chosen.reason,
         untried=", ".join(outcome.observations.untried),
@@ -166,9 +168,7 @@ def _proposed(outcome: Outcome) -> MarkdownTable:
         predicted = ""
         if proposal.predicted is not None:
             deviation = proposal.predicted.standard_deviation
-            predicted = f"{proposal.predicted.mean:.4g}" + (
-                f" ± {deviation:.2g}" if deviation is not None else ""
-            )
+            predicted = with_error(proposal.predicted.mean, math.nan if deviation is None else deviation)
         better = ""  # too few mixtures to split into halves tell nothing
         if np.isfinite(against.probability):
             better = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
@@ -181,10 +181,16 @@ def _optimum(outcome: Outcome) -> MarkdownTable:
     rows = [
         [row.domain, *[NOT_TRIED] * 3]
         if row.domain in outcome.observations.untried
-        else [row.domain, f"{row.optimum:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
+        else [row.domain, f"{row.optimum:.2f}", f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}"]
         for row in outcome.uncertainty.weights().itertuples()
     ]
     return ["domain", "optimum", "mean of the halves'", "5 % to 95 %"], rows
+
+
+def _interval(value: float, low: float, high: float) -> tuple[str, str]:
+    """A number and its interval, with as many decimals as the interval's width allows."""
+    shown = digits([(high - low) / 4])
+    return f"{value:.{shown}f}", f"{low:.{shown}f} to {high:.{shown}f}"
 
 
 def _gains(outcome: Outcome) -> MarkdownTable:
@@ -193,8 +199,7 @@ def _gains(outcome: Outcome) -> MarkdownTable:
     rows = [
         [
             row.baseline,
-            f"{row.gain:.4g}",
-            f"{row.low:.4g} to {row.high:.4g}",
+            *_interval(row.gain, row.low, row.high),
             f"{row.probability:.2f}",
             "≈" if row.within_noise else "",
         ]

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from modomodo.config.schema import Training
-from modomodo.console import duration
+from modomodo.console import digits, duration, with_error
 from modomodo.mixtures.records import AGGREGATES, BASE, score_column
 from modomodo.reporting.differences import (
     BEYOND_NOISE,
@@ -23,7 +23,7 @@ from modomodo.reporting.differences import (
 )
 from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import OverviewSettings
-from modomodo.reporting.tables import noise_report
+from modomodo.reporting.tables import group_title, noise_report
 from modomodo.reporting.templates import render_template
 from modomodo.reporting.verdict import Verdict, as_yaml, words
 from modomodo.warning_files import Warned
@@ -77,6 +77,7 @@ def overview(
     """The page. `runs` are the contents of every run.json, `examples` the number of examples of each dataset."""
     noise = noise_report(found.records, found.table)
     winners = (winner_of(found, target) for target in reversed(AGGREGATES))
+    groups = {group for group, *_ in settings.strategies}
     return render_template(
         "overview.rst",
         settings=settings,
@@ -89,7 +90,13 @@ def overview(
         },
         examples=examples,
         strategies=[
-            (group, label, function, str(count), ", ".join(learns_from) or "nothing")
+            (
+                group_title(group),
+                label,
+                function,
+                str(count),
+                ", ".join(group_title(name) if name in groups else name for name in learns_from) or "nothing",
+            )
             for group, label, function, count, learns_from in settings.strategies
         ],
         mixtures=sum(count for *_, count, _ in settings.strategies),
@@ -106,8 +113,10 @@ def overview(
 
 
 def _noise_row(target: str, values: Noise) -> tuple[str, ...]:
-    shown = ((values["between_mixtures"], 4), (values["between_seeds"], 4), (values["ratio"], 1))
-    return title(target), *("unknown" if value is None else f"{value:.{digits}f}" for value, digits in shown)
+    between = [values[name] for name in ("between_mixtures", "between_seeds")]
+    shown = digits([value for value in between if value is not None])
+    cells = [(value, shown) for value in between] + [(values["ratio"], 1)]
+    return title(target), *("unknown" if value is None else f"{value:.{places}f}" for value, places in cells)
 
 
 def winner_of(found: Results, target: str) -> Winner | None:
@@ -125,10 +134,10 @@ def winner_of(found: Results, target: str) -> Winner | None:
     rows = [
         (
             row["strategy"],
-            row["group"],
+            group_title(row["group"]),
             *("" if math.isnan(row[name]) else f"{row[name]:.2f}" for name in weights),
             _score(row, target) + (f"{NARROW}≈" if near and place else ""),
-            f"{-ahead.gap:.4f}{NARROW}±{NARROW}{ahead.standard_error:.4f}" if place else "",
+            with_error(-ahead.gap, ahead.standard_error, NARROW) if place else "",
         )
         for place, ((_, row), near, ahead) in enumerate(
             zip(table.head(SHOWN).iterrows(), close, compared, strict=False)
@@ -192,8 +201,7 @@ def differences(settings: OverviewSettings) -> list[str]:
 
 
 def _score(row: pd.Series, target: str) -> str:
-    score, error = row[score_column(target)], row[f"se_{target}"]
-    return f"{score:.4f}" if math.isnan(error) else f"{score:.4f}{NARROW}±{NARROW}{error:.4f}"
+    return with_error(row[score_column(target)], row[f"se_{target}"], NARROW)
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:

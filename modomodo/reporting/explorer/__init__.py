@@ -30,6 +30,7 @@ from modomodo.reporting.differences import near_best
 from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.settings import check_exportable
+from modomodo.reporting.tables import group_title
 from modomodo.reporting.verdict import Verdict, as_yaml, verdict_of, words
 
 HERE = Path(__file__).parent
@@ -285,7 +286,7 @@ def page_data(
             for target in targets
         ],
         "runs": _runs(found, list(predictor.domains), targets),
-        "groups": found.groups,
+        "groups": [group_title(group) for group in found.groups],
         "best": {target: best(surface, target, limits, found.differences.questions) for target in aims},
         "front": front(surface, limits) if len(both) == 2 else [],
         "predictor": exported(predictor),
@@ -333,7 +334,7 @@ def _runs(found: Results, domains: Sequence[str], targets: Sequence[str]) -> lis
         rows.append(
             {
                 "label": f"{label} (seed {row['seed']})" if again else label,
-                "group": named.loc[row["mixture"], "group"],
+                "group": group_title(named.loc[row["mixture"], "group"]),
                 "weights": None if None in weights else weights,
                 "scores": [_number(row[score_column(target)]) for target in targets],
                 "errors": [_number(row[f"se_{target}"]) for target in targets],
