@@ -14,6 +14,7 @@ from modomodo.files import atomic_write
 
 T = TypeVar("T")
 HOUR = 3600.0  # seconds
+MOST_DECIMALS = 6
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def size(count: float) -> str:
 def digits(errors: Iterable[float]) -> int:
     """Decimals of numbers with these standard errors: two digits of the median error, three where none is known."""
     known = sorted(error for error in errors if math.isfinite(error) and error > 0)
-    return max(0, 1 - math.floor(math.log10(known[len(known) // 2]))) if known else 3
+    return min(max(1 - math.floor(math.log10(known[len(known) // 2])), 0), MOST_DECIMALS) if known else 3
 
 
 def with_error(value: float, error: float, space: str = " ", sign: str = "") -> str:

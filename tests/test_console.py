@@ -18,6 +18,7 @@ from modomodo.console import digits, with_error
         ([0.02, 0.03, 0.0001, math.nan], 3),
         ([], 3),
         ([0.0], 3),
+        ([1e-12], 6),
     ],
 )
 def test_two_digits_of_the_error_are_shown(errors, decimals) -> None:

@@ -59,7 +59,6 @@ def model_card(
         mixtures=len(found.mixtures),
         seeds=int(row["seeds"]),
         winner=winner if best_mixture(found) == mixture else None,
-        digits=digits([row[f"se_{found.target}"]]),
         beyond_noise=BEYOND_NOISE,
         paired=found.differences.questions is not None,
         weights=[

@@ -21,6 +21,7 @@ from modomodo.reporting.differences import (
     cross_fitted,
     near_best,
 )
+from modomodo.reporting.figures import drawable
 from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import OverviewSettings
 from modomodo.reporting.tables import group_title, noise_report
@@ -41,13 +42,15 @@ PACKAGES = ("python", "torch", "transformers", "trl", "vllm")  # whose versions 
 class Winner:
     """The best mixture by one aggregate, and the table of the best ones.
 
-    `leads`: how far it is ahead of others, by their names. `ties`: others that cannot be told apart from it.
-    `elsewhere`: what the best mixture of half of the questions scores on the other half.
+    `digits`: decimals that its score is worth. `leads`: how far it is ahead of others, by their names. `ties`: others
+    that cannot be told apart from it. `elsewhere`: what the best mixture of half of the questions scores on the other
+    half.
     """
 
     title: str
     strategy: str
     score: str
+    digits: int
     leads: Mapping[str, Difference]
     ties: int
     elsewhere: CrossFitted | None
@@ -107,6 +110,7 @@ def overview(
         paired=found.differences.questions is not None,
         noise=[_noise_row(target, noise[target]) for target in found.targets()],
         seeds_known=noise["out_score"]["between_seeds"] is not None,
+        calibration="calibration" in drawable(list(found.weights()), scored=found.known()),
         cost=cost_of(runs) if runs else None,
         differences=differences(settings),
     )
@@ -150,6 +154,7 @@ def winner_of(found: Results, target: str) -> Winner | None:
         title=title(target),
         strategy=best["strategy"],
         score=_score(best, target),
+        digits=digits([best[f"se_{target}"]]),
         leads={label: lead for label, lead in leads.items() if math.isfinite(lead.gap)},
         ties=int(close.sum()) - 1,
         elsewhere=replace(elsewhere, leads={others[name]: lead for name, lead in elsewhere.leads.items()})

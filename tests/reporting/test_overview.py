@@ -129,6 +129,23 @@ def test_noise_is_unknown_without_repeats() -> None:
     )
 
 
+def test_the_calibration_is_spoken_of_only_where_the_study_has_its_figure(page: str) -> None:
+    frame = records().frame
+    few = records().__class__(
+        frame[frame["mixture"].isin(["base", "all", "single-maths"])].reset_index(drop=True),
+        DOMAINS,
+        BENCHMARKS,
+    )
+    assert "*calibration*" in page
+    found = results_of(few)
+    assert "*calibration*" not in overview(settings_of(), found, verdict_of(found), [], {})
+
+
+def test_a_group_called_seed_is_written_as_seed_mixtures(page: str) -> None:
+    rows = [line.strip() for line in page.splitlines()]
+    assert "* - seed mixtures" in rows and "- seed mixtures" in rows and "* - seed" not in rows
+
+
 def test_only_what_the_page_shows_is_a_reason_to_write_it_again(small_study) -> None:
     planned = plan(small_study)
     shown = OverviewSettings.of(small_study, planned).text()
