@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from modomodo.config.schema import Reporting
-from modomodo.console import HOUR, duration
+from modomodo.console import HOUR, digits, duration
 from modomodo.errors import InputError
 from modomodo.mixtures.mixture import round_weights
 from modomodo.mixtures.records import BASE, score_column, trained
@@ -436,7 +436,7 @@ def _signed(value: float, digits: int) -> str:
 
 def _digits(error: float | None) -> int:
     """Decimals of a number with this standard error: two digits of the error."""
-    return 3 if not error else min(max(1 - math.floor(math.log10(error)), 0), 6)
+    return digits([error or 0.0])
 
 
 def _probability(value: float) -> str:

@@ -36,7 +36,7 @@ def scores(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     )
     axes.set_xlim(-0.5, len(groups) - 0.5)
     known = table[ERROR].notna().any()
-    axes.set_ylabel(f"{label}\n(± standard error of its gap to the best)" if known else label)
+    axes.set_ylabel(f"{label}\n(± standard error of\nthe difference from the best)" if known else label)
     return figure, numbers
 
 

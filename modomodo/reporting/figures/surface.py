@@ -130,7 +130,7 @@ def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:
         linewidth=0.8,
         marker="s",
         zorder=2,
-        label="held out",
+        label="left out",
     )
     axes.scatter(actual, np.clip(fitted, low, high), s=9, color=COLOURS[0], zorder=3, label="fitted")
     edge = 0.12 * spread or 0.5
@@ -141,7 +141,7 @@ def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:
     if spread > 0:
         lines = [
             f"{name.capitalize()} fit: R² {_written(determination(actual, fitted))}",
-            f"held out: R² {_written(determination(actual, held_out))}",
+            f"left out: R² {_written(determination(actual, held_out))}",
         ]
     if beyond := int(((held_out < low) | (held_out > high)).sum()):
         lines.append(f"{beyond} beyond the frame")
