@@ -43,6 +43,7 @@ localrules:
 
 rule all:
     input:
+        "<results>/verdict.txt",
         "<results>/table2.csv",
         "<results>/report.md",
         "<results>/figures",

@@ -361,7 +361,7 @@ def _comparisons(verdict: Verdict) -> list[str]:
         lines.append(f"{count}{among} cannot be told apart from it: {_list(verdict.ties)}.")
     for lead in verdict.leads:
         digits = _digits(lead.error)
-        text = f"{_signed(lead.gap, digits)} to {lead.over}"
+        text = f"{_signed(lead.gap, digits)} against {lead.over}"
         if lead.interval and lead.probability is not None:
             low, high = lead.interval
             text += (
@@ -407,7 +407,7 @@ def _price(verdict: Verdict) -> list[str]:
     lines = []
     cost = verdict.cost
     if cost is not None:
-        lines.append(f"Cost: {cost.runs} runs, {cost.said()} of training.")
+        lines.append(f"Cost: {cost.runs} runs, {cost.said()} of training; predictions are not counted.")
     if not verdict.again:
         return lines
     if verdict.seeds_settle is False:
@@ -427,7 +427,7 @@ def _price(verdict: Verdict) -> list[str]:
 def _score(verdict: Verdict) -> str:
     digits = _digits(verdict.error)
     error = f" ± {verdict.error:.{digits}f}" if verdict.error else ""
-    return f"{verdict.value:.{digits}f}{error}"
+    return f"{verdict.value:.{digits}f}{error}".replace("-", "−")
 
 
 def _signed(value: float, digits: int) -> str:

@@ -442,7 +442,7 @@ def test_the_page_gives_a_verdict_and_marks_what_cannot_be_told_apart(data: dict
     best_run = answer.removeprefix("Use ").split(" (")[0]
     assert best_run in marked and "single-boxes" not in marked
     assert ties.startswith(f"{len(marked) - 1} other") and "cannot be told apart from it" in ties
-    assert any(" to equal weights (all, mean of 3 seeds)" in text for text in why)
+    assert any(" against equal weights (all, mean of 3 seeds)" in text for text in why)
     one = records()
     first = one.frame[one.frame["seed"].isin([0, 42])].reset_index(drop=True)
     unknown = first.assign(**{name: np.nan for name in first if name.startswith("se_")})

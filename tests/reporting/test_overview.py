@@ -65,12 +65,12 @@ def test_it_says_what_won_and_how_sure(page: str) -> None:
     error = np.sqrt(0.02**2 + noise)
     low, high = (means[best] - means["base"] + sign * 1.96 * error for sign in (-1, 1))
     assert (
-        f"{means[best] - means['base']:+.3f} to the base model: 95% interval {low:+.3f} to {high:+.3f}"
+        f"{means[best] - means['base']:+.3f} against the base model: 95% interval {low:+.3f} to {high:+.3f}"
         in page
     )
     error = np.sqrt(0.02**2 + noise * (1 + 1 / 3))
     better = NormalDist().cdf((means[best] - means["all"]) / error)
-    said = f"{means[best] - means['all']:+.3f} to equal weights (all, mean of 3 seeds): 95% interval"
+    said = f"{means[best] - means['all']:+.3f} against equal weights (all, mean of 3 seeds): 95% interval"
     assert said in page and f"better with a probability of {better:.2f}" in page
     assert "cannot be told apart from it" in page
     assert "by how much is not known" in page and "as if each mixture had answered other questions" in page

@@ -4,6 +4,8 @@ import html
 import json
 import math
 import re
+import subprocess
+from pathlib import Path
 from statistics import NormalDist
 
 import docutils.core
@@ -69,9 +71,9 @@ def test_a_clear_best_is_named_with_its_weights_and_what_it_is_ahead_of() -> Non
     )
     # √2 × 0.01 is the error of each difference, 1.96 of it 0.0277; equal weights are the next best.
     assert why[:3] == [
-        "+0.400 to the base model: 95% interval +0.372 to +0.428, better with a probability of more than 0.99.",
-        "+0.100 to equal weights (all): 95% interval +0.072 to +0.128, better with a probability of more than 0.99.",
-        "+0.200 to the best single domain (x): 95% interval +0.172 to +0.228, better with a probability of more than "
+        "+0.400 against the base model: 95% interval +0.372 to +0.428, better with a probability of more than 0.99.",
+        "+0.100 against equal weights (all): 95% interval +0.072 to +0.128, better with a probability of more than 0.99.",
+        "+0.200 against the best single domain (x): 95% interval +0.172 to +0.228, better with a probability of more than "
         "0.99.",
     ]
     assert "as if each had answered other questions; that the best of 4 was picked is not in them" in why[3]
@@ -86,7 +88,7 @@ def test_what_cannot_be_told_apart_is_named_with_its_probability_and_trained_aga
     assert "1 other, equal weights among them, cannot be told apart from it: all." in said
     assert any(f"−0.018 to +0.038, better with a probability of {probability:.2f}." in text for text in said)
     assert said[-2:] == [
-        "Cost: 3 runs, 40 min of training.",
+        "Cost: 3 runs, 40 min of training; predictions are not counted.",
         "To be surer, train again (repeats in the study): mine (seed 43), all (seed 43); 20 min of training, 10 min "
         "each.",
     ]
@@ -94,7 +96,7 @@ def test_what_cannot_be_told_apart_is_named_with_its_probability_and_trained_aga
 
 def test_the_price_on_gpus_is_in_their_hours() -> None:
     said = words(verdict_of(found(all=0.49, mine=0.5), runs=[run(3600, 4), run(7200, 4)]))
-    assert "Cost: 2 runs, 12 GPU-hours of training." in said
+    assert "Cost: 2 runs, 12 GPU-hours of training; predictions are not counted." in said
     assert said[-1].endswith("; 12 GPU-hours of training, 6 GPU-hours each.")
 
 
@@ -108,7 +110,7 @@ def test_where_nothing_can_be_told_apart_the_cheapest_choice_is_named() -> None:
     assert [lead.over for lead in verdict.leads] == ["the best single domain (x)", "the best observed (mine)"]
     assert (
         verdict.leads[1].gap == pytest.approx(-0.02)
-        and "−0.020 to the best observed (mine)" in words(verdict)[2]
+        and "−0.020 against the best observed (mine)" in words(verdict)[2]
     )
     without = words(verdict_of(found(x=0.49, mine=0.5, error=0.05)))[0]
     assert "Use mine (y 0.75, x 0.25), which is trained already" in without
@@ -184,6 +186,19 @@ def test_the_file_holds_all_of_it_and_a_damaged_one_is_named(tmp_path) -> None:
     path.write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match=r"verdict.json: no verdict: .*make the table again"):
         read_verdict(path)
+
+
+def test_make_ends_on_it() -> None:
+    said = subprocess.run(
+        ["make", "-n", "table", "RESULTS=results/mine"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    last = said[said.index('folder="results/mine"') :]
+    assert 'cat "$folder/verdict.txt"' in last and "snakemake" not in last
 
 
 HOSTILE = ("<script>alert(1)</script> *x* `_", "{{ y }} | {% z %} [a](b) </script>")
