@@ -13,7 +13,12 @@ localrules:
 
 
 # What says which mixture to use: table2_files writes it, and the pages show it.
-VERDICT = ("reporting/verdict", "../report/verdict.md.jinja", "../report/verdict.rst.jinja")
+VERDICT = (
+    "reporting/verdict",
+    "reporting/wording",
+    "../report/verdict.md.jinja",
+    "../report/verdict.rst.jinja",
+)
 
 
 rule table2_files:

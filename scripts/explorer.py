@@ -30,7 +30,9 @@ def main() -> None:
     command_line.add_questions(parser)
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each domain")
     parser.add_argument(
-        "--verdict", type=Path, help="verdict.json of the table; made from the records without it"
+        "--verdict",
+        type=Path,
+        help="verdict.json of the table; made from the records without it, and with --target",
     )
     parser.add_argument("--surrogate", help="gp_sqrt or gp_average; the study's without it")
     parser.add_argument("--output", type=Path, required=True, help="EXPLORER.html")
@@ -61,7 +63,7 @@ def main() -> None:
         arguments.surrogate or (settings or Reporting()).surrogate,
         settings.constraints if settings else None,
         dry,
-        read_verdict(arguments.verdict) if arguments.verdict else None,
+        read_verdict(arguments.verdict) if arguments.verdict and not arguments.target else None,
     )
     with atomic_write(arguments.output) as file:
         file.write(render(data))

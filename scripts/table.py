@@ -20,7 +20,8 @@ from modomodo.reporting.questions import read_question_scores
 from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import VerdictSettings
 from modomodo.reporting.tables import noise_report, render, with_differences
-from modomodo.reporting.verdict import as_markdown, as_text, verdict_of
+from modomodo.reporting.verdict import verdict_of
+from modomodo.reporting.wording import as_markdown, as_text
 from modomodo.study.provenance import describe
 
 

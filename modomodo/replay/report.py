@@ -23,7 +23,8 @@ from modomodo.mixtures.strategies.base import Proposal
 from modomodo.mixtures.surrogates.calibration import summary
 from modomodo.replay.run import Outcome, results_in
 from modomodo.reporting.templates import render_template
-from modomodo.reporting.verdict import Verdict, as_markdown, as_text, verdict_of
+from modomodo.reporting.verdict import Verdict, verdict_of
+from modomodo.reporting.wording import as_markdown, as_text
 
 NOT_TRIED = "not tried"  # a domain that no run gave weight
 MarkdownTable = tuple[list[str], list[list[str]]]  # header, rows

@@ -26,7 +26,8 @@ from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import OverviewSettings
 from modomodo.reporting.tables import group_title, noise_report
 from modomodo.reporting.templates import render_template
-from modomodo.reporting.verdict import Verdict, as_yaml, words
+from modomodo.reporting.verdict import Verdict
+from modomodo.reporting.wording import as_yaml, words
 from modomodo.warning_files import Warned
 
 # What the paper's study is, where a study can differ in more than a number (sections 3.1 and 3.2).

@@ -14,19 +14,13 @@ import yaml
 from markdown_it import MarkdownIt
 from study_records import DOMAINS, example_results
 
+from modomodo.config.schema import Strategy
 from modomodo.errors import InputError
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.explorer import page_data, render
 from modomodo.reporting.results import Results, results_of
-from modomodo.reporting.verdict import (
-    Case,
-    as_markdown,
-    as_text,
-    as_yaml,
-    read_verdict,
-    verdict_of,
-    words,
-)
+from modomodo.reporting.verdict import Case, read_verdict, verdict_of
+from modomodo.reporting.wording import as_markdown, as_text, as_yaml, words
 
 MIXTURES = {
     "base": {},
@@ -176,6 +170,7 @@ def test_the_yaml_is_a_strategy_of_a_study() -> None:
         "label": "Chosen",
         "options": {"weights": {"x": 0.25, "y": 0.75}},
     }
+    Strategy.model_validate(yaml.safe_load(as_yaml(verdict))["strategies"]["chosen"])
 
 
 def test_the_file_holds_all_of_it_and_a_damaged_one_is_named(tmp_path) -> None:

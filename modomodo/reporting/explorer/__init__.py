@@ -31,7 +31,8 @@ from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.settings import check_exportable
 from modomodo.reporting.tables import group_title
-from modomodo.reporting.verdict import Verdict, as_yaml, verdict_of, words
+from modomodo.reporting.verdict import Verdict, verdict_of
+from modomodo.reporting.wording import as_yaml, words
 
 HERE = Path(__file__).parent
 SEED = 0
