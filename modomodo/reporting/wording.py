@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
+from modomodo.console import digits, with_error
 from modomodo.reporting.templates import render_template
 from modomodo.reporting.verdict import SEEDS_ENOUGH, Case, Verdict
 
@@ -48,7 +49,9 @@ def _answer(verdict: Verdict) -> str:
     if verdict.case == Case.NOTHING:
         return f"No mixture has a score ({verdict.score}) yet."
     name = f"{verdict.choice}{_shares(verdict.weights)}"
-    value, count = f"{verdict.score} {_score(verdict)}", verdict.mixtures
+    assert verdict.value is not None
+    number = with_error(verdict.value, math.nan if verdict.error is None else verdict.error)
+    value, count = f"{verdict.score} {number}", verdict.mixtures
     if verdict.case == Case.ONE:
         return f"{name} is the only mixture with a score ({value}): train others to choose from."
     if verdict.case == Case.UNKNOWN:
@@ -82,12 +85,12 @@ def _comparisons(verdict: Verdict) -> list[str]:
         among = ", equal weights among them," if verdict.equal == "tied" else ""
         lines.append(f"{count}{among} cannot be told apart from it: {_list(verdict.ties)}.")
     for lead in verdict.leads:
-        digits = _digits(lead.error)
-        text = f"{_signed(lead.gap, digits)} against {lead.over}"
+        shown = digits([lead.error or 0.0])
+        text = f"{_signed(lead.gap, shown)} against {lead.over}"
         if lead.interval and lead.probability is not None:
             low, high = lead.interval
             text += (
-                f": 95% interval {_signed(low, digits)} to {_signed(high, digits)}, "
+                f": 95% interval {_signed(low, shown)} to {_signed(high, shown)}, "
                 f"better with a probability of {_probability(lead.probability)}"
             )
         lines.append(f"{text}.")
@@ -104,20 +107,21 @@ def _comparisons(verdict: Verdict) -> list[str]:
 
 def _doubts(verdict: Verdict) -> list[str]:
     lines = []
-    if verdict.luck is not None:
+    shown = digits([verdict.error or 0.0])
+    if verdict.luck is not None and round(verdict.luck, shown) > 0:
         lines.append(
-            f"Chosen on one half of the questions, the best mixture scores {verdict.luck:.3f} less on the other half: "
+            f"Chosen on one half of the questions, the best mixture scores {verdict.luck:.{shown}f} less on the other half: "
             "so much is the luck of the choice."
         )
     if verdict.surprise is not None:
         found = verdict.surprise
-        digits, gap = _digits(verdict.error), found.score - found.expected
+        gap = found.score - found.expected
         expects = (
-            f"{found.surrogate}, fitted to all runs, expects {found.expected:.{digits}f} of {found.mixture}"
+            f"{found.surrogate}, fitted to all runs, expects {found.expected:.{shown}f} of {found.mixture}"
         )
-        if round(gap, digits) > 0:
+        if round(gap, shown) > 0:
             lines.append(
-                f"The best observed score is {gap:.{digits}f} above its expectation: {expects}. As far as the "
+                f"The best observed score is {gap:.{shown}f} above its expectation: {expects}. As far as the "
                 "surrogate is right it was lucky by so much, and another training will score less."
             )
         else:
@@ -146,19 +150,8 @@ def _price(verdict: Verdict) -> list[str]:
     return lines
 
 
-def _score(verdict: Verdict) -> str:
-    digits = _digits(verdict.error)
-    error = f" ± {verdict.error:.{digits}f}" if verdict.error else ""
-    return f"{verdict.value:.{digits}f}{error}".replace("-", "−")
-
-
-def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def _digits(error: float | None) -> int:
-    """Decimals of a number with this standard error: two digits of the error."""
-    return 3 if not error else min(max(1 - math.floor(math.log10(error)), 0), 6)
+def _signed(value: float, places: int) -> str:
+    return f"{value:+.{places}f}".replace("-", "−")
 
 
 def _probability(value: float) -> str:

@@ -236,3 +236,10 @@ def test_a_study_of_three_domains() -> None:
     verdict = verdict_of(example_results())
     assert set(verdict.weights) == set(DOMAINS) and sum(verdict.weights.values()) == pytest.approx(1)
     assert "equal weights (all, mean of 3 seeds)" in {lead.over.lower() for lead in verdict.leads}
+
+
+def test_the_luck_of_the_choice_is_said_where_there_is_some() -> None:
+    verdict = verdict_of(example_results())
+    said = " ".join(words(verdict.model_copy(update={"luck": 0.0123})))
+    assert "the best mixture scores 0.012 less on the other half" in said
+    assert "other half" not in " ".join(words(verdict.model_copy(update={"luck": -0.002})))
