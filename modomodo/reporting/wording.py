@@ -110,8 +110,8 @@ def _doubts(verdict: Verdict) -> list[str]:
     shown = digits([verdict.error or 0.0])
     if verdict.luck is not None and round(verdict.luck, shown) > 0:
         lines.append(
-            f"Chosen on one half of the questions, the best mixture scores {verdict.luck:.{shown}f} less on the other half: "
-            "so much is the luck of the choice."
+            f"Chosen on one half of the questions, the best mixture scores {verdict.luck:.{shown}f} less on the other "
+            "half: so much is the luck of the choice."
         )
     if verdict.surprise is not None:
         found = verdict.surprise
