@@ -11,8 +11,6 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from study_records import DOMAINS, bare, example_results, records, without_base
 
-from modomodo.errors import InputError
-from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.mixture import seed_kind
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records import from_rows
@@ -21,15 +19,6 @@ from modomodo.reporting.figures.comparison import comparison
 from modomodo.reporting.figures.strategies import FEWEST, scores
 from modomodo.reporting.figures.style import Page, look, save, styled
 from modomodo.reporting.figures.surface import fits, principal_plane
-from modomodo.reporting.figures.training import (
-    Run,
-    cost,
-    read_run,
-    realised_shares,
-    reward_curves,
-    rewards_by_domain,
-    smooth,
-)
 from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import Heading
 
@@ -287,6 +276,24 @@ def test_every_thing_has_a_marker_and_a_hatch_of_its_own_for_grey_pages() -> Non
         assert len({getattr(one, part) for one in looks}) == 7, part
 
 
+def test_long_names_are_cut_off_nowhere_and_lie_on_no_other() -> None:
+    found = example_results()
+    groups = [f"a long name of the group {place % 5}" for place in range(len(found.mixtures))]
+    table = found.table.assign(group=["base", *groups])
+    crowded = replace(found, table=table, differences=replace(found.differences, table=table))
+    with styled():
+        for name in ("out_score", "mixture_model", "mixtures"):
+            made, _ = drawings(crowded, [], Page(), "gp_sqrt")[name]()
+            made.canvas.draw()
+            page = made.get_window_extent()
+            for legend in made.legends:
+                assert legend.get_window_extent().x1 <= page.x1 + 1, name
+            assert made.axes[0].get_window_extent().width > 0.3 * page.width, name
+            if name == "out_score":
+                assert {label.get_rotation() for label in made.axes[0].get_xticklabels()} == {30.0}
+            plt.close(made)
+
+
 def test_mixtures_are_ordered_by_score(drawn) -> None:
     numbers = pd.read_csv(drawn[0] / "mixtures.csv")
     assert numbers["out_score"].is_monotonic_decreasing and len(numbers) == 11
@@ -376,9 +383,10 @@ def test_titles_and_legends_of_figure_7_lie_over_nothing_else() -> None:
         one, other = outlines(made, [linear.title, quadratic.title])
         assert one.x1 < other.x0
         assert not linear.texts and not quadratic.texts and linear.get_legend() is None
-        legend, panel = outlines(made, [made.legends[0], linear])
+        legend, panel = outlines(made, [made.legends[1], linear])
         assert legend.y1 < panel.y0
-        handles = plane.get_legend().legend_handles
+        groups, legend = made.legends
+        handles = groups.legend_handles
     assert {handle.get_markerfacecolor() for handle in handles} == {"white"}, "a colour is a score"
     first, second = plane.get_xlabel().splitlines()[1:]
     assert first.startswith("first: ") and second.startswith("second: ")
@@ -393,94 +401,4 @@ def test_the_legend_of_the_calibration_lies_on_no_curve() -> None:
     assert all(legend.y1 < panel.y0 for panel in panels) and all(
         axes.get_legend() is None for axes in made.axes
     )
-    plt.close(made)
-
-
-# --- figures of runs --------------------------------------------------------------------------------------------
-
-
-def test_rewards_by_domain_are_weighted_and_a_step_without_its_prompts_is_unknown() -> None:
-    lines = [
-        {"rewards/a/accuracy": 0.5, "rewards/a/format": 1.0},
-        {"rewards/b/iou": 0.2},
-        {"rewards/a/accuracy": 1.0, "rewards/a/format": 0.0, "rewards/b/iou": None},
-    ]
-    weights = {"accuracy": 2.0, "format": 1.0, "iou": 2.0}
-    curves = rewards_by_domain(lines, {"a": ["accuracy", "format"], "b": ["iou"], "c": ["iou"]}, weights)
-    assert curves["a"] == pytest.approx([2 / 3, np.nan, 2 / 3], nan_ok=True)
-    assert curves["b"] == pytest.approx([np.nan, 0.2, np.nan], nan_ok=True)
-    assert "c" not in curves
-
-
-def test_smoothing_skips_the_unknown() -> None:
-    assert smooth(np.array([np.nan, 1.0, np.nan, 3.0]), 3) == pytest.approx([np.nan, 1, 1, 2], nan_ok=True)
-
-
-def a_run(mixture: str, seed: int, seconds: float) -> Run:
-    requested = {"boxes": 0.25, "maths": 0.75}
-    return Run(
-        mixture, seed, {"boxes": np.array([0.1, 0.3])}, requested, {"boxes": 0.5, "maths": 0.5}, 4, seconds
-    )
-
-
-def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
-    folder = tmp_path / "anywhere"
-    write_json(
-        folder / "run.json",
-        {
-            "mixture": "all",
-            "seed": 42,
-            "seconds": {"import": 1.0, "train": 9.0},
-            "stream": {"prompts": 4, "requested": {"a": 1.0}, "realised": {"a": 1.0}},
-            "settings": {"training": {"reward_weights": {"accuracy": 3.0}}, "rewards": {"a": ["accuracy"]}},
-        },
-    )
-    write_jsonl(folder / "log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.5}])
-    run = read_run(folder / "run.json")
-    assert (run.mixture, run.seed, run.seconds, run.prompts) == ("all", 42, 10.0, 4)
-    assert run.rewards["a"].tolist() == [0.5]
-    (folder / "log.jsonl").unlink()
-    with pytest.raises(InputError, match=r"log\.jsonl: no such file"):
-        read_run(folder / "run.json")
-
-
-def test_cost_adds_up_and_repeats_come_last() -> None:
-    found = example_results()
-    runs = [a_run("all", 43, 30.0), a_run("all", 42, 10.0), a_run("single-maths", 42, 20.0)]
-    made, numbers = cost(found, runs, Page())
-    assert numbers[["mixture", "seed", "spent"]].to_numpy().tolist() == [
-        ["single-maths", 42, 20.0],
-        ["all", 42, 30.0],
-        ["all", 43, 60.0],
-    ]
-    assert numbers["best"].tolist() == [numbers["out_score"][0], *[numbers["out_score"][:2].max()] * 2]
-    plt.close(made)
-
-
-def test_repeats_have_one_entry_in_the_legend_of_the_cost() -> None:
-    runs = [a_run("all", 43, 30.0), a_run("all", 42, 10.0), a_run("single-maths", 42, 20.0)]
-    made, _ = cost(example_results(), runs, Page())
-    texts = [text.get_text() for text in made.legends[0].texts]
-    assert [text for text in texts if "seed" in text] == ["seed mixtures", "repeat with another seed"]
-    plt.close(made)
-
-
-def test_the_best_mixture_stands_out_among_the_reward_curves_and_every_panel_names_its_steps() -> None:
-    found = example_results()
-    best = found.mixtures.loc[found.mixtures["out_score"].idxmax()]
-    runs = [a_run(name, 42, 1.0) for name in ("all", "exclude-maths", "other-1", best["mixture"])]
-    made, _ = reward_curves(found, runs, Page())
-    (legend,) = [each.get_legend() for each in made.axes if each.get_legend()]
-    entries = [text.get_text() for text in legend.texts]
-    assert entries[0] == f"best: {best['strategy']}" and "other mixtures" in entries
-    assert all(axes.xaxis.get_tick_params()["labelbottom"] for axes in made.axes[: len(DOMAINS)])
-    plt.close(made)
-
-
-def test_shares_requested_and_realised() -> None:
-    made, numbers = realised_shares(example_results(), [a_run("all", 42, 1.0)], Page())
-    assert numbers[["domain", "requested", "realised"]].to_numpy().tolist() == [
-        ["boxes", 0.25, 0.5],
-        ["maths", 0.75, 0.5],
-    ]
     plt.close(made)

@@ -9,7 +9,7 @@ import pandas as pd
 from modomodo.console import digits
 from modomodo.mixtures.records import score_column
 from modomodo.reporting.differences import near_best
-from modomodo.reporting.figures.style import GREY, INK, Page, look
+from modomodo.reporting.figures.style import GREY, INK, Page, columns, look
 from modomodo.reporting.results import Results
 from modomodo.reporting.tables import group_title
 
@@ -51,7 +51,7 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     figure.legend(
         handles=[*bars.containers, *dots.containers],
         loc="outside upper left",
-        ncols=4,
+        ncols=columns([*domains, *map(group_title, found.groups)], page.width),
         handlelength=1.4,
     )
     return figure, table[["mixture", "strategy", "group", *weights, score, f"se_{found.target}", ERROR, NEAR]]

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.mixtures.records import BASE, score_column
-from modomodo.reporting.figures.style import BAND, INK, Page, look
+from modomodo.reporting.figures.style import BAND, INK, LETTERS, Page, look
 from modomodo.reporting.results import Results
 from modomodo.reporting.tables import group_title
 
@@ -30,10 +30,15 @@ def scores(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     for place, group in enumerate(groups):
         _draw_group(axes, table[(table["group"] == group) & table[score].notna()], score, place)
     counts = [int(table.loc[table["group"] == group, score].notna().sum()) for group in groups]
+    room = 0.7 * LETTERS * page.width / max(len(groups), 1)
+    slanted = any(len(group_title(group)) > room for group in groups)
+    between = " " if slanted else "\n"
     axes.set_xticks(
         range(len(groups)),
-        [f"{group_title(group)}\n(n = {count})" for group, count in zip(groups, counts, strict=True)],
+        [f"{group_title(group)}{between}(n = {count})" for group, count in zip(groups, counts, strict=True)],
     )
+    if slanted:
+        plt.setp(axes.get_xticklabels(), rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.5, len(groups) - 0.5)
     known = table[ERROR].notna().any()
     axes.set_ylabel(f"{label}\n(± standard error of\nthe difference from the best)" if known else label)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from modomodo.mixtures.records import score_column
 from modomodo.mixtures.surrogates.base import mixture_folds
 from modomodo.mixtures.surrogates.baselines import least_squares, quadratic_features
-from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page
+from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page, columns
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.tables import group_title
 
@@ -55,7 +55,7 @@ def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]
     panels["mixtures"].set_xlabel("\n".join(axes_of), fontsize=6.5)
     panels["mixtures"].set_ylabel(f"second ({explained[1]:.0%})", fontsize=6.5)
     figure.colorbar(shown, ax=panels["mixtures"], label=found.title(found.target), pad=0.02, aspect=16)
-    _legend_above(panels["mixtures"])
+    _legend_above(figure, panels["mixtures"], page)
     for name in FEATURES:
         _draw_fit(panels[name], numbers, name)
         panels[name].set_xlabel(f"actual {found.title(found.target)}")
@@ -100,7 +100,7 @@ def _loaded(component: str, loadings: np.ndarray, domains: Sequence[str], room: 
     return line.replace(" -", " −")
 
 
-def _legend_above(axes: plt.Axes) -> None:
+def _legend_above(figure: plt.Figure, axes: plt.Axes, page: Page) -> None:
     """Above the axes, where no point can lie under it; white, for a colour is a score."""
     handles = [
         Line2D(
@@ -109,7 +109,7 @@ def _legend_above(axes: plt.Axes) -> None:
         for marker in (MARKERS[i % len(MARKERS)] for i in range(len(axes.collections)))
     ]
     labels = [str(shown.get_label()) for shown in axes.collections]
-    axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, borderpad=0.1)
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns(labels, page.width))
 
 
 def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:

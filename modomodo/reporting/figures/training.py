@@ -14,7 +14,7 @@ from modomodo.console import unit_of_time
 from modomodo.files import read_json, read_jsonl
 from modomodo.metrics.weights import reward_weight
 from modomodo.mixtures.mixture import seed_kind
-from modomodo.reporting.figures.style import BAND, GREY, INK, PALE, Page, look
+from modomodo.reporting.figures.style import BAND, GREY, INK, PALE, Page, columns, look
 from modomodo.reporting.results import Results, title
 from modomodo.reporting.tables import group_title
 
@@ -150,7 +150,9 @@ def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.
     if len(domains) % 2:
         panels.flat[-1].legend(handles.values(), handles.keys(), loc="center left")
     else:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=2)
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside upper left", ncols=columns(handles, page.width)
+        )
     return figure, numbers
 
 
@@ -272,5 +274,6 @@ def cost(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, p
     axes.set_xlim(left=0)
     axes.set_xlabel(f"training time so far ({unit})")
     axes.set_ylabel(f"{title(target)} (± standard error)")
-    figure.legend(loc="outside upper left", ncols=3)
+    labels = axes.get_legend_handles_labels()[1]
+    figure.legend(loc="outside upper left", ncols=columns(labels, page.width, 3))
     return figure, numbers[[*names[:4], "spent", target, "standard_error", "best"]]
