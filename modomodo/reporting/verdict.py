@@ -54,7 +54,10 @@ class Lead(_Frozen):
     @property
     def interval(self) -> tuple[float, float] | None:
         """Of 95%."""
-        return None if self.error is None else (self.gap - 1.96 * self.error, self.gap + 1.96 * self.error)
+        if self.error is None:
+            return None
+        half = BEYOND_NOISE * self.error
+        return self.gap - half, self.gap + half
 
     @property
     def probability(self) -> float | None:
