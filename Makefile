@@ -28,7 +28,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
 	$(RUN) snakemake --cores all --configfile "$(STUDY)"
 	@$(RUN) snakemake --cores 1 results/table2.csv --configfile "$(STUDY)" --quiet all
-	@folder="$(RESULTS)"; echo "Table 2: results/table2.csv, a copy of $$folder/table2.csv"; \
+	@folder="$(RESULTS)"; cat "$$folder/verdict.txt"; echo; echo "Table 2: results/table2.csv, a copy of $$folder/table2.csv"; \
 	for file in report.md table2.md in_domain.csv figures explorer.html; do \
 	if [ -e "$$folder/$$file" ]; then echo "         $$folder/$$file"; fi; done
 

@@ -90,6 +90,7 @@ else:
         input:
             "<results>/table1.csv",
             "<results>/table2.csv",
+            "<results>/verdict.txt",
             "<results>/table2.md",
             rules.figures_files.output,
             "<results>/explorer.html",

@@ -1,6 +1,7 @@
 """What a program says while it works, and how it starts up: progress, large imports, text for people."""
 
 import gc
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -13,6 +14,7 @@ from modomodo.files import atomic_write
 
 T = TypeVar("T")
 HOUR = 3600.0  # seconds
+MOST_DECIMALS = 6
 
 
 @contextmanager
@@ -93,3 +95,16 @@ def size(count: float) -> str:
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count / 1e6:.0f} MB"
+
+
+def digits(errors: Iterable[float]) -> int:
+    """Decimals of numbers with these standard errors: two digits of the median error, three where none is known."""
+    known = sorted(error for error in errors if math.isfinite(error) and error > 0)
+    return min(max(1 - math.floor(math.log10(known[len(known) // 2])), 0), MOST_DECIMALS) if known else 3
+
+
+def with_error(value: float, error: float, space: str = " ", sign: str = "") -> str:
+    """`0.652 ± 0.022`, with as many decimals as the error allows; a gap's `sign` is `+`, to show it always."""
+    shown = digits([error])
+    text = f"{value:{sign}.{shown}f}".replace("-", "−")
+    return f"{text}{space}±{space}{error:.{shown}f}" if math.isfinite(error) else text

@@ -43,6 +43,7 @@ localrules:
 
 rule all:
     input:
+        "<results>/verdict.txt",
         "<results>/table2.csv",
         "<results>/report.md",
         "<results>/figures",
@@ -76,6 +77,7 @@ rule propose_from_records:
             labels={"table": "Table 2: recorded and proposed mixtures"},
         ),
         report="<results>/report.md",
+        verdict="<results>/verdict.txt",
         overview="<results>/overview.rst",
         mixtures=directory("<results>/mixtures"),
     log:
@@ -94,6 +96,9 @@ rule propose_from_records:
             "mixtures/acquisition",
             "mixtures/surrogates/base",
             "reporting/templates",
+            "reporting/verdict",
+            "reporting/wording",
+            "../report/verdict.md.jinja",
             "../report/replay.md.jinja",
         ),
         settings=REPLAY.text(),
@@ -155,7 +160,8 @@ rule replay_explorer:
             "replay/run",
             "replay/report",
             "reporting/differences",
-            "reporting/overview",
+            "reporting/verdict",
+            "reporting/wording",
             "reporting/explorer/__init__",
             "reporting/explorer/page.html",
             "reporting/explorer/page.css",

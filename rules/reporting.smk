@@ -2,7 +2,7 @@
 
 from modomodo.reporting.figures import CAPTIONS, DRAWN_BY, figures_of
 from modomodo.reporting.settings import ExplorerSettings, ExportSettings, FiguresSettings
-from modomodo.reporting.settings import OverviewSettings, TableSettings
+from modomodo.reporting.settings import OverviewSettings, VerdictSettings
 
 
 localrules:
@@ -12,10 +12,20 @@ localrules:
     overview,
 
 
+# What says which mixture to use: table2_files writes it, and the pages show it.
+VERDICT = (
+    "reporting/verdict",
+    "reporting/wording",
+    "../report/verdict.md.jinja",
+    "../report/verdict.rst.jinja",
+)
+
+
 rule table2_files:
     input:
         records="<results>/records.csv",
         questions="<results>/question_scores.csv",
+        runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
     output:
         csv=report(
             "<results>/table2.csv",
@@ -25,6 +35,8 @@ rule table2_files:
         ),
         markdown="<results>/table2.md",
         noise="<results>/noise.json",
+        verdict="<results>/verdict.json",
+        words="<results>/verdict.txt",
     log:
         "<logs>/table2.log",
     conda:
@@ -37,13 +49,15 @@ rule table2_files:
             "standard_errors",
             "reporting/templates",
             "../report/table2.md.jinja",
+            "reporting/results",
+            *VERDICT,
             "mixtures/records",
         ),
-        settings=TableSettings.of(STUDY, PLAN).text(),
+        settings=VerdictSettings.of(STUDY, PLAN).text(),
     shell:
         command(
             "table.py --settings {params.settings:q} --records {input.records}"
-            " --questions {input.questions} --output {output.csv} > {log} 2>&1"
+            " --questions {input.questions} --runs {input.runs} --output {output.csv} > {log} 2>&1"
         )
 
 
@@ -105,6 +119,7 @@ rule explorer:
         records="<results>/records.csv",
         questions="<results>/question_scores.csv",
         table1="<results>/table1.csv",
+        verdict="<results>/verdict.json",
     output:
         in_report("<results>/explorer.html", "explorer", "Explorer", page="Any mixture's predicted scores"),
     log:
@@ -117,14 +132,15 @@ rule explorer:
             "reporting/explorer/page.html",
             "reporting/explorer/page.css",
             "reporting/explorer/page.js",
-            "reporting/overview",
+            *VERDICT,
             *LOOKED_AT,
         ),
         settings=ExplorerSettings.of(STUDY, PLAN).text(),
     shell:
         command(
             "explorer.py --settings {params.settings:q} --records {input.records}"
-            " --questions {input.questions} --table1 {input.table1} --output {output} > {log} 2>&1"
+            " --questions {input.questions} --table1 {input.table1}"
+            " --verdict {input.verdict} --output {output} > {log} 2>&1"
         )
 
 
@@ -135,6 +151,7 @@ rule overview:
         runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
         scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
         table1="<results>/table1.csv",
+        verdict="<results>/verdict.json",
     output:
         "<results>/overview.rst",
     log:
@@ -147,6 +164,7 @@ rule overview:
             "reporting/templates",
             "warning_files",
             "../report/overview.rst.jinja",
+            *VERDICT,
             *LOOKED_AT,
         ),
         settings=OverviewSettings.of(STUDY, PLAN).text(),
@@ -154,7 +172,7 @@ rule overview:
         command(
             "overview.py --settings {params.settings:q} --records {input.records}"
             " --questions {input.questions} --runs {input.runs} --scores {input.scores} --table1 {input.table1}"
-            " --output {output} > {log} 2>&1"
+            " --verdict {input.verdict} --output {output} > {log} 2>&1"
         )
 
 

@@ -2,7 +2,8 @@
 
 Example:
     python scripts/explorer.py --settings config/tiny.yaml --records results/tiny/records.csv \\
-        --questions results/tiny/question_scores.csv --table1 results/tiny/table1.csv --output /tmp/explorer.html
+        --questions results/tiny/question_scores.csv --table1 results/tiny/table1.csv \\
+        --verdict results/tiny/verdict.json --output /tmp/explorer.html
     python scripts/explorer.py --records recorded.csv --output /tmp/explorer.html
     python scripts/explorer.py --config config/replay.yaml --output /tmp/explorer.html
 
@@ -20,6 +21,7 @@ from modomodo.mixtures.plan import plan
 from modomodo.replay.run import replay_results
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import ExplorerSettings
+from modomodo.reporting.verdict import read_verdict
 
 
 def main() -> None:
@@ -27,6 +29,11 @@ def main() -> None:
     command_line.add_records(parser)
     command_line.add_questions(parser)
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each domain")
+    parser.add_argument(
+        "--verdict",
+        type=Path,
+        help="verdict.json of the table; made from the records without it, and with --target",
+    )
     parser.add_argument("--surrogate", help="gp_sqrt or gp_average; the study's without it")
     parser.add_argument("--output", type=Path, required=True, help="EXPLORER.html")
     arguments = parser.parse_args()
@@ -56,6 +63,7 @@ def main() -> None:
         arguments.surrogate or (settings or Reporting()).surrogate,
         settings.constraints if settings else None,
         dry,
+        read_verdict(arguments.verdict) if arguments.verdict and not arguments.target else None,
     )
     with atomic_write(arguments.output) as file:
         file.write(render(data))

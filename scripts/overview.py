@@ -3,9 +3,11 @@
 Example:
     python scripts/overview.py --settings config/tiny.yaml --records results/tiny/records.csv \\
         --questions results/tiny/question_scores.csv \\
-        --runs results/tiny/runs/*/*/run.json --table1 results/tiny/table1.csv --output /tmp/overview.rst
+        --runs results/tiny/runs/*/*/run.json --table1 results/tiny/table1.csv --verdict results/tiny/verdict.json \\
+        --output /tmp/overview.rst
 
-What was run, what won, how sure, what it cost, what differs from the paper, and every warning about the results.
+The verdict, what was run, what won, how sure, what it cost, what differs from the paper, and every warning about
+the results.
 """
 
 from pathlib import Path
@@ -19,6 +21,7 @@ from modomodo.mixtures.plan import plan
 from modomodo.reporting.overview import overview
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import OverviewSettings
+from modomodo.reporting.verdict import read_verdict
 from modomodo.warning_files import warned
 
 
@@ -32,6 +35,7 @@ def main() -> None:
         "--scores", type=Path, nargs="*", default=[], help="scores of the runs, for their warnings"
     )
     parser.add_argument("--table1", type=Path, help="table1.csv: examples of each dataset")
+    parser.add_argument("--verdict", type=Path, required=True, help="verdict.json of the table")
     parser.add_argument("--output", type=Path, required=True, help="OVERVIEW.rst")
     arguments = parser.parse_args()
     settings = command_line.settings(
@@ -46,7 +50,8 @@ def main() -> None:
         sizes = pd.read_csv(arguments.table1).groupby("dataset")["examples"].sum().to_dict()
     outputs = [*([arguments.table1] if arguments.table1 else []), *arguments.runs, *arguments.scores]
     runs = [read_json(path) for path in arguments.runs]
-    text = overview(settings, found, runs, sizes, warned(outputs))
+    verdict = read_verdict(arguments.verdict)
+    text = overview(settings, found, verdict, runs, sizes, warned(outputs))
     with atomic_write(arguments.output) as file:
         file.write(text)
 

@@ -567,8 +567,8 @@ class Reporting(Settings):
     dpi: int = Field(300, ge=50, le=1200, description="Dots per inch of the figures' PNG.")
     surrogate: str = Field(
         "gp_sqrt",
-        description="Registered surrogate of the calibration figure and of the explorer, which supports gp_sqrt and "
-        "gp_average.",
+        description="Registered surrogate of the calibration figure, of the verdict and of the explorer, which "
+        "supports gp_sqrt and gp_average.",
     )
     notes: str = Field("", description="Remarks for readers of the report.")
 

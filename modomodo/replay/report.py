@@ -1,11 +1,13 @@
 """What a replay leaves: mixtures, Table 2, the CSV files behind the report, and the report."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from markdown_it import MarkdownIt
 
+from modomodo.console import digits, with_error
 from modomodo.files import atomic_write, write_csv
 from modomodo.mixtures.mixture import Mixture, round_weights, write_mixture
 from modomodo.mixtures.records import (
@@ -19,8 +21,10 @@ from modomodo.mixtures.records import (
 )
 from modomodo.mixtures.strategies.base import Proposal
 from modomodo.mixtures.surrogates.calibration import summary
-from modomodo.replay.run import Outcome
+from modomodo.replay.run import Outcome, results_in
 from modomodo.reporting.templates import render_template
+from modomodo.reporting.verdict import Verdict, verdict_of
+from modomodo.reporting.wording import as_markdown, as_text
 
 NOT_TRIED = "not tried"  # a domain that no run gave weight
 MarkdownTable = tuple[list[str], list[list[str]]]  # header, rows
@@ -55,7 +59,7 @@ def table2(outcome: Outcome) -> pd.DataFrame:
 
 
 def write(outcome: Outcome, folder: Path) -> None:
-    """mixtures/<mixture>.json, table2.csv, the CSVs behind the report, and report.md."""
+    """mixtures/<mixture>.json, table2.csv, the CSVs behind the report, report.md, and verdict.txt."""
     digest = observed_digest(last_step(outcome.records))
     for mixture, (_, proposal) in outcome.proposals.items():
         strategy = mixture if proposal.suffix is None else mixture.removesuffix(f"-{proposal.suffix}")
@@ -79,7 +83,10 @@ def write(outcome: Outcome, folder: Path) -> None:
     write_csv(folder / "proposals_against.csv", outcome.uncertainty.proposals_over_reference())
     if outcome.front is not None:
         write_csv(folder / "pareto.csv", outcome.front)
-    text = report(outcome)
+    found = verdict(outcome)
+    text = report(outcome, found)
+    with atomic_write(folder / "verdict.txt") as file:
+        file.write(as_text(found))
     with atomic_write(folder / "report.md") as file:
         file.write(text)
     with atomic_write(folder / "overview.rst") as file:
@@ -109,8 +116,13 @@ def in_short(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def report(outcome: Outcome) -> str:
-    """Markdown: what to train next, how sure it is, and what the surrogate knows (report/replay.md.jinja)."""
+def verdict(outcome: Outcome) -> Verdict:
+    """The best of the recorded mixtures, and how sure that is."""
+    return verdict_of(results_in(outcome.study, outcome.records))
+
+
+def report(outcome: Outcome, found: Verdict) -> str:
+    """Markdown: the verdict, what to train next, how sure it is, what the surrogate knows (report/replay.md.jinja)."""
     study, chosen = outcome.study, outcome.chosen
     runs = trained(last_step(outcome.records))
     noise = seed_noise(runs, study.target) if study.target in runs.targets else np.nan
@@ -123,10 +135,11 @@ def report(outcome: Outcome) -> str:
     return render_template(
         "replay.md",
         study=study,
+        verdict=as_markdown(found),
         runs=len(runs),
         mixtures=runs.frame["mixture"].nunique(),
         domains=len(runs.domains),
-        noise=f"{noise:.4g}" if np.isfinite(noise) else "",
+        noise=f"{noise:.2g}" if np.isfinite(noise) else "",
         informed=chosen.informed,
         reason=chosen.reason,
         untried=", ".join(outcome.observations.untried),
@@ -156,9 +169,7 @@ def _proposed(outcome: Outcome) -> MarkdownTable:
         predicted = ""
         if proposal.predicted is not None:
             deviation = proposal.predicted.standard_deviation
-            predicted = f"{proposal.predicted.mean:.4g}" + (
-                f" ± {deviation:.2g}" if deviation is not None else ""
-            )
+            predicted = with_error(proposal.predicted.mean, math.nan if deviation is None else deviation)
         better = ""  # too few mixtures to split into halves tell nothing
         if np.isfinite(against.probability):
             better = f"{against.probability:.2f}" + (" ≈" if against.within_noise else "")
@@ -171,10 +182,16 @@ def _optimum(outcome: Outcome) -> MarkdownTable:
     rows = [
         [row.domain, *[NOT_TRIED] * 3]
         if row.domain in outcome.observations.untried
-        else [row.domain, f"{row.optimum:.3f}", f"{row.mean:.3f}", f"{row.low:.3f} to {row.high:.3f}"]
+        else [row.domain, f"{row.optimum:.2f}", f"{row.mean:.2f}", f"{row.low:.2f} to {row.high:.2f}"]
         for row in outcome.uncertainty.weights().itertuples()
     ]
     return ["domain", "optimum", "mean of the halves'", "5 % to 95 %"], rows
+
+
+def _interval(value: float, low: float, high: float) -> tuple[str, str]:
+    """A number and its interval, with as many decimals as the interval's width allows."""
+    shown = digits([(high - low) / 4])
+    return f"{value:.{shown}f}", f"{low:.{shown}f} to {high:.{shown}f}"
 
 
 def _gains(outcome: Outcome) -> MarkdownTable:
@@ -183,8 +200,7 @@ def _gains(outcome: Outcome) -> MarkdownTable:
     rows = [
         [
             row.baseline,
-            f"{row.gain:.4g}",
-            f"{row.low:.4g} to {row.high:.4g}",
+            *_interval(row.gain, row.low, row.high),
             f"{row.probability:.2f}",
             "≈" if row.within_noise else "",
         ]

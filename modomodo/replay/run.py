@@ -48,12 +48,14 @@ def replay_results(config: str, target: str | None = None) -> tuple[str, Results
     Raises InputError.
     """
     study = load(config)
+    return study.name, results_in(study, read(study), target)
+
+
+def results_in(study: ReplayConfig, records: Records, target: str | None = None) -> Results:
+    """The recorded runs as people look at them, by the study's target or another one."""
     inside = study.records.aggregates.get("in_score")
-    records = read(study)
     sides = {name: "in" if name in inside else "out" for name in records.benchmarks} if inside else None
-    return study.name, results_of(
-        records, sides=sides, target=target or study.target, losses=losses_of(study, records)
-    )
+    return results_of(records, sides=sides, target=target or study.target, losses=losses_of(study, records))
 
 
 def losses_of(study: ReplayConfig, records: Records) -> set[str]:

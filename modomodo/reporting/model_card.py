@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from modomodo.console import digits, with_error
 from modomodo.mixtures.records import AGGREGATES, BASE, last_step, score_column
 from modomodo.reporting.differences import BEYOND_NOISE, Difference
 from modomodo.reporting.overview import NARROW, PACKAGES, winner_of
@@ -98,19 +99,23 @@ def _own_scores(found: Results, mixture: str, run: Mapping[str, Any]) -> dict[st
     """What the exported run itself scored, where the table shows the mean over several."""
     frame = last_step(found.records).frame
     row = frame[(frame["mixture"] == mixture) & (frame["seed"] == run["seed"])]
-    return {title(name): f"{row.iloc[0][name]:.4f}" for name in AGGREGATES if len(row) and name in row}
+    return {
+        title(name): f"{row.iloc[0][name]:.{digits([row.iloc[0][f'se_{name}']])}f}"
+        for name in AGGREGATES
+        if len(row) and name in row
+    }
 
 
 def _number(score: float, error: float) -> str:
     if not np.isfinite(score):
         return "–"
-    return f"{score:.4f}" + (f"{NARROW}±{NARROW}{error:.4f}" if np.isfinite(error) else "")
+    return with_error(score, error, NARROW)
 
 
 def _lead(lead: Difference) -> str:
     if not np.isfinite(lead.gap):
         return "–"
-    return f"{lead.gap:+.4f}{NARROW}±{NARROW}{lead.standard_error:.4f}"
+    return with_error(lead.gap, lead.standard_error, NARROW, "+")
 
 
 def _count(number: int | None) -> str:

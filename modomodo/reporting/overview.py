@@ -1,4 +1,4 @@
-"""The first page of the report: what was run, what won, how sure, what it cost, what differs from the paper.
+"""The first page of the report: the verdict, what was run, what won, how sure, at what cost, what is not the paper's.
 
 Its text is `report/overview.rst.jinja`, reStructuredText as Snakemake's report wants it; here are its numbers.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from modomodo.config.schema import Training
-from modomodo.console import duration
+from modomodo.console import digits, duration, with_error
 from modomodo.mixtures.records import AGGREGATES, BASE, score_column
 from modomodo.reporting.differences import (
     BEYOND_NOISE,
@@ -21,10 +21,13 @@ from modomodo.reporting.differences import (
     cross_fitted,
     near_best,
 )
+from modomodo.reporting.figures import drawable
 from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import OverviewSettings
-from modomodo.reporting.tables import noise_report
+from modomodo.reporting.tables import group_title, noise_report
 from modomodo.reporting.templates import render_template
+from modomodo.reporting.verdict import Verdict
+from modomodo.reporting.wording import as_yaml, words
 from modomodo.warning_files import Warned
 
 # What the paper's study is, where a study can differ in more than a number (sections 3.1 and 3.2).
@@ -40,17 +43,17 @@ PACKAGES = ("python", "torch", "transformers", "trl", "vllm")  # whose versions 
 class Winner:
     """The best mixture by one aggregate, and the table of the best ones.
 
-    `leads`: how far it is ahead of others, by their names. `ties`: others that cannot be told apart from it.
-    `noise_known`: whether anything is known of the errors of these differences.
-    `elsewhere`: what the best mixture of half of the questions scores on the other half.
+    `digits`: decimals that its score is worth. `leads`: how far it is ahead of others, by their names. `ties`: others
+    that cannot be told apart from it. `elsewhere`: what the best mixture of half of the questions scores on the other
+    half.
     """
 
     title: str
     strategy: str
     score: str
+    digits: int
     leads: Mapping[str, Difference]
     ties: int
-    noise_known: bool
     elsewhere: CrossFitted | None
     rows: Sequence[Sequence[str]]
 
@@ -70,6 +73,7 @@ class Cost:
 def overview(
     settings: OverviewSettings,
     found: Results,
+    verdict: Verdict,
     runs: Sequence[Mapping[str, Any]],
     examples: Mapping[str, int],
     warned: Sequence[Warned] = (),
@@ -77,16 +81,26 @@ def overview(
     """The page. `runs` are the contents of every run.json, `examples` the number of examples of each dataset."""
     noise = noise_report(found.records, found.table)
     winners = (winner_of(found, target) for target in reversed(AGGREGATES))
+    groups = {group for group, *_ in settings.strategies}
     return render_template(
         "overview.rst",
         settings=settings,
+        words=words(verdict),
+        judged=verdict.score,
+        yaml=as_yaml(verdict),
         warned=[str(warning) for warning in warned],
         sides={
             side: [name for name, group in settings.benchmarks if group == side] for side in ("in", "out")
         },
         examples=examples,
         strategies=[
-            (group, label, function, str(count), ", ".join(learns_from) or "nothing")
+            (
+                group_title(group),
+                label,
+                function,
+                str(count),
+                ", ".join(group_title(name) if name in groups else name for name in learns_from) or "nothing",
+            )
             for group, label, function, count, learns_from in settings.strategies
         ],
         mixtures=sum(count for *_, count, _ in settings.strategies),
@@ -97,14 +111,17 @@ def overview(
         paired=found.differences.questions is not None,
         noise=[_noise_row(target, noise[target]) for target in found.targets()],
         seeds_known=noise["out_score"]["between_seeds"] is not None,
+        calibration="calibration" in drawable(list(found.weights()), scored=found.known()),
         cost=cost_of(runs) if runs else None,
         differences=differences(settings),
     )
 
 
 def _noise_row(target: str, values: Noise) -> tuple[str, ...]:
-    shown = ((values["between_mixtures"], 4), (values["between_seeds"], 4), (values["ratio"], 1))
-    return title(target), *("unknown" if value is None else f"{value:.{digits}f}" for value, digits in shown)
+    between = [values[name] for name in ("between_mixtures", "between_seeds")]
+    shown = digits([value for value in between if value is not None])
+    cells = [(value, shown) for value in between] + [(values["ratio"], 1)]
+    return title(target), *("unknown" if value is None else f"{value:.{places}f}" for value, places in cells)
 
 
 def winner_of(found: Results, target: str) -> Winner | None:
@@ -122,10 +139,10 @@ def winner_of(found: Results, target: str) -> Winner | None:
     rows = [
         (
             row["strategy"],
-            row["group"],
+            group_title(row["group"]),
             *("" if math.isnan(row[name]) else f"{row[name]:.2f}" for name in weights),
             _score(row, target) + (f"{NARROW}≈" if near and place else ""),
-            f"{-ahead.gap:.4f}{NARROW}±{NARROW}{ahead.standard_error:.4f}" if place else "",
+            with_error(-ahead.gap, ahead.standard_error, NARROW) if place else "",
         )
         for place, ((_, row), near, ahead) in enumerate(
             zip(table.head(SHOWN).iterrows(), close, compared, strict=False)
@@ -138,9 +155,9 @@ def winner_of(found: Results, target: str) -> Winner | None:
         title=title(target),
         strategy=best["strategy"],
         score=_score(best, target),
+        digits=digits([best[f"se_{target}"]]),
         leads={label: lead for label, lead in leads.items() if math.isfinite(lead.gap)},
         ties=int(close.sum()) - 1,
-        noise_known=any(each.standard_error > 0 for each in compared),
         elsewhere=replace(elsewhere, leads={others[name]: lead for name, lead in elsewhere.leads.items()})
         if elsewhere
         else None,
@@ -190,8 +207,7 @@ def differences(settings: OverviewSettings) -> list[str]:
 
 
 def _score(row: pd.Series, target: str) -> str:
-    score, error = row[score_column(target)], row[f"se_{target}"]
-    return f"{score:.4f}" if math.isnan(error) else f"{score:.4f}{NARROW}±{NARROW}{error:.4f}"
+    return with_error(row[score_column(target)], row[f"se_{target}"], NARROW)
 
 
 def _machine(hardware: Mapping[str, Any]) -> str:

@@ -62,6 +62,11 @@ class Results:
         """The table without the base model."""
         return self.table[self.table["mixture"] != BASE].reset_index(drop=True)
 
+    def best(self) -> pd.Series | None:
+        """The row of `mixtures` with the best score of the target; None where none has a score."""
+        scores = self.mixtures[score_column(self.target)]
+        return None if scores.isna().all() else self.mixtures.loc[scores.idxmax()]
+
     @property
     def groups(self) -> list[str]:
         """Groups of strategies in table order, the base model's left out."""

@@ -53,6 +53,17 @@ class TableSettings(Settings):
         return cls(seed=study.training.seed, headings=headings)
 
 
+class VerdictSettings(TableSettings):
+    """records, runs → table 2 and the verdict."""
+
+    surrogate: str = Reporting.model_fields["surrogate"].default
+
+    @classmethod
+    def of(cls, study: Study, plan: Plan) -> Self:
+        table = TableSettings.of(study, plan)
+        return cls(seed=table.seed, headings=table.headings, surrogate=study.reporting.surrogate)
+
+
 class FiguresSettings(TableSettings):
     """records, runs → figures. `benchmarks`: (name, in or out), in table order."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from modomodo.console import digits
 from modomodo.errors import InputError
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -22,6 +23,9 @@ from modomodo.mixtures.records import (
 from modomodo.reporting.differences import Differences, near_best
 from modomodo.reporting.settings import Heading
 from modomodo.reporting.templates import render_template
+
+# A seed is a random one everywhere else on a page.
+GROUP_TITLES = {"seed": "seed mixtures"}
 
 
 def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
@@ -101,13 +105,19 @@ def render(records: Records, table: pd.DataFrame, found: Differences) -> str:
     for position, (_, row) in enumerate(table.iterrows()):
         if row["group"] != group:
             group = row["group"]
-            rows.append([f"**{group}**", *[""] * (len(head) - 1)])
+            rows.append([f"**{group_title(group)}**", *[""] * (len(head) - 1)])
         weights = [row[f"w_{domain}"] for domain in records.domains]
         shares = ["" if math.isnan(weight) else f"{weight:.2f}" for weight in weights]
         name = row["strategy"] + (f" ({row['seeds']} seeds)" if row["seeds"] > 1 else "")
         rows.append([name, *shares, *(cells[target][position] for target in targets)])
+    spread = noise["out_score"]
     return render_template(
-        "table2.md", head=head, rows=rows, noise=noise["out_score"], paired=found.questions is not None
+        "table2.md",
+        head=head,
+        rows=rows,
+        noise=spread,
+        digits=digits([spread["between_seeds"] or 0.0]),
+        paired=found.questions is not None,
     )
 
 
@@ -116,13 +126,18 @@ def _cells(table: pd.DataFrame, target: str, found: Differences) -> list[str]:
     if np.isnan(scores).all():
         return [""] * len(scores)
     close, best = near_best(found.from_best(target)), np.nanmax(scores)
-    texts = []
+    texts, shown = [], digits(errors)
     for score, error, near in zip(scores, errors, close, strict=True):
-        text = "" if math.isnan(score) else f"{score:.3f}"
+        text = "" if math.isnan(score) else f"{score:.{shown}f}"
         text = f"**{text}**" if score == best else text
-        text += "" if math.isnan(error) or not text else f" ± {error:.3f}"
+        text += "" if math.isnan(error) or not text else f" ± {error:.{shown}f}"
         texts.append(f"{text} ≈" if near and score != best else text)
     return texts
+
+
+def group_title(group: str) -> str:
+    """How a group of strategies is written on a page."""
+    return GROUP_TITLES.get(group, group.replace("_", " "))
 
 
 def _label(records: Records, heading: Heading, mixture: str) -> str:

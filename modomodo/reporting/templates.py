@@ -31,7 +31,17 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: 
 
 def escape_rst(text: str) -> str:
     """Text that neither reStructuredText nor Jinja, by which Snakemake reads the page first, takes for markup."""
-    return re.sub(r"([\\`*_|])", r"\\\1", text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #"))
+    return re.sub(r"([\\`*_|])", r"\\\1", not_jinja(text))
+
+
+def not_jinja(text: str) -> str:
+    """Text without what Jinja would fill in."""
+    return text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #")
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown does not take for markup or HTML."""
+    return re.sub(r"([\\`*_|<>\[\]&#~])", r"\\\1", text)
 
 
 @functools.cache
@@ -47,5 +57,7 @@ def _environment() -> "jinja2.Environment":
         autoescape=False,  # Markdown and reStructuredText
     )
     environment.filters["rst"] = escape_rst
+    environment.filters["literal"] = not_jinja
+    environment.filters["md"] = escape_markdown
     environment.globals["markdown_table"] = markdown_table
     return environment

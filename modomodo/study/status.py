@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from modomodo.config.reading import read_yaml
 from modomodo.config.schema import Study
+from modomodo.console import with_error
 from modomodo.errors import InputError
 from modomodo.evaluation.scores import collect, read_run_scores
 from modomodo.mixtures.mixture import read_mixture
@@ -213,5 +214,5 @@ def _best_lines(status: Status) -> list[str]:
         shares = "  ".join(
             f"{domain} {weight:.2f}" for domain, weight in scored.weights.items() if weight >= 0.005
         )
-        lines.append(f"  {scored.score:.4f} ± {scored.standard_error:.4f}  {scored.mixture}: {shares}")
+        lines.append(f"  {with_error(scored.score, scored.standard_error)}  {scored.mixture}: {shares}")
     return lines

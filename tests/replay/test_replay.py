@@ -116,8 +116,8 @@ def test_noise_is_not_taken_for_an_optimum(table):
     frame.to_csv(table, index=False)
     found = outcome(table)
     assert not found.chosen.informed
-    assert "No optimum is claimed" in report.report(found)
-    assert "these probabilities mean nothing" in report.report(found)
+    assert "No optimum is claimed" in report.report(found, report.verdict(found))
+    assert "these probabilities mean nothing" in report.report(found, report.verdict(found))
     assert found.uncertainty.over_baselines()["within_noise"].all()
     assert found.uncertainty.proposals_over_reference()["within_noise"].all()
     assert found.proposals["next-001"][1].note.startswith("explore")
@@ -126,7 +126,8 @@ def test_noise_is_not_taken_for_an_optimum(table):
 def test_three_mixtures_tell_nothing_of_the_certainty_and_print_no_nan(table, tmp_path):
     few = tmp_path / "few.csv"
     pd.read_csv(table).head(3).to_csv(few, index=False)
-    text = report.report(outcome(few))
+    found = outcome(few)
+    text = report.report(found, report.verdict(found))
     assert "cannot be split into halves" in text and "half's optimum" not in text
     assert "nan" not in text.split("## Calibration")[0]
 
@@ -138,7 +139,7 @@ def test_nothing_is_claimed_of_a_domain_that_no_run_tried(table):
         name: {"propose": "cma_es", "options": {"surrogate": name}} for name in ("gp_average", "ridge_sqrt")
     }
     found = outcome(table, strategies=searches)
-    text = report.report(found)
+    text = report.report(found, report.verdict(found))
     assert "**No run has tried law:** nothing is known of it" in text
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
     assert (
@@ -160,7 +161,7 @@ def test_nearly_empty_records_print_no_nan_and_no_certainty(table, case):
         frame[["y_a", "y_b"]] = 5.0
     (frame.head(1) if case == "one row" else frame).to_csv(table, index=False)
     found = outcome(table)
-    text = report.report(found)
+    text = report.report(found, report.verdict(found))
     assert "nan" not in text and "how far mixtures differ is not known" in text
     assert "±" not in text.split("## Proposed mixtures")[1].split("Better than")[0]
     assert "Worst predicted mixture" not in text and "half's optimum" not in text

@@ -23,9 +23,7 @@ from modomodo.reporting.explorer import (
     front,
     page_data,
     render,
-    verdict,
 )
-from modomodo.reporting.overview import winner_of
 from modomodo.reporting.results import Results, results_of
 from modomodo.reporting.settings import EXPORTABLE
 from modomodo.study.checks import study_from
@@ -440,16 +438,17 @@ def test_the_page_gives_a_verdict_and_marks_what_cannot_be_told_apart(data: dict
     means = {run["label"].split(" (")[0]: run for run in data["runs"]}
     place = next(i for i, target in enumerate(data["targets"]) if target["name"] == "out_score")
     marked = {name for name, run in means.items() if run["near"][place]}
-    best_run = data["verdict"].split(": ")[1].split(",")[0]
+    answer, ties, *why = data["verdict"]["words"]
+    best_run = answer.removeprefix("Use ").split(" (")[0]
     assert best_run in marked and "single-boxes" not in marked
-    assert f"{len(marked) - 1} others cannot be told apart from it" in data["verdict"]
-    assert "to equal weights (All, mean of 3 seeds)" in data["verdict"]
+    assert ties.startswith(f"{len(marked) - 1} other") and "cannot be told apart from it" in ties
+    assert any(" against equal weights (all, mean of 3 seeds)" in text for text in why)
     one = records()
     first = one.frame[one.frame["seed"].isin([0, 42])].reset_index(drop=True)
     unknown = first.assign(**{name: np.nan for name in first if name.startswith("se_")})
     bare = results_of(Records(unknown, one.domains, one.benchmarks, one.aggregates))
-    text = verdict(winner_of(bare, "out_score"))
-    assert "No noise is known" in text and "cannot be told" not in text and "±" not in text
+    text = " ".join(page_data(bare, "bare", "gp_sqrt")["verdict"]["words"])
+    assert "neither standard errors nor repeats" in text and "cannot be told" not in text and "±" not in text
 
 
 def test_a_surrogate_that_the_page_cannot_evaluate_is_refused() -> None:

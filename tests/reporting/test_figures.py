@@ -1,5 +1,6 @@
 """Figures: the numbers shown, and the same bytes for the same numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -10,24 +11,14 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from study_records import DOMAINS, bare, example_results, records, without_base
 
-from modomodo.errors import InputError
-from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.mixture import seed_kind
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.figures import FROM_RECORDS, drawable, drawings, figures_of
 from modomodo.reporting.figures.comparison import comparison
-from modomodo.reporting.figures.strategies import scores
+from modomodo.reporting.figures.strategies import FEWEST, scores
 from modomodo.reporting.figures.style import Page, look, save, styled
 from modomodo.reporting.figures.surface import fits, principal_plane
-from modomodo.reporting.figures.training import (
-    Run,
-    cost,
-    read_run,
-    realised_shares,
-    rewards_by_domain,
-    smooth,
-)
 from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import Heading
 
@@ -84,7 +75,7 @@ def test_every_mixture_is_a_point_in_its_group(figure):
     assert len(set(seed_x)) == 3, "no point hides another"
     assert all(abs(x) <= 0.31 for x in seed_x), "inside the box of its group"
     labels = [label.get_text() for label in made.axes[0].get_xticklabels()]
-    assert labels == ["seed\n(n = 3)", "model\n(n = 1)"]
+    assert labels == ["seed mixtures\n(n = 3)", "model\n(n = 1)"], "a seed is a random one"
     assert numbers["out_score"].tolist() == [0.30, 0.40, 0.50, 0.45, 0.55]
 
 
@@ -107,6 +98,26 @@ def test_the_base_model_is_a_line_and_no_group(figure):
     made, _ = figure
     dotted = [line for line in made.axes[0].lines if line.get_linestyle() == ":"]
     assert [line.get_ydata()[0] for line in dotted] == [0.30]
+
+
+def test_the_base_models_name_stands_beside_the_axes_where_no_error_bar_is(figure):
+    made, _ = figure
+    axes = made.axes[0]
+    (name,) = axes.texts
+    made.canvas.draw()
+    assert name.get_text() == "base\nmodel"
+    assert name.get_window_extent().x0 > axes.get_window_extent().x1
+
+
+@pytest.mark.parametrize(("count", "boxes"), [(FEWEST - 1, 0), (FEWEST, 1)])
+def test_few_points_have_no_box_over_them(count, boxes):
+    table = five().table
+    more = [table.iloc[[1]].assign(mixture=f"more-{i}", out_score=0.3 + 0.02 * i) for i in range(count)]
+    found = five()
+    table = pd.concat(more, ignore_index=True)
+    made, _ = scores(replace(found, table=table, differences=replace(found.differences, table=table)), Page())
+    assert len(made.axes[0].patches) == boxes
+    plt.close(made)
 
 
 def test_a_table_without_the_base_model():
@@ -265,10 +276,41 @@ def test_every_thing_has_a_marker_and_a_hatch_of_its_own_for_grey_pages() -> Non
         assert len({getattr(one, part) for one in looks}) == 7, part
 
 
+def test_long_names_are_cut_off_nowhere_and_lie_on_no_other() -> None:
+    found = example_results()
+    groups = [f"a long name of the group {place % 5}" for place in range(len(found.mixtures))]
+    table = found.table.assign(group=["base", *groups])
+    crowded = replace(found, table=table, differences=replace(found.differences, table=table))
+    with styled():
+        for name in ("out_score", "mixture_model", "mixtures"):
+            made, _ = drawings(crowded, [], Page(), "gp_sqrt")[name]()
+            made.canvas.draw()
+            page = made.get_window_extent()
+            for legend in made.legends:
+                assert legend.get_window_extent().x1 <= page.x1 + 1, name
+            assert made.axes[0].get_window_extent().width > 0.3 * page.width, name
+            if name == "out_score":
+                assert {label.get_rotation() for label in made.axes[0].get_xticklabels()} == {30.0}
+            plt.close(made)
+
+
 def test_mixtures_are_ordered_by_score(drawn) -> None:
     numbers = pd.read_csv(drawn[0] / "mixtures.csv")
     assert numbers["out_score"].is_monotonic_decreasing and len(numbers) == 11
     assert np.allclose(numbers[[f"w_{domain}" for domain in DOMAINS]].sum(axis=1), 1)
+
+
+def test_what_cannot_be_told_apart_from_the_best_is_marked_beside_its_score() -> None:
+    made, numbers = drawings(example_results(), [], Page(), "gp_sqrt")["mixtures"]()
+    texts = [text.get_text() for text in made.axes[1].texts]
+    near = numbers["near_best"].to_numpy(bool)
+    assert 1 < near.sum() < len(near)
+    assert texts[0] == f"{numbers['out_score'][0]:.3f}", "the best itself is bold"
+    assert [text.endswith(" ≈") for text in texts[1:]] == near[1:].tolist()
+    made.canvas.draw()
+    edge = made.axes[1].get_window_extent().x1
+    assert all(text.get_window_extent().x0 > edge for text in made.axes[1].texts), "no marker is under them"
+    plt.close(made)
 
 
 @pytest.mark.parametrize("repeated", [False, True])
@@ -301,11 +343,12 @@ def test_a_base_model_that_was_not_scored_is_no_row() -> None:
 
 
 def test_principal_components_of_three_points_on_a_line() -> None:
-    plane, explained = principal_plane(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
+    plane, explained, loadings = principal_plane(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
     # The line has the length of the root of 2; its largest loading, the first, is made positive.
     assert plane[:, 0] == pytest.approx([np.sqrt(0.5), 0, -np.sqrt(0.5)])
     assert plane[:, 1] == pytest.approx([0, 0, 0])
     assert explained == pytest.approx([1, 0])
+    assert loadings[0] == pytest.approx([np.sqrt(0.5), -np.sqrt(0.5)])
 
 
 def test_held_out_predictions_have_not_seen_the_fold() -> None:
@@ -327,71 +370,35 @@ def test_repeats_of_a_mixture_are_held_out_together() -> None:
     assert held_out[:2] == pytest.approx([0, 0], abs=1e-9), "as if neither of the two had been seen"
 
 
-# --- figures of runs --------------------------------------------------------------------------------------------
+def outlines(figure, parts):
+    """Rectangles of what is drawn."""
+    figure.canvas.draw()
+    return [part.get_window_extent() for part in parts]
 
 
-def test_rewards_by_domain_are_weighted_and_a_step_without_its_prompts_is_unknown() -> None:
-    lines = [
-        {"rewards/a/accuracy": 0.5, "rewards/a/format": 1.0},
-        {"rewards/b/iou": 0.2},
-        {"rewards/a/accuracy": 1.0, "rewards/a/format": 0.0, "rewards/b/iou": None},
-    ]
-    weights = {"accuracy": 2.0, "format": 1.0, "iou": 2.0}
-    curves = rewards_by_domain(lines, {"a": ["accuracy", "format"], "b": ["iou"], "c": ["iou"]}, weights)
-    assert curves["a"] == pytest.approx([2 / 3, np.nan, 2 / 3], nan_ok=True)
-    assert curves["b"] == pytest.approx([np.nan, 0.2, np.nan], nan_ok=True)
-    assert "c" not in curves
-
-
-def test_smoothing_skips_the_unknown() -> None:
-    assert smooth(np.array([np.nan, 1.0, np.nan, 3.0]), 3) == pytest.approx([np.nan, 1, 1, 2], nan_ok=True)
-
-
-def a_run(mixture: str, seed: int, seconds: float) -> Run:
-    requested = {"boxes": 0.25, "maths": 0.75}
-    return Run(
-        mixture, seed, {"boxes": np.array([0.1, 0.3])}, requested, {"boxes": 0.5, "maths": 0.5}, 4, seconds
-    )
-
-
-def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
-    folder = tmp_path / "anywhere"
-    write_json(
-        folder / "run.json",
-        {
-            "mixture": "all",
-            "seed": 42,
-            "seconds": {"import": 1.0, "train": 9.0},
-            "stream": {"prompts": 4, "requested": {"a": 1.0}, "realised": {"a": 1.0}},
-            "settings": {"training": {"reward_weights": {"accuracy": 3.0}}, "rewards": {"a": ["accuracy"]}},
-        },
-    )
-    write_jsonl(folder / "log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.5}])
-    run = read_run(folder / "run.json")
-    assert (run.mixture, run.seed, run.seconds, run.prompts) == ("all", 42, 10.0, 4)
-    assert run.rewards["a"].tolist() == [0.5]
-    (folder / "log.jsonl").unlink()
-    with pytest.raises(InputError, match=r"log\.jsonl: no such file"):
-        read_run(folder / "run.json")
-
-
-def test_cost_adds_up_and_repeats_come_last() -> None:
-    found = example_results()
-    runs = [a_run("all", 43, 30.0), a_run("all", 42, 10.0), a_run("single-maths", 42, 20.0)]
-    made, numbers = cost(found, runs, Page())
-    assert numbers[["mixture", "seed", "spent"]].to_numpy().tolist() == [
-        ["single-maths", 42, 20.0],
-        ["all", 42, 30.0],
-        ["all", 43, 60.0],
-    ]
-    assert numbers["best"].tolist() == [numbers["out_score"][0], *[numbers["out_score"][:2].max()] * 2]
+def test_titles_and_legends_of_figure_7_lie_over_nothing_else() -> None:
+    with styled():
+        made, _ = drawings(example_results(), [], Page(), "gp_sqrt")["mixture_model"]()
+        plane, linear, quadratic = (made.axes[i] for i in range(3))
+        one, other = outlines(made, [linear.title, quadratic.title])
+        assert one.x1 < other.x0
+        assert not linear.texts and not quadratic.texts and linear.get_legend() is None
+        legend, panel = outlines(made, [made.legends[1], linear])
+        assert legend.y1 < panel.y0
+        groups, legend = made.legends
+        handles = groups.legend_handles
+    assert {handle.get_markerfacecolor() for handle in handles} == {"white"}, "a colour is a score"
+    first, second = plane.get_xlabel().splitlines()[1:]
+    assert first.startswith("first: ") and second.startswith("second: ")
+    assert sum(domain in first for domain in DOMAINS) >= 2
     plt.close(made)
 
 
-def test_shares_requested_and_realised() -> None:
-    made, numbers = realised_shares(example_results(), [a_run("all", 42, 1.0)], Page())
-    assert numbers[["domain", "requested", "realised"]].to_numpy().tolist() == [
-        ["boxes", 0.25, 0.5],
-        ["maths", 0.75, 0.5],
-    ]
+def test_the_legend_of_the_calibration_lies_on_no_curve() -> None:
+    with styled():
+        made, _ = drawings(example_results(), [], Page(), "gp_sqrt")["calibration"]()
+        legend, *panels = outlines(made, [made.legends[0], *made.axes])
+    assert all(legend.y1 < panel.y0 for panel in panels) and all(
+        axes.get_legend() is None for axes in made.axes
+    )
     plt.close(made)

@@ -1,5 +1,7 @@
 """The report's first page: its numbers are those of the records, and its text is valid for Snakemake's reader."""
 
+from statistics import NormalDist
+
 import docutils.core
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from modomodo.mixtures.plan import plan
 from modomodo.reporting.overview import overview
 from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import OverviewSettings
+from modomodo.reporting.verdict import verdict_of
 from modomodo.warning_files import Warned
 
 
@@ -37,11 +40,12 @@ RUNS = [
     },
     {"seconds": {"train": 7200.0}, "hardware": {"gpus": ["H100"]}, "commit": "abc"},
 ]
+VERDICT = verdict_of(example_results())
 
 
 @pytest.fixture
 def page() -> str:
-    return overview(settings_of(), example_results(), RUNS, {"boxes": 1234})
+    return overview(settings_of(), example_results(), VERDICT, RUNS, {"boxes": 1234})
 
 
 def test_it_says_what_was_run(page: str) -> None:
@@ -55,14 +59,20 @@ def test_it_says_what_won_and_how_sure(page: str) -> None:
     last = frame[(frame["step"] == 10) | (frame["mixture"] == "base")]
     means = last.groupby("mixture")["out_score"].mean()
     best = means.drop("base").idxmax()
-    assert f"**Out-Score**: {best} scored {means[best]:.4f}" in page
+    assert f"**Use {best} (" in page and f"Out-Score {means[best]:.3f} ± 0.014" in page
     # Standard errors of 0.02 / √2 each, as if of other questions, and the noise between three seeds of All.
     noise = last[last["mixture"] == "all"]["out_score"].var(ddof=1)
     error = np.sqrt(0.02**2 + noise)
-    assert f"{means[best] - means['base']:+.4f} ± {error:.4f} to the base model (beyond noise)" in page
+    low, high = (means[best] - means["base"] + sign * 1.96 * error for sign in (-1, 1))
+    assert (
+        f"{means[best] - means['base']:+.3f} against the base model: 95% interval {low:+.3f} to {high:+.3f}"
+        in page
+    )
     error = np.sqrt(0.02**2 + noise * (1 + 1 / 3))
-    assert f"{means[best] - means['all']:+.4f} ± {error:.4f} to equal weights (All, mean of 3 seeds)" in page
-    assert "other mixtures cannot be told apart from it" in page
+    better = NormalDist().cdf((means[best] - means["all"]) / error)
+    said = f"{means[best] - means['all']:+.3f} against equal weights (all, mean of 3 seeds): 95% interval"
+    assert said in page and f"better with a probability of {better:.2f}" in page
+    assert "cannot be told apart from it" in page
     assert "by how much is not known" in page and "as if each mixture had answered other questions" in page
 
 
@@ -83,11 +93,11 @@ def test_it_says_what_differs_from_the_paper(page: str) -> None:
         domains=list("abcde"),
         benchmarks=[(name, "out") for name in "tuvwxyz"],
     )
-    assert "training settings are the paper's" in overview(same, example_results(), [], {})
+    assert "training settings are the paper's" in overview(same, example_results(), VERDICT, [], {})
 
 
 def test_records_of_others_cost_nothing_here() -> None:
-    assert "Nothing was trained here" in overview(settings_of(), example_results(), [], {})
+    assert "Nothing was trained here" in overview(settings_of(), example_results(), VERDICT, [], {})
 
 
 def test_it_is_valid_for_snakemakes_reader_whatever_the_names(page: str) -> None:
@@ -96,6 +106,7 @@ def test_it_is_valid_for_snakemakes_reader_whatever_the_names(page: str) -> None
     odd = overview(
         settings_of(study="odd_", notes="50 % *of* {{ us }} like_ `this` |x| {% no %}"),
         example_results(),
+        VERDICT,
         RUNS,
         {},
     )
@@ -113,7 +124,26 @@ def test_noise_is_unknown_without_repeats() -> None:
     alone = records().__class__(
         frame[~frame["seed"].isin([43, 44])].reset_index(drop=True), DOMAINS, BENCHMARKS
     )
-    assert "the noise between seeds is unknown" in overview(settings_of(), results_of(alone), [], {})
+    assert "the noise between seeds is unknown" in overview(
+        settings_of(), results_of(alone), verdict_of(results_of(alone)), [], {}
+    )
+
+
+def test_the_calibration_is_spoken_of_only_where_the_study_has_its_figure(page: str) -> None:
+    frame = records().frame
+    few = records().__class__(
+        frame[frame["mixture"].isin(["base", "all", "single-maths"])].reset_index(drop=True),
+        DOMAINS,
+        BENCHMARKS,
+    )
+    assert "*calibration*" in page
+    found = results_of(few)
+    assert "*calibration*" not in overview(settings_of(), found, verdict_of(found), [], {})
+
+
+def test_a_group_called_seed_is_written_as_seed_mixtures(page: str) -> None:
+    rows = [line.strip() for line in page.splitlines()]
+    assert "* - seed mixtures" in rows and "- seed mixtures" in rows and "* - seed" not in rows
 
 
 def test_only_what_the_page_shows_is_a_reason_to_write_it_again(small_study) -> None:
@@ -126,8 +156,8 @@ def test_only_what_the_page_shows_is_a_reason_to_write_it_again(small_study) -> 
 
 
 def test_it_names_the_warnings_about_results() -> None:
-    assert "Warnings" not in overview(settings_of(), example_results(), [], {})
+    assert "Warnings" not in overview(settings_of(), example_results(), VERDICT, [], {})
     warning = Warned("nothing was learnt", ["all/42", "all/43"])
-    text = overview(settings_of(), example_results(), [], {}, [warning])
+    text = overview(settings_of(), example_results(), VERDICT, [], {}, [warning])
     assert "Warnings\n--------\n\n- nothing was learnt (all/42, all/43)\n" in text
     docutils.core.publish_string(text, settings_overrides={"halt_level": 2})

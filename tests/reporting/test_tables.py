@@ -191,7 +191,7 @@ def test_equal_scores_are_all_best():
     )
     text = rendered(records)
     assert text.count("**0.800** ± 0.030") == 4  # chart and out_score, twice
-    assert text.count("**0.500**") == 8
+    assert text.count("**0.50** ± 0.10") == 8
 
 
 def test_the_noise_between_seeds_widens_what_is_marked():
@@ -206,7 +206,7 @@ def test_the_noise_between_seeds_widens_what_is_marked():
         "0.300 ± 0.030",
     ]
     assert (
-        "Out-Score: standard deviation 0.2500 between mixtures, 0.1472 between seeds of one mixture "
+        "Out-Score: standard deviation 0.25 between mixtures, 0.15 between seeds of one mixture "
         "(3 degrees of freedom): ratio 1.7."
     ) in text
 
@@ -229,7 +229,7 @@ def test_groups_stand_under_their_headings():
     first = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
     assert first[2:] == [
         "Base",
-        "**seed**",
+        "**seed mixtures**",
         "Single: x (2 seeds)",
         "Single: y",
         "**model**",

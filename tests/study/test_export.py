@@ -69,7 +69,7 @@ def test_the_card_says_what_the_model_is_and_how_sure_its_scores_are(card: str) 
     assert [cell.strip() for cell in row.split("|")[2:4]] == ["0.450", "0.500"]
     lead = found.differences.between("other-4", "all", "out_score")
     (row,) = [line for line in card.splitlines() if line.startswith("| Out-Score")]
-    assert f"{lead.gap:+.4f}\u00a0±\u00a0{lead.standard_error:.4f}" in row
+    assert f"{lead.gap:+.3f}\u00a0±\u00a0{lead.standard_error:.3f}".replace("-", "−") in row
     assert "relaxed_accuracy" in card and "ahead of the base" in card and "ahead of equal weights" in card
 
 

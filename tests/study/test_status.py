@@ -207,8 +207,8 @@ def test_the_best_mixtures_come_with_their_errors(small_study, project):
     lines = screen(small_study, project)
     # The last step counts, not the 0.9 of step 7. One benchmark of 'out': its error is the aggregate's.
     assert lines[-2:] == [
-        "  0.4500 ± 0.1000  single-science: science 1.00",
-        "  0.2500 ± 0.1000  single-boxes: boxes 1.00",
+        "  0.45 ± 0.10  single-science: science 1.00",
+        "  0.25 ± 0.10  single-boxes: boxes 1.00",
     ]
 
 

@@ -27,10 +27,12 @@ from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels,
 from modomodo.mixtures.surrogates.posterior import SIGNALS, USED, ConditionedKernel, noise_share
 from modomodo.mixtures.uncertainty import Comparison, split_half
 from modomodo.reporting.differences import near_best
-from modomodo.reporting.overview import Winner, winner_of
 from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.settings import check_exportable
+from modomodo.reporting.tables import group_title
+from modomodo.reporting.verdict import Verdict, verdict_of
+from modomodo.reporting.wording import as_yaml, words
 
 HERE = Path(__file__).parent
 SEED = 0
@@ -239,8 +241,14 @@ def page_data(
     surrogate: str,
     constraints: Constraints | None = None,
     runs_dry: Mapping[str, float] | None = None,
+    verdict: Verdict | None = None,
 ) -> dict[str, Any]:
-    """All that the page shows. `runs_dry`: the weight of a domain above which its examples may not last."""
+    """All that the page shows.
+
+    `runs_dry`: the weight of a domain above which its examples may not last. `verdict`: what the table says, which
+    knows the cost of the runs; made from the records without it.
+    """
+    verdict = verdict or verdict_of(found, surrogate)
     surface = fit(found.records, surrogate, found.target)
     predictor, limits = surface.predictor, constraints or Constraints()
     targets = [target for target in found.targets() if target in surface.shares]
@@ -259,7 +267,7 @@ def page_data(
             target: replace(predictor.observations, shares=surface.shares[target]).undetermined
             for target in targets
         },
-        "verdict": verdict(winner_of(found, found.target)),
+        "verdict": {"words": words(verdict), "yaml": as_yaml(verdict)},
         # Shown in the study's order; the surrogate's is by name.
         "order": [predictor.domains.index(domain) for domain in found.records.domains],
         "colours": [COLOURS[i % len(COLOURS)] for i in place],
@@ -279,33 +287,11 @@ def page_data(
             for target in targets
         ],
         "runs": _runs(found, list(predictor.domains), targets),
-        "groups": found.groups,
+        "groups": [group_title(group) for group in found.groups],
         "best": {target: best(surface, target, limits, found.differences.questions) for target in aims},
         "front": front(surface, limits) if len(both) == 2 else [],
         "predictor": exported(predictor),
     }
-
-
-def verdict(winner: Winner | None) -> str:
-    """What the best of the runs is worth, in a line or two."""
-    if winner is None:
-        return "No mixture has a score."
-    parts = [f"Best of the trained mixtures by {winner.title}: {winner.strategy}, {winner.score}"]
-    for name, lead in winner.leads.items():
-        error = f" ± {lead.standard_error:.3f}" if np.isfinite(lead.standard_error) else ""
-        told = f" ({'beyond' if lead.beyond_noise else 'within'} noise)" if error else ""
-        parts.append(f"{lead.gap:+.3f}{error} to {name}{told}")
-    text = f"{'; '.join(parts)}. "
-    if winner.noise_known:
-        text += f"{winner.ties} others cannot be told apart from it (≈)."
-    else:
-        text += "No noise is known, neither standard errors nor repeats: nothing can be told apart."
-    if winner.elsewhere:
-        text += (
-            " Chosen on one half of the questions, the best mixture scores "
-            f"{winner.elsewhere.score:.3f} on the other half."
-        )
-    return text.replace("\u00a0", " ")
 
 
 def examples_last(table1: str | Path, domains: Sequence[str], prompts: int) -> dict[str, float]:
@@ -349,7 +335,7 @@ def _runs(found: Results, domains: Sequence[str], targets: Sequence[str]) -> lis
         rows.append(
             {
                 "label": f"{label} (seed {row['seed']})" if again else label,
-                "group": named.loc[row["mixture"], "group"],
+                "group": group_title(named.loc[row["mixture"], "group"]),
                 "weights": None if None in weights else weights,
                 "scores": [_number(row[score_column(target)]) for target in targets],
                 "errors": [_number(row[f"se_{target}"]) for target in targets],

@@ -606,7 +606,6 @@ function about() {
   const inside = covered === null ? "" : `, ${(100 * covered).toFixed(0)} % of scores inside the 80 % interval`;
   const doubt = rmse === null || rmse >= constant
     ? " It predicts them no better than their mean does: take the numbers below for guesses." : "";
-  find("verdict").textContent = data.verdict;
   const untried = data.untried.map((i) => domains[i]);
   const gaps = (untried.length ? ` No run has tried ${untried.join(", ")}: nothing is known of a mixture with it.` : "") +
     (data.undetermined[data.aim] ? ` How far mixtures differ is not known: ${data.undetermined[data.aim]}.` : "");
@@ -632,6 +631,15 @@ function buildTheme() {
   });
 }
 
+function buildVerdict() {
+  const [answer, ...why] = data.verdict.words;
+  find("answer").textContent = answer;
+  find("why").replaceChildren(...why.map((text) => element("li", {}, text)));
+  find("chosen").textContent = data.verdict.yaml;
+  find("chosen").closest("details").hidden = !data.verdict.yaml;
+}
+
+buildVerdict();
 about();
 buildTheme();
 buildSliders();

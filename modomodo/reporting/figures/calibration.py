@@ -39,12 +39,13 @@ def calibration(found: Results, page: Page, surrogate: str) -> tuple[plt.Figure,
     numbers = pd.concat(parts, ignore_index=True)
     shown = numbers[numbers["name"] == target].dropna()
     figure, (scatter, cover) = plt.subplots(
-        1, 2, figsize=(page.width, 0.62 * page.width), layout="constrained"
+        1, 2, figsize=(page.width, 0.68 * page.width), layout="constrained"
     )
     _draw_predictions(scatter, shown)
     scatter.set_xlabel(f"actual {found.title(target)}")
     _draw_coverage(cover, shown, numbers[numbers["name"] != target].dropna(), found.title(target))
     cover.set_title(f"{surrogate}, {len(shown)} runs", fontsize=6.5)
+    figure.legend(loc="outside lower right", ncols=2)
     return figure, numbers
 
 
@@ -87,7 +88,6 @@ def _draw_coverage(axes: plt.Axes, shown: pd.DataFrame, benchmarks: pd.DataFrame
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.grid()
-    axes.legend(loc="lower right", borderpad=0.1)
 
 
 def coverage(numbers: pd.DataFrame) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.mixtures.records import AGGREGATES, score_column
-from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
+from modomodo.reporting.figures.style import GREY, INK, PALE, Page, columns, look
 from modomodo.reporting.results import Results
 
 
@@ -64,7 +64,8 @@ def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figu
     )
     count = len(rows)
     high = max(0.22, 0.072 * count + 0.06)  # inches a benchmark
-    lines = -(-count // 3)
+    beside = columns(rows["strategy"], page.width, 3)
+    lines = -(-count // beside)
     figure, axes = plt.subplots(
         figsize=(page.width, high * len(targets) + 0.45 + 0.14 * lines), layout="constrained"
     )
@@ -80,7 +81,7 @@ def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figu
     axes.set_xlabel(f"score (± standard error of the difference from {reference})" if known else "score")
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=min(count, 3))
+    figure.legend(loc="outside upper left", ncols=min(count, beside))
     return figure, numbers
 
 

@@ -6,10 +6,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from modomodo.console import digits
 from modomodo.mixtures.records import score_column
 from modomodo.reporting.differences import near_best
-from modomodo.reporting.figures.style import GREY, INK, Page, look
+from modomodo.reporting.figures.style import GREY, INK, Page, columns, look
 from modomodo.reporting.results import Results
+from modomodo.reporting.tables import group_title
 
 ERROR, NEAR = "difference_error", "near_best"
 MOST = 48  # more bars than this cannot be read on a page: the best and the worst are shown
@@ -19,9 +21,9 @@ WORST = 12  # of them
 def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Weights of every mixture as a bar, best score first, next to its score.
 
-    The bar of a score is the standard error of its difference from the best; behind those that cannot be told
-    apart from it the page is grey. Returns the figure and its numbers, all mixtures: mixture, strategy, group, the
-    weights, score, standard error, difference_error and near_best.
+    The bar of a score is the standard error of its difference from the best; those that cannot be told apart from it
+    are marked ≈, and the page behind them is grey. Returns the figure and its numbers, all mixtures: mixture, strategy,
+    group, the weights, score, standard error, difference_error and near_best.
     """
     domains = found.records.domains
     weights = [f"w_{domain}" for domain in domains]
@@ -36,7 +38,7 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
         1,
         2,
         figsize=(page.width, 0.145 * len(shown) + 0.5 + 0.15 * lines),
-        width_ratios=[2.1, 1],
+        width_ratios=[1.5, 1],
         sharey=True,
         layout="constrained",
     )
@@ -49,7 +51,7 @@ def mixtures(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     figure.legend(
         handles=[*bars.containers, *dots.containers],
         loc="outside upper left",
-        ncols=4,
+        ncols=columns([*domains, *map(group_title, found.groups)], page.width),
         handlelength=1.4,
     )
     return figure, table[["mixture", "strategy", "group", *weights, score, f"se_{found.target}", ERROR, NEAR]]
@@ -109,11 +111,24 @@ def _draw_scores(axes: plt.Axes, shown: pd.DataFrame, found: Results) -> None:
             markersize=3.2,
             markeredgewidth=0.6,
             elinewidth=0.5,
-            label=group,
+            label=group_title(group),
         )
-    if shown[ERROR].notna().any():
-        for place in places[shown[NEAR].to_numpy(bool)]:
-            axes.axhspan(place - 0.5, place + 0.5, color="#f1f1f1", linewidth=0, zorder=0)
+    near = shown[NEAR].to_numpy(bool) & shown[ERROR].notna().any()
+    for place in places[near]:
+        axes.axhspan(place - 0.5, place + 0.5, color="#f1f1f1", linewidth=0, zorder=0)
+    score, error = score_column(found.target), f"se_{found.target}"
+    shown_digits = digits(shown[error])
+    for place, value in enumerate(shown[score]):
+        mark = " ≈" if near[place] and place else ""
+        axes.annotate(
+            f"{value:.{shown_digits}f}{mark}".replace("-", "−"),
+            (1.05, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=6,
+            fontweight="normal" if place else "bold",
+            annotation_clip=False,
+        )
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=3)
     axes.set_xlabel(found.title(found.target))

@@ -4,7 +4,7 @@ Things differ in colour, marker and hatch at once, so that a figure reads in gre
 (colours: Okabe and Ito, Color Universal Design, 2008).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from modomodo.reporting.results import COLOURS
 
 matplotlib.use("Agg")
 
-INK, GREY, PALE = "#000000", "#767676", "#d9d9d9"
+INK, GREY, PALE, BAND = "#000000", "#767676", "#d9d9d9", "#e8e8e8"
+LETTERS = 22  # of a legend, an inch
 MARKERS = ["o", "s", "^", "v", "P", "X", "<", ">"]
 HATCHES = ["", "////", "....", "\\\\\\\\", "xxxx", "----", "oo", "++"]
 SCORES = "cividis"  # for a score as a colour: even in lightness, the same for the colour-blind
@@ -45,6 +46,12 @@ class Look:
 def look(place: int) -> Look:
     """The look of the thing at a place; repeats only after 56."""
     return Look(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)], HATCHES[place % len(HATCHES)])
+
+
+def columns(labels: Iterable[str], width: float, most: int = 4) -> int:
+    """How many columns of a legend fit on a page of this width in inches: a marker is as wide as five letters."""
+    longest = max(map(len, labels), default=0)
+    return max(1, min(most, int(LETTERS * width / (longest + 5))))
 
 
 @contextmanager

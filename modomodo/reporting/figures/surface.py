@@ -7,15 +7,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.collections import PathCollection
+from matplotlib.lines import Line2D
 
 from modomodo.mixtures.records import score_column
 from modomodo.mixtures.surrogates.base import mixture_folds
 from modomodo.mixtures.surrogates.baselines import least_squares, quadratic_features
-from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page
+from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page, columns
 from modomodo.reporting.results import COLOURS, Results
+from modomodo.reporting.tables import group_title
 
 FOLDS = 5
 SEED = 0
+CHARACTERS = 16  # of a small label, an inch
 FEATURES = {"linear": lambda weights: weights, "quadratic": quadratic_features}
 
 
@@ -29,7 +32,7 @@ def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]
     weights, actual = found.weights(), table[score_column(found.target)].to_numpy(float)
     known = np.isfinite(weights).all(axis=1) & np.isfinite(actual)
     weights, actual = weights[known], actual[known]
-    plane, explained = principal_plane(weights)
+    plane, explained, loadings = principal_plane(weights)
     numbers = table.loc[known, ["mixture", "strategy", "group"]].assign(
         pc1=plane[:, 0], pc2=plane[:, 1], actual=actual
     )
@@ -39,25 +42,31 @@ def mixture_model(found: Results, page: Page) -> tuple[plt.Figure, pd.DataFrame]
 
     figure, panels = plt.subplot_mosaic(
         [["mixtures", "mixtures"], ["linear", "quadratic"]],
-        figsize=(page.width, 1.3 * page.width),
+        figsize=(page.width, 1.42 * page.width),
         height_ratios=[1.05, 1],
         layout="constrained",
     )
-    shown = _draw_plane(panels["mixtures"], numbers, found.groups, explained)
+    shown = _draw_plane(panels["mixtures"], numbers, found.groups)
+    made_of = [
+        _loaded(order, row, found.records.domains, int(CHARACTERS * page.width))
+        for order, row in zip(("first", "second"), loadings, strict=True)
+    ]
+    axes_of = [f"first principal component ({explained[0]:.0%})", *made_of]
+    panels["mixtures"].set_xlabel("\n".join(axes_of), fontsize=6.5)
+    panels["mixtures"].set_ylabel(f"second ({explained[1]:.0%})", fontsize=6.5)
     figure.colorbar(shown, ax=panels["mixtures"], label=found.title(found.target), pad=0.02, aspect=16)
-    _legend_above(panels["mixtures"])
+    _legend_above(figure, panels["mixtures"], page)
     for name in FEATURES:
         _draw_fit(panels[name], numbers, name)
         panels[name].set_xlabel(f"actual {found.title(found.target)}")
     panels["linear"].set_ylabel(f"predicted {found.title(found.target)}")
     panels["quadratic"].set_yticklabels([])
-    panels["linear"].legend(loc="lower right", bbox_to_anchor=(1.02, 0.06), borderpad=0.1, handletextpad=0.1)
+    handles, labels = panels["linear"].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure, numbers
 
 
-def _draw_plane(
-    axes: plt.Axes, numbers: pd.DataFrame, groups: Sequence[str], explained: np.ndarray
-) -> PathCollection:
+def _draw_plane(axes: plt.Axes, numbers: pd.DataFrame, groups: Sequence[str]) -> PathCollection:
     """The mixtures by their first two principal components, coloured by score, a marker for each group."""
     actual = numbers["actual"]
     for place, group in enumerate(group for group in groups if (numbers["group"] == group).any()):
@@ -73,21 +82,34 @@ def _draw_plane(
             s=26,
             edgecolor=INK,
             linewidth=0.4,
-            label=group,
+            label=group_title(group),
         )
-    axes.set_xlabel(f"first principal component ({explained[0]:.0%})")
-    axes.set_ylabel(f"second ({explained[1]:.0%})")
     axes.margins(0.08)
     axes.grid()
     return shown
 
 
-def _legend_above(axes: plt.Axes) -> None:
-    """Above the axes, where no point can lie under it."""
-    legend = axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, borderpad=0.1)
-    for handle in legend.legend_handles:
-        assert isinstance(handle, PathCollection)
-        handle.set_facecolor("white")
+def _loaded(component: str, loadings: np.ndarray, domains: Sequence[str], room: int) -> str:
+    """The domains that a component is made of most, with their loadings, as many as a line has room for."""
+    line = f"{component}:"
+    for place in np.argsort(-np.abs(loadings), kind="stable"):
+        named = f"{line}{',' if line[-1] != ':' else ''} {domains[place]} {loadings[place]:+.2f}"
+        if abs(loadings[place]) < 0.005 or (len(named) > room and line[-1] != ":"):
+            break
+        line = named
+    return line.replace(" -", " −")
+
+
+def _legend_above(figure: plt.Figure, axes: plt.Axes, page: Page) -> None:
+    """Above the axes, where no point can lie under it; white, for a colour is a score."""
+    handles = [
+        Line2D(
+            [], [], marker=marker, color="white", markeredgecolor=INK, markeredgewidth=0.5, linestyle="none"
+        )
+        for marker in (MARKERS[i % len(MARKERS)] for i in range(len(axes.collections)))
+    ]
+    labels = [str(shown.get_label()) for shown in axes.collections]
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns(labels, page.width))
 
 
 def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:
@@ -108,23 +130,33 @@ def _draw_fit(axes: plt.Axes, numbers: pd.DataFrame, name: str) -> None:
         linewidth=0.8,
         marker="s",
         zorder=2,
-        label="held out",
+        label="left out",
     )
     axes.scatter(actual, np.clip(fitted, low, high), s=9, color=COLOURS[0], zorder=3, label="fitted")
     edge = 0.12 * spread or 0.5
     axes.set_xlim(actual.min() - edge, actual.max() + edge)
     axes.set_ylim(low, high)
     axes.grid()
-    quality = f"R² {determination(actual, fitted):.2f}, held out {determination(actual, held_out):.2f}"
-    if spread == 0:
-        quality = "all scores are equal"
-    axes.set_title(f"{name.capitalize()} fit\n{quality.replace('-', '−')}", fontsize=6.5)
+    lines = [f"{name.capitalize()} fit", "all scores are equal"]
+    if spread > 0:
+        lines = [
+            f"{name.capitalize()} fit: R² {_written(determination(actual, fitted))}",
+            f"left out: R² {_written(determination(actual, held_out))}",
+        ]
     if beyond := int(((held_out < low) | (held_out > high)).sum()):
-        axes.text(0.97, 0.02, f"{beyond} beyond", transform=axes.transAxes, ha="right", fontsize=6)
+        lines.append(f"{beyond} beyond the frame")
+    axes.set_title("\n".join(lines), fontsize=6.5)
 
 
-def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first two principal components of rows [n, domains]: places [n, 2] and the variance they explain [2].
+def _written(quality: float) -> str:
+    """R² with two digits; far below 0 they say nothing."""
+    return (f"{quality:.2f}" if quality > -1 else f"{quality:.0f}").replace("-", "−")
+
+
+def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first two principal components of rows [n, domains].
+
+    Returns places [n, 2], the share of the variance that they explain [2], and their loadings [2, domains].
 
     The sign is set so that the largest loading of each is positive: the same figure on every machine.
     """
@@ -134,7 +166,8 @@ def principal_plane(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     largest = np.argmax(np.abs(np.round(directions, 9)), axis=1)
     signs = np.sign(directions[np.arange(2), largest])
     share = np.append(singular, [0.0, 0.0])[:2] ** 2 / max(float((singular**2).sum()), 1e-12)
-    return centred @ (directions * np.where(signs == 0, 1, signs)[:, None]).T, share
+    loadings = directions * np.where(signs == 0, 1, signs)[:, None]
+    return centred @ loadings.T, share, loadings
 
 
 def fits(features: np.ndarray, scores: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

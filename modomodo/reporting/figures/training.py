@@ -14,11 +14,13 @@ from modomodo.console import unit_of_time
 from modomodo.files import read_json, read_jsonl
 from modomodo.metrics.weights import reward_weight
 from modomodo.mixtures.mixture import seed_kind
-from modomodo.reporting.figures.style import GREY, INK, PALE, Page, look
+from modomodo.reporting.figures.style import BAND, GREY, INK, PALE, Page, columns, look
 from modomodo.reporting.results import Results, title
+from modomodo.reporting.tables import group_title
 
 LEVEL = 1.96  # standard deviations: a two-sided 95 % band
 CURVES: dict[str, dict[str, Any]] = {  # how the lines of the reward curves are drawn
+    "best": {"color": look(4).colour, "linestyle": "-.", "linewidth": 1.4, "zorder": 5},
     "All": {"color": INK, "linestyle": "--", "linewidth": 1.2, "zorder": 3},
     "domain alone": {"color": look(0).colour, "linewidth": 1.6, "zorder": 4},
     "other mixtures": {"color": PALE, "linewidth": 0.6, "zorder": 1},
@@ -96,7 +98,8 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Reward by domain while training, smoothed over a tenth of the steps; a panel a domain.
 
-    Shown is one run a mixture, that of its smallest seed: All and the domain alone by their own lines, the others thin.
+    Shown is one run a mixture, that of its smallest seed: the best mixture by its score, All and the domain alone by
+    their own lines, the others thin.
     Returns the figure and its numbers: domain, mixture, seed, step, reward, smoothed.
     """
     domains = found.records.domains
@@ -124,11 +127,15 @@ def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.
         height, 2, figsize=(page.width, 1.12 * height + 0.3), sharex=True, sharey=True, layout="constrained"
     )
     kinds = dict(zip(found.mixtures["mixture"], map(seed_kind, found.weights()), strict=True))
+    best = found.best()
+    if best is not None:
+        kinds[best["mixture"]] = "best"
     for axes, domain in zip(panels.flat, domains, strict=False):
         axes.set_title(domain)
         axes.grid()
         _draw_curves(axes, numbers[numbers["domain"] == domain], kinds)
         axes.set_ylim(0, 1.02)
+        axes.tick_params(labelbottom=True)
     for axes in panels.flat[len(domains) :]:
         axes.axis("off")
     handles: dict[str, plt.Line2D] = {}
@@ -136,20 +143,24 @@ def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.
         for line in axes.lines:
             handles.setdefault(str(line.get_label()), line)
     handles = {name: handles[name] for name in CURVES if name in handles}
+    if best is not None and "best" in handles:
+        handles = {f"best: {best['strategy']}": handles.pop("best"), **handles}
     figure.supxlabel("optimiser step", fontsize=7.5)
     figure.supylabel("reward over the largest possible", fontsize=7.5)
     if len(domains) % 2:
-        panels.flat[len(domains) - 2].tick_params(labelbottom=True)
         panels.flat[-1].legend(handles.values(), handles.keys(), loc="center left")
     else:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3)
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside upper left", ncols=columns(handles, page.width)
+        )
     return figure, numbers
 
 
 def _draw_curves(axes: plt.Axes, numbers: pd.DataFrame, kinds: Mapping[str, str | None]) -> None:
-    """A line a mixture; `kinds`: which of them are All and the domain alone."""
+    """A line a mixture; `kinds`: which of them are the best, All and the domain alone."""
     for mixture, curve in numbers.groupby("mixture", sort=False):
-        name = {"all": "All", "single": "domain alone"}.get(kinds.get(str(mixture)) or "", "other mixtures")
+        kind = kinds.get(str(mixture)) or ""
+        name = {"best": "best", "all": "All", "single": "domain alone"}.get(kind, "other mixtures")
         axes.plot(curve["step"], curve["smoothed"], label=name, **CURVES[name])
 
 
@@ -173,7 +184,7 @@ def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[pl
     prompts = int(numbers["prompts"].median())
     spread = LEVEL * np.sqrt(grid * (1 - grid) / prompts)
     axes.fill_between(
-        grid, np.maximum(grid - spread, 0), np.minimum(grid + spread, 1), color="#e8e8e8", linewidth=0
+        grid, np.maximum(grid - spread, 0), np.minimum(grid + spread, 1), color=BAND, linewidth=0
     )
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
     for place, domain in enumerate(found.records.domains):
@@ -244,12 +255,25 @@ def cost(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, p
                 markerfacecolor="white" if again else style.colour,
                 markersize=3.8,
                 elinewidth=0.6,
-                label=f"{group}, other seeds" if again else group,
+                label=None if again else group_title(group),
             )
+    if repeat.any():
+        axes.errorbar(
+            [],
+            [],
+            yerr=[],
+            fmt="o",
+            color=GREY,
+            markerfacecolor="white",
+            markersize=3.8,
+            elinewidth=0.6,
+            label="repeat with another seed",
+        )
     if found.base is not None and np.isfinite(found.base[target]):
         axes.axhline(found.base[target], color=INK, linestyle=":", linewidth=0.9, label="base model")
     axes.set_xlim(left=0)
     axes.set_xlabel(f"training time so far ({unit})")
     axes.set_ylabel(f"{title(target)} (± standard error)")
-    figure.legend(loc="outside upper left", ncols=3)
+    labels = axes.get_legend_handles_labels()[1]
+    figure.legend(loc="outside upper left", ncols=columns(labels, page.width, 3))
     return figure, numbers[[*names[:4], "spent", target, "standard_error", "best"]]
