@@ -200,10 +200,10 @@ def test_a_recipe_runs_to_its_table(recipe: str, tmp_path: Path) -> None:
     quick(path, RECIPES[recipe].changes)
     succeed(snakemake(clone, "--configfile", str(path)))
     table = pd.read_csv(clone / f"results/{recipe}/table2.csv")
-    study = read_study(path)
-    assert len(table) == 1 + len(plan(study, str(path)).support)
+    assert len(table) == 1 + len(list((clone / f"results/{recipe}/mixtures").glob("*.json"))) > 3
     assert table["out_score"].notna().all()
-    for name in study.datasets:
+    study = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for name in (*study["domains"], *study["benchmarks"]):
         assert (clone / f"results/{recipe}/examples/{name}.rejected.jsonl").read_text() == ""
     succeed(snakemake(clone, f"--configfile={path}", f"results/{recipe}/export"))
     exported = clone / f"results/{recipe}/export"

@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,7 +115,7 @@ def accelerate_environment(file: Mapping[str, Any]) -> dict[str, str]:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as written:
         json.dump(file, written)
         written.flush()
-        given = launch_command_parser().parse_args(["--config_file", written.name, sys.argv[0]])
+        given = launch_command_parser().parse_args(["--config_file", written.name, "train.py"])
         arguments, defaults, precision_from_file = _validate_launch_command(given)
     arguments.main_process_port = 0  # that of `trainer_specs` counts
     if arguments.use_deepspeed:

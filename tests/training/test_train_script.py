@@ -33,6 +33,8 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
         {"steps": 1, "checkpoint_steps": {"1": 1, "9": 1}, "requested": {"shapes": 1.0}},
     )
     write_json(tmp_path / "base.json", {"weights": "0" * 64})
+    (tmp_path / "base").mkdir()
+    write_json(tmp_path / "base/config.json", {"model_type": "qwen2_vl"})
     settings = TrainSettings(
         training=Training(steps=9, scored_steps=[1, 9]), dtype="float32", rewards={"shapes": ["format"]}
     )
