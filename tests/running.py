@@ -62,7 +62,17 @@ def kill_session(process: subprocess.Popen) -> None:
 def digests(folder: Path, inside: str = "results") -> dict[str, str]:
     """Every result whose bytes the same study and seed decide; the others tell durations too."""
     files = [path for path in (folder / inside).rglob("*") if path.is_file() and not path.is_symlink()]
-    timed = {"run.json", "finished.json", "base.json", "overview.rst", "cost.svg", "cost.png", "cost.csv"}
+    timed = {
+        "run.json",
+        "finished.json",
+        "base.json",
+        "overview.rst",
+        "verdict.json",
+        "verdict.txt",
+        "cost.svg",
+        "cost.png",
+        "cost.csv",
+    }
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files

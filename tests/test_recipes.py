@@ -216,5 +216,6 @@ def test_a_recipe_runs_to_its_table(recipe: str, tmp_path: Path) -> None:
     again = re.findall(
         r"examples/(\w+)\.jsonl\n.*\n.*\n +reason: Updated input files", planned.stdout + planned.stderr
     )
-    of_it = [name for name, data in study.datasets.items() if Path(data.options["path"]).name == edited.name]
+    datasets = study["domains"] | study["benchmarks"]
+    of_it = [name for name, data in datasets.items() if Path(data["options"]["path"]).name == edited.name]
     assert sorted(again) == sorted(of_it)

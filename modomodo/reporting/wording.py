@@ -18,6 +18,11 @@ def words(verdict: Verdict) -> list[str]:
     return [" ".join(part.split()) for part in parts]
 
 
+def untimed(verdict: Verdict) -> Verdict:
+    """The same without the time that runs took, for pages whose bytes a study and its seeds decide."""
+    return verdict.model_copy(update={"cost": None})
+
+
 def as_yaml(verdict: Verdict) -> str:
     """The mixture as a strategy of a study, to be copied; empty where its weights are not known."""
     if not verdict.weights:
@@ -42,7 +47,7 @@ def as_text(verdict: Verdict) -> str:
 
 def as_markdown(verdict: Verdict) -> str:
     """For table2.md and the report of a study of recorded runs."""
-    return render_template("verdict.md", words=words(verdict), yaml=as_yaml(verdict))
+    return render_template("verdict.md", words=words(untimed(verdict)), yaml=as_yaml(verdict))
 
 
 def _answer(verdict: Verdict) -> str:

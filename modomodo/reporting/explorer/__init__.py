@@ -32,7 +32,7 @@ from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.settings import check_exportable
 from modomodo.reporting.tables import group_title
 from modomodo.reporting.verdict import Verdict, verdict_of
-from modomodo.reporting.wording import as_yaml, words
+from modomodo.reporting.wording import as_yaml, untimed, words
 
 HERE = Path(__file__).parent
 SEED = 0
@@ -267,7 +267,7 @@ def page_data(
             target: replace(predictor.observations, shares=surface.shares[target]).undetermined
             for target in targets
         },
-        "verdict": {"words": words(verdict), "yaml": as_yaml(verdict)},
+        "verdict": {"words": words(untimed(verdict)), "yaml": as_yaml(verdict)},
         # Shown in the study's order; the surrogate's is by name.
         "order": [predictor.domains.index(domain) for domain in found.records.domains],
         "colours": [COLOURS[i % len(COLOURS)] for i in place],
