@@ -2,7 +2,7 @@
 
 from modomodo.data.answers import is_exact_match
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import TEXTS, Score, metric, references
+from modomodo.metrics.metric import TEXTS, Score, metric, score_of_match
 
 
 @metric("exact_match", version=1, answers=TEXTS)
@@ -11,7 +11,7 @@ def exact_match(answer: str, example: Example) -> Score:
 
     Example: `exact_match`: "Paris." for "Paris" is 0.
     """
-    return Score(float(any(is_exact_match(answer, reference) for reference in references(example))))
+    return score_of_match(answer, example, is_exact_match)
 
 
 @metric("exact_match_normalised", version=1, answers=TEXTS)
@@ -20,8 +20,7 @@ def exact_match_normalised(answer: str, example: Example) -> Score:
 
     Example: `exact_match_normalised`: "new  york." for "New York" is 1.
     """
-    plain = _plain(answer)
-    return Score(float(any(plain == _plain(reference) for reference in references(example))))
+    return score_of_match(_plain(answer), example, lambda plain, reference: plain == _plain(reference))
 
 
 def _plain(text: str) -> str:

@@ -180,6 +180,14 @@ def references(example: Example) -> list[str]:
     return accepted
 
 
+def score_of_match(answer: str, example: Example, matches: Callable[[str, str], bool]) -> Score:
+    """1 where the answer matches an accepted one, by `matches(answer, accepted)`, else 0.
+
+    Raises InputError as `references` does.
+    """
+    return Score(float(any(matches(answer, reference) for reference in references(example))))
+
+
 class Summary(NamedTuple):
     """A benchmark's score: the mean of its rows' values, its standard error, and how many had no answer."""
 

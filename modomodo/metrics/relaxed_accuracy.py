@@ -1,7 +1,7 @@
 """Relaxed accuracy: ChartQA's metric (Masry et al. 2022, section 5.1), by lmms-eval's rules."""
 
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import TEXTS, Score, metric, references
+from modomodo.metrics.metric import TEXTS, Score, metric, score_of_match
 
 _TOLERANCE = 0.05
 
@@ -12,7 +12,7 @@ def relaxed_accuracy(answer: str, example: Example) -> Score:
 
     Example: `relaxed_accuracy`: "10.4" for "10" is 1.
     """
-    return Score(float(any(is_relaxed_match(answer, reference) for reference in references(example))))
+    return score_of_match(answer, example, is_relaxed_match)
 
 
 def is_relaxed_match(answer: str, reference: str) -> bool:

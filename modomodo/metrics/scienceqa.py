@@ -2,7 +2,7 @@
 
 from modomodo.data.answers import is_exact_match
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import TEXTS, Score, metric, references
+from modomodo.metrics.metric import TEXTS, Score, metric, score_of_match
 
 
 @metric("scienceqa", version=1, answers=TEXTS)
@@ -11,7 +11,7 @@ def scienceqa(answer: str, example: Example) -> Score:
 
     Example: `scienceqa`: "b" for "B" is 0.
     """
-    return Score(float(any(is_exact_match(answer, letter) for letter in references(example))))
+    return score_of_match(answer, example, is_exact_match)
 
 
 @metric("scienceqa_lmms_eval", version=1, answers=TEXTS)
@@ -20,7 +20,7 @@ def scienceqa_lmms_eval(answer: str, example: Example) -> Score:
 
     Example: `scienceqa_lmms_eval`: "B. blue" for "B" is 1.
     """
-    return Score(float(any(is_letter(answer, letter) for letter in references(example))))
+    return score_of_match(answer, example, is_letter)
 
 
 def is_letter(answer: str, letter: str) -> bool:

@@ -18,12 +18,12 @@ from transformers import PreTrainedModel
 from modomodo.config.schema import Lora
 from modomodo.errors import InputError, nearest
 from modomodo.files import read_json, write_json
+from modomodo.training.model_directory import ADAPTER_CONFIG
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
 
 ADAPTER = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 
 
 def lora_config(model: PreTrainedModel, lora: Lora, with_vision: bool) -> "LoraConfig":
@@ -83,11 +83,11 @@ def save_adapter(
         str(directory), save_embedding_layers=False, state_dict=weights
     )  # "auto" would ask the hub for the base
     (directory / "README.md").unlink(missing_ok=True)  # a card of PEFT's, with nothing in it
-    config = read_json(directory / CONFIG)
+    config = read_json(directory / ADAPTER_CONFIG)
     config["base_model_name_or_path"] = os.path.relpath(
         base.parent.resolve() / base.name, directory.resolve()
     )
-    write_json(directory / CONFIG, config)
+    write_json(directory / ADAPTER_CONFIG, config)
 
 
 def load_adapter(model: "PeftModel", directory: Path) -> None:

@@ -15,7 +15,7 @@ from modomodo.config.loading import parse
 from modomodo.config.options import annotations
 from modomodo.config.schema import Settings, Templates
 from modomodo.registry import Registry
-from modomodo.training.model_directory import check_hub_options, check_kind
+from modomodo.training.model_directory import check_hub_options, check_kind, looks_like_model
 
 ModelBuilder = Callable[[Path, Any, Templates, int], dict[str, Any]]
 model_builders: Registry[ModelBuilder] = Registry("model builder")
@@ -29,11 +29,10 @@ def read_options(builder: str, options: dict[str, Any]) -> Any:
     """
     if builder == "hub":
         check_hub_options(options)
-    if builder == "folder" and isinstance(options.get("path"), str):
-        check_kind(options["path"])
-    for value in options.values():
-        files = ("config.json", "adapter_config.json")
-        if isinstance(value, str) and any((Path(value) / file).is_file() for file in files):
+    for name, value in options.items():
+        if isinstance(value, str) and (
+            (builder, name) == ("folder", "path") or looks_like_model(Path(value))
+        ):
             check_kind(value)
     annotation = annotations(model_builders[builder]).get("options")
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -11,6 +11,7 @@ from modomodo.errors import InputError, nearest
 from modomodo.files import read_json
 from modomodo.training.families import FAMILIES, family_of
 
+ADAPTER_CONFIG = "adapter_config.json"
 PEFT_PREFIX = "base_model.model."  # of the tensors of a model that PEFT wraps
 LONGEST_HEADER = 100_000_000  # bytes, by the format
 HUB_OPTIONS = ("repo", "revision")  # of the builder 'hub'
@@ -25,7 +26,7 @@ def check_kind(path: str | Path, name: str = "") -> None:
     """
     path = Path(path)
     name = name or str(path)
-    if (path / "adapter_config.json").is_file() and not has_weights(path) and adapter_base(path) is None:
+    if (path / ADAPTER_CONFIG).is_file() and not has_weights(path) and adapter_base(path) is None:
         raise InputError(f"{name}: a PEFT adapter without its model: {MERGE_ADAPTER}")
     if not (path / "config.json").is_file():
         raise InputError(f"{name}: not a model directory (no config.json): build or download the model first")
@@ -40,6 +41,11 @@ def check_kind(path: str | Path, name: str = "") -> None:
             raise InputError(
                 f"{name}: {kind} needs the package {package}: add it to envs/own.txt, then run make env"
             )
+
+
+def looks_like_model(path: Path) -> bool:
+    """Whether a path is a directory of a model, or of an adapter alone."""
+    return any((path / file).is_file() for file in ("config.json", ADAPTER_CONFIG))
 
 
 def model_type(path: str | Path) -> str:
@@ -71,7 +77,7 @@ def _known_to_transformers() -> set[str]:
 
 def adapter_base(path: Path) -> Path | None:
     """Where the base of an adapter's checkpoint lies that a training of this project wrote; None for a whole model."""
-    config = path / "adapter_config.json"
+    config = path / ADAPTER_CONFIG
     if not config.is_file() or has_weights(path):
         return None
     base = path.resolve() / str(read_json(config).get("base_model_name_or_path", ""))

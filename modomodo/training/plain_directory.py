@@ -3,10 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from modomodo.training.model_directory import adapter_base
+from modomodo.training.model_directory import ADAPTER_CONFIG, adapter_base
 from modomodo.training.models import copy_beside_weights, load_model
-
-CONFIG = "adapter_config.json"
 
 _plain: dict[Path, "tempfile.TemporaryDirectory[str]"] = {}  # removed with the process
 
@@ -24,5 +22,5 @@ def plain_directory(directory: Path) -> Path:
         written = Path(_plain[directory].name)
         load_model(directory).save_pretrained(written)
         copy_beside_weights(directory, written)
-        (written / CONFIG).unlink()
+        (written / ADAPTER_CONFIG).unlink()
     return Path(_plain[directory].name)
