@@ -162,6 +162,7 @@ rule replay_explorer:
             "reporting/differences",
             "reporting/verdict",
             "reporting/wording",
+            "reporting/surface",
             "reporting/explorer/__init__",
             "reporting/explorer/page.html",
             "reporting/explorer/page.css",

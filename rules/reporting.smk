@@ -128,6 +128,7 @@ rule explorer:
         "../envs/cpu.yaml"
     params:
         code=code_digest(
+            "reporting/surface",
             "reporting/explorer/__init__",
             "reporting/explorer/page.html",
             "reporting/explorer/page.css",

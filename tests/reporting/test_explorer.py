@@ -15,17 +15,10 @@ from study_records import DOMAINS, example_results, records, without_base
 from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.records import Records
-from modomodo.reporting.explorer import (
-    Surface,
-    best,
-    examples_last,
-    fit,
-    front,
-    page_data,
-    render,
-)
+from modomodo.reporting.explorer import best, examples_last, front, page_data, render
 from modomodo.reporting.results import Results, results_of
 from modomodo.reporting.settings import EXPORTABLE
+from modomodo.reporting.surface import Surface, fit
 from modomodo.study.checks import study_from
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -193,15 +193,16 @@ class FittedGroup:
                 coefficients[term] = coefficients.get(term, 0.0) + weight * averaged
         return SummedTerms(level, slopes, coefficients)
 
-    def moments(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of the expected scores, [n, benchmark]."""
+    def moments(self, points: np.ndarray, less: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the expected scores, [n, benchmark]; with `less`, of the differences from there."""
         mean = np.zeros((len(points), len(self.group.columns)))
         square = np.zeros_like(mean)
         for start in range(0, len(points), AT_ONCE):
             rows = slice(start, start + AT_ONCE)
             at = KernelsAt(self.group.kernels, points[rows])
+            others = None if less is None else KernelsAt(self.group.kernels, less[rows])
             for kernel in self.kernels:
-                posterior = kernel.posterior(at)
+                posterior = kernel.posterior(at, others)
                 mean[rows] += posterior.mean
                 square[rows] += posterior.square + posterior.variance
         return mean, np.maximum(square - mean**2, 0.0)
@@ -267,6 +268,19 @@ class ProcessPredictor(Predictor):
             columns = fitted.group.columns
             mean[:, columns], variance[:, columns] = fitted.moments(weights)
         return self.scaler.prediction(mean, variance, self.noise_variance(), self.correlation)
+
+    def difference(self, weights: np.ndarray, less: np.ndarray) -> Prediction:
+        """How far mixtures are expected ahead of as many others [n, domains]: their errors are shared.
+
+        A benchmark that was never scored differs in none. `noise` is that of one run of each.
+        """
+        mean = np.zeros((len(weights), len(self.benchmarks)))
+        variance = np.zeros_like(mean)
+        for fitted in self.groups:
+            columns = fitted.group.columns
+            mean[:, columns], variance[:, columns] = fitted.moments(weights, less)
+        found = self.scaler.prediction(mean, variance, 2 * self.noise_variance(), self.correlation)
+        return Prediction(mean * self.scaler.scale, found.covariance, found.noise)
 
     def noise_variance(self) -> np.ndarray:
         """What one run adds to a standardised score, [benchmark]; 1 where none was scored."""

@@ -275,6 +275,14 @@ class KernelsAt:
             total += weight * self._between[term]
         return total
 
+    def paired(self, others: "KernelsAt", spec: KernelSpec) -> np.ndarray:
+        """Between each mixture and the other of the same place, [n], with the level."""
+        terms = [
+            weight * np.diagonal(term(self.points, others.points)) / self.kernels.scaled(term).scale
+            for term, weight in self.kernels.terms(spec)
+        ]
+        return LEVEL + np.sum(terms, axis=0)
+
     def prior_mean(self, spec: KernelSpec) -> np.ndarray:
         """Standardised scores [n] expected before any run."""
         total = np.zeros(len(self.points))

@@ -138,20 +138,28 @@ class ConditionedKernel:
         scale = SIGNALS[signals, None, None]
         return scale * self.rotated[hypotheses] / self.spread[signals, variances]
 
-    def posterior(self, at: KernelsAt) -> Posterior:
+    def posterior(self, at: KernelsAt, less: KernelsAt | None = None) -> Posterior:
         """At some mixtures, with k the kernel between each and the runs (Rasmussen and Williams 2006, 2.25 and 2.26).
 
         mean = μ + s · kᵀ C⁻¹ (y - μ),    variance = v · s · (k(w, w) - s · kᵀ C⁻¹ k)
+
+        With `less`, of the difference from as many others: μ and k are differences too, and the prior variance is
+        v · s · (k(w, w) + k(w', w') - 2 k(w, w')).
         """
         weights = self.weights[self._used]
-        rotated = at.cross(self.covariance) @ self.eigen.vectors
-        expected = np.stack([at.prior_mean(spec) for spec in self.specs], axis=1)[:, self._used[0]]
-        means = np.tensordot(rotated, self._solutions, (1, 2)) + expected[..., None]
+        cross, prior = at.cross(self.covariance), self.prior_variance()
+        expected = np.stack([at.prior_mean(spec) for spec in self.specs], axis=1)
+        if less is not None:
+            cross = cross - less.cross(self.covariance)
+            expected = expected - np.stack([less.prior_mean(spec) for spec in self.specs], axis=1)
+            prior = (2 - 2 * at.paired(less, self.covariance)[:, None] / self.peak) * prior
+        rotated = cross @ self.eigen.vectors
+        means = np.tensordot(rotated, self._solutions, (1, 2)) + expected[:, self._used[0], None]
         weighted = means * weights
         return Posterior(
             weighted.sum(axis=1),
             np.einsum("nub,nub->nb", weighted, means),
-            np.maximum(self.prior_variance() - rotated**2 @ self.explained, 0.0),
+            np.maximum(prior - rotated**2 @ self.explained, 0.0),
         )
 
     def surface(self, at: KernelsAt, place: tuple[int, int, int], b: int) -> tuple[np.ndarray, np.ndarray]:

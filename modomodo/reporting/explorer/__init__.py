@@ -9,7 +9,7 @@ import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ import pandas as pd
 from modomodo.errors import InputError
 from modomodo.mixtures.acquisition import CmaSearch, cma_candidates, pareto_front, sample_mixtures
 from modomodo.mixtures.constraints import Constraints, epoch_caps, without
-from modomodo.mixtures.records import AGGREGATES, Records, last_step, score_column, trained
+from modomodo.mixtures.records import AGGREGATES, Records, last_step, score_column
 from modomodo.mixtures.surrogates.base import Objective, objective, observe, surrogates
 from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out, summary
 from modomodo.mixtures.surrogates.gaussian_processes import FittedGroup, ProcessPredictor
@@ -29,13 +29,12 @@ from modomodo.mixtures.uncertainty import Comparison, split_half
 from modomodo.reporting.differences import near_best
 from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
-from modomodo.reporting.settings import check_exportable
+from modomodo.reporting.surface import SEED, Surface, fit
 from modomodo.reporting.tables import group_title
 from modomodo.reporting.verdict import Verdict, verdict_of
 from modomodo.reporting.wording import as_yaml, untimed, words
 
 HERE = Path(__file__).parent
-SEED = 0
 CANDIDATES = 3000  # mixtures that the Pareto front and the refits' best are taken from
 REFITS = 100
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -44,44 +43,13 @@ LARGEST = 3_000_000  # numbers in the page: some 30 MB
 T = TypeVar("T", KernelTerm, MeanTerm)
 
 
-@dataclass(frozen=True)
-class Surface:
-    """A surrogate fitted to every benchmark at once, and what each target is made of."""
-
-    name: str
-    predictor: ProcessPredictor
-    shares: Mapping[str, np.ndarray]  # target → [predictor.benchmarks]
-    quality: Mapping[str, float | None]  # of the main target: leave-one-mixture-out
-
-
-def fit(records: Records, surrogate: str, target: str = "out_score") -> Surface:
-    """Fit the surrogate that the page will evaluate; its quality is that of its predictions of `target`.
-
-    Raises InputError for one that it cannot.
-    """
-    check_exportable(surrogate)
+def quality(records: Records, surrogate: str, target: str) -> dict[str, float | None]:
+    """How well the surrogate predicts the target of mixtures that it was not shown, over all runs."""
     # The page evaluates processes alone, not what cheaper runs add to them.
-    records = replace(records, fidelities={})
-    runs = trained(records)
-    targets = [t for t in records.targets if runs.frame[score_column(t)].notna().any()]
-    objectives = {name: objective(records, name) for name in targets}
-    names = sorted({name for wanted in objectives.values() for name in wanted.benchmarks})
-    even = Objective("all", tuple(names), np.full(len(names), 1 / len(names)))
-    predictor = surrogates[surrogate](observe(records, even), SEED)
-    assert isinstance(predictor, ProcessPredictor)
-    shares = {}
-    for scored, wanted in objectives.items():
-        full = np.zeros(len(names))
-        full[[names.index(name) for name in wanted.benchmarks]] = wanted.shares
-        shares[scored] = full
-    main = target if target in targets else targets[0]
-    left = leave_one_mixture_out(observe(records, objectives[main]), surrogates[surrogate], SEED)
-    row = summary(left).iloc[0]
-    quality = {
-        name: _number(float(row[name]))
-        for name in ("runs", "spearman", "rmse", "rmse_constant", "coverage_80")
-    }
-    return Surface(surrogate, predictor, shares, quality)
+    observations = observe(replace(records, fidelities={}), objective(records, target))
+    row = summary(leave_one_mixture_out(observations, surrogates[surrogate], SEED)).iloc[0]
+    names = ("runs", "spearman", "rmse", "rmse_constant", "coverage_80")
+    return {name: _number(float(row[name])) for name in names}
 
 
 def exported(predictor: ProcessPredictor) -> dict[str, Any]:
@@ -249,7 +217,7 @@ def page_data(
     knows the cost of the runs; made from the records without it.
     """
     verdict = verdict or verdict_of(found, surrogate)
-    surface = fit(found.records, surrogate, found.target)
+    surface = fit(found.records, surrogate)
     predictor, limits = surface.predictor, constraints or Constraints()
     targets = [target for target in found.targets() if target in surface.shares]
     both = [name for name in AGGREGATES if name in targets]
@@ -260,7 +228,7 @@ def page_data(
         "study": study,
         "aim": found.target,
         "surrogate": surrogate,
-        "quality": surface.quality,
+        "quality": quality(found.records, surrogate, found.target),
         # Of these nothing is known: they keep weight 0.
         "untried": [predictor.domains.index(domain) for domain in predictor.observations.untried],
         "undetermined": {
