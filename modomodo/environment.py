@@ -103,7 +103,10 @@ def prepare_jobs(root: str | Path) -> None:
 def script_command(scripts: Path, words: str, before: str = "") -> str:
     """A job's command, for Snakemake to fill in: a script of the folder `scripts` with its arguments.
 
-    By its full path, since Snakemake may work in another folder than the project's (-d).
+    By its full path, since Snakemake may work in another folder than the project's (-d). It finds the package beside
+    the scripts: Snakemake takes PYTHONPATH from a job in a conda environment, and several clones may share one.
     """
-    folder = shlex.quote(str(scripts)).replace("{", "{{").replace("}", "}}")
-    return f"{before}python {folder}/{words}"
+    folder, root = (
+        shlex.quote(str(path)).replace("{", "{{").replace("}", "}}") for path in (scripts, scripts.parent)
+    )
+    return f"{before}PYTHONPATH={root}${{{{PYTHONPATH:+:$PYTHONPATH}}}} python {folder}/{words}"

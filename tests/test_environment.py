@@ -103,4 +103,24 @@ def test_a_script_prints_any_text_where_the_output_is_ascii():
 def test_a_script_is_called_by_its_full_path_whatever_is_in_it():
     """Snakemake fills in what is in braces."""
     text = environment.script_command(Path("/a b/{c}"), "train.py --output {output}", before="trap '' TERM; ")
-    assert text.format(output="x") == "trap '' TERM; python '/a b/{c}'/train.py --output x"
+    assert text.format(output="x") == (
+        "trap '' TERM; PYTHONPATH='/a b'${PYTHONPATH:+:$PYTHONPATH} python '/a b/{c}'/train.py --output x"
+    )
+
+
+@pytest.mark.parametrize("before", [None, "/plugins"])
+def test_a_script_finds_the_package_beside_it_where_none_is_installed(tmp_path: Path, before: str | None):
+    """In a conda environment of several clones: no PYTHONPATH, and no `modomodo`, or that of another clone."""
+    root = tmp_path / "a {clone}"
+    (root / "scripts").mkdir(parents=True)
+    (root / "modomodo").mkdir()
+    (root / "modomodo/__init__.py").write_text("OF = 'this clone'\n")
+    (root / "scripts/job.py").write_text(
+        "import modomodo, os; print(modomodo.OF, os.environ['PYTHONPATH'].split(':')[1:])\n"
+    )
+    command = environment.script_command(root / "scripts", "job.py {params}").format(params="")
+    variables = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    if before:
+        variables["PYTHONPATH"] = before
+    job = subprocess.run(["bash", "-euc", command], env=variables, capture_output=True, text=True, check=True)
+    assert job.stdout == f"this clone {[before] if before else []}\n"
