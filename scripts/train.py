@@ -24,6 +24,7 @@ from modomodo.errors import InputError
 from modomodo.files import digest, file_digest, read_json, read_jsonl, write_json
 from modomodo.training import launch as launching
 from modomodo.training.gpus import acquire_gpus
+from modomodo.training.groups import groups_of
 from modomodo.training.job import TrainJob
 from modomodo.training.lessons import lessons, unfit_rewards
 from modomodo.training.model_directory import untried
@@ -77,15 +78,17 @@ def main() -> None:
         inputs = [arguments.base_info, arguments.stream, summary, *arguments.examples]
         unfit = untried(job.base) + unfit_rewards(settings.rewards, (example for example, _ in job.rows))
         warn(arguments.output, unfit)  # before the hours that it may be wrong for
+        trained = train_and_describe(job)
+        log = [row for _, row in read_jsonl(job.folder / "log.jsonl")]
         run = {
             "mixture": arguments.mixture,
-            **train_and_describe(job),
-            "stream": read_json(summary),
+            **trained,
+            "stream": {**read_json(summary), **groups_of(log)},
             "inputs": {str(path): file_digest(path) for path in inputs},
             **fingerprint,
         }
         learnt = lessons(
-            [row for _, row in read_jsonl(job.folder / "log.jsonl")],
+            log,
             settings.rewards,
             fingerprint["base"],
             (kept["weights"] for kept in run["checkpoints"].values()),

@@ -9,6 +9,7 @@ from modomodo.config.schema import Call, name_and_options
 from modomodo.data.answers import extract_answer
 from modomodo.data.examples import Example
 from modomodo.metrics.metric import Metric, called, metrics
+from modomodo.training.groups import PROMPTS, groups_of
 from modomodo.training.rewards import columns, reward_of, rewards
 
 # Kind of completion that `reward_functions.Watch` logs → the share of them from which on it is a warning, and which.
@@ -105,8 +106,15 @@ def lessons(
             f"hardly anything could be learnt: for at least {NEARLY_ALL:.0%} of the prompts all completions got the "
             "same reward"
         )
+    zero = groups_of(log).get("frac_reward_zero_std", {}) if share < NEARLY_ALL else {}
     for domain, calls in domain_rewards.items():
         texts += _seen_by_the_watch(log, domain)
+        seen = sum(f"{PROMPTS}{domain}" in row for row in log)
+        if zero.get(domain, 0.0) >= NEARLY_ALL and seen >= ENOUGH_STEPS:
+            texts.append(
+                f"{domain}: for {zero[domain]:.0%} of its prompts all completions got the same reward: its share of "
+                "what was learnt is far below its weight (stream.effective in run.json)"
+            )
         for name, _ in map(name_and_options, calls):
             values = [row[key] for row in log if (key := f"rewards/{domain}/{name}") in row]
             if (name, set(values)) == ("format", {1.0}):

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
 from modomodo.training.adapters import drops_out, is_adapted, load_adapter, without_adapter
 from modomodo.training.families import family_of
+from modomodo.training.groups import step_counts, teaching
 from modomodo.training.models import load_model, own_generation_settings
 from modomodo.training.processors import tokenizer_of
 from modomodo.training.self_check import Rollout, check_agreement
@@ -95,6 +97,19 @@ class StreamTrainer(GRPOTrainer):
             self._check(self._rollout, output)
             self._rollout = None
         return output
+
+    def _calculate_rewards(self, inputs: list[dict[str, Any]], *arguments: Any) -> torch.Tensor:
+        rewards = super()._calculate_rewards(inputs, *arguments)  # of all processes
+        domains = gather_object([row["dataset"] for row in inputs])[:: self.num_generations]
+        taught = teaching(
+            rewards.cpu().numpy(),
+            self.reward_weights.tolist(),
+            self.num_generations,
+            self.multi_objective_aggregation == "normalize_then_sum",
+        )
+        for name, value in step_counts(domains, taught).items():
+            self._metrics["train"][name].append(value)
+        return rewards
 
     def _check(self, rollout: Rollout, batch: Mapping[str, Any]) -> None:
         """Raises InputError when training sees other prompts than the rollout did. Leaves no trace in what follows."""

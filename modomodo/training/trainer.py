@@ -32,6 +32,7 @@ from modomodo.data.prompts import interleaved, messages
 from modomodo.errors import InputError, Interrupted
 from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.adapters import is_adapted, lora_config, save_adapter
+from modomodo.training.groups import with_shares
 from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
 from modomodo.training.model_boxes import model_boxes
@@ -413,10 +414,12 @@ def link_shared_checkpoints(folder: Path, checkpoint_steps: Mapping[int, int]) -
 
 
 def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """`log.jsonl`: a line a step with loss, reward (in all and by domain), KL, lengths and clipped share."""
+    """`log.jsonl`: a line a step with loss, reward (in all and by domain), KL, lengths, clipped share and mixtures."""
+    steps = (
+        entry for entry in history if "reward" in entry or "loss" in entry
+    )  # no reward: of earlier completions
     rows = (
-        {"step": entry["step"], **{k: v for k, v in sorted(entry.items()) if k not in VOLATILE | {"step"}}}
-        for entry in history
-        if "reward" in entry or "loss" in entry  # a step that learns from earlier completions has no reward
+        {"step": row["step"], **{k: v for k, v in sorted(row.items()) if k not in VOLATILE | {"step"}}}
+        for row in with_shares(steps)
     )
     write_jsonl(folder / "log.jsonl", rows)

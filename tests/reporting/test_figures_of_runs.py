@@ -1,5 +1,6 @@
 """Figures of what happened while the mixtures were trained: rewards, shares and cost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -105,4 +106,13 @@ def test_shares_requested_and_realised() -> None:
         ["boxes", 0.25, 0.5],
         ["maths", 0.75, 0.5],
     ]
+    assert numbers["effective"].isna().all()  # a run of an earlier version
+    plt.close(made)
+
+
+def test_shares_of_the_prompts_that_taught_stand_beside_the_realised_ones() -> None:
+    run = replace(a_run("all", 42, 1.0), effective={"maths": 1.0})
+    made, numbers = realised_shares(example_results(), [run], Page())
+    assert numbers.set_index("domain")["effective"].to_dict() == {"boxes": 0.0, "maths": 1.0}
+    assert "of those that teach" in [text.get_text() for text in made.axes[0].get_legend().texts]
     plt.close(made)

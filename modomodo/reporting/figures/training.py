@@ -32,7 +32,8 @@ class Run:
     """One training run, as its files describe it.
 
     `rewards` {domain: [steps]} is the mean weighted reward of a domain's completions, over the largest there
-    can be, NaN at a step without one of its prompts.
+    can be, NaN at a step without one of its prompts. `effective`: shares of the prompts that taught; None where the log
+    does not count them.
     """
 
     mixture: str
@@ -42,6 +43,7 @@ class Run:
     realised: Mapping[str, float]
     prompts: int
     seconds: float
+    effective: Mapping[str, float] | None = None
 
 
 def rewards_by_domain(
@@ -87,6 +89,7 @@ def read_run(path: Path) -> Run:
         realised=stream["realised"],
         prompts=stream["prompts"],
         seconds=sum(run["seconds"].values()),
+        effective=stream.get("effective"),
     )
 
 
@@ -165,19 +168,25 @@ def _draw_curves(axes: plt.Axes, numbers: pd.DataFrame, kinds: Mapping[str, str 
 
 
 def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
-    """The share of prompts that each domain really had, against its weight.
+    """The share of prompts that each domain really had, and hollow that of those that taught, against its weight.
 
     The band is where 95 % of random draws of as many prompts fall. Returns the figure and its numbers: mixture,
-    seed, domain, requested, realised, prompts.
+    seed, domain, requested, realised, prompts, effective (NaN where it was not counted).
     """
-    numbers = pd.DataFrame(
-        [
-            (run.mixture, run.seed, domain, weight, run.realised.get(domain, 0.0), run.prompts)
-            for run in runs
-            for domain, weight in run.requested.items()
-        ],
-        columns=["mixture", "seed", "domain", "requested", "realised", "prompts"],
-    )
+    rows_of_runs = [
+        {
+            "mixture": run.mixture,
+            "seed": run.seed,
+            "domain": domain,
+            "requested": weight,
+            "realised": run.realised.get(domain, 0.0),
+            "prompts": run.prompts,
+            "effective": np.nan if run.effective is None else run.effective.get(domain, 0.0),
+        }
+        for run in runs
+        for domain, weight in run.requested.items()
+    ]
+    numbers = pd.DataFrame(rows_of_runs)
     figure, axes = plt.subplots(figsize=(page.width, 0.86 * page.width), layout="constrained")
     axes.grid()
     grid = np.linspace(0, 1, 201)
@@ -199,6 +208,20 @@ def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[pl
             linewidth=0.3,
             label=domain,
             zorder=3,
+        )
+        axes.scatter(
+            rows["requested"],
+            rows["effective"],
+            s=15,
+            marker=look(place).marker,
+            facecolor="none",
+            edgecolor=look(place).colour,
+            linewidth=0.5,
+            zorder=2,
+        )
+    if numbers["effective"].notna().any():
+        axes.scatter(
+            [], [], s=15, facecolor="none", edgecolor=GREY, linewidth=0.5, label="of those that teach"
         )
     axes.set_xlabel("weight of the mixture")
     axes.set_ylabel("share of the prompts trained on")

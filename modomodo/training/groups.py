@@ -1,0 +1,90 @@
+"""Prompt groups: the completions of one prompt, which teach only where their rewards differ.
+
+An advantage is what a reward is above the mean of its group, so a group whose rewards are all equal teaches nothing
+(but for the KL term), and its domain counts less in what is learnt than in what is shown. The *realised* mixture is
+each domain's share of the prompts, the *effective* one its share of the prompts that teach.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+PROMPTS = "prompts/"  # + domain: its prompts of a step, in the log
+ZERO_STD = "frac_reward_zero_std/"  # + domain: the share of them whose completions all got the same reward
+
+
+def teaching(
+    rewards: np.ndarray, weights: Sequence[float], generations: int, each: bool = False
+) -> list[bool]:
+    """Whether each group's rewards differ, of [completions, functions], NaN where a function does not apply.
+
+    They are summed by their weights; with `each` they count one by one, as TRL's `normalize_then_sum` takes them.
+    Compared and not subtracted from a mean, which rounds: equal rewards are equal to the last bit.
+    """
+    known = ~np.isnan(rewards).all(axis=1)
+    given = np.where(np.isnan(rewards), 0.0, rewards)
+    values = given if each else (given * np.asarray(weights, dtype=given.dtype)).sum(axis=1, keepdims=True)
+    return [
+        bool(np.ptp(values[rows][known[rows]], axis=0).any()) if known[rows].any() else False
+        for rows in _groups(len(rewards), generations)
+    ]
+
+
+def _groups(completions: int, generations: int) -> Iterator[slice]:
+    return (slice(start, start + generations) for start in range(0, completions, generations))
+
+
+def step_counts(domains: Sequence[str], taught: Sequence[bool]) -> dict[str, float]:
+    """What the log says of a step: each domain's prompts, and the share of them that taught nothing."""
+    prompts = Counter(domains)
+    zero = Counter(domain for domain, teaches in zip(domains, taught, strict=True) if not teaches)
+    return {
+        **{f"{PROMPTS}{domain}": float(count) for domain, count in prompts.items()},
+        **{f"{ZERO_STD}{domain}": zero[domain] / count for domain, count in prompts.items()},
+    }
+
+
+def with_shares(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows of a log, each with the realised and the effective share of every domain until then."""
+    prompts: Counter[str] = Counter()
+    zero: Counter[str] = Counter()
+    for row in rows:
+        for domain, count in _of_step(row, PROMPTS):
+            prompts[domain] += round(count)
+            zero[domain] += round(count * row.get(f"{ZERO_STD}{domain}", 0.0))
+        yield {
+            **row,
+            **{f"realised/{domain}": share for domain, share in _shares(prompts).items()},
+            **{f"effective/{domain}": share for domain, share in _shares(prompts - zero).items()},
+        }
+
+
+def groups_of(log: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """What a run's log says of its groups, as run.json has it; nothing of a log that does not count them.
+
+    `effective`: domain → its share of the prompts that taught, empty where none did; `frac_reward_zero_std`: domain →
+    the share of its prompts that taught nothing.
+    """
+    prompts: Counter[str] = Counter()
+    zero: Counter[str] = Counter()
+    for row in log:
+        for domain, count in _of_step(row, PROMPTS):
+            prompts[domain] += round(count)
+            zero[domain] += round(count * row.get(f"{ZERO_STD}{domain}", 0.0))
+    if not prompts:
+        return {}
+    return {
+        "effective": _shares(prompts - zero),
+        "frac_reward_zero_std": {domain: zero[domain] / prompts[domain] for domain in sorted(prompts)},
+    }
+
+
+def _of_step(row: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    return ((key.removeprefix(prefix), value) for key, value in row.items() if key.startswith(prefix))
+
+
+def _shares(counts: Mapping[str, int]) -> dict[str, float]:
+    total = sum(counts.values())
+    return {domain: counts[domain] / total for domain in sorted(counts)} if total else {}
