@@ -15,7 +15,8 @@ from modomodo.mixtures.records import BASE
 from modomodo.mixtures.settings import RecordsSettings
 from modomodo.mixtures.strategies.base import declaration
 from modomodo.study.checks import study_from
-from modomodo.study.costs import costs_of, summary
+from modomodo.study.costs import costs_of
+from modomodo.study.costs_text import summary
 from modomodo.study.outputs import kept_weights
 from modomodo.training.settings import TrainSettings
 

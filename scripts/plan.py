@@ -3,7 +3,8 @@
 Example:
     python scripts/plan.py --study config/paper.yaml
 
-Starts nothing. Durations are those of finished runs where there are any, else the study's `costs`.
+Starts nothing. Durations are those of finished runs where there are any, else the study's `costs`, else a formula of
+model size, tokens and GPU (docs/gpus.md).
 """
 
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 from modomodo import command_line, console
 from modomodo.mixtures.plan import plan
 from modomodo.study.checks import read_study
-from modomodo.study.costs import costs_of, render
+from modomodo.study.costs import costs_of
+from modomodo.study.costs_text import render
 
 
 def main() -> None:

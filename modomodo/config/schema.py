@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,6 +21,7 @@ from pydantic import (
 
 from modomodo.config.accelerate_file import check_accelerate
 from modomodo.config.foreign_keys import FOREIGN_KEYS
+from modomodo.config.gpus import check_gpu
 from modomodo.config.placeholders import refuse_placeholders
 from modomodo.config.trl_options import COLOCATED, WITH_VLLM, check_trl
 from modomodo.errors import nearest
@@ -518,6 +520,19 @@ class Evaluation(Settings):
         return self
 
 
+class GpuPeak(Settings):
+    """The most that one GPU can do, where it is not in the table, or the processors that a run holds have none."""
+
+    tflops: float = Field(
+        gt=0, description="1e12 operations a second on dense matrices, in the precision of the training."
+    )
+    bandwidth: float = Field(gt=0, description="GB (1e9 bytes) a second from its memory.")
+
+
+def _gpu_kind(value: Any) -> str:
+    return "[numbers]" if isinstance(value, dict | GpuPeak) else "[name]"
+
+
 class Costs(Settings):
     """What `make plan` assumes until runs of this study have been measured. No result depends on it."""
 
@@ -528,6 +543,32 @@ class Costs(Settings):
         None, gt=0, description="Hours to predict all scored steps of a run, on evaluation.gpus GPUs."
     )
     checkpoint_gb: float | None = Field(None, gt=0, description="Size of one checkpoint, in GB (1e9 bytes).")
+    gpu: (
+        Annotated[
+            Annotated[str, AfterValidator(check_gpu), Tag("[name]")] | Annotated[GpuPeak, Tag("[numbers]")],
+            Discriminator(_gpu_kind),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="The GPU of the jobs, e.g. H100, or its numbers, e.g. {tflops: 989, bandwidth: 3350}: hours that "
+        "are not given are estimated from them (docs/gpus.md).",
+    )
+    parameters: float | None = Field(
+        None,
+        gt=0,
+        description="Parameters of the model; counted in its folder, else read from its name on the hub, if absent.",
+    )
+    prompt_tokens: int = Field(1000, ge=1, description="Tokens of a prompt, its images included.")
+    completion_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens of a completion; as many as it may have (max_completion_length) if absent.",
+    )
+    price: float | None = Field(
+        None, gt=0, description="Of a GPU for an hour: what is left is told in money too."
+    )
+    currency: str = Field("USD", min_length=1, description="Of the price.")
 
 
 class Judge(Settings):

@@ -1,24 +1,26 @@
 """What a study still costs, before any of it is run: runs by stage, hours of GPUs, disk.
 
-Durations are those that finished runs of this study measured; where there is none, the study's `costs`. Results
-that exist are taken as done: whether one is out of date only Snakemake knows (`snakemake -n`).
+Durations are those that finished runs of this study measured; where there is none, the study's `costs`, and else a
+formula (estimates.py). Results that exist are taken as done: whether one is out of date only Snakemake knows
+(`snakemake -n`).
 """
 
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from modomodo.config.schema import Study
-from modomodo.console import HOUR, duration, size
+from modomodo.console import HOUR
 from modomodo.files import read_json
 from modomodo.mixtures.mixture import Weights, read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import BASE
 from modomodo.mixtures.stream import checkpoint_steps
+from modomodo.study.estimates import Estimate, estimate_of
 from modomodo.study.outputs import (
     BASE_MODEL,
     PREDICTIONS,
@@ -33,14 +35,18 @@ from modomodo.study.outputs import (
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds that one unit of work takes, and the number of measurements behind it (0: the study's `costs`)."""
+    """Seconds that one unit of work takes, and the number of measurements behind it (0: assumed).
+
+    `formula`: assumed by the formula, else by the study's `costs`.
+    """
 
     seconds: float
     measured: int
+    formula: bool = False
 
     def times(self, units: int) -> "Rate":
         """The rate of so many units together."""
-        return Rate(self.seconds * units, self.measured)
+        return replace(self, seconds=self.seconds * units)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Costs:
     checkpoint_bytes: float | None
     chain: float | None  # seconds from first to last run if all of a round ran at once
     free_bytes: int
+    estimate: Estimate | str | None  # by formula; what it lacks; None where no GPU is named
 
     def stage(self, name: str) -> StageCost:
         """One stage by name."""
@@ -105,14 +112,16 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
     folder = root / study.name
     training = study.training
     steps = steps_of_runs(study, plan, folder)
+    estimate = estimate_of(study, folder)
+    known = estimate if isinstance(estimate, Estimate) else None
     times = RunTimes(
         steps,
         {
             run: len(set(checkpoint_steps(training.scored_steps, last).values()))
             for run, last in steps.items()
         },
-        training_rate(study, results),
-        prediction_rate(study, results),
+        training_rate(study, results) or _by_formula(known.step if known else None),
+        prediction_rate(study, results) or _by_formula(known.prediction if known else None),
     )
     missing = [result for result in results if not result.path.exists()]
     untrained = [result.run for result in missing if result.stage == RUNS and result.run]
@@ -150,6 +159,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
         free_bytes=shutil.disk_usage(
             next(p for p in (folder, *folder.absolute().parents) if p.exists())
         ).free,
+        estimate=estimate,
     )
 
 
@@ -235,6 +245,10 @@ def _rate(measured: Sequence[float], hours: float | None, units: int) -> Rate | 
     return None if hours is None else Rate(hours * HOUR / units, 0)
 
 
+def _by_formula(seconds: float | None) -> Rate | None:
+    return None if seconds is None else Rate(seconds, 0, formula=True)
+
+
 def _base_rate(folder: Path) -> Rate | None:
     path = folder / "base.json"
     seconds = read_json(path).get("seconds") if path.exists() else None
@@ -284,86 +298,3 @@ def _sum(values: Iterable[float | None]) -> float | None:
             return None
         total += value
     return total
-
-
-def render(study: Study, costs: Costs) -> str:
-    """The plan as a screen of text."""
-    runs = costs.stage(RUNS)
-    steps_text = ", ".join(map(str, study.training.scored_steps))
-    mixtures = sum(sum(groups.values()) for groups in costs.rounds)
-    lines = [
-        f"study {study.name}: {mixtures} mixtures of {len(study.domains)} domains, {runs.total} runs, scored at step "
-        f"{steps_text} on {len(study.benchmarks)} benchmarks",
-        "",
-        f"{'':<12}{'all':>6}{'done':>6}{'missing':>9}  {'each':<26}left",
-    ]
-    for cost in costs.stages:
-        each = "" if cost.rate is None else f"{duration(cost.rate.seconds)}, {_basis(cost.rate)}"
-        left = "" if cost.seconds is None or not cost.missing else _effort(cost)
-        lines.append(f"{cost.stage:<12}{cost.total:>6}{cost.done:>6}{cost.missing:>9}  {each:<26}{left}")
-    lines.append("")
-    for number, groups in enumerate(costs.rounds):
-        text = ", ".join(f"{name} {count}" for name, count in groups.items())
-        count = sum(groups.values())
-        lines.append(f"round {number}: {count} mixture{'s' * (count > 1)}: {text}")
-    lines += ["", *_totals(study, costs)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
-
-
-def _totals(study: Study, costs: Costs) -> list[str]:
-    lines = []
-    work = [costs.stage(RUNS), costs.stage(PREDICTIONS)]
-    if not any(cost.missing for cost in work):
-        return ["nothing is left to train or predict"]
-    unknown = [cost.stage for cost in work if cost.missing and cost.seconds is None]
-    if unknown:
-        lines.append(
-            f"time left: not known of {' and '.join(unknown)}: set costs.training_hours and costs.prediction_hours in "
-            "the study, or finish one run"
-        )
-    else:
-        lines.append(f"time left: {_work(work)}")
-        if costs.chain:
-            lines.append(f"at least {duration(costs.chain)}, if all runs of a round go at once")
-    if costs.disk is None:
-        lines.append("disk left: not known: set costs.checkpoint_gb in the study, or finish one run")
-    else:
-        text = f"disk left: {size(costs.disk)} for {costs.checkpoints} checkpoints, {size(costs.free_bytes)} are free"
-        if costs.disk > costs.free_bytes:
-            text += ": TOO LITTLE: free some, or keep fewer (training.keep_weights)"
-        lines.append(text)
-    return lines
-
-
-def summary(costs: Costs) -> str:
-    """The plan in one line."""
-    runs, predictions = costs.stage(RUNS), costs.stage(PREDICTIONS)
-    text = f"plan: {runs.missing} of {runs.total} runs to train, {predictions.missing} to predict"
-    work = [cost for cost in (runs, predictions) if cost.missing]
-    if work:
-        text += ", " + (
-            _work(work) if all(cost.seconds is not None for cost in work) else "time not known yet"
-        )
-    if costs.disk:
-        text += f", {size(costs.disk)} of disk"
-    return f"{text} (make plan)"
-
-
-def _work(stages: Sequence[StageCost]) -> str:
-    """Hours of GPUs and of CPUs of some stages, whose seconds are known."""
-    gpu = sum((cost.seconds or 0.0) * cost.gpus for cost in stages) / HOUR
-    cpu = sum(cost.seconds or 0.0 for cost in stages if not cost.gpus)
-    parts = [f"{gpu:,.0f} GPU-hours"] if gpu else []
-    parts += [f"{duration(cpu)} of jobs on CPUs"] if cpu or not parts else []
-    return " and ".join(parts)
-
-
-def _effort(cost: StageCost) -> str:
-    assert cost.seconds is not None
-    if not cost.gpus:
-        return duration(cost.seconds)
-    return f"{cost.seconds * cost.gpus / HOUR:,.0f} GPU-hours ({cost.gpus} GPU{'s' * (cost.gpus > 1)} a job)"
-
-
-def _basis(rate: Rate) -> str:
-    return f"measured on {rate.measured}" if rate.measured else "from costs"

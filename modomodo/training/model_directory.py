@@ -91,9 +91,8 @@ def check_targets(path: Path, targets: Iterable[str]) -> None:
     """
     names = {
         name.removesuffix(".weight")
-        for file in path.glob("*.safetensors")
-        for name, about in _header(file).items()
-        if name.endswith(".weight") and len(about.get("shape", ())) == 2
+        for name, shape in tensor_shapes(path).items()
+        if name.endswith(".weight") and len(shape) == 2
     }
     for target in targets:
         if names and not any(f".{name}".endswith(f".{target}") for name in names):
@@ -102,6 +101,16 @@ def check_targets(path: Path, targets: Iterable[str]) -> None:
                 f"training.lora.targets: '{target}': no layer of {path} is called so: "
                 f"{nearest(target.rpartition('.')[2], ends)}"
             )
+
+
+def tensor_shapes(path: Path) -> dict[str, list[int]]:
+    """Name → shape of every tensor in a directory's safetensors files, of which only the headers are read."""
+    return {
+        name: about["shape"]
+        for file in sorted(path.glob("*.safetensors"))
+        for name, about in _header(file).items()
+        if "shape" in about
+    }
 
 
 def _header(file: Path) -> dict[str, Any]:

@@ -460,6 +460,11 @@ PROOFS: dict[str, str] = {
         f"costs.{key}": "study/test_costs.py::test_configured_costs_by_hand"
         for key in ("training_hours", "prediction_hours", "checkpoint_gb")
     },
+    "costs.gpu": "study/test_estimates.py::test_gpus_are_known_by_name_and_others_by_their_numbers",
+    **{
+        f"costs.{key}": "study/test_estimates.py::test_hours_and_money_by_formula_and_its_error_once_there_are_runs"
+        for key in ("parameters", "prompt_tokens", "completion_tokens", "price", "currency")
+    },
     **{
         f"judge.{key}": "metrics/test_judge.py::test_prompts_are_asked_once_and_their_replies_kept"
         for key in ("model", "endpoint", "key", "request")

@@ -302,7 +302,8 @@ from modomodo.mixtures.plan import plan
 from modomodo.reporting import settings
 from modomodo.reporting.figures import figures_of
 from modomodo.study.checks import read_study
-from modomodo.study.costs import costs_of, summary
+from modomodo.study.costs import costs_of
+from modomodo.study.costs_text import summary
 
 for path in sys.argv[1:]:
     study = read_study(path)

@@ -7,7 +7,7 @@ import pytest
 from modomodo.evaluation.settings import PredictSettings
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.settings import StreamSettings
-from modomodo.study import costs
+from modomodo.study import costs, costs_text
 from modomodo.study.checks import read_study, study_from
 from modomodo.study.outputs import kept_weights
 from modomodo.training.settings import BaseModelSettings, TrainSettings
@@ -31,7 +31,7 @@ def test_configured_costs_by_hand(study_data, tmp_path):
     assert found.checkpoints == 21 and found.disk == 84e9
     # Three rounds, each as long as one run and its predictions.
     assert found.chain == pytest.approx(3 * 2.5 * 3600)
-    text = costs.render(study, found)
+    text = costs_text.render(study, found)
     assert "study small: 7 mixtures of 3 domains, 7 runs, scored at step 2, 7, 9 on 2 benchmarks" in text
     assert "56 GPU-hours (4 GPUs a job)" in text
     assert "round 2: 2 mixtures: model 2" in text
@@ -101,23 +101,23 @@ def test_measured_durations_win_over_configured_ones(study_data, tmp_path):
     # 12 s for three checkpoints; the one benchmark predicted later says nothing about a complete one.
     assert found.stage("predictions").rate == costs.Rate(12.0, 1)
     assert found.stage("runs").done == 3
-    line = costs.summary(found)
+    line = costs_text.summary(found)
     assert (
         line == "plan: 4 of 7 runs to train, 7 to predict, 3 min of jobs on CPUs, 48.0 GB of disk (make plan)"
     )
 
 
 def test_what_is_not_known_is_reported(small_study, tmp_path):
-    text = costs.render(small_study, priced(small_study, tmp_path))
+    text = costs_text.render(small_study, priced(small_study, tmp_path))
     assert "time left: not known of runs and predictions: set costs.training_hours" in text
     assert "disk left: not known: set costs.checkpoint_gb" in text
-    assert "time not known yet" in costs.summary(priced(small_study, tmp_path))
+    assert "time not known yet" in costs_text.summary(priced(small_study, tmp_path))
 
 
 def test_too_little_disk_is_reported(study_data, tmp_path, monkeypatch):
     study_data["costs"] = {**HOURS, "checkpoint_gb": 1e6}
     study = study_from(study_data, "study.yaml")
-    assert "are free: TOO LITTLE" in costs.render(study, priced(study, tmp_path))
+    assert "are free: TOO LITTLE" in costs_text.render(study, priced(study, tmp_path))
 
 
 def test_the_papers_study(tmp_path):
@@ -126,7 +126,7 @@ def test_the_papers_study(tmp_path):
     known = plan(study)
     steps = costs.steps_of_runs(study, known, tmp_path)
     assert steps["single-LISA", 42] == 663
-    text = costs.render(study, priced(study, tmp_path))
+    text = costs_text.render(study, priced(study, tmp_path))
     assert "study paper: 42 mixtures of 5 domains, 42 runs" in text
     assert "GPU-hours" in text and "(4 GPUs a job)" in text
 
