@@ -29,7 +29,7 @@ table: env ## (or just make) the whole study and results/table2.csv (STUDY=confi
 	$(RUN) snakemake --cores all --configfile "$(STUDY)"
 	@$(RUN) snakemake --cores 1 results/table2.csv --configfile "$(STUDY)" --quiet all
 	@folder="$(RESULTS)"; cat "$$folder/verdict.txt"; echo; echo "Table 2: results/table2.csv, a copy of $$folder/table2.csv"; \
-	for file in report.md table2.md in_domain.csv figures explorer.html; do \
+	for file in report.md table2.md in_domain.csv figures explorer.html runs.html; do \
 	if [ -e "$$folder/$$file" ]; then echo "         $$folder/$$file"; fi; done
 
 report: env-there ## the whole study in one file to pass on: results/<study>/report.html (STUDY=…)

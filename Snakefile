@@ -94,6 +94,7 @@ else:
             "<results>/table2.md",
             rules.figures_files.output,
             "<results>/explorer.html",
+            "<results>/runs.html",
             "<results>/overview.rst",
             ["<results>/in_domain.csv"] if STUDY.held_out else [],
 

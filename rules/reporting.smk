@@ -2,13 +2,14 @@
 
 from modomodo.reporting.figures import CAPTIONS, DRAWN_BY, figures_of
 from modomodo.reporting.settings import ExplorerSettings, ExportSettings, FiguresSettings
-from modomodo.reporting.settings import OverviewSettings, VerdictSettings
+from modomodo.reporting.settings import OverviewSettings, RunPagesSettings, VerdictSettings
 
 
 localrules:
     table2_files,
     figures_files,
     explorer,
+    run_pages,
     overview,
 
 
@@ -105,7 +106,9 @@ rule figures_files:
     params:
         figures=FIGURES,
         folder=lambda wildcards, output: Path(output[0]).parent,
-        code=code_digest(*LOOKED_AT, *(f"reporting/figures/{name}" for name in DRAWN_BY)),
+        code=code_digest(
+            *LOOKED_AT, "reporting/training_logs", *(f"reporting/figures/{name}" for name in DRAWN_BY)
+        ),
         settings=FiguresSettings.of(STUDY, PLAN).text(),
     shell:
         command(
@@ -142,6 +145,47 @@ rule explorer:
             "explorer.py --settings {params.settings:q} --records {input.records}"
             " --questions {input.questions} --table1 {input.table1}"
             " --verdict {input.verdict} --output {output} > {log} 2>&1"
+        )
+
+
+# The pages of all runs, in one file: `#all/42` behind its address is that of one.
+rule run_pages:
+    input:
+        records="<results>/records.csv",
+        questions="<results>/question_scores.csv",
+        runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
+        predictions=[
+            f"<results>/predictions/{mixture}/{seed}/predictions.json" for mixture, seed in PLAN.scored
+        ],
+        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
+        benchmarks=BENCHMARKS,
+    output:
+        in_report("<results>/runs.html", "runs", "Runs", page="Each run: training and answers"),
+    log:
+        "<logs>/runs.log",
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        code=code_digest(
+            "reporting/run_pages",
+            "reporting/samples",
+            "reporting/pictures",
+            "reporting/training_logs",
+            "reporting/templates",
+            "reporting/results",
+            "reporting/tables",
+            "study/evidence",
+            "../report/runs.html.jinja",
+            "../report/runs.css",
+            "../report/runs.js",
+            "../report/pages.css",
+        ),
+        settings=RunPagesSettings.of(STUDY, PLAN).text(),
+    shell:
+        command(
+            "runs.py --settings {params.settings:q} --records {input.records}"
+            " --questions {input.questions} --runs {input.runs} --predictions {input.predictions}"
+            " --scores {input.scores} --benchmarks {input.benchmarks} --output {output} > {log} 2>&1"
         )
 
 

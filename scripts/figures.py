@@ -22,6 +22,7 @@ from modomodo.replay.run import replay_results
 from modomodo.reporting.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings, file_name
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import FiguresSettings
+from modomodo.reporting.training_logs import read_run
 
 
 def main() -> None:
@@ -58,7 +59,6 @@ def main() -> None:
             raise InputError(f"--only: {name}: {where} does not give it; it gives {', '.join(possible)}")
 
     from modomodo.reporting.figures.style import Page, save, styled
-    from modomodo.reporting.figures.training import read_run
 
     page = Page(settings.column_width, settings.dpi) if settings else Page()
     surrogate = settings.surrogate if settings else Reporting().surrogate

@@ -169,7 +169,7 @@ def planned(folder: Path, study: dict | None = None, text: str | None = None) ->
     return {output.removeprefix("results/test/") for output in outputs}
 
 
-SHOWN = {"figures/out_score.svg", "explorer.html", "overview.rst"}
+SHOWN = {"figures/out_score.svg", "explorer.html", "runs.html", "overview.rst"}
 AFTER_SCORES = {"records.csv", "table2.csv", *SHOWN}
 
 

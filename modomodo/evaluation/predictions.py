@@ -5,7 +5,7 @@ predictions/<mixture>/<seed>/predictions.json             RunPredictions, writte
 <step>/<benchmark>.key       the cache key of these lines, written after them
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,11 @@ class PredictionFile:
         return PredictionEntry(path=f"{self.name}.jsonl", key=self.key, sha256=file_digest(self.path))
 
 
-def read_predictions(path: str | Path) -> Iterator[Prediction]:
-    """Predictions in file order. Raises InputError naming file, line and field."""
+def read_predictions(path: str | Path, ids: Container[str] | None = None) -> Iterator[Prediction]:
+    """Predictions in file order, of some examples or of all. Raises InputError naming file, line and field."""
     for number, row in read_jsonl(path):
-        yield parse(row, Prediction, f"{path}:{number}", FIX_LINE)
+        if ids is None or row.get("id") in ids:
+            yield parse(row, Prediction, f"{path}:{number}", FIX_LINE)
 
 
 def read_run_predictions(path: str | Path) -> RunPredictions:

@@ -27,6 +27,7 @@ from modomodo.reporting.settings import (
     FiguresSettings,
     Heading,
     OverviewSettings,
+    RunPagesSettings,
 )
 from modomodo.reporting.tables import mixture_means, table2
 
@@ -141,7 +142,12 @@ def results_of(
 
 def read_results(
     records: str | Path,
-    settings: FiguresSettings | ExplorerSettings | OverviewSettings | ExportSettings | None = None,
+    settings: FiguresSettings
+    | ExplorerSettings
+    | OverviewSettings
+    | ExportSettings
+    | RunPagesSettings
+    | None = None,
     target: str | None = None,
     questions: Path | None = None,
 ) -> Results:

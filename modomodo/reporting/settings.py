@@ -107,6 +107,18 @@ class ExplorerSettings(TableSettings):
         )
 
 
+class RunPagesSettings(TableSettings):
+    """records, runs, predictions → the pages of runs."""
+
+    study: str
+    plugins: list[str] = []
+    benchmarks: list[tuple[str, str]]
+
+    @classmethod
+    def of(cls, study: Study, plan: Plan) -> Self:
+        return cls(**_shown_as(study, plan), study=study.name)
+
+
 class OverviewSettings(TableSettings):
     """records, runs → the report's first page: what it shows of the study.
 

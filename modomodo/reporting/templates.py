@@ -1,6 +1,8 @@
 """Pages of text: the templates of report/, and tables in Markdown."""
 
+import base64
 import functools
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +46,28 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_|<>\[\]&#~])", r"\\\1", text)
 
 
+LONGEST, HEAD, TAIL = 1000, 650, 300  # characters of a text of a model that a page shows
+_UNSEEN = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {0x7F: "\u2421"}
+_TURNING = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\u25c7")
+
+
+def shown(text: str) -> str:
+    """Anything that a model or a dataset may hold as text to look at: not too long, and nothing in it unseen.
+
+    Control characters become their pictures, marks that would turn the direction of what follows a ◇.
+    """
+    if len(text) > LONGEST:
+        left = len(text) - HEAD - TAIL
+        text = f"{text[:HEAD]}\n… {left:,} characters left out …\n{text[-TAIL:]}"
+    return text.encode("utf-8", "replace").decode().translate(_UNSEEN | _TURNING)
+
+
+def script_digest(name: str) -> str:
+    """What a page's content security policy calls a script of report/, the only one that it may run."""
+    digest = hashlib.sha256((FOLDER / name).read_bytes()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
 @functools.cache
 def _environment() -> "jinja2.Environment":
     import jinja2
@@ -54,10 +78,11 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown and reStructuredText
+        autoescape=lambda name: str(name).endswith(".html.jinja"),  # the others: Markdown, reStructuredText
     )
     environment.filters["rst"] = escape_rst
     environment.filters["literal"] = not_jinja
     environment.filters["md"] = escape_markdown
+    environment.filters["shown"] = shown
     environment.globals["markdown_table"] = markdown_table
     return environment

@@ -11,15 +11,8 @@ from study_records import DOMAINS, example_results
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
 from modomodo.reporting.figures.style import Page
-from modomodo.reporting.figures.training import (
-    Run,
-    cost,
-    read_run,
-    realised_shares,
-    reward_curves,
-    rewards_by_domain,
-    smooth,
-)
+from modomodo.reporting.figures.training import cost, realised_shares, reward_curves
+from modomodo.reporting.training_logs import Run, read_run, rewards_by_domain, smooth
 
 
 def test_rewards_by_domain_are_weighted_and_a_step_without_its_prompts_is_unknown() -> None:

@@ -1,0 +1,83 @@
+"""What a training run wrote down: rewards by domain, step by step, and the shares that its prompts really had."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from modomodo.config.schema import Call, name_and_options
+from modomodo.files import read_json, read_jsonl
+from modomodo.metrics.weights import reward_weight
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, as its files describe it.
+
+    `rewards` {domain: [steps]} is the mean weighted reward of a domain's completions, over the largest there
+    can be, NaN at a step without one of its prompts. `effective`: shares of the prompts that taught; None where the log
+    does not count them.
+    """
+
+    mixture: str
+    seed: int
+    rewards: Mapping[str, np.ndarray]
+    requested: Mapping[str, float]
+    realised: Mapping[str, float]
+    prompts: int
+    seconds: float
+    effective: Mapping[str, float] | None = None
+
+
+def rewards_by_domain(
+    lines: Sequence[Mapping],
+    rewards: Mapping[str, Sequence[Call]],
+    given: Mapping[str, float],
+    own: Mapping[str, Mapping[str, float]] = {},
+) -> dict[str, np.ndarray]:
+    """Per domain [steps] from the lines of a run's log, whose columns are `rewards/<domain>/<reward>`.
+
+    `given`: the study's weights, `own`: those of domains.
+    """
+    curves = {}
+    for domain, calls in rewards.items():
+        names = [name_and_options(call)[0] for call in calls]
+        weights = {name: reward_weight(name, given, own.get(domain, {})) or 0.0 for name in names}
+        most = sum(weights[name] for name in names)
+        values = np.full(len(lines), np.nan)
+        for step, line in enumerate(lines):
+            seen = {name: line.get(f"rewards/{domain}/{name}") for name in names}
+            known = {name: value for name, value in seen.items() if value is not None}
+            if len(known) == len(names):
+                values[step] = sum(weights[name] * value for name, value in known.items()) / most
+        if np.isfinite(values).any():
+            curves[domain] = values
+    return curves
+
+
+def read_run(path: Path) -> Run:
+    """A finished run from its `run.json` and the `log.jsonl` in its folder.
+
+    Raises InputError when a file is missing or damaged.
+    """
+    run = read_json(path, "mixture", "seed", "settings", "stream", "seconds")
+    settings, stream = run["settings"], run["stream"]
+    weights = settings["training"].get("reward_weights", {})
+    lines = [line for _, line in read_jsonl(path.with_name("log.jsonl"))]
+    return Run(
+        mixture=run["mixture"],
+        seed=run["seed"],
+        rewards=rewards_by_domain(lines, settings["rewards"], weights, settings.get("reward_weights", {})),
+        requested=stream["requested"],
+        realised=stream["realised"],
+        prompts=stream["prompts"],
+        seconds=sum(run["seconds"].values()),
+        effective=stream.get("effective"),
+    )
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean [steps] over the known values of the last `window` steps; NaN before the first."""
+    return pd.Series(values).rolling(window, min_periods=1).mean().to_numpy()

@@ -1,0 +1,317 @@
+"""The pages of runs: what they show is what the files say, whatever a model or a dataset has written."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import PIL.Image
+import PIL.PngImagePlugin
+import pytest
+from test_explorer import start_browser
+
+from modomodo.files import write_json, write_jsonl
+from modomodo.mixtures.records import from_rows
+from modomodo.reporting.questions import QuestionScores, collect_questions, of_questions, write_questions
+from modomodo.reporting.results import results_of
+from modomodo.reporting.run_pages import render_runs
+from modomodo.reporting.samples import Change, change, choose
+from modomodo.reporting.settings import Heading
+from modomodo.study.evidence import Evidence
+
+HOSTILE = (
+    "<think></script><script>document.title='stolen'</script><img src=x onerror=\"document.title='stolen'\">"
+    "<!-- <script> \u202eturned\u202c \x00nought {{ 7 * 7 }} & &amp; ```\n</think><answer>\ud800 x</answer>"
+)
+LONG = "A" * 50_000 + "MIDDLE" + "B" * 50_000
+
+
+class Question:
+    """A row of examples.jsonl in short."""
+
+    def __init__(self, id_: str, images: list[str], **fields: object) -> None:
+        meta = dict(fields.pop("meta", {}))
+        if images[1:]:
+            meta["images"] = images[1:]
+        self.id, self.image = id_, (images or [""])[0]
+        self.row = {"id": id_, "image": self.image, "choices": [], "meta": meta, **fields}
+
+
+QUESTIONS = {
+    "texts": [
+        Question("t0", [], question="One and one?", answer="2", answer_type="number"),
+        Question("t1", [], question="</script><b>Bold?</b>", answer="<b>2</b>", answer_type="text"),
+        Question(
+            "t2", [], question="\u202eLong?", answer="C", answer_type="choice", choices=["<i>a</i>", "b", "c"]
+        ),
+    ],
+    "boxes": [
+        Question(
+            "b0",
+            ["images/boxes/wide.png"],
+            question="Where is it?",
+            answer=[[20.0, 10.0, 40.0, 30.0]],
+            answer_type="box",
+            meta={"boxes": "pixels"},
+        ),
+        Question(
+            "b1",
+            ["images/boxes/wide.png", "images/boxes/tall.jpg"],
+            question="Which?",
+            answer="1",
+            answer_type="text",
+        ),
+    ],
+}
+ANSWERED = {
+    "base/0": {
+        "texts": [("2", "2", 1.0), ("no", None, 0.0), (LONG, None, 0.0)],
+        "boxes": [("-", "-", 0.0)] * 2,
+    },
+    "all/42": {
+        "texts": [("3", "3", 0.0), (HOSTILE, "\ud800 x", 1.0), (LONG, "C", 1.0)],
+        "boxes": [("there", "[10, -5, 20, 20]", 0.7), ("2", "2", 0.0)],
+    },
+}
+
+
+def write_study(folder: Path) -> Evidence:
+    images = folder / "examples/images/boxes"
+    images.mkdir(parents=True)
+    secret = PIL.PngImagePlugin.PngInfo()
+    secret.add_text("place", "SECRET PLACE")
+    PIL.Image.new("RGB", (80, 40), "red").save(images / "wide.png", pnginfo=secret)
+    PIL.Image.new("RGB", (300, 900), "blue").save(images / "tall.jpg")
+    for name, questions in QUESTIONS.items():
+        write_jsonl(folder / f"examples/{name}.jsonl", ({**q.row, "dataset": name} for q in questions))
+    for run, answered in ANSWERED.items():
+        entries = {}
+        mixture, _, seed = run.partition("/")
+        for name, said in answered.items():
+            path = folder / f"predictions/{run}/10/{name}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = zip(QUESTIONS[name], said, strict=True)
+            path.write_text(
+                "".join(
+                    json.dumps(
+                        {
+                            "id": q.id,
+                            "completion": text,
+                            "answer": answer,
+                            "finish_reason": "length",
+                            "tokens": 3,
+                        }
+                    )
+                    + "\n"
+                    for q, (text, answer, _) in rows
+                )
+            )
+            entries[name] = {"path": f"10/{name}.jsonl", "key": "k", "sha256": "s"}
+        about = {"mixture": mixture, "seed": int(seed), "settings": {}, "predictions": {"10": entries}}
+        write_json(folder / f"predictions/{run}/predictions.json", about)
+        values = [
+            of_questions(name, questions, [value for *_, value in answered[name]])
+            for name, questions in QUESTIONS.items()
+        ]
+        (folder / f"scores/{mixture}").mkdir(parents=True)
+        write_questions(folder / f"scores/{run}.csv", mixture, int(seed), values)
+    run_json = {
+        "mixture": "all",
+        "seed": 42,
+        "settings": {"training": {"num_generations": 4}, "rewards": {"a&b": ["accuracy"], "c": ["iou"]}},
+        "stream": {
+            "steps": 3,
+            "prompts": 6,
+            "requested": {"a&b": 0.75, "c": 0.25},
+            "realised": {"a&b": 0.5, "c": 0.5},
+            "exhausted": {"domain": "c", "step": 3},
+        },
+        "checkpoints": {"10": {"step": 10, "path": "checkpoint-10", "weights": "ab" * 32}},
+        "base": "cd" * 32,
+        "rows": "0123456789ab",
+        "seconds": {"train": 123.456},
+    }
+    write_json(folder / "runs/all/42/run.json", run_json)
+    write_json(folder / "runs/all/42/warnings.json", {"warnings": ["it learnt <nothing>"]})
+    lines = [
+        {
+            "step": i,
+            "rewards/a&b/accuracy": value,
+            "kl": 0.1 * i,
+            "num_tokens": 100.0 * i,
+            "frac_reward_zero_std": 0.5,
+        }
+        for i, value in ((1, 0.0), (2, None), (3, 1.0))
+    ]
+    write_jsonl(folder / "runs/all/42/log.jsonl", lines)
+    rows = [
+        {
+            "mixture": run.partition("/")[0],
+            "seed": int(run.partition("/")[2]),
+            "step": 10 if run != "base/0" else 0,
+            "strategy": run.partition("/")[0],
+            "weights": {} if run == "base/0" else {"a&b": 0.75, "c": 0.25},
+            "scores": {name: sum(v for *_, v in said) / len(said) for name, said in answered.items()},
+            "standard_errors": dict.fromkeys(answered, 0.1),
+        }
+        for run, answered in ANSWERED.items()
+    ]
+    records = from_rows(rows, ["a&b", "c"], list(QUESTIONS), {"out_score": {"texts": 3, "boxes": 2}})
+    asked = collect_questions([folder / f"scores/{run}.csv" for run in ANSWERED])
+    found = results_of(
+        records,
+        [Heading("own", "Mine & <b>", ["all"])],
+        dict.fromkeys(QUESTIONS, "out"),
+        None,
+        (),
+        QuestionScores(asked),
+    )
+    return Evidence(
+        found=found,
+        benchmarks={name: folder / f"examples/{name}.jsonl" for name in QUESTIONS},
+        predictions={run: folder / f"predictions/{run}/predictions.json" for run in ANSWERED},
+        runs={"all/42": folder / "runs/all/42/run.json"},
+        scores={},
+        folder=folder,
+    )
+
+
+def render(evidence: Evidence) -> str:
+    return render_runs("odd <study>", evidence.found, evidence.pages(), evidence.pictures.encoded)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    path = folder / "runs.html"
+    path.write_text(render(write_study(folder)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
+    driver.get("about:blank")
+    driver.get_log("browser")
+    yield driver
+    driver.quit()
+
+
+def texts(browser, selector: str) -> list[str]:
+    return [element.text for element in browser.find_elements("css selector", selector)]
+
+
+# --- which questions --------------------------------------------------------------------------------------------
+
+
+def test_what_training_changed_comes_first_and_the_rest_in_order() -> None:
+    assert [change(1.0, 0.0), change(0.4, 0.5), change(0.6, 0.5), change(1.0, None)] == [
+        Change.RIGHT,
+        Change.WRONG,
+        Change.NONE,
+        Change.NONE,
+    ]
+    changes = [Change.NONE] * 20
+    for place in (1, 3, 5, 7, 9, 11, 13):
+        changes[place] = Change.RIGHT
+    changes[4] = Change.WRONG
+    assert choose(changes) == [1, 3, 5, 7, 9, 4, 0, 2, 6, 8, 10, 12]
+
+
+def test_changed_questions_take_the_places_of_others_that_do_not_exist() -> None:
+    assert choose([Change.RIGHT] * 14 + [Change.NONE]) == [*range(11), 14]
+    assert choose([Change.WRONG] * 3) == [0, 1, 2] and choose([]) == []
+
+
+# --- the page ---------------------------------------------------------------------------------------------------
+
+
+def test_the_same_files_give_the_same_bytes_without_any_measured_time(page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    (tmp_path / "study").mkdir()
+    assert render(write_study(tmp_path / "study")) == text
+    assert "123" not in text.replace("0123456789ab", "").split('id="pictures"')[0]
+
+
+def test_pictures_are_encoded_again_each_once(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    pictures = json.loads(text.split('id="pictures">')[1].split("</script>")[0])
+    assert len(pictures) == 2 and "SECRET" not in text
+    opened = [PIL.Image.open(io.BytesIO(base64.b64decode(each.partition(",")[2]))) for each in pictures]
+    assert [image.format for image in opened] == ["WEBP", "WEBP"]
+    assert opened[0].size == (80, 40) and max(opened[1].size) == 160
+    assert opened[0].convert("RGB").getpixel((5, 5)) == (255, 0, 0), "a small one keeps its pixels"
+
+
+def test_nothing_that_a_model_wrote_runs_and_all_of_it_is_seen(browser, page: Path) -> None:
+    browser.get(page.as_uri() + "#all/42")
+    assert browser.title == "odd <study>: runs"
+    assert texts(browser, "#run h1") == ["Mine & <b>, seed 42: Out-Score 0.540"]
+    said = texts(browser, ".sample pre")
+    assert any("</script><script>document.title='stolen'</script>" in text for text in said)
+    assert any("◇turned◇ ␀nought {{ 7 * 7 }} & &amp;" in text for text in said)
+    long = next(text for text in said if text.startswith("AAAA"))
+    assert "99,056 characters left out" in long and len(long) < 1100
+    assert "</script><b>Bold?</b>" in texts(browser, ".question")
+    assert (
+        browser.find_elements("css selector", "main script, main img[onerror], .question b, .said img") == []
+    )
+    assert browser.get_log("browser") == []
+
+
+def test_it_shows_mixture_scores_curves_and_answers(browser, page: Path) -> None:
+    browser.get(page.as_uri() + "#all/42")
+    assert [text.split("\n")[0] for text in texts(browser, ".bars")] == ["0.750", "0.250"]
+    assert texts(browser, ".curves figcaption") == [
+        "reward: a&b",
+        "KL to the base model",
+        "share of prompts that teach",
+    ]
+    assert texts(browser, "details[open] .what") == [
+        "newly right",
+        "newly right",
+        "newly wrong",
+    ]  # the open benchmark
+    facts = dict(zip(texts(browser, "#run > dl dt"), texts(browser, "#run > dl dd"), strict=True))
+    assert facts["completions"] == "24 (4 for each prompt)" and facts["tokens"] == "300"
+    assert "examples of c were exhausted" in facts["ended early"] and "run.json" in facts["files"]
+    assert texts(browser, ".warning") == ["it learnt <nothing>"]
+    scores = dict(line.split(" ", 1) for line in texts(browser, "tbody tr"))
+    assert scores["texts"].split() == ["0.33", "0.67", "+0.33", "±", "0.67", "2", "1"]
+
+
+def test_boxes_are_drawn_on_the_thumbnail_whatever_their_convention(browser, page: Path) -> None:
+    browser.get(page.as_uri() + "#all/42")
+    browser.execute_script("document.querySelectorAll('details').forEach((each) => each.open = true)")
+    corners = [
+        [float(box.get_attribute(name)) for name in ("x", "y", "width", "height")]
+        for box in browser.find_elements("css selector", "rect.truth, rect.answered")
+    ]
+    assert corners == [[250, 250, 250, 500], [125, 0, 125, 500]]
+    widths = [
+        image.get_property("naturalWidth") for image in browser.find_elements("css selector", ".picture img")
+    ]
+    assert widths == [80, 80, 53], "one image, then two"
+
+
+def test_each_run_has_an_address_and_what_is_unknown_is_said(browser, page: Path) -> None:
+    browser.get(page.as_uri() + "#base/0")
+    assert texts(browser, "#run h1") == ["Base model: Out-Score 0.200"]
+    browser.get(page.as_uri() + "#nope/%zz")
+    assert texts(browser, "#unknown") == ["No run nope/%zz here; these are all."]
+    assert texts(browser, "#list a")[1:] == ["Mine & <b>", "Base model"]
+    browser.find_element("link text", "Base model").click()
+    assert texts(browser, "#run h1") == ["Base model: Out-Score 0.200"]
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_nothing_overflows(browser, page: Path, width: int) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False},
+    )
+    for anchor in ("", "#all/42"):
+        browser.get(page.as_uri() + anchor)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
