@@ -140,12 +140,17 @@ def render_runs(study: str, found: Results, pages: Sequence[RunPage], pictures: 
 
 
 def shares_of(run: Mapping[str, Any], domains: Sequence[str]) -> list[Share]:
-    """The domains of a run, by its run.json, in the study's order; `stream.effective` is there where it was written."""
+    """The domains of a run, by its run.json, in the study's order; `stream.effective` is there where the log counts groups."""
     stream = run["stream"]
     weights = stream["requested"]
-    effective = stream.get("effective") or {}
+    effective = stream.get("effective")
     return [
-        Share(domain, weights[domain], stream["realised"].get(domain, 0.0), effective.get(domain))
+        Share(
+            domain,
+            weights[domain],
+            stream["realised"].get(domain, 0.0),
+            None if effective is None else effective.get(domain, 0.0),
+        )
         for domain in domains
         if weights.get(domain, 0.0) > 0
     ]

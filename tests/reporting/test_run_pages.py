@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def write_study(folder: Path) -> Evidence:
             "prompts": 6,
             "requested": {"a&b": 0.75, "c": 0.25},
             "realised": {"a&b": 0.5, "c": 0.5},
+            "effective": {"a&b": 1.0},
             "exhausted": {"domain": "c", "step": 3},
         },
         "checkpoints": {"10": {"step": 10, "path": "checkpoint-10", "weights": "ab" * 32}},
@@ -262,7 +264,10 @@ def test_nothing_that_a_model_wrote_runs_and_all_of_it_is_seen(browser, page: Pa
 
 def test_it_shows_mixture_scores_curves_and_answers(browser, page: Path) -> None:
     browser.get(page.as_uri() + "#all/42")
-    assert [text.split("\n")[0] for text in texts(browser, ".bars")] == ["0.750", "0.250"]
+    shares = [
+        [float(number) for number in re.findall(r"\d\.\d{3}", text)] for text in texts(browser, ".bars")
+    ]
+    assert shares == [[0.75, 0.5, 1.0], [0.25, 0.5, 0.0]]
     assert texts(browser, ".curves figcaption") == [
         "reward: a&b",
         "KL to the base model",
@@ -277,7 +282,7 @@ def test_it_shows_mixture_scores_curves_and_answers(browser, page: Path) -> None
     assert facts["completions"] == "24 (4 for each prompt)" and facts["tokens"] == "300"
     assert "examples of c were exhausted" in facts["ended early"] and "run.json" in facts["files"]
     assert texts(browser, ".warning") == ["it learnt <nothing>"]
-    scores = dict(line.split(" ", 1) for line in texts(browser, "tbody tr"))
+    scores = dict(line.split(" ", 1) for line in texts(browser, "#run tbody tr"))
     assert scores["texts"].split() == ["0.33", "0.67", "+0.33", "±", "0.67", "2", "1"]
 
 
