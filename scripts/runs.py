@@ -56,7 +56,9 @@ def main() -> None:
     )
     pages = evidence.pages()
     with atomic_write(arguments.output) as file:
-        file.write(render_runs(settings.study, evidence.found, pages, evidence.pictures.encoded))
+        file.write(
+            render_runs(settings.study, evidence.found, pages, evidence.questions, evidence.pictures.encoded)
+        )
 
 
 def _run(path: Path) -> str:

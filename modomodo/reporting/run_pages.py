@@ -82,11 +82,18 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What a run answered to one question, and the base model before it."""
+class Asked:
+    """A question as pages show it, which all runs share."""
 
     question: str
     truth: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a run answered to a question, by its number on the page, and the base model before it."""
+
+    number: int
     pictures: Sequence[Picture]
     completion: str
     answer: str | None
@@ -94,6 +101,7 @@ class Sample:
     change: Change
     cut: bool = False  # by the limit of tokens
     base_answer: str | None = None
+    base_completion: str = ""
     base_value: float | None = None
 
 
@@ -121,15 +129,19 @@ class RunPage:
         return f"{self.mixture}/{self.seed}"
 
 
-def render_runs(study: str, found: Results, pages: Sequence[RunPage], pictures: Sequence[str]) -> str:
-    """The file. `pictures`: the thumbnails as data URLs, by number."""
+def render_runs(
+    study: str, found: Results, pages: Sequence[RunPage], questions: Sequence[Asked], pictures: Sequence[str]
+) -> str:
+    """The file. `questions` and `pictures`, thumbnails as data URLs, by their numbers."""
     ranked = sorted(pages, key=lambda page: (-page.score.value, page.name))
     return render_template(
         "runs.html",
         study=study,
         target=found.title(found.target),
         pages=ranked,
+        questions=questions,
         pictures=list(pictures),
+        titles={name: found.title(name) for name in found.records.benchmarks},
         domains=found.records.domains,
         colours=COLOURS,
         script=script_digest("runs.js"),
@@ -140,7 +152,7 @@ def render_runs(study: str, found: Results, pages: Sequence[RunPage], pictures: 
 
 
 def shares_of(run: Mapping[str, Any], domains: Sequence[str]) -> list[Share]:
-    """The domains of a run, by its run.json, in the study's order; `stream.effective` is there where the log counts groups."""
+    """The domains of a run, by its run.json, in the study's order; `effective` where its log counts groups."""
     stream = run["stream"]
     weights = stream["requested"]
     effective = stream.get("effective")

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import gzip
 import hashlib
 import re
 from collections.abc import Sequence
@@ -46,20 +47,25 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_|<>\[\]&#~])", r"\\\1", text)
 
 
-LONGEST, HEAD, TAIL = 1000, 650, 300  # characters of a text of a model that a page shows
+LONGEST = 1000  # characters of a model's text that a page shows
 _UNSEEN = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"} | {0x7F: "\u2421"}
 _TURNING = dict.fromkeys((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\u25c7")
 
 
-def shown(text: str) -> str:
+def shown(text: str, longest: int = LONGEST) -> str:
     """Anything that a model or a dataset may hold as text to look at: not too long, and nothing in it unseen.
 
     Control characters become their pictures, marks that would turn the direction of what follows a ◇.
     """
-    if len(text) > LONGEST:
-        left = len(text) - HEAD - TAIL
-        text = f"{text[:HEAD]}\n… {left:,} characters left out …\n{text[-TAIL:]}"
+    if len(text) > longest:
+        head, tail = round(0.65 * longest), round(0.3 * longest)
+        text = f"{text[:head]}\n… {len(text) - head - tail:,} characters left out …\n{text[-tail:]}"
     return text.encode("utf-8", "replace").decode().translate(_UNSEEN | _TURNING)
+
+
+def packed(text: str) -> str:
+    """A text as gzip in base64, which a page unpacks when it is wanted: the same bytes for the same text."""
+    return base64.b64encode(gzip.compress(str(text).encode(), mtime=0)).decode()
 
 
 def script_digest(name: str) -> str:
@@ -84,5 +90,6 @@ def _environment() -> "jinja2.Environment":
     environment.filters["literal"] = not_jinja
     environment.filters["md"] = escape_markdown
     environment.filters["shown"] = shown
+    environment.filters["packed"] = packed
     environment.globals["markdown_table"] = markdown_table
     return environment

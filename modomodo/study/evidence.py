@@ -16,6 +16,7 @@ from modomodo.mixtures.records import BASE
 from modomodo.reporting.pictures import Pictures
 from modomodo.reporting.results import Results
 from modomodo.reporting.run_pages import (
+    Asked,
     Picture,
     RunPage,
     Sample,
@@ -48,6 +49,10 @@ class Evidence:
     scores: Mapping[str, Path]
     folder: Path
     pictures: Pictures = field(default_factory=Pictures)
+    questions: list[Asked] = field(default_factory=list)
+    _numbers: dict[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # (benchmark, id) → place in `questions`
 
     def pages(self) -> list[RunPage]:
         """The page of every scored run. Raises InputError naming the file that is missing or damaged."""
@@ -61,7 +66,7 @@ class Evidence:
             for name, ids in places.items():
                 wanted[name].update(ids)
         base = f"{BASE}/0"
-        before = self._answers(base, wanted) if base in self.predictions else {}
+        before = self._answers(base, wanted) if base in self.predictions else dict[str, Answers]()
         return [self._page(run, chosen[run], questions, before) for run in self.predictions]
 
     def _chosen(self, run: str) -> dict[str, dict[str, tuple[Change, float, float | None]]]:
@@ -142,16 +147,20 @@ class Evidence:
     ) -> Sample:
         change, value, base_value = what
         base = before.get(example.id)
+        key = example.dataset, example.id
+        if key not in self._numbers:
+            self._numbers[key] = len(self.questions)
+            self.questions.append(Asked(example.question, _truth(example)))
         return Sample(
-            question=example.question,
-            truth=_truth(example),
+            number=self._numbers[key],
             pictures=self._pictures(example, folder, said.answer),
             completion=said.completion,
             answer=said.answer,
             value=value,
             change=change,
             cut=said.finish_reason == "length",
-            base_answer=base.answer if base and base_value is not None else None,
+            base_answer=base.answer if base else None,
+            base_completion=base.completion if base else "",
             base_value=base_value,
         )
 
@@ -178,7 +187,7 @@ class Evidence:
         facts = work_of(written, lines) | {
             "weights": f"SHA-256 {last['weights']}",
             "base model": f"SHA-256 {written['base']}",
-            "rows trained on": str(written["rows"]),
+            "rows trained on": f"digest {written['rows']}",
         }
         files = (path, path.with_name("log.jsonl"), path.parent / last["path"], self.predictions[run])
         results = [path, *([self.scores[run]] if run in self.scores else [])]
