@@ -10,6 +10,7 @@ from modomodo.files import code_digest, file_digest
 from modomodo.replay.config import replay_from, tables_of
 from modomodo.replay.run import read
 from modomodo.reporting.figures import DRAWN_BY
+from modomodo.reporting.settings import EXPLORER_SCRIPTS
 
 # See common.smk.
 ROOT = Path(str(workflow.current_basedir)).parent
@@ -164,9 +165,10 @@ rule replay_explorer:
             "reporting/wording",
             "reporting/surface",
             "reporting/explorer/__init__",
+            "reporting/effects",
             "reporting/explorer/page.html",
             "reporting/explorer/page.css",
-            "reporting/explorer/page.js",
+            *(f"reporting/explorer/{name}.js" for name in EXPLORER_SCRIPTS),
         ),
         settings=REPLAY.text(),
         tables=DIGESTS,

@@ -1,7 +1,7 @@
 # records → table, figures, explorer, report
 
 from modomodo.reporting.figures import CAPTIONS, DRAWN_BY, figures_of
-from modomodo.reporting.settings import ExplorerSettings, ExportSettings, FiguresSettings
+from modomodo.reporting.settings import EXPLORER_SCRIPTS, ExplorerSettings, ExportSettings, FiguresSettings
 from modomodo.reporting.settings import OverviewSettings, RunPagesSettings, VerdictSettings
 
 
@@ -133,9 +133,10 @@ rule explorer:
         code=code_digest(
             "reporting/surface",
             "reporting/explorer/__init__",
+            "reporting/effects",
             "reporting/explorer/page.html",
             "reporting/explorer/page.css",
-            "reporting/explorer/page.js",
+            *(f"reporting/explorer/{name}.js" for name in EXPLORER_SCRIPTS),
             *VERDICT,
             *LOOKED_AT,
         ),

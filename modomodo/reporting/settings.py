@@ -12,6 +12,11 @@ from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.plan import Plan
 
+# The script of the explorer's page, each file after those that it uses.
+EXPLORER_SCRIPTS = (
+    *("surrogate", "mixture", "state", "drawing", "controls", "targets"),
+    *("plane", "effects", "runs", "optimum", "saving", "page"),
+)
 EXPORTABLE = ("gp_sqrt", "gp_average")  # surrogates whose formulas the explorer's page knows
 
 

@@ -18,6 +18,17 @@ def words(verdict: Verdict) -> list[str]:
     return [" ".join(part.split()) for part in parts]
 
 
+def headed(verdict: Verdict) -> list[int]:
+    """Places of the sentences that stand under the answer where there is room for few: the lead over equal weights.
+
+    Of a verdict without that lead, the first one.
+    """
+    if not verdict.leads:
+        return []
+    equal = [i for i, lead in enumerate(verdict.leads) if lead.over.startswith("equal weights")]
+    return [1 + (verdict.case == Case.TIED) + (equal or [0])[0]]
+
+
 def untimed(verdict: Verdict) -> Verdict:
     """The same without the time that runs took, for pages whose bytes a study and its seeds decide."""
     return verdict.model_copy(update={"cost": None})

@@ -1,7 +1,7 @@
 """The explorer: one HTML file that predicts any mixture's scores, from disk and without a network.
 
-The page evaluates the fitted surrogate itself (`page.js`), from the coefficients that `exported` writes into it: kernel
-terms, the eigendecomposition of each kernel between the runs, and what each hypothesis counts.
+The page evaluates the fitted surrogate itself (`surrogate.js`), from the coefficients that `exported` writes into it:
+kernel terms, the eigendecomposition of each kernel between the runs, and what each hypothesis counts.
 What it shows equals `Predictor.predict` but for rounding.
 """
 
@@ -27,14 +27,17 @@ from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels,
 from modomodo.mixtures.surrogates.posterior import SIGNALS, USED, ConditionedKernel, noise_share
 from modomodo.mixtures.uncertainty import Comparison, split_half
 from modomodo.reporting.differences import near_best
+from modomodo.reporting.effects import NEAR, POINTS, STEP
 from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
+from modomodo.reporting.settings import EXPLORER_SCRIPTS
 from modomodo.reporting.surface import SEED, Surface, fit
 from modomodo.reporting.tables import group_title
 from modomodo.reporting.verdict import Verdict, verdict_of
-from modomodo.reporting.wording import as_yaml, untimed, words
+from modomodo.reporting.wording import as_yaml, headed, untimed, words
 
 HERE = Path(__file__).parent
+PARTS = {".html", ".css", ".js"}
 CANDIDATES = 3000  # mixtures that the Pareto front and the refits' best are taken from
 REFITS = 100
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -53,7 +56,7 @@ def quality(records: Records, surrogate: str, target: str) -> dict[str, float | 
 
 
 def exported(predictor: ProcessPredictor) -> dict[str, Any]:
-    """A fitted process as plain data: kernel terms with their coefficients; `page.js` says what each number is.
+    """A fitted process as plain data: kernel terms with their coefficients; `surrogate.js` says what each number is.
 
     Raises InputError when it is too large for a page.
     """
@@ -119,6 +122,7 @@ def _posterior(kernel: ConditionedKernel) -> dict[str, Any]:
         "offsets": _packed(kernel.rotated[:, 0] - kernel.rotated[0, 0]),  # [hypothesis, eigenvector]
         "weights": _packed(used),  # [hypothesis, pair, benchmark]
         "prior": kernel.prior_variance().tolist(),  # [benchmark]
+        "peak": kernel.peak,
         "explained": _packed(kernel.explained.T),  # [benchmark, eigenvector]
     }
 
@@ -223,6 +227,7 @@ def page_data(
     both = [name for name in AGGREGATES if name in targets]
     aims = [*both, *({found.target} - set(both))]
     aggregates = {*AGGREGATES, *found.records.aggregates}
+    optima = {target: best(surface, target, limits, found.differences.questions) for target in aims}
     place = [found.records.domains.index(domain) for domain in predictor.domains]
     return {
         "study": study,
@@ -235,7 +240,13 @@ def page_data(
             target: replace(predictor.observations, shares=surface.shares[target]).undetermined
             for target in targets
         },
-        "verdict": {"words": words(untimed(verdict)), "yaml": as_yaml(verdict)},
+        "verdict": {
+            "words": words(untimed(verdict)),
+            "head": headed(untimed(verdict)),
+            "yaml": as_yaml(verdict),
+        },
+        "start": _start(predictor.domains, verdict, optima[found.target]),
+        "slices": {"points": POINTS, "step": STEP, "near": NEAR},
         # Shown in the study's order; the surrogate's is by name.
         "order": [predictor.domains.index(domain) for domain in found.records.domains],
         "colours": [COLOURS[i % len(COLOURS)] for i in place],
@@ -256,10 +267,18 @@ def page_data(
         ],
         "runs": _runs(found, list(predictor.domains), targets),
         "groups": [group_title(group) for group in found.groups],
-        "best": {target: best(surface, target, limits, found.differences.questions) for target in aims},
+        "best": optima,
+        "judged": aims,
         "front": front(surface, limits) if len(both) == 2 else [],
         "predictor": exported(predictor),
     }
+
+
+def _start(domains: Sequence[str], verdict: Verdict, optimum: Mapping[str, Any]) -> list[float]:
+    """The mixture that the page opens on: the verdict's, else the best predicted one."""
+    if not verdict.weights:
+        return list(optimum["weights"])
+    return [verdict.weights.get(domain, 0.0) for domain in domains]
 
 
 def examples_last(table1: str | Path, domains: Sequence[str], prompts: int) -> dict[str, float]:
@@ -302,6 +321,8 @@ def _runs(found: Results, domains: Sequence[str], targets: Sequence[str]) -> lis
         weights = [_number(row[f"w_{domain}"]) for domain in domains]
         rows.append(
             {
+                "mixture": row["mixture"],
+                "seed": int(row["seed"]),
                 "label": f"{label} (seed {row['seed']})" if again else label,
                 "group": group_title(named.loc[row["mixture"], "group"]),
                 "weights": None if None in weights else weights,
@@ -319,12 +340,13 @@ def _number(value: float) -> float | None:
 
 def render(data: Mapping[str, Any]) -> str:
     """The page: template, style, script and data in one."""
-    parts = {name: (HERE / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
+    read = {path.name: path.read_text(encoding="utf-8") for path in HERE.iterdir() if path.suffix in PARTS}
+    script = "\n".join(read[f"{name}.js"] for name in EXPLORER_SCRIPTS)
     # "<" never ends the script element it stands in.
     plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace(
         "<", "\\u003c"
     )
-    page = parts["page.html"].replace("{{study}}", html.escape(str(data["study"])))
-    for name, text in (("css", parts["page.css"]), ("js", parts["page.js"]), ("data", plain)):
+    page = read["page.html"].replace("{{study}}", html.escape(str(data["study"])))
+    for name, text in (("css", read["page.css"]), ("js", script), ("data", plain)):
         page = page.replace("{{" + name + "}}", text)
     return page
