@@ -1,15 +1,13 @@
 """The explorer in a real browser: what it shows is what Python predicts, and it answers hand, keyboard and eye."""
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from explorer_page import put, shown, slider, wait_for, weights
 from study_records import DOMAINS, example_results, records, without_base
 
 from modomodo.errors import InputError
@@ -21,97 +19,7 @@ from modomodo.reporting.settings import EXPORTABLE
 from modomodo.reporting.surface import Surface, fit
 from modomodo.study.checks import study_from
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 Z80 = 1.2815515655446004
-
-
-@pytest.fixture(scope="module")
-def surface() -> Surface:
-    return fit(example_results().records, "gp_sqrt")
-
-
-@pytest.fixture(scope="module")
-def data() -> dict:
-    limits = Constraints(minimum={"maths": 0.1}, maximum={"boxes": 0.5})
-    return page_data(example_results(), "small study", "gp_sqrt", limits, {"science": 0.7})
-
-
-@pytest.fixture(scope="module")
-def page(data: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("explorer") / "explorer.html"
-    path.write_text(render(data), encoding="utf-8")
-    return path
-
-
-def start_browser(profile: Path):
-    """Chromium with an empty profile; a test without it is skipped, but not by CI, which installs it."""
-    if not (CHROMIUM and DRIVER):
-        if os.environ.get("CI"):
-            pytest.fail("no chromium: `make browser` installs it")
-        pytest.skip("no chromium: `make browser` installs it")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={profile}", "--window-size=1200,1000"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(DRIVER))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
-    driver = start_browser(tmp_path_factory.mktemp("profile"))
-    driver.get("about:blank")
-    driver.get_log("browser")  # what Chromium's own first page complained of, as of a slow network
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def opened(browser, page: Path) -> Iterator:
-    """The page, loaded again; nothing in the browser's console at the end, warnings included."""
-    browser.get(page.as_uri())
-    yield browser
-    assert browser.get_log("browser") == []
-
-
-def weights(browser) -> dict[str, float]:
-    """As the number fields show them."""
-    return {
-        name: float(
-            browser.find_element("css selector", f"[aria-label='weight of {name}']").get_property("value")
-        )
-        for name in DOMAINS
-    }
-
-
-def slider(browser, name: str):
-    return browser.find_element("css selector", f"#weight-{sorted(DOMAINS).index(name)}")
-
-
-def shown(browser, target: str) -> tuple[float, float]:
-    """Score and half of the 80 % interval, as read on the page."""
-    score = browser.find_element("id", f"score-{target}").text
-    interval = browser.find_element("id", f"interval-{target}").text
-    return float(score), float(interval.removeprefix("± "))
-
-
-def put(browser, name: str, value: float) -> None:
-    """Type a weight."""
-    field = browser.find_element("css selector", f"[aria-label='weight of {name}']")
-    field.send_keys("\ue009a\ue000", str(value), "\t")  # control and a: over what is there
 
 
 # --- the same predictions ---------------------------------------------------------------------------------------
@@ -206,12 +114,6 @@ def test_the_copied_yaml_is_a_strategy_of_a_study(opened, study_data: dict) -> N
     study_data["benchmarks"]["science_check"] = study_data["benchmarks"].pop("science_test")
     study_data["strategies"] = pasted
     assert study_from(study_data, "study.yaml").strategies["explored"].propose == "explicit"
-
-
-def wait_for(condition) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(None, 10).until(lambda _: condition())
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------

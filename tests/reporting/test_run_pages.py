@@ -11,7 +11,7 @@ from pathlib import Path
 import PIL.Image
 import PIL.PngImagePlugin
 import pytest
-from test_explorer import start_browser
+from explorer_page import start_browser
 
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.records import from_rows

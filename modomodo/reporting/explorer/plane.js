@@ -25,7 +25,7 @@ function buildPlane() {
     reset: () => { zoom = null; },
     target: () => { measurePlane(); buildFront(); drawPlane(); },
     mixture: showPlane,
-    link: (parts) => zoom && parts.append("zoom", zoom.flat().map((value) => +value.toFixed(5)).join(",")),
+    link: (parts) => zoom && parts.append("zoom", zoom.flat().join(",")),
     follow: (parts) => {
       const ends = (parts.get("zoom") || "").split(",").map(Number);
       const right = ends.length === 4 && ends.every(Number.isFinite) && ends[0] < ends[1] && ends[2] < ends[3];
@@ -51,7 +51,7 @@ function measurePlane() {
 }
 
 function zoomTo(ranges) {
-  zoom = ranges;
+  zoom = ranges && ranges.map((ends) => ends.map((value) => +value.toFixed(5)));  // as the link holds them
   drawPlane();
   keep();
   const [xs, ys] = zoom || plane.whole;

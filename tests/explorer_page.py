@@ -1,0 +1,70 @@
+"""A page in a real browser, and the hands and eyes of who uses the explorer."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from study_records import DOMAINS
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def start_browser(profile: Path):
+    """Chromium with an empty profile; a test without it is skipped, but not by CI, which installs it."""
+    if not (CHROMIUM and DRIVER):
+        if os.environ.get("CI"):
+            pytest.fail("no chromium: `make browser` installs it")
+        pytest.skip("no chromium: `make browser` installs it")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS, f"--user-data-dir={profile}", "--window-size=1200,1000"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=Service(DRIVER))
+
+
+def weights(browser) -> dict[str, float]:
+    """As the number fields show them."""
+    return {
+        name: float(
+            browser.find_element("css selector", f"[aria-label='weight of {name}']").get_property("value")
+        )
+        for name in DOMAINS
+    }
+
+
+def slider(browser, name: str):
+    return browser.find_element("css selector", f"#weight-{sorted(DOMAINS).index(name)}")
+
+
+def shown(browser, target: str) -> tuple[float, float]:
+    """Score and half of the 80 % interval, as read on the page."""
+    score = browser.find_element("id", f"score-{target}").text
+    interval = browser.find_element("id", f"interval-{target}").text
+    return float(score), float(interval.removeprefix("± "))
+
+
+def put(browser, name: str, value: float) -> None:
+    """Type a weight."""
+    field = browser.find_element("css selector", f"[aria-label='weight of {name}']")
+    field.send_keys("\ue009a\ue000", str(value), "\t")  # control and a: over what is there
+
+
+def wait_for(condition) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(None, 10).until(lambda _: condition())
