@@ -23,7 +23,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
 .PHONY: table report export status plan provenance env env-dev vllm clean-env
-.PHONY: tables test lint types unit format test-slurm test-kill test-vllm browser reference lock help
+.PHONY: tables test lint types unit format test-slurm test-kill test-conda test-vllm browser reference lock help
 
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
 	$(RUN) snakemake --cores all --configfile "$(STUDY)"
@@ -71,7 +71,7 @@ vllm: env ## vLLM in .venv-vllm, on top of .venv: for `vllm:` and `engine: vllm`
 clean-env: ## remove .venv; of a link the link alone
 	rm -rf .venv
 
-test: env-dev browser lint types ## lint, types and all tests but those of test-slurm, test-kill, test-vllm
+test: env-dev browser lint types ## lint, types, all tests but those of test-slurm, -kill, -conda, -vllm
 	$(RUN) pytest -n $(WORKERS) --dist loadfile
 
 lint: env-dev ## style of Python files, Snakefiles and rules
@@ -98,6 +98,10 @@ test-slurm: env-dev ## faults of jobs on a real Slurm, which is installed if mis
 # Each kill and each run has a limit of its own there: 30 of them may take longer than one test may.
 test-kill: env-dev ## a run and a download, killed at random moments (KILLS=30 KILLED=config/tiny.yaml)
 	KILLS=$(KILLS) KILLED=$(KILLED) $(RUN) pytest -s -o timeout=0 -o faulthandler_timeout=0 tests/kill
+
+# A conda environment takes 2 GB, removed at the end.
+test-conda: env-dev ## a study with --sdm conda, in environments from a channel on disk
+	$(RUN) pytest tests/conda
 
 test-vllm: env-dev vllm ## GRPO and predictions with a real vLLM on the CPU (needs torch for the CPU)
 	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest tests/evaluation/test_vllm.py

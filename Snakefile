@@ -17,6 +17,7 @@ from snakemake.logging import logger
 from snakemake.utils import min_version, update_config
 
 from modomodo.config.reading import read_config
+from modomodo.environment import IMAGE
 from modomodo.errors import InputError
 from modomodo.study.outputs import show_table2
 from modomodo.study.snakemake_log import ending, warnings_of
@@ -40,6 +41,12 @@ try:
 except InputError as error:
     sys.exit(f"error: {error}")
 update_config(config, workflow.config_settings.config)
+
+
+# The image that `--sdm conda apptainer` runs jobs in, made from what --containerize wrote (docs/environments.md).
+if IMAGE in os.environ:
+
+    containerized: os.environ[IMAGE]
 
 
 # Recorded runs need no rule that trains.

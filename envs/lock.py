@@ -11,9 +11,9 @@ they cannot disagree:
     cuda.lock           what the index's torch needs on Linux and a CPU build does not
     main.lock           everything else that requirements.in needs
     dev.lock            what dev.in needs besides
-    cpu.yaml gpu.yaml   the pins of requirements.in for conda
 
-vllm-cpu.lock and vllm-cuda.lock are resolved after them, from vllm.in: what envs/vllm.sh lays over the environment.
+and what conda takes (lock_conda.py). vllm-cpu.lock and vllm-cuda.lock are resolved after them, from vllm.in: what
+envs/vllm.sh lays over the environment.
 """
 
 import argparse
@@ -24,11 +24,8 @@ import tempfile
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from packaging.markers import Marker
-from packaging.tags import Tag
-from packaging.utils import parse_wheel_filename
+from lock_conda import write_conda
 
 HERE = Path(__file__).parent
 PYTHON = "3.11"  # the oldest that the locks serve, and the one of the conda files
@@ -36,12 +33,6 @@ BOOTSTRAP = {"flit-core", "pip", "setuptools"}
 CUDA = re.compile(r"(nvidia|cuda)-|triton$")
 # torch is installed already, and vLLM imports the audio libraries only for audio models.
 VLLM_OVERRIDES = ["torch==2.13.0", "torchaudio; python_version < '3'", "torchcodec; python_version < '3'"]
-LINUX, MACOS = re.compile(r"any$|(many)?linux\w*_x86_64$"), re.compile(r"any$|macosx\w*_(arm64|universal2)$")
-MACHINES = [
-    {"python_full_version": f"{PYTHON}.0", "sys_platform": "linux", "platform_machine": "x86_64"},
-    {"python_full_version": f"{PYTHON}.0", "sys_platform": "darwin", "platform_machine": "arm64"},
-]
-PYTORCH_CPU = "https://download.pytorch.org/whl/cpu"
 
 Requirements = dict[str, list[str]]  # package → its requirements, with hashes, as pip reads them
 HEADER = "# Written by `make lock` from {source}: edit that.\n"
@@ -80,10 +71,11 @@ def main() -> None:
     write_lock("cuda.lock", requirements, cuda)
     write_lock("main.lock", requirements, common - BOOTSTRAP - {"torch"})
     write_lock("dev.lock", requirements, requirements.keys() - needed, source="dev.in")
-    write_conda("cpu", requirements, common, packages)
-    write_conda("gpu", requirements, common | cuda, packages)
+    for kind, names in (("cpu", common), ("gpu", common | cuda)):
+        write_conda(kind, {name: requirements[name] for name in names | {"pip"}}, cpu_builds(), packages)
     for kind in ("cpu", "cuda"):
         write_vllm_lock(kind, {name: requirements[name] for name in needed}, upgrade)
+    subprocess.run([sys.executable, str(HERE / "lock_conda.py")], check=True)  # the pins
 
 
 def write_vllm_lock(kind: str, main: Requirements, upgrade: bool) -> None:
@@ -159,65 +151,6 @@ def write_lock(
     """A requirements file of these packages."""
     lines = [line for name in sorted(names) for line in requirements[name]]
     (HERE / file).write_text(HEADER.format(source=source) + "\n".join(lines) + "\n")
-
-
-def write_conda(kind: str, requirements: Requirements, names: Iterable[str], packages: list[Any]) -> None:
-    """A conda file with the pins inline: Snakemake copies it elsewhere, so it cannot refer to a lock.
-
-    Snakemake also keeps the file with every output, so it has only the hashes that can matter.
-    """
-    lines = [
-        f"name: modomodo-{kind}",
-        "channels: [conda-forge, nodefaults]",
-        "dependencies:",
-        f"  - python={PYTHON}",
-        "  - " + requirements["pip"][0].split()[0].replace("==", "="),
-        "  - pip:",
-    ]
-    useful = useful_hashes(kind, packages)
-    if kind == "cpu":
-        lines.append(f"      - --extra-index-url {PYTORCH_CPU}")
-        useful |= cpu_builds().keys()
-    for name in sorted(names):
-        for requirement in requirements[name]:
-            hashes = [h for h in re.findall(r"--hash=sha256:(\w+)", requirement) if h in useful]
-            if hashes:
-                lines.append("      - " + requirement.split(" \\\n")[0])
-                lines += [f"        --hash=sha256:{h}" for h in hashes]
-    (HERE / f"{kind}.yaml").write_text(HEADER.format(source="requirements.in") + "\n".join(lines) + "\n")
-
-
-def useful_hashes(kind: str, packages: list[Any]) -> set[str]:
-    """Hashes of the wheels for conda's Python on Linux or a Mac; of the source where there is no wheel at all."""
-    hashes = set()
-    for package in packages:
-        if "marker" in package and not any(
-            Marker(package["marker"]).evaluate(machine) for machine in MACHINES
-        ):
-            continue
-        wheels = {
-            wheel["url"].rsplit("/", 1)[1]: wheel["hashes"]["sha256"] for wheel in package.get("wheels", [])
-        }
-        if not wheels:
-            hashes.add(package["sdist"]["hashes"]["sha256"])
-        platforms = [LINUX] if kind == "gpu" else [MACOS] if package["name"] == "torch" else [LINUX, MACOS]
-        for wheel, digest in wheels.items():
-            tags = [tag for tag in parse_wheel_filename(wheel)[3] if runs(tag)]
-            if any(platform.match(tag.platform) for platform in platforms for tag in tags):
-                hashes.add(digest)
-    return hashes
-
-
-def runs(tag: Tag) -> bool:
-    """Whether conda's Python can load it."""
-    ours, python = int(PYTHON.split(".")[1]), re.fullmatch(r"cp3(\d+)", tag.interpreter)
-    if python:
-        return (
-            tag.abi in {f"cp3{ours}", "none"}
-            if int(python[1]) == ours
-            else int(python[1]) < ours and tag.abi == "abi3"
-        )
-    return tag.interpreter in {"py3", f"py3{ours}"}
 
 
 if __name__ == "__main__":

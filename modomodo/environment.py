@@ -19,6 +19,9 @@ from pathlib import Path
 # without one. Its ranks are its own.
 SERVER_URL = "MODOMODO_VLLM_SERVER"
 
+# In the environment of whoever starts Snakemake: the image that jobs run in.
+IMAGE = "MODOMODO_IMAGE"
+
 # By which torch, accelerate and MPI tell a process that it is one of several, and accelerate how it is to train.
 RANKS = re.compile(
     r"(LOCAL_|NODE_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|LOCAL_SIZE|MASTER_(ADDR|PORT)|ROLE_NAME|TORCHELASTIC_\w+"
@@ -110,3 +113,12 @@ def script_command(scripts: Path, words: str, before: str = "") -> str:
         shlex.quote(str(path)).replace("{", "{{").replace("}", "}}") for path in (scripts, scripts.parent)
     )
     return f"{before}PYTHONPATH={root}${{{{PYTHONPATH:+:$PYTHONPATH}}}} python {folder}/{words}"
+
+
+def conda_file(gpus: int = 0) -> str:
+    """The conda environment, relative to the rules' folder, of a job with this many GPUs.
+
+    For an image it is the file that lists everything: Snakemake runs no post-deploy script there.
+    """
+    image = IMAGE in os.environ or any(word.startswith("--containeri") for word in sys.argv)
+    return f"../envs/{'image/' if image else ''}{'gpu' if gpus else 'cpu'}.yaml"

@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from modomodo.environment import prepare_jobs, script_command
+from modomodo.environment import conda_file, prepare_jobs, script_command
 from modomodo.data.raw_folder import folder_of, MANIFEST
 from modomodo.data.readers.published import published_as
 from modomodo.errors import InputError, nearest
@@ -45,11 +45,6 @@ wildcard_constraints:
     raw=r"[^/]+/[^/]+",
     mixture=r"[^/]+",
     seed=r"\d+",
-
-
-def environment(gpus):
-    """The conda environment, relative to the rules' folder, of a job with this many GPUs."""
-    return "../envs/gpu.yaml" if gpus else "../envs/cpu.yaml"
 
 
 def growing(amount):

@@ -18,7 +18,7 @@ rule download:
         "logs/resources/{raw}.log",
     retries: 1
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         name=lambda wildcards: RAW.get(f"resources/{wildcards.raw}", ""),
         settings=lambda wildcards: DownloadSettings.of(STUDY, RAW[f"resources/{wildcards.raw}"]).text(),
@@ -41,7 +41,7 @@ rule preprocess:
         "<logs>/examples/{dataset}.log",
     priority: 100
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     threads: STUDY.data.threads
     resources:
         mem_mb=growing(4_000 + 4_000 * STUDY.data.threads),
@@ -75,7 +75,7 @@ rule table1:
         "<logs>/table1.log",
     priority: 100
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         code=code_digest("data/overlap"),
         settings=Table1Settings.of(STUDY).text(),

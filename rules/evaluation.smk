@@ -38,7 +38,7 @@ rule predict:
     log:
         "<logs>/predictions/{mixture}/{seed}.log",
     conda:
-        environment(STUDY.evaluation.gpus)
+        conda_file(STUDY.evaluation.gpus)
     threads: STUDY.evaluation.threads
     resources:
         gpu=STUDY.evaluation.gpus,
@@ -74,7 +74,7 @@ rule score:
     log:
         "<logs>/scores/{mixture}/{seed}.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     resources:
         mem_mb=growing(4_000),
         runtime=growing(60),
@@ -99,7 +99,7 @@ rule records:
     log:
         "<logs>/records.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         settings=RecordsSettings.of(STUDY).text(),
     shell:
@@ -126,7 +126,7 @@ if STUDY.held_out:
         log:
             "<logs>/in_domain.log",
         conda:
-            environment(STUDY.evaluation.gpus)
+            conda_file(STUDY.evaluation.gpus)
         threads: STUDY.evaluation.threads
         resources:
             gpu=min(1, STUDY.evaluation.gpus),

@@ -17,7 +17,7 @@ rule score_merges:
     log:
         "<logs>/merged.log",
     conda:
-        environment(STUDY.evaluation.gpus)
+        conda_file(STUDY.evaluation.gpus)
     threads: STUDY.evaluation.threads
     resources:
         gpu=STUDY.evaluation.gpus,
@@ -54,7 +54,7 @@ for name in STUDY.strategies:
         log:
             f"<logs>/merged/{name}.log",
         conda:
-            environment(STUDY.evaluation.gpus)
+            conda_file(STUDY.evaluation.gpus)
         threads: STUDY.evaluation.threads
         resources:
             gpu=STUDY.evaluation.gpus,

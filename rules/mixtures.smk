@@ -22,7 +22,7 @@ for name in STUDY.strategies:
         log:
             f"<logs>/mixtures/{name}.log",
         conda:
-            "../envs/cpu.yaml"
+            conda_file()
         resources:
             mem_mb=growing(4_000),
             runtime=growing(60),
@@ -54,7 +54,7 @@ rule draw_stream:
         "<logs>/streams/{mixture}/{seed}.log",
     priority: 90
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     resources:
         mem_mb=growing(4_000),
         runtime=growing(30),

@@ -4,7 +4,7 @@ import functools
 import sys
 from pathlib import Path
 
-from modomodo.environment import prepare_jobs, script_command
+from modomodo.environment import conda_file, prepare_jobs, script_command
 from modomodo.errors import InputError
 from modomodo.files import code_digest, file_digest
 from modomodo.replay.config import replay_from, tables_of
@@ -84,7 +84,7 @@ rule propose_from_records:
     log:
         "<logs>/propose.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     resources:
         mem_mb=4_000,
         runtime=60,
@@ -124,7 +124,7 @@ rule replay_figures:
     log:
         "<logs>/figures.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         code=code_digest(
             "reporting/results",
@@ -153,7 +153,7 @@ rule replay_explorer:
     log:
         "<logs>/explorer.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         code=code_digest(
             "reporting/results",

@@ -41,7 +41,7 @@ rule table2_files:
     log:
         "<logs>/table2.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         code=code_digest(
             "reporting/tables",
@@ -102,7 +102,7 @@ rule figures_files:
     log:
         "<logs>/figures.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         figures=FIGURES,
         folder=lambda wildcards, output: Path(output[0]).parent,
@@ -128,7 +128,7 @@ rule explorer:
     log:
         "<logs>/explorer.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         code=code_digest(
             "reporting/surface",
@@ -203,7 +203,7 @@ rule overview:
     log:
         "<logs>/overview.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         code=code_digest(
             "reporting/overview",
@@ -235,7 +235,7 @@ rule export:
     log:
         "<logs>/export.log",
     conda:
-        environment(STUDY.training.gpus)
+        conda_file(STUDY.training.gpus)
     resources:
         mem_mb=growing(16_000),
         runtime=growing(60),

@@ -14,6 +14,6 @@ rule copy_table2:
     log:
         "<logs>/copy_table2.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     shell:
         "cp {input} {output} 2> {log}"

@@ -15,7 +15,7 @@ rule base_model:
         "<logs>/base.log",
     localrule: STUDY.model.builder == "hub"  # a download, and a cluster's nodes may have no network
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     threads: STUDY.model.threads
     resources:
         mem_mb=growing(8_000),
@@ -48,7 +48,7 @@ rule train:
     log:
         "<logs>/runs/{mixture}/{seed}.log",
     conda:
-        environment(STUDY.training.gpus)
+        conda_file(STUDY.training.gpus)
     threads: STUDY.training.threads
     resources:
         gpu=STUDY.training.gpus,

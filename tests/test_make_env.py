@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+
+from modomodo.environment import conda_file
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ["bootstrap.lock", "torch.lock", "cuda.lock", "main.lock", "dev.lock"]
@@ -93,13 +96,32 @@ def test_torch_stands_alone():
             assert line.split()[0] in torch["torch"][1], "make lock"
 
 
+def in_script(kind: str) -> dict[str, tuple[str, list[str]]]:
+    """What the post-deploy script of a conda file installs."""
+    script = (ROOT / f"envs/{kind}.post-deploy.sh").read_text()
+    parts = re.findall(r"<<'END'\n(.*?)\nEND$", script, flags=re.MULTILINE | re.DOTALL)
+    assert len(parts) == 3
+    return requirements("\n".join(parts))
+
+
+def in_image(kind: str) -> dict[str, tuple[str, list[str]]]:
+    """What the pip part of an image's conda file names."""
+    *_, packages = yaml.safe_load((ROOT / f"envs/image/{kind}.yaml").read_text())["dependencies"]
+    found: dict[str, tuple[str, list[str]]] = {}
+    for line in packages["pip"]:
+        requirement = Requirement(line.split(" --hash")[0])
+        wheel = re.fullmatch(r".*/torch-(.*)%2Bcpu-.*\.whl", requirement.url or "")
+        version = wheel[1] if wheel else str(requirement.specifier).removeprefix("==")
+        known = found.setdefault(requirement.name, (version, []))
+        assert known[0] == version
+        known[1].extend(HASH.findall(line))
+    return found
+
+
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
-def test_conda_files_have_the_same_pins(kind, locked):
-    dependencies = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())["dependencies"]
-    python, pip, packages = dependencies
-    assert re.fullmatch(r"python=3\.\d+", python)
-    assert pip == f"pip={locked['pip'][0]}"
-    pins = requirements("\n".join(line for line in packages["pip"] if not line.startswith("--")))
+@pytest.mark.parametrize("pins_of", [in_script, in_image])
+def test_conda_files_have_the_same_pins(kind, pins_of, locked):
+    pins = pins_of(kind)
     for name, (version, hashes) in pins.items():
         assert version == locked[name][0]
         assert hashes
@@ -109,13 +131,130 @@ def test_conda_files_have_the_same_pins(kind, locked):
     assert ("nvidia-cublas" in pins) == (kind == "gpu")
 
 
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_conda_installs_python_and_the_locked_pip(kind, locked):
+    lists = [yaml.safe_load((ROOT / f"envs/{file}.yaml").read_text()) for file in (kind, f"image/{kind}")]
+    for listed in lists:
+        assert listed["channels"][0] == "conda-forge"
+        python, pip = listed["dependencies"][:2]
+        assert re.fullmatch(r"python=3\.\d+", python) and pip == f"pip={locked['pip'][0]}"
+    assert len(lists[0]["dependencies"]) == 2, (
+        "what pip installs is in the script: beside a pin file it would be lost"
+    )
+
+
+def test_no_index_but_the_users_is_asked_for_anything_but_torch():
+    for path in (ROOT / "envs").rglob("*"):
+        if path.suffix in {".yaml", ".sh"}:
+            lines = [line for line in path.read_text().splitlines() if "--extra-index-url" in line]
+            assert all(line.endswith('-r "$folder/torch"; then') for line in lines)
+
+
+def deployed(tmp_path: Path, lines: str) -> subprocess.CompletedProcess:
+    """The post-deploy script with a `python` that says what it was asked for, and then does `lines`."""
+    (tmp_path / "python").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n{lines}\n')
+    (tmp_path / "python").chmod(0o755)
+    return subprocess.run(
+        ["sh", "envs/cpu.post-deploy.sh"],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}{os.pathsep}/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_only_the_cpu_build_of_torch_is_looked_for_elsewhere(tmp_path):
+    """And only where this machine has none."""
+    assert deployed(tmp_path, "exit 0").returncode == 0
+    calls = (tmp_path / "asked").read_text().splitlines()
+    assert [call.rsplit("/", 1)[-1] for call in calls] == ["first", "torch", "rest", "-m pip check"]
+    assert "--no-index" in calls[1] and "index-url" not in "".join(calls)
+    (tmp_path / "asked").unlink()
+    assert deployed(tmp_path, 'case "$*" in *--no-index*) exit 1;; esac').returncode == 0
+    calls = (tmp_path / "asked").read_text().splitlines()
+    assert [("--extra-index-url" in call, "--no-index" in call) for call in calls] == [
+        (False, False),
+        (False, True),
+        (True, False),
+        (False, False),
+        (False, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "part", "message"),
+    [
+        ("No space left on device", "first", "conda: the disk or quota is full"),
+        ("THESE PACKAGES DO NOT MATCH THE HASHES", "rest", "conda: a package is not the one that was locked"),
+        ("Read timed out", "rest", "conda: the package index was not reached: fix the network or proxy"),
+        ("ERROR: No matching distribution found for x", "rest", "conda: the index has no build of a package"),
+        ("anything", "rest", "conda: pip failed (see above)"),
+        ("anything", "torch", "conda: torch's build for CPUs is neither in PIP_FIND_LINKS nor at https://"),
+    ],
+)
+def test_what_stops_a_conda_environment_is_said_in_one_line(tmp_path, said, part, message):
+    ended = deployed(tmp_path, f'case "$*" in */{part}) echo "{said}" >&2; exit 1;; esac')
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[0] == said and ended.stderr.splitlines()[-1].startswith(message)
+
+
+def test_another_machine_than_the_locks_is_told_to_use_make_env(tmp_path):
+    (tmp_path / "uname").write_text("#!/bin/sh\necho Linux aarch64\n")
+    (tmp_path / "uname").chmod(0o755)
+    ended = deployed(tmp_path, "exit 0")
+    assert ended.returncode == 1 and "this is Linux aarch64: use make env" in ended.stderr
+
+
+def test_pins_that_cannot_be_had_are_said_to_be_missing(tmp_path):
+    """The channel is not there: nothing is made up, and what there was stays."""
+    for name in ("lock_conda.py", "cpu.yaml"):
+        shutil.copy(ROOT / "envs" / name, tmp_path)
+    (tmp_path / "cpu.linux-64.pin.txt").write_text("pinned before")
+    lock = subprocess.run(
+        [sys.executable, tmp_path / "lock_conda.py"],
+        env=os.environ | {"CONDA_CHANNEL_ALIAS": (tmp_path / "nowhere").as_uri()},
+        capture_output=True,
+        text=True,
+    )
+    assert lock.returncode == 0
+    first, second = lock.stderr.splitlines()
+    assert first.startswith("lock: file:///") and first.endswith(
+        ": kept: cpu.linux-64.pin.txt gpu.linux-64.pin.txt"
+    )
+    assert second.endswith(
+        ": missing, so that Python's patch and build are not pinned: cpu.osx-arm64.pin.txt"
+    )
+    assert (tmp_path / "cpu.linux-64.pin.txt").read_text() == "pinned before"
+
+
 @pytest.mark.parametrize("rules", sorted((ROOT / "rules").glob("*.smk")), ids=lambda path: path.stem)
 def test_every_rule_that_runs_something_names_its_conda_environment(rules):
-    directives = re.findall(r"^ +(shell|conda):$|^ +(conda): \S", rules.read_text(), flags=re.MULTILINE)
-    named = [first or second for first, second in directives]
-    assert named.count("conda") == named.count("shell")
-    for path in re.findall(r'"(\.\./envs/[^"]+)"', rules.read_text()):
-        assert (rules.parent / path).is_file()
+    """Those with GPUs the one for as many; `conda_file` makes the name."""
+    for rule in re.split(r"^ *rule\b", rules.read_text(), flags=re.MULTILINE)[1:]:
+        assert (" shell:\n" in rule) == (" conda:\n" in rule)
+        gpus = re.search(r"\bgpu=(?:min\(1, )?(STUDY\.\w+\.gpus)", rule)
+        if " shell:\n" in rule:
+            [named] = re.findall(r" conda:\n +conda_file\((.*)\)$", rule, flags=re.MULTILINE)
+            assert gpus is None or named == gpus[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "image", "folder"),
+    [
+        (["-n"], None, ""),
+        (["--containerize"], None, "image/"),
+        (["--containerize=apptainer"], None, "image/"),
+        (["-n"], "docker://ours", "image/"),
+    ],
+)
+def test_an_image_has_a_conda_file_of_its_own(monkeypatch, arguments, image, folder):
+    monkeypatch.setattr(sys, "argv", ["snakemake", *arguments])
+    monkeypatch.delenv("MODOMODO_IMAGE", raising=False)
+    if image:
+        monkeypatch.setenv("MODOMODO_IMAGE", image)
+    for gpus, kind in ((0, "cpu"), (1, "gpu"), (8, "gpu")):
+        named = conda_file(gpus)
+        assert named == f"../envs/{folder}{kind}.yaml" and (ROOT / "rules" / named).is_file()
 
 
 def test_jobs_on_gpus_have_the_environment_with_cuda(tmp_path):
