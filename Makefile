@@ -22,7 +22,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
-.PHONY: table report export status plan provenance env env-dev vllm clean-env
+.PHONY: table report export archive reproduce status plan provenance env env-dev vllm clean-env
 .PHONY: tables test lint types unit format test-slurm test-kill test-conda test-vllm browser reference lock help
 
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
@@ -42,6 +42,13 @@ export: env-there ## the winner as a Hugging Face folder: results/<study>/export
 	$(RUN) snakemake --cores all --configfile="$(STUDY)" "$(RESULTS)/export"
 	@folder="$(RESULTS)/export"; echo "export: $$folder"; \
 	if [ -n "$(PUSH)" ]; then $(RUN) python scripts/export.py --output "$$folder" --push "$(PUSH)"; fi
+
+archive: env-there ## the study in one file to hand on: results/<study>.tar.gz (STUDY=… WITH="weights images")
+	$(RUN) snakemake --cores all --configfile "$(STUDY)"
+	@$(RUN) python scripts/archive.py --study "$(STUDY)" --output "$(RESULTS).tar.gz" --with $(WITH)
+
+reproduce: env ## in an unpacked archive: is it whole and up to date? (AGAIN=1: run it anew, compare)
+	@$(RUN) python scripts/reproduce.py $(if $(AGAIN),--again again)
 
 status: env-there ## how far the study is, also while it runs (STUDY=…)
 	@$(RUN) python scripts/status.py --study "$(STUDY)"

@@ -56,10 +56,7 @@ class Site:
     """A machine with `conda`, and a folder of environments that its clones share."""
 
     folder: Path
-
-    @property
-    def prefix(self) -> Path:
-        return self.folder / "environments"
+    prefix: Path
 
     @property
     def made(self) -> list[Path]:
@@ -89,7 +86,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("site"))
+    folder = tmp_path_factory.mktemp("site")
+    site = Site(folder, folder / "environments")
     standin = Path(__file__).with_name("standin.py")
     site.executable("conda", f'#!/bin/sh\nexec "{sys.executable}" "{standin}" "$@"\n')
     site.executable("activate", 'export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"\n')
@@ -219,11 +217,11 @@ def test_python_is_the_pinned_file_where_make_lock_has_found_the_channel(site: S
     assert "missing, so that Python's patch and build are not pinned: cpu.osx-arm64.pin.txt" in said
     script = folder / "envs/cpu.post-deploy.sh"  # of which the first test has seen the rest
     script.write_text(script.read_text().split("cat >")[0] + "python -m pip --version\n")
-    said = site.run(folder, "--conda-create-envs-only", "--conda-prefix", str(tmp_path / "pinned"), TABLE)
-    assert "Using pinnings from envs/cpu.linux-64.pin.txt" in said
-    [python] = (tmp_path / "pinned").glob("*/conda-meta/python-*.json")
-    address, md5 = re.findall(
-        r"^(\S+/python-\S+)#(\w+)$", (folder / "envs/cpu.linux-64.pin.txt").read_text(), re.M
-    )[0]
+    pinned = Site(site.folder, tmp_path / "pinned")
+    said = pinned.run(folder, "--conda-create-envs-only", TABLE)
+    assert re.search(r"Using pinnings from \S+/envs/cpu\.linux-64\.pin\.txt", said)
+    [python] = pinned.made[0].glob("conda-meta/python-*.json")
+    pins = (folder / "envs/cpu.linux-64.pin.txt").read_text()
+    [(address, md5)] = re.findall(r"^(\S+/python-\S+)#(\w+)$", pins, flags=re.MULTILINE)
     about = json.loads(python.read_text())
     assert (about["url"], about["md5"]) == (address, md5)
