@@ -234,12 +234,14 @@ def _predictions(path: Path, step: int, weights: str, questions: Mapping[str, Pa
 
 def _checkpoint(folder: Path, kept: Mapping[str, Any]) -> Link:
     link, known = Link("checkpoint", folder / kept["path"], [f"step {kept['step']}"]), kept["weights"]
-    if link.path.exists() and not weights_removed(link.path):
-        link.checks.append((f"weights as recorded, sha256 {known[:12]}", weights_digest(link.path) == known))
-    else:
+    if not link.path.exists():  # as in an archive
+        link.facts.append(f"its weights are not here: they had sha256 {known[:12]}")
+    elif weights_removed(link.path):
         link.facts.append(
             f"its weights were removed once scored (training.keep_weights): they had sha256 {known[:12]}"
         )
+    else:
+        link.checks.append((f"weights as recorded, sha256 {known[:12]}", weights_digest(link.path) == known))
     return link
 
 
@@ -283,6 +285,9 @@ def _mixture(path: Path) -> Link:
 
 def _base(path: Path, base: Mapping[str, Any]) -> Link:
     link = Link("base model", path.with_suffix(""), _made_by(base))
+    if not link.path.exists():  # as in an archive
+        link.facts.append(f"its weights are not here: they had sha256 {base['weights'][:12]}")
+        return link
     held = weights_digest(link.path) == base["weights"]
     link.checks.append((f"weights as recorded, sha256 {base['weights'][:12]}", held))
     return link
