@@ -165,7 +165,7 @@ rule run_pages:
     log:
         "<logs>/runs.log",
     conda:
-        "../envs/cpu.yaml"
+        conda_file()
     params:
         code=code_digest(
             "reporting/run_pages",
