@@ -22,7 +22,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
-.PHONY: table report export archive reproduce status plan provenance env env-dev vllm clean-env
+.PHONY: table report export archive reproduce status watch plan provenance env env-dev vllm clean-env
 .PHONY: tables test lint types unit format test-slurm test-kill test-conda test-vllm browser reference lock help
 
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
@@ -52,6 +52,9 @@ reproduce: env ## in an unpacked archive: is it whole and up to date? (AGAIN=1: 
 
 status: env-there ## how far the study is, also while it runs (STUDY=…)
 	@$(RUN) python scripts/status.py --study "$(STUDY)"
+
+watch: env-there ## the same, live, until it is finished; Ctrl-C leaves it (STUDY=…)
+	@$(RUN) python scripts/watch.py --study "$(STUDY)"
 
 plan: env-there ## what the study will run, with hours and disk space (STUDY=…)
 	@$(RUN) python scripts/plan.py --study "$(STUDY)"

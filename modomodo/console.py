@@ -2,12 +2,13 @@
 
 import gc
 import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from modomodo.environment import hide_failing_torchvision
 from modomodo.files import atomic_write
@@ -67,6 +68,26 @@ def progress_line(label: str, count: int, total: int | None, seconds: float) -> 
         return f"{label}: {count}"
     left = seconds / count * (total - count)
     return f"{label}: {count}/{total}, {count / total:.0%}, {duration(left)} left"
+
+
+class Progress(NamedTuple):
+    """A `progress_line`, read: `left` are seconds, `said` is what a program has added to it."""
+
+    label: str
+    done: int
+    total: int
+    left: float
+    said: str
+
+
+def read_progress(line: str) -> Progress | None:
+    """What a line of `progress_line` says, with whatever follows it behind a comma; None for another line."""
+    found = re.fullmatch(r"(.+): (\d+)/(\d+), \d+%, ((?:\d+ (?:s|min|h|d) )+)left(?:, (.*))?", line)
+    if found is None:
+        return None
+    units = {"s": 1.0, "min": 60.0, "h": HOUR, "d": 24 * HOUR}
+    left = sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+) (s|min|h|d)\b", found[4]))
+    return Progress(found[1], int(found[2]), int(found[3]), left, found[5] or "")
 
 
 def duration(seconds: float) -> str:

@@ -265,6 +265,30 @@ def test_a_line_of_progress_by_hand():
     assert console.progress_line("train", 120, None, 60.0) == "train: 120"
 
 
+@pytest.mark.parametrize("left", [0, 45, 12 * 60, 3 * 3600 + 20 * 60, 98 * 3600])
+def test_a_line_of_progress_is_read_as_it_was_meant(left):
+    line = console.progress_line("train a, b: c", 100, 400, left / 3)
+    assert console.read_progress(line) == ("train a, b: c", 100, 400, left, "")
+    assert console.read_progress(f"{line}, reward 2.12, KL 0.044") == (
+        "train a, b: c",
+        100,
+        400,
+        left,
+        "reward 2.12, KL 0.044",
+    )
+
+
+def test_no_other_line_is_taken_for_progress():
+    for line in (
+        "",
+        "train: 120",
+        "error: 3/4, 75%",
+        "reward 2, 3/4, 75%, some left",
+        "train: 71/80, 89%, s left",
+    ):
+        assert console.read_progress(line) is None
+
+
 # --- large imports ------------------------------------------------------------------------------------------
 
 

@@ -109,6 +109,17 @@ def name_mixtures(study: Study) -> dict[str, list[str]]:
     return by_strategy
 
 
+def labels(study: Study, plan: Plan) -> dict[str, str]:
+    """Mixture → what tables call it: its strategy's label, and which of several it is (`Single: geometry`)."""
+    return {
+        mixture: f"{strategy.label or name}: {mixture.removeprefix(f'{name}-')}"
+        if len(plan.by_strategy[name]) > 1
+        else strategy.label or name
+        for name, strategy in study.strategies.items()
+        for mixture in plan.by_strategy[name]
+    }
+
+
 def count_rounds(study: Study) -> dict[str, int]:
     """Strategy → its round: 0 for one that learns from nothing, else one more than the last it learns from."""
     rounds: dict[str, int] = {}

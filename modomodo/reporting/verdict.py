@@ -133,8 +133,12 @@ def verdict_of(
     found: Results,
     surrogate: str = Reporting.model_fields["surrogate"].default,
     runs: Sequence[Mapping[str, Any]] = (),
+    doubts: bool = True,
 ) -> Verdict:
-    """The verdict by `found.target`. `runs`: the contents of every run.json, where mixtures were trained here."""
+    """The verdict by `found.target`. `runs`: the contents of every run.json, where mixtures were trained here.
+
+    Without `doubts` it leaves out luck and surprise, which take a second to compute.
+    """
     column = score_column(found.target)
     ranked = found.mixtures[found.mixtures[column].notna()].sort_values(
         column, ascending=False, kind="stable"
@@ -154,7 +158,7 @@ def verdict_of(
     row = ranked.set_index("mixture").loc[choice]
     again = [best, *tied][:AGAIN] if case in (Case.TIED, Case.SAME, Case.UNKNOWN) else []
     others = [str(name) for name in ranked["mixture"]]
-    crossed = cross_fitted(found.differences, found.target)
+    crossed = cross_fitted(found.differences, found.target) if doubts else None
     return Verdict(
         case=case,
         score=title,
@@ -171,7 +175,7 @@ def verdict_of(
         ties=[_strategy(found, name) for name in tied] if case in (Case.TIED, Case.SAME) else [],
         paired=len(ranked) > 1 and found.differences.paired(best, others[1], found.target),
         luck=crossed.luck if crossed else None,
-        surprise=_surprise(found, best, surrogate),
+        surprise=_surprise(found, best, surrogate) if doubts else None,
         cost=cost,
         again={name: _next_seed(found, name) for name in again},
         seeds_settle=_seeds_settle(found, best, behind, again),

@@ -1,5 +1,6 @@
-"""The jobs of a run of Snakemake, read from its log, and what is said at the end of a run that did not succeed."""
+"""The jobs of a run of Snakemake, read from its log, and what is said of those that failed."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ STOPPED = re.compile(
     r"^(Terminating processes on user request|Will exit after finishing currently running jobs)", re.M
 )
 FULL = 1_000_000  # bytes that are left on a disk on which not even a message can be written
+TAIL = 100_000  # bytes of a job's log that are read to say how it ends
 
 State = Literal["started", "finished", "failed", "interrupted"]
 
@@ -27,44 +29,100 @@ class JobLog:
     log: str | None = None
     message: str | None = None  # of Snakemake, e.g. why a job could not be submitted
     state: State = "started"
+    slurm: str | None = None  # its number there
+
+
+class SnakemakeLog:
+    """What one of Snakemake's logs says, which may still grow: `add` takes what was written since.
+
+    `jobs` are in the order in which they started, each in its last state; `host` is the machine that Snakemake works
+    on; `stopped`: it was told to stop.
+    """
+
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = root  # what paths in the log are relative to
+        self.host: str | None = None
+        self.stopped = False
+        self._jobs: dict[str, JobLog] = {}  # job id → job
+        self._opened: JobLog | None = None  # the job whose indented lines are being read
+
+    @property
+    def jobs(self) -> list[JobLog]:
+        return list(self._jobs.values())
+
+    def add(self, text: str) -> None:
+        """Read whole lines. A job that was told to stop counts as interrupted, though Snakemake says that it failed."""
+        for line in text.splitlines():
+            self._read(line)
+        for job in self._jobs.values():
+            if job.state == "failed" and _was_interrupted(tail_of(job.log, self.root), self.stopped):
+                job.state = "interrupted"
+
+    def _read(self, line: str) -> None:
+        if started := re.match(r"(?:local)?(?:rule|checkpoint) (\S+):$", line):
+            self._opened = JobLog(started[1])
+        elif failed := re.match(r"Error in (?:rule|checkpoint) (\S+):$", line):
+            self._opened = JobLog(failed[1], state="failed")
+        elif finished := re.match(r"Finished jobid: (\d+)", line):
+            if finished[1] in self._jobs:
+                self._jobs[finished[1]].state = "finished"
+        elif submitted := re.match(r"Job (\d+) has been submitted with SLURM jobid (\S+)", line):
+            if submitted[1] in self._jobs:
+                self._jobs[submitted[1]].slurm = submitted[2]
+        elif self._opened is not None and line.startswith("    "):
+            self._describe(self._opened, line)
+        else:
+            self._opened = None
+            self.stopped = self.stopped or STOPPED.match(line) is not None
+            if host := re.match(r"  Host: (.+)$", line):
+                self.host = host[1]
+
+    def _describe(self, job: JobLog, line: str) -> None:
+        found = re.match(r"    (output|log|jobid|message): (.+)$", line)
+        if found is None:
+            return
+        key, value = found[1], re.sub(r" \(check log.*\)$", "", found[2])
+        if key == "output":
+            job.outputs = value.split(", ")
+        elif key == "log":
+            job.log = value.split(", ")[0]
+        elif key == "message":
+            job.message = None if value == "None" else value
+        else:
+            known = self._jobs.get(value)
+            if job.state == "failed" and known is not None:
+                known.state, known.message = "failed", job.message
+            else:
+                self._jobs[value] = job
+
+
+class GrowingLog(SnakemakeLog):
+    """One of Snakemake's logs in a file, of which `update` reads only what was added since."""
+
+    def __init__(self, path: Path, root: Path = Path()) -> None:
+        super().__init__(root)
+        self.path = path
+        self._read_bytes = 0
+
+    def update(self) -> None:
+        """Read the lines that are complete by now."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._read_bytes)
+                added = file.read()
+        except OSError:  # removed meanwhile
+            return
+        complete = added.rfind(b"\n") + 1
+        if complete:
+            self._read_bytes += complete
+            self.add(added[:complete].decode("utf-8", errors="replace"))
 
 
 def read_job_log(text: str, root: Path = Path()) -> list[JobLog]:
-    """The jobs of one of Snakemake's logs, each in its last state. Paths in it are relative to `root`.
-
-    A job that was told to stop counts as interrupted, though Snakemake says that it failed.
-    """
-    jobs: dict[str, JobLog] = {}  # job id → job
-    opened: JobLog | None = None  # the job whose indented lines are being read
-    for line in text.splitlines():
-        if started := re.match(r"(?:local)?(?:rule|checkpoint) (\S+):$", line):
-            opened = JobLog(started[1])
-        elif failed := re.match(r"Error in (?:rule|checkpoint) (\S+):$", line):
-            opened = JobLog(failed[1], state="failed")
-        elif finished := re.match(r"Finished jobid: (\d+)", line):
-            if finished[1] in jobs:
-                jobs[finished[1]].state = "finished"
-        elif opened is not None and (found := re.match(r"    (output|log|jobid|message): (.+)$", line)):
-            key, value = found[1], re.sub(r" \(check log.*\)$", "", found[2])
-            if key == "output":
-                opened.outputs = value.split(", ")
-            elif key == "log":
-                opened.log = value.split(", ")[0]
-            elif key == "message":
-                opened.message = None if value == "None" else value
-            else:
-                known = jobs.get(value)
-                if opened.state == "failed" and known is not None:
-                    known.state, known.message = "failed", opened.message
-                else:
-                    jobs[value] = opened
-        elif not line.startswith("    "):
-            opened = None
-    stopped = STOPPED.search(text) is not None
-    for job in jobs.values():
-        if job.state == "failed" and _was_interrupted(text_of(job.log, root), stopped):
-            job.state = "interrupted"
-    return list(jobs.values())
+    """The jobs of one of Snakemake's logs, each in its last state. Paths in it are relative to `root`."""
+    log = SnakemakeLog(root)
+    log.add(text)
+    return log.jobs
 
 
 def _was_interrupted(log: str, stopped: bool) -> bool:
@@ -83,19 +141,26 @@ def ending(logs: Iterable[str], root: Path = Path()) -> list[str]:
     texts = [text_of(log, root) for log in logs]
     jobs = [job for text in texts for job in read_job_log(text, root)]
     failed = [job for job in jobs if job.state == "failed"]
-    errors: dict[str, list[str]] = {}  # the same error of many jobs is one
-    for job in failed:
-        errors.setdefault(f"{job.rule}: {_error_of(job, root)}", []).append(job.log or job.outputs[0])
-    said = []
-    for error, places in errors.items():
-        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        said.append(f"error: {error} ({places[0]}{more})")
+    errors = errors_of(failed, root)
+    said = [f"error: {error}" for error in errors]
     hints = filter(None, map(hint_of, [*(text_of(job.log, root) for job in failed), *texts]))
     said += [f"hint: {hint}" for hint in dict.fromkeys(hints) if not any(hint in error for error in errors)]
     if any(map(STOPPED.search, texts)):
         resumed = [_resumed(job, root) for job in jobs if job.state in ("interrupted", "started")]
         runs = ", ".join(filter(None, resumed))
         said.append(f"interrupted: run the same command again, it continues{f': {runs}' if runs else ''}")
+    return said
+
+
+def errors_of(failed: Iterable[JobLog], root: Path = Path()) -> list[str]:
+    """`train: no GPU (logs/….log and 2 more)`: what made jobs fail, the same error of many once."""
+    errors: dict[str, list[str]] = {}
+    for job in failed:
+        errors.setdefault(f"{job.rule}: {_error_of(job, root)}", []).append(job.log or job.outputs[0])
+    said = []
+    for error, places in errors.items():
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        said.append(f"{error} ({places[0]}{more})")
     return said
 
 
@@ -108,7 +173,7 @@ def warnings_of(logs: Iterable[str], root: Path = Path()) -> list[str]:
 
 def _error_of(job: JobLog, root: Path) -> str:
     """The error in a job's log, or what there is to say without one."""
-    text = text_of(job.log, root)
+    text = tail_of(job.log, root)
     lines = lines_of(text)
     told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if told:
@@ -146,3 +211,16 @@ def text_of(path: str | None, root: Path) -> str:
         return (root / path).read_text(encoding="utf-8", errors="replace") if path else ""
     except OSError:
         return ""
+
+
+def tail_of(path: str | None, root: Path, most: int = TAIL) -> str:
+    """The last whole lines of a log below `root`, of at most so many bytes; empty where there is none."""
+    try:
+        with open(root / path if path else "", "rb") as file:
+            start = max(file.seek(0, os.SEEK_END) - most, 0)
+            file.seek(start)
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    whole = text.partition("\n")[2]
+    return whole if start and whole else text

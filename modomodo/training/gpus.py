@@ -52,6 +52,7 @@ def acquire_gpus(wanted: int, key: str) -> list[str]:
 # One place for all users and jobs of a machine, so not under TMPDIR.
 LOCKS = Path("/tmp/modomodo-gpus")
 POLL = 1.0  # seconds between two attempts at devices that others hold
+HELD = Path("/proc/locks")  # the locks of all processes
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # numbers of processes mean nothing after another one
 
 _locked: dict[Path, int] = {}  # lock file → its descriptor, open until this process and its forks end
@@ -99,6 +100,20 @@ def note_groups(groups: Sequence[int]) -> None:
     for path in _locked:
         with atomic_write(path.with_suffix(".groups")) as file:
             file.writelines(f"{line}\n" for line in (_boot(), *groups))
+
+
+def devices_in_use(locks: Path = LOCKS, held: Path = HELD) -> dict[str, int]:
+    """Device → the process that locked it, where the system says that (Linux); looking takes no lock."""
+    try:
+        lines = held.read_text().splitlines()
+        files = {path.stat().st_ino: path for path in locks.glob("gpu-*.lock")}
+    except OSError:
+        return {}
+    found = (line.split() for line in lines)  # 1: FLOCK ADVISORY WRITE 4711 fd:01:131085 0 EOF
+    holders = {int(part[5].rpartition(":")[2]): int(part[4]) for part in found if part[1:2] == ["FLOCK"]}
+    return {
+        path.stem.removeprefix("gpu-"): holders[inode] for inode, path in files.items() if inode in holders
+    }
 
 
 def _free(locks: Path, devices: Sequence[str]) -> tuple[dict[str, int], set[int]]:

@@ -1,14 +1,16 @@
 """How far a study is, read from made-up files and a log as Snakemake writes it."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 
 from modomodo.command_line import shows_another_study
-from modomodo.mixtures.plan import plan
+from modomodo.mixtures.plan import labels, plan
 from modomodo.study import status
 from modomodo.study.outputs import STAGES, outputs_of, show_table2
+from modomodo.study.snakemake_log import GrowingLog, read_job_log
 from modomodo.warning_files import warn
 
 LOG = """\
@@ -69,12 +71,27 @@ def lock(project: Path, study: str = "small") -> None:
     (project / ".snakemake/locks/0.output.lock").write_text(f"results/{study}/base.json\n")
 
 
+def test_a_log_is_read_as_it_grows(tmp_path):
+    path = tmp_path / "a.snakemake.log"
+    log = GrowingLog(path, tmp_path)
+    log.update()
+    assert log.jobs == [], "a log that is not there yet"
+    seen = []
+    for end in range(0, len(LOG), 40):  # in the middle of lines, as another process writes
+        with open(path, "ab") as file:
+            file.write(LOG[end : end + 40].encode())
+        log.update()
+        seen.append([job.state for job in log.jobs])
+    assert log.jobs == read_job_log(LOG, tmp_path)
+    assert ["started"] in seen and ["started", "started"] in seen
+
+
 def screen(study, project: Path) -> list[str]:
     return status.render(study, status.read_status(study, plan(study), project), project).splitlines()
 
 
 def test_snakemakes_log_by_hand():
-    jobs = status.read_job_log(LOG)
+    jobs = read_job_log(LOG)
     assert [(job.rule, job.state) for job in jobs] == [
         ("train", "started"),
         ("train", "failed"),
@@ -97,8 +114,10 @@ def test_what_is_running_and_what_failed_is_shown(small_study, project):
     lines = screen(small_study, project)
     runs = next(line for line in lines if line.startswith("runs")).split()
     assert runs == ["runs", "0/7", "1", "1", "5"]
-    assert "running      train single-boxes/42: train: 4/9, reward 1.50" in lines
-    start = lines.index("failed       train single-science/42: logs/small/runs/single-science/42.log")
+    assert "running      train single-boxes/42 (Single: boxes): train: 4/9, reward 1.50" in lines
+    start = lines.index(
+        "failed       train single-science/42 (Single: science): logs/small/runs/single-science/42.log"
+    )
     assert [line.split("| ")[1] for line in lines[start + 1 : start + 6]] == [
         *(f"line {i}" for i in range(5, 9)),
         "error: no GPU",
@@ -114,6 +133,27 @@ def test_without_a_snakemake_what_was_started_is_interrupted(small_study, projec
     assert "snakemake --unlock" in screen(small_study, project)[0]
 
 
+def test_a_killed_snakemake_is_told_from_one_on_another_machine(small_study, project):
+    lock(project)
+    log = next((project / ".snakemake/log").glob("*"))
+    for host, said in (
+        (socket.gethostname(), "was killed: `snakemake --unlock`"),
+        ("elsewhere", "another machine"),
+    ):
+        log.write_text(f"  Host: {host}\n{LOG}")
+        found = status.read_status(small_study, plan(small_study), project)
+        assert said in status.at_work(found)
+        assert found.killed == (host != "elsewhere")
+        assert len(found.in_state("interrupted" if found.killed else "running")) == 1
+
+
+def test_labels_are_those_of_table_2(small_study):
+    called = labels(small_study, plan(small_study))
+    assert called["single-boxes"] == "Single: boxes"
+    assert called["all"] == "all", "a strategy without a label has its name"
+    assert called["surface-002"] == "surface: 002"
+
+
 def test_what_ctrl_c_ended_is_interrupted_and_not_failed(small_study, project):
     log = next((project / ".snakemake/log").glob("*"))
     log.write_text(f"{LOG}Terminating processes on user request, this might take some time.\n")
@@ -123,7 +163,10 @@ def test_what_ctrl_c_ended_is_interrupted_and_not_failed(small_study, project):
     runs = next(line for line in lines if line.startswith("runs")).split()
     assert runs == ["runs", "0/7", "2", "5"]
     assert not any(line.startswith("failed ") for line in lines)
-    assert any(line.startswith("interrupted  train single-science/42: interrupted: ") for line in lines)
+    assert any(
+        line.startswith("interrupted  train single-science/42 (Single: science): interrupted: ")
+        for line in lines
+    )
 
 
 @pytest.mark.parametrize("seen", ["lock", "process"])
@@ -207,8 +250,8 @@ def test_the_best_mixtures_come_with_their_errors(small_study, project):
     lines = screen(small_study, project)
     # The last step counts, not the 0.9 of step 7. One benchmark of 'out': its error is the aggregate's.
     assert lines[-2:] == [
-        "  0.45 ± 0.10  single-science: science 1.00",
-        "  0.25 ± 0.10  single-boxes: boxes 1.00",
+        "  0.45 ± 0.10  Single: science (single-science): science 1.00",
+        "  0.25 ± 0.10  Single: boxes (single-boxes): boxes 1.00",
     ]
 
 
