@@ -22,8 +22,8 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
-.PHONY: table report export archive reproduce status watch plan provenance env env-dev vllm clean-env
-.PHONY: tables test lint types unit format test-slurm test-kill test-conda test-vllm browser reference lock help
+.PHONY: table report export archive reproduce status watch plan provenance env env-dev vllm lmms clean-env
+.PHONY: tables test lint types unit format test-slurm test-kill test-conda test-vllm test-lmms browser reference lock help
 
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
 	$(RUN) snakemake --cores all --configfile "$(STUDY)"
@@ -78,10 +78,13 @@ env-dev: ## the same, and what tests, linters and benchmarks need
 vllm: env ## vLLM in .venv-vllm, on top of .venv: for `vllm:` and `engine: vllm` in a study
 	@envs/vllm.sh
 
+lmms: env ## lmms-eval in .venv-lmms, on top of .venv: for its tasks as benchmarks, and our model in it
+	@envs/lmms.sh
+
 clean-env: ## remove .venv; of a link the link alone
 	rm -rf .venv
 
-test: env-dev browser lint types ## lint, types, all tests but those of test-slurm, -kill, -conda, -vllm
+test: env-dev browser lint types ## lint, types, all tests but those of test-slurm, -kill, -conda, -vllm, -lmms
 	$(RUN) pytest -n $(WORKERS) --dist loadfile
 
 lint: env-dev ## style of Python files, Snakefiles and rules
@@ -115,6 +118,9 @@ test-conda: env-dev ## a study with --sdm conda, in environments from a channel 
 
 test-vllm: env-dev vllm ## GRPO and predictions with a real vLLM on the CPU (needs torch for the CPU)
 	PATH="$(CURDIR)/.venv-vllm/bin:$$PATH" python -m pytest tests/evaluation/test_vllm.py
+
+test-lmms: env-dev lmms ## lmms-eval itself: our model in it, its tasks as benchmarks, both offline
+	PATH="$(CURDIR)/.venv-lmms/bin:$$PATH" python -m pytest tests/evaluation/test_lmms_eval.py
 
 browser: ## install Chromium for the explorer's tests (as root; without it they are skipped)
 	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \

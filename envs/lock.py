@@ -1,4 +1,4 @@
-"""requirements.in, dev.in, vllm.in → hashed locks and conda files. Run by `make lock`; needs the package index.
+"""requirements.in, dev.in, vllm.in, lmms.in → hashed locks, conda files. Run by `make lock`; needs the package index.
 
     python envs/lock.py              keeps the last locks' versions where the lists still admit them
     python envs/lock.py --upgrade    takes the newest versions that they admit
@@ -13,7 +13,7 @@ they cannot disagree:
     dev.lock            what dev.in needs besides
 
 and what conda takes (lock_conda.py). vllm-cpu.lock and vllm-cuda.lock are resolved after them, from vllm.in: what
-envs/vllm.sh lays over the environment.
+envs/vllm.sh lays over the environment. lmms.lock is resolved last, from lmms.in, for envs/lmms.sh.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
             pins = [
                 line.split(" \\")[0]
                 for lock in HERE.glob("*.lock")
-                if not lock.name.startswith("vllm-")
+                if not lock.name.startswith(("vllm-", "lmms"))
                 for line in lock.read_text().splitlines()
             ]
             resolved.write_text("\n".join(pin for pin in pins if re.match(r"\w", pin)))
@@ -75,6 +75,7 @@ def main() -> None:
         write_conda(kind, {name: requirements[name] for name in names | {"pip"}}, cpu_builds(), packages)
     for kind in ("cpu", "cuda"):
         write_vllm_lock(kind, {name: requirements[name] for name in needed}, upgrade)
+    write_lmms_lock({name: requirements[name] for name in needed}, upgrade)
     subprocess.run([sys.executable, str(HERE / "lock_conda.py")], check=True)  # the pins
 
 
@@ -111,12 +112,38 @@ def write_vllm_lock(kind: str, main: Requirements, upgrade: bool) -> None:
     write_lock(lock.name, requirements, names, source="vllm.in")
 
 
+def write_lmms_lock(main: Requirements, upgrade: bool) -> None:
+    """lmms-eval, and what its evaluator needs besides the environment, or in another version than that has."""
+    lock = HERE / "lmms.lock"
+    lines = (HERE / "lmms.in").read_text().splitlines()
+    alone = [line for line in lines if line.startswith("lmms-eval")]
+    preferred = main | (read_requirements(lock.read_text()) if lock.exists() and not upgrade else {})
+    requirements: Requirements = {}
+    with tempfile.TemporaryDirectory() as folder:
+        source, resolved = Path(folder, "lmms.in"), Path(folder, "lmms.txt")
+        for wanted, options in (alone, ["--no-deps"]), ([x for x in lines if x not in alone], []):
+            source.write_text("\n".join(wanted))
+            resolved.write_text(
+                "\n".join(line.split(" \\\n")[0] for each in preferred.values() for line in each)
+            )
+            resolve(
+                str(source), *options, "--generate-hashes", "--no-annotate", "--output-file", str(resolved)
+            )
+            requirements |= read_requirements(resolved.read_text())
+    # With their markers: the environment has colorama on Windows alone.
+    pins = {line.split(" \\\n")[0] for each in main.values() for line in each}
+    names = {name for name, each in requirements.items() if each[0].split(" \\\n")[0] not in pins}
+    write_lock(lock.name, requirements, names, source="lmms.in")
+
+
 def resolve(*arguments: str) -> None:
     """For every supported Python and platform at once."""
     command = ["uv", "pip", "compile", "--universal", "--python-version", PYTHON]
     command += ["--fork-strategy", "fewest", "--no-header", "--quiet", *arguments]
     if subprocess.run(command, cwd=HERE, stdout=subprocess.DEVNULL).returncode:
-        sys.exit("lock: fix envs/requirements.in or dev.in, or the network where the index was not reached")
+        sys.exit(
+            "lock: fix envs/requirements.in, dev.in or lmms.in, or the network where the index was not reached"
+        )
 
 
 def read_requirements(text: str) -> Requirements:

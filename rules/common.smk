@@ -137,7 +137,8 @@ def raw_folder(dataset):
     """The folder of a published dataset's raw files, which studies share."""
     entry = DATASETS[dataset]
     name, about = published_as(entry)
-    return folder_of(name, about.split(entry.options), entry.source and entry.source.revision)
+    revision = about.revision or (entry.source and entry.source.revision)
+    return folder_of(name, about.split(entry.options), revision)
 
 
 # Raw folder → the dataset that says how to fill it. Datasets of one folder that differ in their source would fill it by

@@ -5,6 +5,7 @@ from modomodo.evaluation.predictions import CACHE_VERSION as PREDICTION_VERSION
 from modomodo.evaluation.predictions import runs_without_weights
 from modomodo.evaluation.settings import InDomainSettings, metric_versions, PredictSettings, ScoreSettings
 from modomodo.mixtures.settings import RecordsSettings
+from modomodo.study.lmms_tasks import check_reachable
 
 
 localrules:
@@ -25,6 +26,14 @@ if STUDY.training.keep_weights is not None:
             f"error: {WHERE}: {len(lost)} runs have not answered {asked}, and training.keep_weights removed their "
             f"weights: to train them again, rm -r {folders}"
         )
+
+
+# By whoever starts the run: the nodes of a cluster may have no network, and need none.
+if workflow.is_main_process:
+    try:
+        check_reachable(STUDY)
+    except InputError as error:
+        sys.exit(f"error: {WHERE}: {error}")
 
 
 # The list of predictions is the output; each prediction lies next to it with the digest of what it depends on,
@@ -68,6 +77,8 @@ rule score:
     input:
         predictions="<results>/predictions/{mixture}/{seed}/predictions.json",
         benchmarks=BENCHMARKS,
+        # lmms-eval scores its tasks with their rows as it had them.
+        rows=[str(raw_folder(name) / MANIFEST) for name in STUDY.benchmarks if STUDY.benchmarks[name].task],
     output:
         scores="<results>/scores/{mixture}/{seed}.json",
         questions="<results>/scores/{mixture}/{seed}.csv",

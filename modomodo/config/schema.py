@@ -255,17 +255,55 @@ class Domain(Dataset):
         return calls
 
 
+LMMS_EVAL = "lmms_eval"  # the key of a benchmark that is a task of lmms-eval, and the loader of its questions
+
+
+def _loader_or_task(schema: dict[str, Any]) -> None:
+    """For editors: a benchmark has one of the two."""
+    schema["required"].remove("loader")
+    schema["anyOf"] = [{"required": ["loader"]}, {"required": [LMMS_EVAL]}]
+
+
 class Benchmark(Dataset):
     """A test set."""
 
+    model_config = ConfigDict(json_schema_extra=_loader_or_task)
+
+    lmms_eval: str | None = Field(
+        None,
+        description="A task of lmms-eval, by its name or its YAML file, in place of loader and options: `make lmms` "
+        "installs it (docs/lmms.md).",
+    )
     metric: Call = Field(
-        description="Name of a registered metric, one with options as {name: {option: value}}."
+        description="Name of a registered metric, one with options as {name: {option: value}}; of a task of "
+        "lmms-eval, the name of one of its metrics."
     )
     group: Literal["in", "out"] = Field(
         "out",
         description="'in': from a training domain, part of the In-Score; 'out': part of the Out-Score, which "
         "strategies maximise. A study need not have any of group 'in'.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_task(cls, data: Any) -> Any:
+        """A task of lmms-eval is its own loader, with the task as its option."""
+        if not isinstance(data, dict) or not isinstance(data.get(LMMS_EVAL), str):
+            return data
+        own = {"loader": LMMS_EVAL, "options": {"task": data[LMMS_EVAL]}}
+        for key in ("loader", "options", "source"):
+            if key in data and data[key] != own.get(key):
+                raise ValueError(
+                    f"{key}: a task of lmms-eval brings its own questions: remove it, or lmms_eval"
+                )
+        if not isinstance(data.get("metric", ""), str):
+            raise ValueError("metric: a metric of lmms-eval has no options: write its name alone")
+        return data | own
+
+    @property
+    def task(self) -> str | None:
+        """The task of lmms-eval that it is, as lmms-eval is told it; None for most."""
+        return None if self.lmms_eval is None else str(self.options["task"])
 
 
 class HeldOut(Dataset):

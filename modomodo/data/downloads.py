@@ -7,7 +7,7 @@ resolved.json`, and the same branch means that commit from then on, until the fi
 import fnmatch
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def obtain(
     """Leave the raw files in `folder` and return their manifest.
 
     In this order: files that lie there already, checked against their SHA256SUMS; files below `raw_from`,
-    linked; the hub. Raises InputError, in one line, for whatever is in the way.
+    linked; the hub, or what makes them. Raises InputError, in one line, for whatever is in the way.
     """
     patterns = (source and source.files) or about.files[split]
     for pattern in patterns:
@@ -57,8 +57,11 @@ def obtain(
     )
     manifest = present(folder, patterns)
     if manifest is None and raw_from is not None:
-        known = dict.fromkeys([loader, *names, *filter(None, (about.repo, *about.formerly))])
+        place = loader if about.make is None else f"{loader}/{split}"
+        known = dict.fromkeys([place, *names, *filter(None, (about.repo, *about.formerly))])
         manifest = linked(raw_from, list(known), folder, patterns, about.choose)
+    if manifest is None and about.make is not None:
+        manifest = _made(about.make, folder, patterns)
     if manifest is None:
         if not names:
             hint = "" if raw_from else "; then set data.raw_from: DIR, or give --from DIR"
@@ -70,6 +73,16 @@ def obtain(
     check_sums(folder, manifest["files"], source.sha256 if source else {})
     write_sums(folder, manifest["files"])
     return manifest
+
+
+def _made(make: Callable[[Path], None], folder: Path, patterns: Sequence[str]) -> dict[str, Any]:
+    """The manifest of files that this machine makes."""
+    make(folder)
+    paths = {
+        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    chosen = [name for name in paths if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    return {"repo": None, "commit": None, "files": {name: entry_of(paths[name]) for name in chosen}}
 
 
 def _downloaded(

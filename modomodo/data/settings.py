@@ -23,6 +23,7 @@ class DownloadSettings(Settings):
     source: Source | None
     raw_from: str | None = None
     config: str | None = None  # of a repository that has several, for a loader that reads any
+    task: str | None = None  # of lmms-eval
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
@@ -39,13 +40,16 @@ class DownloadSettings(Settings):
             source=entry.source,
             raw_from=study.data.raw_from,
             config=entry.options.get("name") if entry.loader in hosted else None,
+            task=entry.options.get("task") if entry.loader in hosted else None,
         )
 
     @property
     def about(self) -> Published:
         """Where the files are published. Raises InputError for a loader that reads none."""
         entry = Dataset(
-            loader=self.loader, options={"split": self.split, "name": self.config}, source=self.source
+            loader=self.loader,
+            options={"split": self.split, "name": self.config, "task": self.task},
+            source=self.source,
         )
         published = published_as(entry)
         if published is None:

@@ -31,6 +31,9 @@ class BenchmarkScore(BaseModel):
     standard_error: float = Field(ge=0)
     unparsed: int = Field(ge=0, description="Questions whose completion held no answer.")
     judge: str | None = Field(None, description="Model that read the answers, for a metric that asks one.")
+    lmms_eval: str | None = Field(
+        None, description="Task of lmms-eval whose code scored the answers, with its version and lmms-eval's."
+    )
 
 
 class RunScores(BaseModel):

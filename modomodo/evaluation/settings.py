@@ -5,12 +5,17 @@ from typing import Self
 from pydantic import Field
 
 from modomodo.config.schema import Call, Evaluation, Judge, Settings, Study, Templates, held_out_name
+from modomodo.data.lmms_eval.environment import VERSION as LMMS_VERSION
+from modomodo.data.readers.lmms_eval import edition
 from modomodo.metrics.metric import called
 
 
 def metric_versions(study: Study) -> dict[str, int]:
     """Benchmark → version of its metric."""
-    return {name: called(benchmark.metric).version for name, benchmark in study.benchmarks.items()}
+    return {
+        name: LMMS_VERSION if benchmark.task else called(benchmark.metric).version
+        for name, benchmark in study.benchmarks.items()
+    }
 
 
 class PredictSettings(Settings):
@@ -38,18 +43,37 @@ class PredictSettings(Settings):
         return self.model_copy(update={"prompts": prompts, "own_prompts": {}})
 
 
+class TaskOfLmmsEval(Settings):
+    """A task of lmms-eval, and what its rules depend on besides its name."""
+
+    task: str
+    edition: str
+
+
 class ScoreSettings(Settings):
-    """predictions → scores. `metrics`: benchmark → metric; `judge` where one of them asks it."""
+    """predictions → scores. `metrics`: benchmark → metric; `judge` where one of them asks it.
+
+    `lmms_eval`: the benchmarks that are tasks of lmms-eval, whose metrics are that task's.
+    """
 
     plugins: list[str] = []
     metrics: dict[str, Call]
     judge: Judge | None = None
+    lmms_eval: dict[str, TaskOfLmmsEval] = {}
 
     @classmethod
     def of(cls, study: Study) -> Self:
         named = {name: benchmark.metric for name, benchmark in study.benchmarks.items()}
-        asked = any(called(metric).prompt is not None for metric in named.values())
-        return cls(plugins=study.plugins, metrics=named, judge=study.judge if asked else None)
+        tasks = {name: task for name, benchmark in study.benchmarks.items() if (task := benchmark.task)}
+        asked = any(called(metric).prompt is not None for name, metric in named.items() if name not in tasks)
+        return cls(
+            plugins=study.plugins,
+            metrics=named,
+            judge=study.judge if asked else None,
+            lmms_eval={
+                name: TaskOfLmmsEval(task=task, edition=edition(task)) for name, task in tasks.items()
+            },
+        )
 
 
 class InDomainSettings(PredictSettings):

@@ -20,6 +20,7 @@ from modomodo.mixtures.strategies.base import declaration, strategies
 from modomodo.mixtures.strategies.base import read_options as read_strategy_options
 from modomodo.registry import Registry
 from modomodo.reporting.settings import check_exportable
+from modomodo.study.lmms_tasks import check_lmms_eval
 from modomodo.training.builders import model_builders, read_options
 from modomodo.training.model_directory import check_targets
 from modomodo.training.rewards import asks_judge, reward_of, rewards
@@ -81,7 +82,7 @@ def _table_beside(entry: Dataset, where: str) -> Dataset:
         return entry
     paths = {
         key: _place_of(value, where)
-        for key in ("path", "image_folder")
+        for key in ("path", "image_folder", "task")
         if isinstance(value := entry.options.get(key), str) and value
     }
     return entry.model_copy(update={"options": entry.options | paths})
@@ -108,6 +109,7 @@ def check_functions(study: Study, where: str) -> None:
         _check_lora(study)
         _check_merges(study)
         for key, entry in _datasets(study):
+            check_lmms_eval(key, entry)
             _check_source(key, entry)
             _check_loader_options(key, entry)
         _check_surrogate(study)
@@ -131,6 +133,11 @@ def _scored(study: Study) -> Iterator[tuple[str, Benchmark | HeldOut]]:
         yield f"held_out.{name}", held_out
 
 
+def is_task(scored: Benchmark | HeldOut) -> bool:
+    """Whether it is a task of lmms-eval, whose metric is that task's."""
+    return isinstance(scored, Benchmark) and scored.task is not None
+
+
 def _named_functions(study: Study) -> Iterator[tuple[str, Registry, str]]:
     """(key, registry, name) of every function that the study calls by name."""
     yield "model.builder", model_builders, study.model.builder
@@ -140,7 +147,8 @@ def _named_functions(study: Study) -> Iterator[tuple[str, Registry, str]]:
         for reward in domain.rewards:
             yield f"domains.{name}.rewards", rewards, name_and_options(reward)[0]
     for key, scored in _scored(study):
-        yield f"{key}.metric", metrics, name_and_options(scored.metric)[0]
+        if not is_task(scored):
+            yield f"{key}.metric", metrics, name_and_options(scored.metric)[0]
     for name, strategy in study.strategies.items():
         yield f"strategies.{name}.propose", strategies, strategy.propose
 
@@ -224,6 +232,8 @@ def _keeps_bfloat16(study: Study) -> bool:
 def _check_metrics(study: Study) -> None:
     """Options are the metric's; one that asks a judge needs one, and held-out questions have none."""
     for key, scored in _scored(study):
+        if is_task(scored):
+            continue
         name, _ = name_and_options(scored.metric)
         if called(scored.metric, f"{key}.metric.{name}").prompt is None:
             continue
@@ -279,6 +289,12 @@ def _check_loader_options(key: str, entry: Dataset) -> None:
 def _check_source(key: str, entry: Dataset) -> None:
     """A published dataset needs a known split and, where it lies on the hub, a revision; no other has a source."""
     about = catalogue.get(entry.loader)
+    if entry.loader in hosted and hosted[entry.loader].always:
+        if entry.source is not None:
+            raise InputError(
+                f"{key}.source: loader '{entry.loader}' knows where its questions are: remove it"
+            )
+        return
     if entry.loader in hosted:
         _check_hosted(key, entry)
         return

@@ -425,6 +425,7 @@ PROOFS: dict[str, str] = {
     "domains.reward_weights": "config/test_study.py::test_weights_that_are_not_given_keep_their_defaults",
     "benchmarks.prompts": ENGINE,
     "held_out.prompts": "evaluation/test_in_domain.py::test_held_out_questions_may_have_templates_of_their_own",
+    "benchmarks.lmms_eval": "study/test_lmms_tasks.py::test_a_task_is_a_benchmark",
     "benchmarks.metric": "study/test_settings.py::test_what_the_settings_of_each_job_hold",
     "benchmarks.group": "study/test_settings.py::test_what_the_settings_of_each_job_hold",
     "held_out.metric": "evaluation/test_in_domain.py::test_held_out_questions_are_a_dataset_like_any_other",

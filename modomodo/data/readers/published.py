@@ -49,6 +49,8 @@ class Published:
         default_factory=dict
     )  # split → likely cause of another count than the paper's
     choose: Choice | None = None  # of all files there, where the patterns are those of everything
+    make: Callable[[Path], None] | None = None  # leaves the files in a folder, in place of a download
+    revision: str = ""  # of files that are made
 
     def split(self, options: Mapping[str, Any]) -> str:
         """The split that a dataset's options choose, its first one by default."""
@@ -66,6 +68,7 @@ class Hosted:
         [Dataset], tuple[str, Published]
     ]  # what its raw files are called, and where they are published
     named_files: Callable[[Dataset], list[str]]  # files of this machine that rows name, which are watched
+    always: bool = False  # it has raw files also where the study names no repository
 
 
 hosted: dict[str, Hosted] = {}
@@ -73,7 +76,7 @@ hosted: dict[str, Hosted] = {}
 
 def published_as(dataset: Dataset) -> tuple[str, Published] | None:
     """What a dataset's raw files are called, and where they are published; None for one that needs none."""
-    if dataset.loader in hosted and dataset.source is not None:
+    if dataset.loader in hosted and (dataset.source is not None or hosted[dataset.loader].always):
         return hosted[dataset.loader].about(dataset)
     about = catalogue.get(dataset.loader)
     return None if about is None else (dataset.loader, about)
