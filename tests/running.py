@@ -43,6 +43,14 @@ def snakemake(
     )
 
 
+def with_conda(folder: Path) -> dict[str, str]:
+    """The environment with a `conda` in this folder that can only be asked about itself."""
+    about = '{"conda_version": "26.7.1", "platform": "linux-64", "conda_prefix": "/", "get": {"channel_priority": "strict"}}'
+    (folder / "conda").write_text(f"#!/bin/sh\necho '{about}'\n")
+    (folder / "conda").chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
 def succeed(run: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
     return run

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from running import with_conda
 
 from modomodo.environment import conda_file
 
@@ -258,17 +259,11 @@ def test_an_image_has_a_conda_file_of_its_own(monkeypatch, arguments, image, fol
 
 
 def test_jobs_on_gpus_have_the_environment_with_cuda(tmp_path):
-    conda = tmp_path / "conda"  # only asked about itself
-    conda.write_text(
-        "#!/bin/sh\n"
-        """echo '{"conda_version": "25.1.0", "platform": "linux-64", "root_prefix": "/", "conda_prefix": "/", "get": {}}'\n"""
-    )
-    conda.chmod(0o755)
     command = [sys.executable, "-m", "snakemake", "-n", "--configfile", "config/paper.yaml", "--sdm", "conda"]
     listed = subprocess.run(
         [*command, "--list-conda-envs", "--conda-prefix", tmp_path / "made"],
         cwd=ROOT,
-        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        env=with_conda(tmp_path),
         capture_output=True,
         text=True,
     )

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -768,3 +769,36 @@ def test_every_step_left_its_description(done: Path) -> None:
     assert keys <= part.keys()
     assert part["answered"] == sorted(f"{step}/{b}" for step in (2, 7, 9) for b in ("chart", "science_test"))
     assert keys - {"settings"} <= yaml.safe_load((done / RESULTS / "base.json").read_text()).keys()
+
+
+def test_an_archive_has_nothing_to_do_elsewhere_and_knows_what_its_results_were_made_from(
+    done: Path, tmp_path: Path
+) -> None:
+    """Without weights and images, which nothing asks for again; a number's chain can be followed there."""
+    packed = tmp_path / "test.tar.gz"
+    made = script(done, "archive", "--study", "config/test.yaml", "--output", packed)
+    assert made.returncode == 0 and "sha256" in made.stdout, made.stdout + made.stderr
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path, filter="data")
+    home = tmp_path / "test"
+    assert not list((home / "results").rglob("*.safetensors"))
+    assert not (home / RESULTS / "examples/images").exists()
+    whole = script(home, "reproduce")
+    assert whole.returncode == 0 and "finds nothing to do" in whole.stdout, whole.stderr
+    chain = provenance(home, "collinearity", "chart")
+    assert chain.returncode == 0 and "its weights are not here" in chain.stdout, chain.stdout
+
+    study = (home / "config/test.yaml").read_text()
+    (home / "config/test.yaml").write_text(study.replace("learning_rate: 1.0e-3", "learning_rate: 1.0e-4"))
+    assert "config/test.yaml: unpack it again" in (line := one_line_error(script(home, "reproduce"))), line
+    listed = snakemake(home, "-n", "--configfile", "config/test.yaml")
+    assert re.search(r"^train +3$", listed.stdout, flags=re.MULTILINE), listed.stdout
+    # An unfinished study is none to hand on.
+    (done / RESULTS / "verdict.txt").rename(tmp_path / "verdict.txt")
+    line = one_line_error(script(done, "archive", "--study", "config/test.yaml", "--output", packed))
+    (tmp_path / "verdict.txt").rename(done / RESULTS / "verdict.txt")
+    assert (
+        "unpacked elsewhere it would not be finished: " in line
+        and "table2_files" in line
+        and not packed.exists()
+    )
