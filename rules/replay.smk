@@ -128,6 +128,8 @@ rule replay_figures:
     params:
         code=code_digest(
             "reporting/results",
+            "reporting/surface",
+            "reporting/effects",
             "mixtures/records",
             "replay/run",
             "replay/report",

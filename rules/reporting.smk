@@ -66,6 +66,8 @@ rule table2_files:
 FIGURES = figures_of(PLAN)
 LOOKED_AT = {
     "reporting/results",
+    "reporting/surface",
+    "reporting/effects",
     "mixtures/records",
     "reporting/tables",
     "reporting/differences",

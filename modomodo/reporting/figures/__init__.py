@@ -4,6 +4,7 @@ Which figures a study has is known before its first run (`drawable`), from its s
 trains at all: a table of records has those of records alone.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ FROM_RECORDS = (
     "out_score",
     "mixture_model",
     "mixtures",
+    "effects",
+    "slices",
     "calibration",
 )
 FROM_RUNS = ("reward_curves", "realised_shares", "cost")
@@ -38,6 +41,8 @@ CAPTIONS = {
     "out_score": "Figure 6: strategies compared",
     "mixture_model": "Figure 7: mixtures and surfaces",
     "mixtures": "Weights, ordered by score",
+    "effects": "What more of a domain changes",
+    "slices": "Score against each weight",
     "calibration": "Surrogate: can it be trusted?",
     "reward_curves": "Rewards while training",
     "realised_shares": "Realised against requested shares",
@@ -52,6 +57,7 @@ DRAWN_BY = (
     "composition",
     "training",
     "calibration",
+    "response",
 )
 FEWEST = 5  # different mixtures that a surface and its test on others need
 
@@ -78,6 +84,8 @@ def drawable(
         "out_score": bool(rows),
         "mixture_model": different >= FEWEST,
         "mixtures": different > 0,
+        "effects": different >= FEWEST,
+        "slices": different >= FEWEST,
         "calibration": different >= FEWEST,
     }
     return [name for name in FROM_RECORDS if wants[name]] + (list(FROM_RUNS) if runs and rows else [])
@@ -98,8 +106,18 @@ def drawings(
     found: "Results", runs: "Sequence[Run]", page: "Page", surrogate: str
 ) -> "dict[str, Callable[[], tuple[plt.Figure, pd.DataFrame]]]":
     """How each figure is drawn, by name."""
-    from modomodo.reporting.figures import calibration, comparison, composition, strategies, surface, training
+    from modomodo.reporting.figures import (
+        calibration,
+        comparison,
+        composition,
+        response,
+        strategies,
+        surface,
+        training,
+    )
+    from modomodo.reporting.surface import fit
 
+    fitted = functools.cache(lambda: fit(found.records, surrogate))
     return {
         "before_after": lambda: comparison.before_after(found, page),
         "all_against_single": lambda: comparison.all_against_single(found, page),
@@ -107,6 +125,8 @@ def drawings(
         "out_score": lambda: strategies.scores(found, page),
         "mixture_model": lambda: surface.mixture_model(found, page),
         "mixtures": lambda: composition.mixtures(found, page),
+        "effects": lambda: response.effect_map(found, page, fitted),
+        "slices": lambda: response.weight_slices(found, page, fitted),
         "calibration": lambda: calibration.calibration(found, page, surrogate),
         "reward_curves": lambda: training.reward_curves(found, runs, page),
         "realised_shares": lambda: training.realised_shares(found, runs, page),

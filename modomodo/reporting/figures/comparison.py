@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.mixtures.records import AGGREGATES, score_column
-from modomodo.reporting.figures.style import GREY, INK, PALE, Page, columns, look
+from modomodo.reporting.figures.style import GREY, INK, PALE, Page, columns, look, wrapped
 from modomodo.reporting.results import Results
 
 
@@ -78,7 +78,8 @@ def comparison(found: Results, rows: pd.DataFrame, page: Page) -> tuple[plt.Figu
     axes.tick_params(axis="y", length=0)
     known = numbers["difference_error"].notna().any()
     reference = rows.iloc[0]["strategy"]
-    axes.set_xlabel(f"score (± standard error of the difference from {reference})" if known else "score")
+    said = f"score (± standard error of the difference from {reference})" if known else "score"
+    axes.set_xlabel(wrapped(said, 0.5 * page.width))
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     figure.legend(loc="outside upper left", ncols=min(count, beside))

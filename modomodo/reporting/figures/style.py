@@ -4,6 +4,7 @@ Things differ in colour, marker and hatch at once, so that a figure reads in gre
 (colours: Okabe and Ito, Color Universal Design, 2008).
 """
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ def columns(labels: Iterable[str], width: float, most: int = 4) -> int:
     """How many columns of a legend fit on a page of this width in inches: a marker is as wide as five letters."""
     longest = max(map(len, labels), default=0)
     return max(1, min(most, int(LETTERS * width / (longest + 5))))
+
+
+def wrapped(text: str, width: float) -> str:
+    """A text over as many lines as it needs in so many inches."""
+    return "\n".join(textwrap.wrap(text, max(int(LETTERS * width), 12)))
 
 
 @contextmanager

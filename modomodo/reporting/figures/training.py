@@ -9,12 +9,12 @@ import pandas as pd
 
 from modomodo.console import unit_of_time
 from modomodo.mixtures.mixture import seed_kind
-from modomodo.reporting.figures.style import BAND, GREY, INK, PALE, Page, columns, look
+from modomodo.reporting.figures.style import BAND, GREY, INK, PALE, Page, columns, look, wrapped
 from modomodo.reporting.results import Results, title
 from modomodo.reporting.tables import group_title
 from modomodo.reporting.training_logs import Run, smooth
 
-LEVEL = 1.96  # standard deviations: a two-sided 95 % band
+LEVEL = 1.96  # standard deviations: a two-sided 95% band
 CURVES: dict[str, dict[str, Any]] = {  # how the lines of the reward curves are drawn
     "best": {"color": look(4).colour, "linestyle": "-.", "linewidth": 1.4, "zorder": 5},
     "All": {"color": INK, "linestyle": "--", "linewidth": 1.2, "zorder": 3},
@@ -72,7 +72,7 @@ def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.
             handles.setdefault(str(line.get_label()), line)
     handles = {name: handles[name] for name in CURVES if name in handles}
     if best is not None and "best" in handles:
-        handles = {f"best: {best['strategy']}": handles.pop("best"), **handles}
+        handles = {wrapped(f"best: {best['strategy']}", 0.35 * page.width): handles.pop("best"), **handles}
     figure.supxlabel("optimiser step", fontsize=7.5)
     figure.supylabel("reward over the largest possible", fontsize=7.5)
     if len(domains) % 2:
@@ -95,7 +95,7 @@ def _draw_curves(axes: plt.Axes, numbers: pd.DataFrame, kinds: Mapping[str, str 
 def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """The share of prompts that each domain really had, and hollow that of those that taught, against its weight.
 
-    The band is where 95 % of random draws of as many prompts fall. Returns the figure and its numbers: mixture,
+    The band is where 95% of random draws of as many prompts fall. Returns the figure and its numbers: mixture,
     seed, domain, requested, realised, prompts, effective (NaN where it was not counted).
     """
     rows_of_runs = [
@@ -152,7 +152,7 @@ def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[pl
     axes.set_ylabel("share of the prompts trained on")
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
-    axes.set_title(f"band: 95 % of draws of {prompts} prompts", fontsize=6.5, loc="right")
+    axes.set_title(f"band: 95% of draws of {prompts} prompts", fontsize=6.5, loc="right")
     axes.legend(loc="upper left")
     return figure, numbers
 
