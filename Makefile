@@ -29,14 +29,12 @@ table: env ## (or just make) the whole study and results/table2.csv (STUDY=confi
 	$(RUN) snakemake --cores all --configfile "$(STUDY)"
 	@$(RUN) snakemake --cores 1 results/table2.csv --configfile "$(STUDY)" --quiet all
 	@folder="$(RESULTS)"; cat "$$folder/verdict.txt"; echo; echo "Table 2: results/table2.csv, a copy of $$folder/table2.csv"; \
-	for file in report.md table2.md in_domain.csv figures explorer.html runs.html; do \
+	for file in report.md table2.md in_domain.csv report.html figures explorer.html runs.html; do \
 	if [ -e "$$folder/$$file" ]; then echo "         $$folder/$$file"; fi; done
 
-report: env-there ## the whole study in one file to pass on: results/<study>/report.html (STUDY=…)
-	$(RUN) snakemake --cores all --configfile "$(STUDY)"
-	@report="$(RESULTS)/report.html"; \
-	$(RUN) snakemake --configfile "$(STUDY)" --report "$$report" --report-stylesheet report/style.css && \
-	echo "report: $$report"
+report: env-there ## the study's report, one page that works from disk: results/<study>/report.html (STUDY=…)
+	$(RUN) snakemake --cores all --configfile="$(STUDY)" "$(RESULTS)/report.html"
+	@echo "report: $(RESULTS)/report.html"
 
 export: env-there ## the winner as a Hugging Face folder: results/<study>/export (STUDY=… PUSH=owner/name)
 	$(RUN) snakemake --cores all --configfile="$(STUDY)" "$(RESULTS)/export"

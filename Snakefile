@@ -76,8 +76,8 @@ else:
 
     include: "rules/table2.smk"
 
-    # The first page of `make report`, made from the study and its results.
-    report: os.path.abspath(f"results/{STUDY.name}/overview.rst")
+    # The first page of Snakemake's own report.
+    report: "report/workflow.rst"
 
     onstart:
         logger.info(plan_line())  # printed beside Snakemake's own words, it would come in the middle of one
@@ -102,7 +102,7 @@ else:
             rules.figures_files.output,
             "<results>/explorer.html",
             "<results>/runs.html",
-            "<results>/overview.rst",
+            "<results>/report.html",
             ["<results>/in_domain.csv"] if STUDY.held_out else [],
 
     rule examples:

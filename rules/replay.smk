@@ -40,6 +40,7 @@ localrules:
     all,
     replay_figures,
     replay_explorer,
+    replay_report,
 
 
 rule all:
@@ -49,6 +50,7 @@ rule all:
         "<results>/report.md",
         "<results>/figures",
         "<results>/explorer.html",
+        "<results>/report.html",
 
 
 NAME = REPLAY.name
@@ -57,8 +59,8 @@ NAME = REPLAY.name
 include: "table2.smk"
 
 
-# The first page of `make report`: report.md.
-report: os.path.abspath(f"results/{NAME}/overview.rst")
+# The first page of Snakemake's own report.
+report: "../report/workflow.rst"
 
 
 rule propose_from_records:
@@ -79,7 +81,6 @@ rule propose_from_records:
         ),
         report="<results>/report.md",
         verdict="<results>/verdict.txt",
-        overview="<results>/overview.rst",
         mixtures=directory("<results>/mixtures"),
     log:
         "<logs>/propose.log",
@@ -107,6 +108,17 @@ rule propose_from_records:
         folder=lambda wildcards, output: Path(output.report).parent,
     shell:
         command("propose.py --config {params.settings:q} --output {params.folder} > {log} 2>&1")
+
+
+# The page, from the text and the figures.
+REPORT_CODE = code_digest(
+    "reporting/report",
+    "reporting/templates",
+    "../report/text_report.html.jinja",
+    "../report/page.html.jinja",
+    "../report/pages.css",
+    "../report/report.css",
+)
 
 
 # Which figures there are is known once the table is read.
@@ -176,3 +188,21 @@ rule replay_explorer:
         tables=DIGESTS,
     shell:
         command("explorer.py --config {params.settings:q} --output {output} > {log} 2>&1")
+
+
+rule replay_report:
+    input:
+        text="<results>/report.md",
+        figures="<results>/figures",
+    output:
+        "<results>/report.html",
+    log:
+        "<logs>/report.log",
+    conda:
+        conda_file()
+    params:
+        code=REPORT_CODE,
+    shell:
+        command(
+            "report.py --text {input.text} --figures {input.figures}/*.svg --output {output} > {log} 2>&1"
+        )

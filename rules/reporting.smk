@@ -2,7 +2,7 @@
 
 from modomodo.reporting.figures import CAPTIONS, DRAWN_BY, figures_of
 from modomodo.reporting.settings import EXPLORER_SCRIPTS, ExplorerSettings, ExportSettings, FiguresSettings
-from modomodo.reporting.settings import OverviewSettings, RunPagesSettings, VerdictSettings
+from modomodo.reporting.settings import ReportSettings, RunPagesSettings, VerdictSettings
 
 
 localrules:
@@ -10,7 +10,7 @@ localrules:
     figures_files,
     explorer,
     run_pages,
-    overview,
+    report_page,
 
 
 # What says which mixture to use: table2_files writes it, and the pages show it.
@@ -18,7 +18,6 @@ VERDICT = (
     "reporting/verdict",
     "reporting/wording",
     "../report/verdict.md.jinja",
-    "../report/verdict.rst.jinja",
 )
 
 
@@ -192,7 +191,7 @@ rule run_pages:
         )
 
 
-rule overview:
+rule report_page:
     input:
         records="<results>/records.csv",
         questions="<results>/question_scores.csv",
@@ -200,27 +199,34 @@ rule overview:
         scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
         table1="<results>/table1.csv",
         verdict="<results>/verdict.json",
+        figures=collect("<results>/figures/{figure}.svg", figure=FIGURES),
+        in_domain=["<results>/in_domain.csv"] if STUDY.held_out else [],
     output:
-        "<results>/overview.rst",
+        in_report("<results>/report.html", "report", "Report", page="Verdict, evidence, method"),
     log:
-        "<logs>/overview.log",
+        "<logs>/report.log",
     conda:
         conda_file()
     params:
         code=code_digest(
-            "reporting/overview",
+            "reporting/report",
+            "reporting/winner",
             "reporting/templates",
             "warning_files",
-            "../report/overview.rst.jinja",
+            "../report/report.html.jinja",
+            "../report/page.html.jinja",
+            "../report/pages.css",
+            "../report/report.css",
             *VERDICT,
             *LOOKED_AT,
         ),
-        settings=OverviewSettings.of(STUDY, PLAN).text(),
+        settings=ReportSettings.of(STUDY, PLAN).text(),
+        in_domain=lambda wildcards, input: f"--in-domain {input.in_domain}" if input.in_domain else "",
     shell:
         command(
-            "overview.py --settings {params.settings:q} --records {input.records}"
+            "report.py --settings {params.settings:q} --records {input.records}"
             " --questions {input.questions} --runs {input.runs} --scores {input.scores} --table1 {input.table1}"
-            " --verdict {input.verdict} --output {output} > {log} 2>&1"
+            " --verdict {input.verdict} --figures {input.figures} {params.in_domain} --output {output} > {log} 2>&1"
         )
 
 

@@ -74,7 +74,7 @@ def digests(folder: Path, inside: str = "results") -> dict[str, str]:
         "run.json",
         "finished.json",
         "base.json",
-        "overview.rst",
+        "report.html",
         "verdict.json",
         "verdict.txt",
         "cost.svg",

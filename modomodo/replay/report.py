@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from markdown_it import MarkdownIt
 
 from modomodo.console import digits, with_error
 from modomodo.files import atomic_write, write_csv
@@ -89,16 +88,6 @@ def write(outcome: Outcome, folder: Path) -> None:
         file.write(as_text(found))
     with atomic_write(folder / "report.md") as file:
         file.write(text)
-    with atomic_write(folder / "overview.rst") as file:
-        file.write(overview(text))
-
-
-def overview(markdown: str) -> str:
-    """The report as the first page of Snakemake's, which takes reStructuredText and fills it as a Jinja template."""
-    html = MarkdownIt("commonmark").enable("table").render(markdown)
-    for mark in ("{{", "{%", "{#"):
-        html = html.replace(mark, f"&#123;{mark[1]}")
-    return ".. raw:: html\n\n" + "".join(f"   {line}\n" for line in html.splitlines())
 
 
 def in_short(outcome: Outcome) -> str:

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from modomodo.console import digits, with_error
+from modomodo.console import HOUR, digits, with_error
 from modomodo.mixtures.records import AGGREGATES, BASE, last_step, score_column
 from modomodo.reporting.differences import BEYOND_NOISE, Difference
-from modomodo.reporting.overview import NARROW, PACKAGES, winner_of
+from modomodo.reporting.report import PACKAGES
 from modomodo.reporting.results import Results, title
 from modomodo.reporting.settings import ExportSettings
 from modomodo.reporting.templates import render_template
+from modomodo.reporting.training_logs import training_seconds
+from modomodo.reporting.winner import NARROW, elsewhere, winner_of
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def model_card(
         mixtures=len(found.mixtures),
         seeds=int(row["seeds"]),
         winner=winner if best_mixture(found) == mixture else None,
+        elsewhere=elsewhere(found, found.target) if best_mixture(found) == mixture else None,
         beyond_noise=BEYOND_NOISE,
         paired=found.differences.questions is not None,
         weights=[
@@ -79,7 +82,7 @@ def model_card(
         ],
         repositories=sorted({source.repo for source in settings.sources if source.repo}),
         versions=[f"{name} {run['versions'][name]}" for name in PACKAGES if run["versions"].get(name)],
-        hours=sum(run["seconds"].values()) / 3600,
+        hours=training_seconds(run) / HOUR,
         changed=sorted(settings.training.changed().items()),
     )
 

@@ -26,7 +26,7 @@ from modomodo.reporting.settings import (
     ExportSettings,
     FiguresSettings,
     Heading,
-    OverviewSettings,
+    ReportSettings,
     RunPagesSettings,
 )
 from modomodo.reporting.tables import mixture_means, table2
@@ -144,7 +144,7 @@ def read_results(
     records: str | Path,
     settings: FiguresSettings
     | ExplorerSettings
-    | OverviewSettings
+    | ReportSettings
     | ExportSettings
     | RunPagesSettings
     | None = None,

@@ -1,7 +1,7 @@
 """What the rules of reporting.smk need to know of a study, and nothing else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pydantic import Field
@@ -124,11 +124,23 @@ class RunPagesSettings(TableSettings):
         return cls(**_shown_as(study, plan), study=study.name)
 
 
-class OverviewSettings(TableSettings):
-    """records, runs → the report's first page: what it shows of the study.
+@dataclass(frozen=True)
+class ProposedBy:
+    """A strategy as the report explains it: its function, and what the study asks of it."""
 
-    `strategies`: (group, label, function, mixtures, what it learns from), in table order.
-    """
+    group: str
+    label: str
+    propose: str
+    count: int
+    learns_from: list[str]
+    options: dict[str, Any] = field(default_factory=dict)
+    mean_of_steps: bool = False
+    target: str = "out_score"
+    without: list[str] = field(default_factory=list)
+
+
+class ReportSettings(TableSettings):
+    """records, runs → the report: what it shows of the study. `strategies` in table order."""
 
     study: str
     notes: str = ""
@@ -137,7 +149,7 @@ class OverviewSettings(TableSettings):
     domains: list[str]
     benchmarks: list[tuple[str, str]]
     training: Training
-    strategies: list[tuple[str, str, str, int, list[str]]]
+    strategies: list[ProposedBy]
     runs: int
 
     @classmethod
@@ -155,9 +167,16 @@ class OverviewSettings(TableSettings):
             domains=list(study.domains),
             training=study.training.model_copy(update=not_shown),
             strategies=[
-                (
-                    *(row.group, row.label or name, row.propose, len(plan.by_strategy[name])),
-                    [*row.names_learned, *(other.title for other in row.cheaper_runs)],
+                ProposedBy(
+                    group=row.group,
+                    label=row.label or name,
+                    propose=row.propose,
+                    count=len(plan.by_strategy[name]),
+                    learns_from=[*row.names_learned, *(other.title for other in row.cheaper_runs)],
+                    options=row.options,
+                    mean_of_steps=row.scores == "mean",
+                    target=row.target,
+                    without=list(row.without),
                 )
                 for name, row in study.strategies.items()
             ],

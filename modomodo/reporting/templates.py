@@ -32,16 +32,6 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: 
     return frame.to_markdown(index=False, disable_numparse=True, stralign=None)
 
 
-def escape_rst(text: str) -> str:
-    """Text that neither reStructuredText nor Jinja, by which Snakemake reads the page first, takes for markup."""
-    return re.sub(r"([\\`*_|])", r"\\\1", not_jinja(text))
-
-
-def not_jinja(text: str) -> str:
-    """Text without what Jinja would fill in."""
-    return text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #")
-
-
 def escape_markdown(text: str) -> str:
     """Text that Markdown does not take for markup or HTML."""
     return re.sub(r"([\\`*_|<>\[\]&#~])", r"\\\1", text)
@@ -84,10 +74,8 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=lambda name: str(name).endswith(".html.jinja"),  # the others: Markdown, reStructuredText
+        autoescape=lambda name: str(name).endswith(".html.jinja"),  # the others: Markdown
     )
-    environment.filters["rst"] = escape_rst
-    environment.filters["literal"] = not_jinja
     environment.filters["md"] = escape_markdown
     environment.filters["shown"] = shown
     environment.filters["packed"] = packed

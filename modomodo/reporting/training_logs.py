@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,9 +74,14 @@ def read_run(path: Path) -> Run:
         requested=stream["requested"],
         realised=stream["realised"],
         prompts=stream["prompts"],
-        seconds=sum(run["seconds"].values()),
+        seconds=training_seconds(run),
         effective=stream.get("effective"),
     )
+
+
+def training_seconds(run: Mapping[str, Any]) -> float:
+    """What a run took, from the contents of its run.json."""
+    return float(sum(run["seconds"].values()))
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:

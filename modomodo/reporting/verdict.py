@@ -22,6 +22,7 @@ from modomodo.mixtures.mixture import round_weights
 from modomodo.mixtures.records import BASE, score_column, trained
 from modomodo.reporting.differences import BEYOND_NOISE, Difference, cross_fitted
 from modomodo.reporting.results import Results
+from modomodo.reporting.training_logs import training_seconds
 
 AGAIN = 3  # mixtures at most that are named to be trained again
 SEED = 0  # of the surrogate
@@ -281,7 +282,7 @@ def _strategy(found: Results, mixture: str) -> str:
 def _cost(runs: Sequence[Mapping[str, Any]]) -> Cost | None:
     if not runs:
         return None
-    seconds = [float(sum(run["seconds"].values())) for run in runs]
+    seconds = [training_seconds(run) for run in runs]
     gpus = max(len(run.get("hardware", {}).get("gpus") or []) for run in runs)
     return Cost(runs=len(runs), seconds=sum(seconds), each=median(seconds), gpus=gpus)
 

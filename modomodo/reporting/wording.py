@@ -10,6 +10,7 @@ from modomodo.reporting.templates import render_template
 from modomodo.reporting.verdict import SEEDS_ENOUGH, Case, Verdict
 
 NAMED = 6  # mixtures at most that are listed in a sentence
+WEIGHED = 8  # domains at most whose weights are: the YAML has all
 
 
 def words(verdict: Verdict) -> list[str]:
@@ -90,7 +91,9 @@ def _answer(verdict: Verdict) -> str:
 
 def _shares(weights: Mapping[str, float]) -> str:
     shown = sorted((-weight, domain) for domain, weight in weights.items() if weight > 0)
-    text = ", ".join(f"{domain} {-weight:.2f}" for weight, domain in shown)
+    text = ", ".join(f"{domain} {-weight:.2f}" for weight, domain in shown[:WEIGHED])
+    if len(shown) > WEIGHED:
+        text += f" and {len(shown) - WEIGHED} more"
     return f" ({text})" if text else ""
 
 

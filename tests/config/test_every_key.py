@@ -482,7 +482,7 @@ PROOFS: dict[str, str] = {
     "reporting.column_width": "reporting/test_figures.py::test_figures_are_as_wide_as_asked",
     "reporting.dpi": "reporting/test_figures.py::test_figures_are_as_wide_as_asked",
     "reporting.surrogate": "reporting/test_explorer.py::test_predictions_equal_pythons",
-    "reporting.notes": "reporting/test_overview.py::test_it_is_valid_for_snakemakes_reader_whatever_the_names",
+    "reporting.notes": "reporting/test_report.py::test_names_and_notes_are_text_whatever_they_hold",
 }
 # Of recorded runs; what a strategy has in common with a study's is above.
 REPLAY_PROOFS = {

@@ -309,7 +309,7 @@ for path in sys.argv[1:]:
     study = read_study(path)
     planned = plan(study)
     figures_of(planned)
-    settings.OverviewSettings.of(study, planned)
+    settings.ReportSettings.of(study, planned)
     summary(costs_of(study, planned))
 print(*{module.partition(".")[0] for module in sys.modules})
 """

@@ -5,13 +5,11 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import PIL.Image
 import PIL.PngImagePlugin
 import pytest
-from explorer_page import start_browser
 
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.records import from_rows
@@ -192,15 +190,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "runs.html"
     path.write_text(render(write_study(folder)), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
-    driver = start_browser(tmp_path_factory.mktemp("profile"))
-    driver.get("about:blank")
-    driver.get_log("browser")
-    yield driver
-    driver.quit()
 
 
 def go(browser, page: Path, anchor: str) -> None:

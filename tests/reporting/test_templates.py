@@ -4,7 +4,7 @@ import jinja2
 import pytest
 
 from modomodo.reporting import templates
-from modomodo.reporting.templates import escape_rst, markdown_table, render_template
+from modomodo.reporting.templates import markdown_table, packed, render_template, shown
 
 
 def test_a_table_keeps_its_cells_and_escapes_their_bars():
@@ -38,5 +38,21 @@ def test_a_template_that_lacks_a_value_is_an_error(monkeypatch, tmp_path):
         templates._environment.cache_clear()
 
 
-def test_markup_is_escaped_for_both_readers_of_a_page():
-    assert escape_rst("a_b *c* {{ d }}") == r"a\_b \*c\* { { d }}"
+def test_a_page_of_html_escapes_what_is_written_into_it(monkeypatch, tmp_path):
+    (tmp_path / "page.html.jinja").write_text("<p>{{ one }}</p>\n")
+    monkeypatch.setattr(templates, "FOLDER", tmp_path)
+    templates._environment.cache_clear()
+    try:
+        assert render_template("page.html", one="<b>&") == "<p>&lt;b&gt;&amp;</p>\n"
+    finally:
+        templates._environment.cache_clear()
+
+
+def test_a_text_to_look_at_is_short_and_hides_nothing():
+    assert shown("one\ttwo\n") == "one\ttwo\n"
+    assert shown("\x00\x1b[31m\x7f\u202e\ud800") == "␀␛[31m␡◇?"
+    assert shown("a" * 60 + "b" * 60, 100) == f"{'a' * 60}{'b' * 5}\n… 25 characters left out …\n{'b' * 30}"
+
+
+def test_what_is_packed_is_the_same_bytes_each_time():
+    assert packed("<b>") == packed("<b>") and "<" not in packed("<b>")

@@ -132,7 +132,9 @@ def test_a_running_training_shows_step_reward_and_time_left(project):
     assert job.left == 90, "two minutes, said half a minute ago"
     lines = shown(look)
     assert lines[0].startswith("study small: Snakemake is at work here (process ")
-    assert ["train", "all/42", "3/9", "2", "min", "left", "reward", "2.12,", "KL", "0.044"] in [line.split() for line in lines]
+    assert ["train", "all/42", "3/9", "2", "min", "left", "reward", "2.12,", "KL", "0.044"] in [
+        line.split() for line in lines
+    ]
     assert next(line for line in lines if line.startswith("runs")).endswith(" 0/7  1 running")
 
 

@@ -23,7 +23,7 @@ class AlphaOptions(Options):
 
 @declare("alpha", options=AlphaOptions)
 def alpha(request: Request) -> list[Proposal]:
-    """Algorithm 1, Heuristic-Alpha."""
+    """Weights by the scores of the mixtures that have a domain (the paper's Algorithm 1, Heuristic-Alpha)."""
     options = _options(request, AlphaOptions)
     weights = algorithms.alpha(request.records, _sorted(request), options.alpha, options.alpha_single)
     return [Proposal(weights, note=f"alpha {options.alpha:g}, alpha_single {options.alpha_single:g}")]
@@ -37,7 +37,7 @@ class CollinearityOptions(Options):
 
 @declare("collinearity", options=CollinearityOptions)
 def collinearity(request: Request) -> list[Proposal]:
-    """Algorithm 2, Heuristic-Collinearity."""
+    """Weights by a ridge regression on which domains take part (Algorithm 2, Heuristic-Collinearity)."""
     options = _options(request, CollinearityOptions)
     weights = algorithms.collinearity(request.records, _sorted(request), options.ridge)
     return [Proposal(weights, note=f"ridge {options.ridge:g}")]
@@ -54,7 +54,7 @@ class LeaveOneOutOptions(Options):
 
 @declare("leave_one_out", options=LeaveOneOutOptions)
 def leave_one_out(request: Request) -> list[Proposal]:
-    """Algorithm 3, Heuristic-Normalize."""
+    """The lower the score without a domain, the more weight it gets (Algorithm 3, Heuristic-Normalize)."""
     options = _options(request, LeaveOneOutOptions)
     return [
         Proposal(algorithms.leave_one_out(request.records, _sorted(request), range_over=options.range_over))

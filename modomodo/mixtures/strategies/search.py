@@ -55,7 +55,10 @@ class QuadraticSurfaceOptions(Options):
 
 @declare("quadratic_surface", options=QuadraticSurfaceOptions, suffixes=as_requested)
 def quadratic_surface(request: Request) -> list[Proposal]:
-    """Algorithm 4, QuadSurface: the best candidates. Uses the mean of the target for each mixture."""
+    """The best mixtures of a quadratic surface fitted to the scores (the paper's Algorithm 4, QuadSurface).
+
+    Uses the mean of the target for each mixture.
+    """
     from modomodo.mixtures.acquisition import QuadraticSearch
     from modomodo.mixtures.acquisition import quadratic_surface as search_quadratic
 
@@ -104,7 +107,7 @@ class BatchOptions(SearchOptions):
 
 @declare("cma_es", options=BatchOptions, suffixes=as_requested)
 def cma_es(request: Request) -> list[Proposal]:
-    """CMA-ES on the surrogate's expected target; further mixtures keep a minimum distance."""
+    """The mixture that a surrogate expects most of, by CMA-ES; further ones keep a minimum distance."""
     from modomodo.mixtures.acquisition import CmaSearch, cma_candidates
 
     options = _options(request, BatchOptions)
@@ -127,7 +130,7 @@ class AcquireOptions(BatchOptions):
 
 @declare("acquire", options=AcquireOptions, suffixes=as_requested)
 def acquire(request: Request) -> list[Proposal]:
-    """A batch by an acquisition function on a surrogate with uncertainty."""
+    """Mixtures that promise most by a surrogate and its uncertainty: a batch by an acquisition function."""
     options = _options(request, AcquireOptions)
     fit = _fit(request, options)
     explores = options.surrogate == "auto" and not fit.surrogate.informed

@@ -56,7 +56,7 @@ def pairs(request: Request) -> list[Proposal]:
 
 @declare("all", learns=False)
 def all_equal(request: Request) -> list[Proposal]:
-    """Uniform weights."""
+    """The same weight on every domain."""
     return [Proposal(weights) for weights in mixture.uniform(request.domains).values()]
 
 
