@@ -1,1 +1,1 @@
-"""Records → what people look at: Table 2, figures, the explorer, the first page of the report."""
+"""Records → what people look at: Table 2, figures, the explorer, the pages of runs, the report."""

@@ -282,9 +282,8 @@ def _asked(row: ProposedBy, groups: Iterable[str]) -> str:
     if row.without:
         parts.append(f"without {', '.join(row.without)}")
     if row.learns_from:
-        parts.append(
-            "from " + ", ".join(group_title(name) if name in groups else name for name in row.learns_from)
-        )
+        learned = [group_title(name) if name in groups else name for name in row.learns_from]
+        parts.append(f"learns from {', '.join(learned)}")
     return "; ".join(parts)
 
 
@@ -322,12 +321,8 @@ def in_words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(in_words, value)) or "none"
     if isinstance(value, Mapping):
-        return (
-            yaml.safe_dump(dict(value), default_flow_style=True, sort_keys=False, width=1000)
-            .strip()
-            .strip("{}")
-            or "none"
-        )
+        text = yaml.safe_dump(dict(value), default_flow_style=True, sort_keys=False, width=1000)
+        return text.strip()[1:-1] or "none"
     return str(value)
 
 
