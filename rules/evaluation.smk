@@ -104,6 +104,8 @@ rule records:
         scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
         questions=[f"<results>/scores/{mixture}/{seed}.csv" for mixture, seed in PLAN.scored],
         mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
+        # Which weights an online run came to, its mixture does not say.
+        online=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs if mixture in PLAN.online],
     output:
         records="<results>/records.csv",
         questions="<results>/question_scores.csv",
@@ -116,7 +118,7 @@ rule records:
     shell:
         command(
             "collect_records.py --settings {params.settings:q} --scores {input.scores}"
-            " --mixtures {input.mixtures} --output {output.records} > {log} 2>&1"
+            " --mixtures {input.mixtures} --online {input.online} --output {output.records} > {log} 2>&1"
         )
 
 

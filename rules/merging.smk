@@ -10,7 +10,10 @@ rule score_merges:
         base="<results>/base",
         info="<results>/base.json",
         experts=expert_runs(PLAN.experts),
-        mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
+        mixtures=collect(
+            "<results>/mixtures/{mixture}.json",
+            mixture=[mixture for mixture in PLAN.mixtures if mixture not in PLAN.online],
+        ),
         benchmarks=BENCHMARKS,
     output:
         "<results>/merged.csv",

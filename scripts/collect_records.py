@@ -23,14 +23,25 @@ def main() -> None:
         "--scores", type=Path, required=True, nargs="+", help="scores of the runs, each with its CSV"
     )
     parser.add_argument("--mixtures", type=Path, required=True, nargs="+", help="their mixtures")
+    parser.add_argument(
+        "--online", type=Path, nargs="*", default=[], help="run.json of the runs of mixtures that are online"
+    )
     parser.add_argument("--output", type=Path, required=True, help="records.csv")
     arguments = parser.parse_args()
     settings = command_line.settings(arguments.settings, RecordsSettings, RecordsSettings.of)
-    records = read_scored(arguments.scores, arguments.mixtures, settings.domains, dict(settings.benchmarks))
+    records = read_scored(
+        arguments.scores,
+        arguments.mixtures,
+        settings.domains,
+        dict(settings.benchmarks),
+        arguments.online,
+    )
     questions = [path.with_suffix(".csv") for path in arguments.scores]
     write_csv(arguments.output.with_name("question_scores.csv"), collect_questions(questions))
     write_records(arguments.output, records)
-    describe(arguments.output, settings, [*arguments.scores, *questions, *arguments.mixtures])
+    describe(
+        arguments.output, settings, [*arguments.scores, *questions, *arguments.mixtures, *arguments.online]
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ Two-stage draw without replacement, or in exact shares (the study's `draw`). Bes
 STREAM.summary.json holds requested and realised shares, the domain that was exhausted first, and the step that the
 checkpoint of each scored step is of.
 
+Of a mixture that changes while its run trains (propose: online) the stream holds every domain's examples in the order
+that they will be seen in, and the run chooses among the domains.
+
 Stops when even a mixture of all domains could not reach the last step. Fewer domains may be exhausted: the run then
 ends early, as in the paper.
 """
@@ -18,9 +21,9 @@ from modomodo import command_line
 from modomodo.data.examples import find_examples, read_ids
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
-from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.mixture import Mixture, Weights, read_mixture
 from modomodo.mixtures.settings import StreamSettings
-from modomodo.mixtures.stream import check_enough, draw_stream, summary
+from modomodo.mixtures.stream import Stream, check_enough, domain_order, draw_stream, summary
 from modomodo.study.provenance import describe
 
 
@@ -33,7 +36,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the stream, one prompt a line")
     arguments = parser.parse_args()
     settings = command_line.settings(arguments.settings, StreamSettings, StreamSettings.of)
-    weights = read_mixture(arguments.mixture).weights
+    mixture = read_mixture(arguments.mixture)
+    weights = mixture.weights
     drawn_from = [domain for domain, weight in weights.items() if weight > 0]
     files = find_examples(arguments.examples, drawn_from, "--examples")
     ids = {name: read_ids(path) for name, path in files.items()}
@@ -44,21 +48,47 @@ def main() -> None:
             settings.prompts_per_step,
             settings.iterations,
         )
+    if mixture.online:
+        orders = {name: domain_order(of_domain, name, arguments.seed) for name, of_domain in ids.items()}
+        rows = [{"domain": name, "id": one} for name, order in sorted(orders.items()) for one in order]
+        drawn = online_summary(mixture, settings)
+    else:
+        stream = draw(arguments.mixture, weights, ids, settings, arguments.seed)
+        rows = [one._asdict() for one in stream.draws]
+        drawn = summary(stream, weights, settings.scored_steps)
+    write_jsonl(arguments.output, rows)
+    write_json(arguments.output.with_suffix(".summary.json"), drawn)
+    describe(arguments.output, settings, [arguments.mixture, *arguments.examples], arguments.seed)
+
+
+def draw(
+    mixture: Path, weights: Weights, ids: dict[str, list[str]], settings: StreamSettings, seed: int
+) -> Stream:
+    """The stream of a mixture. Raises InputError naming its file."""
     try:
-        stream = draw_stream(
+        return draw_stream(
             weights,
             ids,
             settings.steps,
             settings.prompts_per_step,
-            arguments.seed,
+            seed,
             settings.window,
             settings.iterations,
         )
     except InputError as error:
-        raise InputError(f"{arguments.mixture}: {error}") from None
-    write_jsonl(arguments.output, (draw._asdict() for draw in stream.draws))
-    write_json(arguments.output.with_suffix(".summary.json"), summary(stream, weights, settings.scored_steps))
-    describe(arguments.output, settings, [arguments.mixture, *arguments.examples], arguments.seed)
+        raise InputError(f"{mixture}: {error}") from None
+
+
+def online_summary(mixture: Mixture, settings: StreamSettings) -> dict:
+    """What is known of a stream before a run decides it; the run's own run.json has the rest."""
+    assert mixture.online is not None
+    return {
+        "online": mixture.online.changed(),
+        "steps": settings.steps,
+        "prompts": settings.steps // settings.iterations * settings.prompts_per_step,
+        "requested": mixture.weights,
+        "checkpoint_steps": {str(step): step for step in settings.scored_steps},
+    }
 
 
 if __name__ == "__main__":

@@ -116,6 +116,7 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
             round=arguments.round,
             observed=observed,
             predicted=proposal.predicted,
+            online=proposal.online,
         )
         write_mixture(path, mixture)
         describe(path, settings, inputs)

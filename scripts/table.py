@@ -53,7 +53,10 @@ def main() -> None:
     write_csv(arguments.output, with_differences(table, found))
     with atomic_write(arguments.output.with_suffix(".md")) as file:
         file.write(f"{as_markdown(verdict)}\n{render(records, table, found)}")
-    write_json(arguments.output.with_name("verdict.json"), verdict.model_dump(mode="json"))
+    write_json(
+        arguments.output.with_name("verdict.json"),
+        verdict.model_dump(mode="json", exclude=None if verdict.online else {"online"}),
+    )
     with atomic_write(arguments.output.with_name("verdict.txt")) as file:
         file.write(as_text(verdict))
     write_json(arguments.output.with_name("noise.json"), noise_report(records, table))

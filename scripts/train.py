@@ -15,6 +15,7 @@ Example:
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from modomodo import command_line, console
@@ -25,7 +26,7 @@ from modomodo.files import digest, file_digest, read_json, read_jsonl, write_jso
 from modomodo.training import launch as launching
 from modomodo.training.gpus import acquire_gpus
 from modomodo.training.groups import groups_of
-from modomodo.training.job import TrainJob
+from modomodo.training.job import TrainJob, decided, decided_stream, digest_of, live_stream, spare_rows
 from modomodo.training.lessons import lessons, unfit_rewards
 from modomodo.training.model_directory import untried
 from modomodo.training.run_folder import CACHE_VERSION, close_run, open_run, weights_digest
@@ -67,23 +68,24 @@ def main() -> None:
         "settings": settings.changed(),
         "seed": job.seed,
         "base": read_json(arguments.base_info, "weights")["weights"],
-        "rows": digest([example.model_dump(mode="json") for example, _ in job.rows]),
+        "rows": digest_of(job.rows),
         "checkpoint_steps": {str(step): real for step, real in job.checkpoint_steps.items()},
+        **decided(job),
     }
     run = open_run(job.folder, digest(fingerprint))
     if run is None:
-        for example, folder in job.rows:
+        for example, folder in (*job.rows, *job.spare):
             check_image(example, folder)
-        summary = arguments.stream.with_suffix(".summary.json")
-        inputs = [arguments.base_info, arguments.stream, summary, *arguments.examples]
+        drawn = arguments.stream.with_suffix(".summary.json")
+        inputs = [arguments.base_info, arguments.stream, drawn, *arguments.examples]
         unfit = untried(job.base) + unfit_rewards(settings.rewards, (example for example, _ in job.rows))
         warn(arguments.output, unfit)  # before the hours that it may be wrong for
-        trained = train_and_describe(job)
+        trained, stream = train_and_describe(job, read_json(drawn))
         log = [row for _, row in read_jsonl(job.folder / "log.jsonl")]
         run = {
             "mixture": arguments.mixture,
             **trained,
-            "stream": {**read_json(summary), **groups_of(log)},
+            "stream": {**stream, **groups_of(log)},
             "inputs": {str(path): file_digest(path) for path in inputs},
             **fingerprint,
         }
@@ -102,9 +104,10 @@ def read_job(arguments: argparse.Namespace, settings: TrainSettings) -> TrainJob
     """What is trained, by the command's arguments. Raises InputError naming file and line."""
     drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "checkpoint_steps", "requested")
     training = settings.training.model_copy(update={"save_steps": arguments.save_steps})
-    return TrainJob(
+    rows = read_rows(arguments.stream, arguments.examples)
+    job = TrainJob(
         base=arguments.base,
-        rows=read_rows(arguments.stream, arguments.examples),
+        rows=rows,
         folder=arguments.output.parent,
         settings=settings.model_copy(update={"training": training}),
         seed=arguments.seed,
@@ -113,6 +116,17 @@ def read_job(arguments: argparse.Namespace, settings: TrainSettings) -> TrainJob
         tracking=Tracking(
             arguments.report_to, arguments.group, arguments.mixture, arguments.seed, drawn["requested"]
         ),
+    )
+    online = drawn.get("online")
+    if online is None and training.dynamic_sampling is None:
+        return job
+    spare = [] if online else spare_rows(rows, arguments.examples, arguments.seed)
+    return replace(
+        job,
+        last_step=training.steps,
+        checkpoint_steps={step: step for step in training.scored_steps},
+        spare=spare,
+        live=live_stream(training, [*rows, *spare], arguments.seed, None if online else rows, online),
     )
 
 
@@ -133,8 +147,11 @@ def read_rows(stream: Path, examples: list[Path]) -> list[tuple[Example, Path]]:
     return rows
 
 
-def train_and_describe(job: TrainJob) -> dict:
-    """Train, in this process or in several; then the checkpoints, where they were made and how long it took."""
+def train_and_describe(job: TrainJob, drawn: dict) -> tuple[dict, dict]:
+    """Train, in this process or in several; then the checkpoints, where they were made and how long it took.
+
+    And the summary of its stream: as `drawn`, or as it was decided.
+    """
     from modomodo.study.provenance import provenance
 
     training = job.settings.training
@@ -155,15 +172,16 @@ def train_and_describe(job: TrainJob) -> dict:
         seconds = {"train": time.monotonic() - started}
     else:
         seconds = train_here(job)
+    stream = drawn if job.live is None else decided_stream(job, drawn)
     checkpoints = {
         str(step): {
             "step": real,
             "path": f"checkpoint-{step}",
             "weights": weights_digest(job.folder / f"checkpoint-{step}"),
         }
-        for step, real in job.checkpoint_steps.items()
+        for step, real in stream["checkpoint_steps"].items()
     }
-    return {"checkpoints": checkpoints, **provenance(), "seconds": seconds}
+    return {"checkpoints": checkpoints, **provenance(), "seconds": seconds}, stream
 
 
 def train_here(job: TrainJob) -> dict[str, float]:

@@ -339,6 +339,17 @@ class Lora(Settings):
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before an adapter.")
 
 
+class DynamicSampling(Settings):
+    """Prompts whose answers all earn the same are replaced by others of their domain, as in DAPO."""
+
+    max_tries: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="How often a prompt is replaced at most; the last one is trained on whatever it earned.",
+    )
+
+
 class Training(Settings):
     """GRPO with verifiable rewards; the defaults are the paper's (section 3.1)."""
 
@@ -399,6 +410,10 @@ class Training(Settings):
         [],
         description="Trackers that show the runs besides log.jsonl, under the study's name (docs/results.md). Changes "
         "no result.",
+    )
+    dynamic_sampling: DynamicSampling | None = Field(
+        None,
+        description="Replace prompts that teach nothing, e.g. `{max_tries: 3}`; none is replaced if absent.",
     )
     trl: dict[str, Any] = Field(
         default_factory=dict,
@@ -477,6 +492,15 @@ class Training(Settings):
                 check_accelerate(self.accelerate, self.gpus, self.processes, self.bf16)
             except ValueError as error:
                 raise ValueError(f"accelerate: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _dynamic_sampling_is_served(self) -> Self:
+        if self.dynamic_sampling is not None and self.vllm == "server":
+            raise ValueError(
+                "dynamic_sampling: a vLLM server is given one seed a step, and a prompt in another's place would be "
+                "answered with it again: set vllm to colocate or off"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,8 +12,8 @@ from modomodo.errors import InputError
 from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
 from modomodo.metrics.metric import Metric, Score, Summary, summarise
-from modomodo.mixtures.mixture import Mixture, read_mixture
-from modomodo.mixtures.records import AGGREGATES, BASE, UNPARSED, Records, from_rows
+from modomodo.mixtures.mixture import Mixture, Weights, read_mixture
+from modomodo.mixtures.records import AGGREGATES, BASE, ONLINE, UNPARSED, Records, from_rows
 
 Ask = Callable[[Sequence[str]], Mapping[str, str]]  # prompts → a judge's replies
 
@@ -141,15 +140,23 @@ def aggregate_sizes(groups: Mapping[str, str], questions: Mapping[str, int]) -> 
 
 
 def read_scored(
-    scores: Sequence[Path], mixtures: Sequence[Path], domains: Sequence[str], groups: Mapping[str, str]
+    scores: Sequence[Path],
+    mixtures: Sequence[Path],
+    domains: Sequence[str],
+    groups: Mapping[str, str],
+    online: Sequence[Path] = (),
 ) -> Records:
     """Records of the runs whose scores and mixtures lie in these files. `groups`: as for `collect`.
+
+    `online`: run.json of the runs that changed their mixture while they trained.
 
     Raises InputError naming file and field, and as `collect` does.
     """
     found = [read_mixture(path, domains) for path in mixtures]
     runs = [read_run_scores(path) for path in scores]
-    return collect(runs, {mixture.name: mixture for mixture in found}, domains, groups)
+    described = [read_json(path, "mixture", "seed", "stream") for path in online]
+    realised = {(run["mixture"], run["seed"]): run["stream"]["realised"] for run in described}
+    return collect(runs, {mixture.name: mixture for mixture in found}, domains, groups, realised)
 
 
 def collect(
@@ -157,19 +164,23 @@ def collect(
     mixtures: Mapping[str, Mixture],
     domains: Sequence[str],
     groups: Mapping[str, str],
+    realised: Mapping[tuple[str, int], Weights] = {},
 ) -> Records:
     """Records of scored runs, with the share of unparsed answers. `groups`: benchmark → its aggregate, "in" or "out".
+
+    `realised`: (mixture, seed) → the weights that an online run came to.
 
     Raises InputError when two runs were scored on different numbers of questions.
     """
     sizes: dict[str, int] = {}
-    rows, unparsed = [], []
+    rows, unparsed, online = [], [], []
     for run in runs:
         mixture = mixtures.get(run.mixture)
         if mixture is None and run.mixture != BASE:
             raise InputError(f"scores of '{run.mixture}' but no mixture of that name")
         for step, scores in sorted(run.steps.items()):
             unparsed.append(unparsed_share(scores))
+            online.append(int(mixture is not None and mixture.online is not None))
             for benchmark, score in scores.items():
                 if sizes.setdefault(benchmark, score.n) != score.n:
                     raise InputError(
@@ -182,10 +193,10 @@ def collect(
                     "seed": run.seed,
                     "step": step,
                     "strategy": mixture.strategy if mixture else BASE,
-                    "weights": mixture.weights if mixture else {},
+                    "weights": realised.get((run.mixture, run.seed), mixture.weights) if mixture else {},
                     "scores": {name: score.score for name, score in scores.items()},
                     "standard_errors": {name: score.standard_error for name, score in scores.items()},
                 }
             )
-    records = from_rows(rows, domains, list(groups), aggregate_sizes(groups, sizes))
-    return replace(records, frame=records.frame.assign(**{UNPARSED: unparsed}))
+    more = {UNPARSED: unparsed} | ({ONLINE: online} if any(online) else {})
+    return from_rows(rows, domains, list(groups), aggregate_sizes(groups, sizes), more)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modomodo.config.loading import parse
 from modomodo.errors import InputError, nearest
 from modomodo.files import read_json, write_json
+from modomodo.mixtures.online import OnlineOptions
 
 Weights = dict[str, float]
 
@@ -129,6 +130,10 @@ class Mixture(BaseModel):
         default=None, description="Digest of the records used (records.observed_digest)."
     )
     predicted: Predicted | None = None
+    online: OnlineOptions | None = Field(
+        default=None,
+        description="How a run changes the weights while it trains; they are only where it starts.",
+    )
 
 
 def read_mixture(path: str | Path, domains: Sequence[str] | None = None) -> Mixture:
@@ -144,4 +149,6 @@ def read_mixture(path: str | Path, domains: Sequence[str] | None = None) -> Mixt
 def write_mixture(path: str | Path, mixture: Mixture) -> None:
     """Write the file; weights are rounded to six digits and still sum to 1, so rewriting keeps the bytes."""
     rounded = mixture.model_copy(update={"weights": round_weights(mixture.weights)})
-    write_json(path, rounded.model_dump(mode="json"))
+    plain = rounded.model_dump(mode="json", exclude={"online"})
+    online = {"online": mixture.online.changed()} if mixture.online else {}
+    write_json(path, plain | online)

@@ -33,6 +33,7 @@ class Plan:
     runs: Sequence[tuple[str, int]]
     singles: Mapping[str, str]  # domain with held-out questions → the mixture that is that domain alone
     experts: Mapping[str, str]  # domain → the first mixture that has all weight on it
+    online: Sequence[str] = ()  # mixtures that change while their runs train
 
     @property
     def mixtures(self) -> list[str]:
@@ -61,17 +62,22 @@ def _plan(study: Study, where: str) -> Plan:
     by_strategy = name_mixtures(study)
     weights: dict[str, Weights] = {}
     support: dict[str, Sequence[str]] = {}
+    online = [name for name in by_strategy if is_online(study, name)]
     for name, mixtures in by_strategy.items():
         seeds = seed_weights(study, name)
-        if seeds is None:
+        if seeds is None or name in online:
             support |= dict.fromkeys(mixtures, usable_domains(study, name))
             continue
         for mixture, row in seeds.items():
             weights[mixture] = row
             support[mixture] = [domain for domain, weight in row.items() if weight > 0]
     experts = find_experts(study, by_strategy, support)
-    for name in study.strategies:
-        seen = [mixture for other in study.depends_on(name) for mixture in by_strategy[other]]
+    for name, strategy in study.strategies.items():
+        if strategy.names_learned and not learned_from(study, name):
+            raise InputError(
+                f"strategies.{name}.learns_from: only online runs, which are of no one mixture: name others"
+            )
+        seen = [mixture for other in learned_from(study, name) for mixture in by_strategy[other]]
         check_cheaper_runs(study, name, len(seen), where)
     seed = study.training.seed
     return Plan(
@@ -79,14 +85,34 @@ def _plan(study: Study, where: str) -> Plan:
         weights=weights,
         rounds=count_rounds(study),
         learns_from={
-            name: [(mixture, seed) for other in study.depends_on(name) for mixture in by_strategy[other]]
+            name: [(mixture, seed) for other in learned_from(study, name) for mixture in by_strategy[other]]
             for name in study.strategies
         },
         support=support,
         runs=list_runs(study, list(support)),
         singles={domain: experts[domain] for domain in study.held_out},
         experts=experts,
+        online=[mixture for name in online for mixture in by_strategy[name]],
     )
+
+
+def is_online(study: Study, name: str) -> bool:
+    """Whether a strategy's runs change their mixture while they train."""
+    return declaration(study.strategies[name].propose).online
+
+
+def learned_from(study: Study, name: str) -> list[str]:
+    """The strategies that a strategy learns from: a group's but for online ones, whose runs are of no one mixture.
+
+    Raises InputError for an online one that is named itself.
+    """
+    for other in study.strategies[name].names_learned:
+        if other in study.strategies and is_online(study, other):
+            raise InputError(
+                f"strategies.{name}.learns_from: '{other}' changes its mixture while it trains, so its score is of no one "
+                "mixture: remove it"
+            )
+    return [other for other in study.depends_on(name) if not is_online(study, other)]
 
 
 def name_mixtures(study: Study) -> dict[str, list[str]]:
@@ -124,7 +150,7 @@ def count_rounds(study: Study) -> dict[str, int]:
     """Strategy → its round: 0 for one that learns from nothing, else one more than the last it learns from."""
     rounds: dict[str, int] = {}
     for name in study.strategies:
-        rounds[name] = 1 + max((rounds[other] for other in study.depends_on(name)), default=-1)
+        rounds[name] = 1 + max((rounds[other] for other in learned_from(study, name)), default=-1)
     return rounds
 
 
@@ -143,7 +169,7 @@ def find_experts(
     for name, strategy in study.strategies.items():
         if not declaration(strategy.propose).screens:
             continue
-        seen = {mixture for other in study.depends_on(name) for mixture in by_strategy[other]}
+        seen = {mixture for other in learned_from(study, name) for mixture in by_strategy[other]}
         for domain in usable_domains(study, name):
             if experts.get(domain) not in seen:
                 raise InputError(

@@ -3,7 +3,8 @@
 Columns of `records.csv`: mixture, seed, step, strategy, `w_<domain>`, `y_<benchmark>` (higher is better),
 `se_<benchmark>`, in_score, out_score, se_in_score, se_out_score, and what each benchmark counts in these two,
 `n_in_<benchmark>` and `n_out_<benchmark>`: its questions; `unparsed`, the share of all questions without an answer,
-where scores were collected. The base model's row is the mixture `base` at step 0
+where scores were collected; `online`, 1 of a run that changed its mixture while it trained, whose weights are those
+realised, where there is such a run. The base model's row is the mixture `base` at step 0
 with empty weights: it stays in the table and is skipped by fitting (`trained`).
 """
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 BASE = "base"
 AGGREGATES = ("in_score", "out_score")
 UNPARSED = "unparsed"
+ONLINE = "online"
 KEYS = ["mixture", "seed", "step"]
 
 # Aggregate name → benchmark → its weight (a test's size, or any positive number).
@@ -123,12 +125,13 @@ def from_rows(
     domains: Sequence[str],
     benchmarks: Sequence[str],
     aggregates: AggregateSizes | None = None,
+    more: Mapping[str, Sequence[Any]] = {},
 ) -> Records:
     """Records from scored runs.
 
     Each row has "mixture", "seed", "step", and optionally "strategy", "weights" ({} for the base model),
     "scores" and "standard_errors" by benchmark; `aggregates` ({"in_score": {benchmark: size}, …}) adds In-
-    and Out-Score.
+    and Out-Score, `more` further columns.
 
     Raises InputError for an unknown domain or benchmark and for a (mixture, seed, step) that appears twice.
     """
@@ -153,9 +156,8 @@ def from_rows(
         flat |= {f"se_{b}": errors.get(b, math.nan) for b in benchmarks}
         table.append(flat)
     frame = pd.DataFrame(table).reindex(columns=columns(domains, benchmarks))
-    return _checked(
-        _with_aggregates(Records(frame, list(domains), list(benchmarks)), aggregates or {}), "records"
-    )
+    found = _with_aggregates(Records(frame, list(domains), list(benchmarks)), aggregates or {})
+    return _checked(replace(found, frame=found.frame.assign(**more)), "records")
 
 
 def empty(domains: Sequence[str], benchmarks: Sequence[str] = ()) -> Records:
@@ -174,9 +176,22 @@ def write_records(path: str | Path, records: Records) -> None:
 
 
 def trained(records: Records) -> Records:
-    """Without the base model's row."""
+    """The runs of a mixture: without the base model's row, and without runs that changed theirs while they trained.
+
+    Of an online run the realised weights are known, but a run of these weights from first to last is another one.
+    """
     weights = records.frame[[f"w_{domain}" for domain in records.domains]]
-    return _with_frame(records, records.frame[weights.notna().all(axis=1)].reset_index(drop=True))
+    kept = weights.notna().all(axis=1).to_numpy() & ~is_online(records.frame)
+    return _with_frame(records, records.frame[kept].reset_index(drop=True))
+
+
+def is_online(frame: "pd.DataFrame") -> np.ndarray:
+    """Which rows are of runs that changed their mixture while they trained [rows]."""
+    if ONLINE not in frame:
+        return np.zeros(len(frame), dtype=bool)
+    import pandas as pd
+
+    return (pd.to_numeric(frame[ONLINE], errors="coerce") > 0).to_numpy()
 
 
 def in_order(records: Records) -> Records:
@@ -343,7 +358,7 @@ def _with_aggregates(records: Records, aggregates: AggregateSizes) -> Records:
 
 
 def _checked(records: Records, where: str) -> Records:
-    """Each run once, each mixture with one set of weights."""
+    """Each run once, each mixture with one set of weights; online runs of one have each their own."""
     frame = records.frame
     twice = frame.duplicated(KEYS)
     if twice.any():
@@ -354,7 +369,9 @@ def _checked(records: Records, where: str) -> Records:
             "twice: give its runs different seeds"
         )
     weights = [f"w_{domain}" for domain in records.domains]
-    spread = frame.groupby("mixture")[weights].agg(lambda column: column.max() - column.min())
+    spread = (
+        frame[~is_online(frame)].groupby("mixture")[weights].agg(lambda column: column.max() - column.min())
+    )
     for name, row in spread.iterrows():
         if (row > 1e-5).any():
             column = str(row.idxmax())

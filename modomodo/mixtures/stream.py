@@ -72,7 +72,7 @@ def draw_stream(
         if window is None
         else exact_choices(shares, needed, seed, window)
     )
-    unseen = {domain: iter(_shuffled(ids[domain], domain, seed)) for domain in domains}
+    unseen = {domain: iter(domain_order(ids[domain], domain, seed)) for domain in domains}
     left = {domain: len(ids[domain]) for domain in domains}
     draws: list[Draw] = []
     exhausted = None
@@ -161,7 +161,7 @@ def exact_choices(weights: Sequence[float], count: int, seed: int, window: int) 
     return np.concatenate(parts)
 
 
-def _shuffled(ids: Sequence[str], domain: str, seed: int) -> list[str]:
+def domain_order(ids: Sequence[str], domain: str, seed: int) -> list[str]:
     """The order in which a domain's examples are seen, the same whatever else is in the mixture."""
     key = int.from_bytes(hashlib.sha256(domain.encode()).digest()[:8], "big")
     order = np.random.default_rng([seed, key]).permutation(len(ids))

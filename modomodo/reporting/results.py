@@ -14,6 +14,7 @@ from modomodo.mixtures.records import (
     BASE,
     Records,
     aggregate_shares,
+    is_online,
     last_step,
     score_column,
     trained,
@@ -74,8 +75,15 @@ class Results:
         return list(dict.fromkeys(self.mixtures["group"]))
 
     def weights(self) -> np.ndarray:
-        """[mixtures, domains], NaN where a mixture's weights are not known."""
-        return self.mixtures[[f"w_{domain}" for domain in self.records.domains]].to_numpy(float)
+        """[mixtures, domains], NaN where a mixture's weights are not known or changed while its runs trained."""
+        weights = self.mixtures[[f"w_{domain}" for domain in self.records.domains]].to_numpy(float)
+        return np.where(self.mixtures["mixture"].isin(self.online).to_numpy()[:, None], np.nan, weights)
+
+    @property
+    def online(self) -> set[str]:
+        """Mixtures that changed while their runs trained."""
+        frame = self.records.frame
+        return set(frame.loc[is_online(frame), "mixture"])
 
     def places(self, kind: str) -> list[int]:
         """Rows of `mixtures` that are of a seed kind: 'single', 'exclude-one' or 'all'."""

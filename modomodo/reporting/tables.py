@@ -15,6 +15,7 @@ from modomodo.mixtures.records import (
     UNPARSED,
     Records,
     average_seeds,
+    is_online,
     last_step,
     score_column,
     seed_noise,
@@ -141,9 +142,10 @@ def group_title(group: str) -> str:
 
 
 def _label(records: Records, heading: Heading, mixture: str) -> str:
-    """`Single: detection` for one of several mixtures, the label alone for the only one."""
+    """`Single: detection` for one of several mixtures, the label alone for the only one; of an online run that too."""
     if len(heading.mixtures) == 1:
-        return heading.label
+        online = is_online(records.frame[records.frame["mixture"] == mixture]).any()
+        return f"{heading.label} (online)" if online else heading.label
     strategies = records.frame.loc[records.frame["mixture"] == mixture, "strategy"]
     prefix = f"{strategies.iloc[0]}-" if len(strategies) else ""
     return f"{heading.label}: {mixture.removeprefix(prefix)}"

@@ -19,7 +19,7 @@ class Run:
 
     `rewards` {domain: [steps]} is the mean weighted reward of a domain's completions, over the largest there
     can be, NaN at a step without one of its prompts. `effective`: shares of the prompts that taught; None where the log
-    does not count them.
+    does not count them. `online`: it changed its mixture while it trained, and `requested` is where it began.
     """
 
     mixture: str
@@ -30,6 +30,7 @@ class Run:
     prompts: int
     seconds: float
     effective: Mapping[str, float] | None = None
+    online: bool = False
 
 
 def rewards_by_domain(
@@ -76,6 +77,7 @@ def read_run(path: Path) -> Run:
         prompts=stream["prompts"],
         seconds=training_seconds(run),
         effective=stream.get("effective"),
+        online="online" in stream,
     )
 
 

@@ -127,6 +127,11 @@ def _comparisons(verdict: Verdict) -> list[str]:
 def _doubts(verdict: Verdict) -> list[str]:
     lines = []
     shown = digits([verdict.error or 0.0])
+    if verdict.online:
+        lines.append(
+            "It was trained online: the weights are those that it came to. A run of these weights from the start is "
+            "another one, and was not measured."
+        )
     if verdict.luck is not None and round(verdict.luck, shown) > 0:
         lines.append(
             f"Chosen on one half of the questions, the best mixture scores {verdict.luck:.{shown}f} less on the other "

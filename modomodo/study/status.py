@@ -19,7 +19,7 @@ from modomodo.config.schema import Study
 from modomodo.console import with_error
 from modomodo.errors import InputError
 from modomodo.evaluation.scores import collect, read_run_scores
-from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.mixture import Mixture, Weights, read_mixture
 from modomodo.mixtures.plan import Plan, labels
 from modomodo.mixtures.records import BASE, last_step
 from modomodo.reporting.tables import mixture_means
@@ -196,6 +196,11 @@ def _study_of(words: Sequence[str], root: Path) -> str:
         return ""
 
 
+def _weights(mixture: Mixture) -> Weights:
+    """None of one that changes while its run trains."""
+    return {} if mixture.online else mixture.weights
+
+
 def _best(study: Study, folder: Path, scores: Sequence[Path]) -> list[Scored]:
     """The mixtures with the best Out-Score at the last step, the mean of their seeds, of these files of scores."""
     scored = [read_run_scores(path) for path in scores]
@@ -214,7 +219,7 @@ def _best(study: Study, folder: Path, scores: Sequence[Path]) -> list[Scored]:
         return []
     frame = frame.dropna(subset="out_score").sort_values("out_score", ascending=False, kind="stable")
     return [
-        Scored(row["mixture"], row["out_score"], row["se_out_score"], dict(mixtures[row["mixture"]].weights))
+        Scored(row["mixture"], row["out_score"], row["se_out_score"], _weights(mixtures[row["mixture"]]))
         for _, row in frame.head(BEST).iterrows()
     ]
 

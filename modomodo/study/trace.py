@@ -270,6 +270,11 @@ def _rows(stream: Path, examples: Mapping[str, Path]) -> str | None:
 
 def _stream(path: Path) -> Link:
     drawn = read_json(path.with_suffix(".summary.json"))
+    if "online" in drawn:
+        rule = drawn["online"]["rule"]
+        return _made(
+            "stream", path, [f"every domain's examples in order, chosen by {rule} while the run trained"]
+        )
     shares = ", ".join(f"{domain} {share:.3f}" for domain, share in drawn["realised"].items() if share)
     return _made("stream", path, [f"{drawn['prompts']} prompts, {drawn['steps']} steps: {shares}"])
 

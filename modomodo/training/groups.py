@@ -7,7 +7,8 @@ each domain's share of the prompts, the *effective* one its share of the prompts
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,76 @@ def teaching(
         bool(np.ptp(values[rows][known[rows]], axis=0).any()) if known[rows].any() else False
         for rows in _groups(len(rewards), generations)
     ]
+
+
+class Outcome(NamedTuple):
+    """What a group's rewards say: `taught` as `teaching`, `right_differs` the same of those for the answer alone.
+
+    `advantage`: mean size of the advantages, as GRPO normalises them in a group; `success`: mean of the rewards for the
+    answer, each in [0, 1].
+    """
+
+    taught: bool
+    right_differs: bool
+    advantage: float
+    success: float
+
+
+@dataclass(frozen=True)
+class RewardColumns:
+    """How a matrix of rewards [completions, functions] is read.
+
+    `names` and `weights` of the functions as TRL sums them; `judged`: domain → its rewards for the answer, each with
+    the factor that its values were multiplied by there.
+    """
+
+    names: Sequence[str]
+    weights: Sequence[float]
+    generations: int
+    judged: Mapping[str, Mapping[str, float]]
+    each: bool = False
+
+    def outcomes(self, rewards: np.ndarray, domains: Sequence[str]) -> list[Outcome]:
+        """Of each group, whose domain is given."""
+        taught = teaching(rewards, self.weights, self.generations, self.each)
+        found = []
+        for teaches, domain, rows in zip(
+            taught, domains, _groups(len(rewards), self.generations), strict=True
+        ):
+            group = rewards[rows].astype(float)
+            columns = [self.names.index(name) for name in self.judged[domain]]
+            weights = [self.weights[column] for column in columns]
+            (differs,) = teaching(rewards[rows][:, columns], weights, self.generations, self.each)
+            factors = np.array(list(self.judged[domain].values()))
+            found.append(
+                Outcome(
+                    teaches,
+                    differs,
+                    _advantage(group, np.array(self.weights)),
+                    _success(group[:, columns] / factors, np.array(weights)),
+                )
+            )
+        return found
+
+
+def _advantage(group: np.ndarray, weights: np.ndarray) -> float:
+    known = ~np.isnan(group).all(axis=1)
+    if known.sum() < 2:
+        return 0.0
+    summed = np.nansum(group[known] * weights, axis=1)
+    if not np.ptp(summed):
+        return 0.0
+    return float(np.abs((summed - summed.mean()) / (summed.std(ddof=1) + 1e-4)).mean())
+
+
+def _success(values: np.ndarray, weights: np.ndarray) -> float:
+    """Mean of rewards [completions, functions], weighed by the size of their weights; 0 where none applies."""
+    there = np.abs(weights) * ~np.isnan(values)
+    known = there.sum(axis=1) > 0
+    if not known.any():
+        return 0.0
+    means = (np.clip(np.nan_to_num(values), 0, 1) * there).sum(axis=1)[known] / there.sum(axis=1)[known]
+    return float(means.mean())
 
 
 def _groups(completions: int, generations: int) -> Iterator[slice]:

@@ -3,8 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from modomodo.data.examples import Example
+from modomodo.config.loading import parse
+from modomodo.config.schema import Training
+from modomodo.data.examples import Example, read_examples
+from modomodo.files import digest
+from modomodo.mixtures.online import LiveStream, OnlineOptions, as_stream, read_used
+from modomodo.mixtures.stream import domain_order, summary
 from modomodo.training.settings import TrainSettings
 from modomodo.training.trackers import NOWHERE, Tracking
 
@@ -15,7 +21,8 @@ class TrainJob:
 
     `rows` are the prompts in the order of the stream, each with the folder that its image paths start from.
     `last_step` is the step at which the stream ends. `checkpoint_steps` maps each scored step to the step at which its
-    checkpoint is really taken.
+    checkpoint is really taken. With `live` both are as the schedule has them: the stream is decided while the run
+    trains, from its rows and from `spare` ones, in the order that their domains' examples come in.
     """
 
     base: Path
@@ -26,3 +33,66 @@ class TrainJob:
     last_step: int
     checkpoint_steps: Mapping[int, int]
     tracking: Tracking = NOWHERE
+    live: LiveStream | None = None
+    spare: Sequence[tuple[Example, Path]] = ()
+
+
+def spare_rows(
+    rows: list[tuple[Example, Path]], examples: list[Path], seed: int
+) -> list[tuple[Example, Path]]:
+    """The examples of the domains of a stream that are not in it, in the order in which they would come."""
+    seen = {(example.dataset, example.id) for example, _ in rows}
+    spare = []
+    for domain in sorted({example.dataset for example, _ in rows}):
+        path = next(path for path in examples if path.stem == domain)
+        known = {row.id: row for row in read_examples(path)}
+        order = domain_order(list(known), domain, seed)
+        spare += [(known[one], path.parent) for one in order if (domain, one) not in seen]
+    return spare
+
+
+def live_stream(
+    training: Training,
+    rows: list[tuple[Example, Path]],
+    seed: int,
+    drawn: list[tuple[Example, Path]] | None,
+    online: dict[str, Any] | None,
+) -> LiveStream:
+    """What the run's prompts are taken from; `drawn`: the rows that a stream proposes, whose domains stay."""
+    orders: dict[str, list[str]] = {}
+    for example, _ in rows:
+        orders.setdefault(example.dataset, []).append(example.id)
+    return LiveStream(
+        orders=orders,
+        prompts_per_step=training.prompts_per_step,
+        generations=training.num_generations,
+        steps=training.steps // training.iterations,
+        seed=seed,
+        slots=None if drawn is None else [example.dataset for example, _ in drawn],
+        options=None if online is None else parse(online, OnlineOptions, "online"),
+        iterations=training.iterations,
+    )
+
+
+def digest_of(rows: Sequence[tuple[Example, Path]]) -> str:
+    """The rows of a training, in their order."""
+    return digest([example.model_dump(mode="json") for example, _ in rows])
+
+
+def decided(job: TrainJob) -> dict[str, Any]:
+    """What else decides a run whose stream is not known before."""
+    if job.live is None:
+        return {}
+    options = {"online": job.live.options.changed()} if job.live.options else {}
+    return {"spare": digest_of(job.spare), **options}
+
+
+def decided_stream(job: TrainJob, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of a stream that was decided while the run trained, with all prompts that were generated for."""
+    assert job.live is not None
+    used = read_used(job.folder)
+    found = summary(as_stream(job.live, used), drawn["requested"], job.settings.training.scored_steps)
+    ended = found["steps"] < job.settings.training.steps and found["exhausted"] is None
+    exhausted = {"exhausted": {**drawn["exhausted"], "step": found["steps"]}} if ended else {}
+    options = {"online": drawn["online"]} if "online" in drawn else {}
+    return {**found, **exhausted, "prompts_generated": len(used), **options}

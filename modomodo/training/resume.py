@@ -31,7 +31,7 @@ def keep_newest_complete(folder: Path) -> Path | None:
     An incomplete checkpoint is skipped silently, one that was damaged since with a warning.
     """
     kept = None
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
         if kept is None:
             damage = damage_of(checkpoint)
             if damage is None:
@@ -60,5 +60,6 @@ def damage_of(checkpoint: Path) -> str | None:
     return None
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was saved at."""
     return int(checkpoint.name.rpartition("-")[2])

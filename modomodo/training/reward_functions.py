@@ -43,6 +43,21 @@ def summed_weights(settings: TrainSettings) -> dict[str, float]:
     return {name: max(weights.values(), key=abs) for name, weights in _weights(settings).items()}
 
 
+def for_the_answer(settings: TrainSettings) -> dict[str, dict[str, float]]:
+    """Domain → its rewards that are about the answer and not its form, each with its weight as a share of TRL's.
+
+    All of them where a domain has none such. One of weight 0 is left out: it teaches nothing.
+    """
+    weights = _weights(settings)
+    shares = {name: _shares(of_domain) for name, of_domain in weights.items()}
+    found = {}
+    for domain, calls in settings.rewards.items():
+        names = [name for call in calls if weights[name := name_and_options(call)[0]][domain]]
+        about = [name for name in names if not _is_form(name)] or names
+        found[domain] = {name: shares[name][domain] for name in about}
+    return found
+
+
 def _calls(domain_rewards: Mapping[str, Sequence[Call]]) -> dict[str, dict[str, Call]]:
     """Reward → domain → how it is called there."""
     calls: dict[str, dict[str, Call]] = {}

@@ -32,6 +32,7 @@ class StreamTrainer(GRPOTrainer):
         self._checks = not self.use_vllm and not drops_out(self.model)
         self._checked: set[bool] = set()
         self._rollout: Rollout | None = None
+        self._replaced: list[int] = []  # completions that are no longer those of the rollout
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         # TRL gives a row without images None where another row has some. Processors take an empty list, but no None.
@@ -93,23 +94,27 @@ class StreamTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
+        self._count_groups(gather_object([row["dataset"] for row in inputs])[:: self.num_generations])
         if self._rollout is not None:
             self._check(self._rollout, output)
             self._rollout = None
         return output
 
-    def _calculate_rewards(self, inputs: list[dict[str, Any]], *arguments: Any) -> torch.Tensor:
-        rewards = super()._calculate_rewards(inputs, *arguments)  # of all processes
-        domains = gather_object([row["dataset"] for row in inputs])[:: self.num_generations]
+    def _calculate_rewards(self, *arguments: Any) -> torch.Tensor:
+        rewards = super()._calculate_rewards(*arguments)
+        self._rewards = rewards.cpu().numpy()  # of all processes
+        return rewards
+
+    def _count_groups(self, domains: Sequence[str]) -> None:
+        """Log what the rewards say of each prompt of the step, whose domain is given."""
         taught = teaching(
-            rewards.cpu().numpy(),
+            self._rewards,
             self.reward_weights.tolist(),
             self.num_generations,
             self.multi_objective_aggregation == "normalize_then_sum",
         )
         for name, value in step_counts(domains, taught).items():
             self._metrics["train"][name].append(value)
-        return rewards
 
     def _check(self, rollout: Rollout, batch: Mapping[str, Any]) -> None:
         """Raises InputError when training sees other prompts than the rollout did. Leaves no trace in what follows."""
@@ -132,7 +137,10 @@ class StreamTrainer(GRPOTrainer):
         model.train(training)
         exact = model.dtype == torch.float32 and not self.args.bf16
         rolled = rollout.log_probabilities(completions)
-        check_agreement(rolled, log_probabilities, mask, exact, model.config.model_type)
+        width = rolled.shape[1]
+        compared = mask[:, :width].clone()
+        compared[self._replaced] = 0
+        check_agreement(rolled, log_probabilities[:, :width], compared, exact, model.config.model_type)
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None

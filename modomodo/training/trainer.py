@@ -32,14 +32,16 @@ from modomodo.data.prompts import interleaved, messages
 from modomodo.errors import InputError, Interrupted
 from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.adapters import is_adapted, lora_config, save_adapter
-from modomodo.training.groups import with_shares
+from modomodo.training.groups import RewardColumns, with_shares
 from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
+from modomodo.training.live_stream import LiveRows
+from modomodo.training.live_trainer import LiveTrainer
 from modomodo.training.model_boxes import model_boxes
 from modomodo.training.models import copy_beside_weights, load_model
 from modomodo.training.processors import check_images, load_processor
-from modomodo.training.resume import complete_checkpoint, keep_newest_complete
-from modomodo.training.reward_functions import reward_functions, summed_weights
+from modomodo.training.resume import complete_checkpoint, keep_newest_complete, step_of
+from modomodo.training.reward_functions import for_the_answer, reward_functions, summed_weights
 from modomodo.training.rewards import columns
 from modomodo.training.stream_trainer import StreamTrainer
 from modomodo.training.trackers import NOWHERE, Tracking, finish_trackers, tell_trackers
@@ -95,8 +97,9 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     started = time.monotonic()
     settings, folder = job.settings.training, job.folder
     torch.set_num_threads(settings.threads)
-    check_images(job.base, (example for example, _ in job.rows), settings)
-    check_divided(settings, [bool(image_paths(example)) for example, _ in job.rows])
+    rows = [*job.rows, *job.spare]
+    check_images(job.base, (example for example, _ in rows), settings)
+    check_divided(settings, [bool(image_paths(example)) for example, _ in rows])
     processor = load_processor(job.base)
     boxes = model_boxes(job.base, processor)
     model = load_model(job.base, job.settings.dtype)
@@ -107,28 +110,32 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     functions = reward_functions(job.settings, folder)
     names = [function.__name__ for function in functions]
     weighed = settings.model_copy(update={"reward_weights": summed_weights(job.settings)})
-    keep = KeepScored(folder, job.base, job.checkpoint_steps)
-    trainer = StreamTrainer(
+    dataset = training_dataset(
+        [(boxes.truth(example, place), place) for example, place in rows],
+        boxes.templates(job.settings.prompts),
+        {name: boxes.templates(own) for name, own in job.settings.own_prompts.items()},
+    )
+    live = live_rows(job, dataset, names, weighed) if job.live else None
+    end = (lambda: live.last_step) if live else (lambda: job.last_step)
+    keep = KeepScored(folder, job.base, lambda: scored_by(job, end()), live)
+    common = {"live": live, "train_dataset": counted(job)} if live else {"train_dataset": dataset}
+    trainer = (LiveTrainer if live else StreamTrainer)(
         model=model,
         args=trainer_arguments(weighed, folder / "trainer", job.seed, names, server, job.tracking),
         reward_funcs=functions,
-        train_dataset=training_dataset(
-            [(boxes.truth(example, place), place) for example, place in job.rows],
-            boxes.templates(job.settings.prompts),
-            {name: boxes.templates(own) for name, own in job.settings.own_prompts.items()},
-        ),
         processing_class=processor,
         peft_config=lora_config(model, settings.lora, not settings.freeze_vision) if settings.lora else None,
         callbacks=[
             keep,
-            StopAt(job.last_step),
+            StopAt(end),
             Progress(job.last_step),
         ],
+        **common,
     )
     trainer.remove_callback(PrinterCallback)
     if settings.accelerate:
         keep.gather = lambda: trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    on_signal = SaveOnSignal(job.last_step, settings.iterations)
+    on_signal = SaveOnSignal(end, settings.iterations)
     trainer.add_callback(on_signal)
     divided = isinstance(settings.accelerate, dict) and shards(settings.accelerate)
     if settings.freeze_vision and caches_vision(model) and not divided:
@@ -149,17 +156,52 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
     if trainer.is_world_process_zero():
         for unfinished in folder.glob(".checkpoint-*"):  # of an attempt that was killed while it wrote one
             shutil.rmtree(unfinished)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if live and checkpoint:
+        live.resume(checkpoint)
+    finished = checkpoint is not None and step_of(checkpoint) >= end()  # killed after its last save
+    if not finished:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finish_trackers(job.tracking)
     if on_signal.stopped_at is None and trainer.is_world_process_zero():
-        link_shared_checkpoints(folder, job.checkpoint_steps)
-        write_log(folder, trainer.state.log_history)
+        link_shared_checkpoints(folder, scored_by(job, end()))
+        if not finished:
+            write_log(folder, trainer.state.log_history)
+        if live:
+            live.save(folder)
     trainer.accelerator.wait_for_everyone()  # the group stays open: command_line.run exits without closing it
     if on_signal.stopped_at is not None:
         raise Interrupted(
             f"stopped: saved at step {on_signal.stopped_at} of {job.last_step}, run again to resume"
         )
     return {"start": ready - started, "train": time.monotonic() - ready}
+
+
+def live_rows(job: TrainJob, dataset: Dataset, names: Sequence[str], weighed: Training) -> LiveRows:
+    """What a trainer takes its rows from, of a job with a live stream."""
+    assert job.live is not None
+    places = {
+        (example.dataset, example.id): place for place, (example, _) in enumerate([*job.rows, *job.spare])
+    }
+    columns = RewardColumns(
+        names,
+        [weighed.reward_weights[name] for name in names],
+        weighed.num_generations,
+        for_the_answer(job.settings),
+        weighed.trl.get("multi_objective_aggregation") == "normalize_then_sum",
+    )
+    sampling = weighed.dynamic_sampling
+    return LiveRows(job.live, dataset, places, columns, sampling.max_tries if sampling else 0)
+
+
+def counted(job: TrainJob) -> Dataset:
+    """As many rows as a live stream has prompts at most: TRL counts them, the trainer puts its own in their place."""
+    assert job.live is not None
+    return Dataset.from_dict({"position": range(job.live.steps * job.live.prompts_per_step)})
+
+
+def scored_by(job: TrainJob, last_step: int) -> dict[int, int]:
+    """Scored step → the step that its checkpoint is of, in a run that ends at `last_step`."""
+    return {scored: min(step, last_step) for scored, step in job.checkpoint_steps.items()}
 
 
 def check_divided(settings: Training, with_image: Sequence[bool]) -> None:
@@ -289,20 +331,31 @@ class SeedServer(TrainerCallback):
 
 
 class KeepScored(TrainerCallback):
-    """Keeps the checkpoints that will be scored, and the log, as they come."""
+    """Keeps the checkpoints that will be scored, the log, and what a live stream noted, as they come.
 
-    def __init__(self, folder: Path, base: Path, checkpoint_steps: Mapping[int, int]) -> None:
+    `checkpoint_steps`: scored step → the step that its checkpoint is of, as far as that is known.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        base: Path,
+        checkpoint_steps: Callable[[], Mapping[int, int]],
+        live: LiveRows | None = None,
+    ) -> None:
         self.folder = folder
         self.base = base
+        self.checkpoint_steps = checkpoint_steps
+        self.live = live
         # Gives the whole weights where all processes ask for them.
         self.gather: Callable[[], dict[str, torch.Tensor]] | None = None
-        # The first scored step of a step names its directory; link_shared_checkpoints gives it its other names.
-        self.name_of_step = {step: scored for scored, step in sorted(checkpoint_steps.items(), reverse=True)}
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        name = self.name_of_step.get(state.global_step)
-        if name is None:
+        # The first scored step of a step names its directory; link_shared_checkpoints gives it its other names.
+        names = [scored for scored, step in self.checkpoint_steps().items() if step == state.global_step]
+        if not names:
             return
+        name = min(names)
         weights = self.gather() if self.gather else None  # of which each process may hold a part
         if not state.is_world_process_zero:
             return
@@ -317,17 +370,20 @@ class KeepScored(TrainerCallback):
         PartialState().wait_for_everyone()  # each process writes its random state into the checkpoint
         if state.is_world_process_zero:
             write_log(self.folder, state.log_history)
-            complete_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            if self.live:
+                self.live.save(checkpoint)
+            complete_checkpoint(checkpoint)
 
 
 class StopAt(TrainerCallback):
-    """Ends the training with the stream, which may be before the schedule does."""
+    """Ends the training with the stream, which may be before the schedule does; `last_step` as far as it is known."""
 
-    def __init__(self, last_step: int) -> None:
+    def __init__(self, last_step: Callable[[], int]) -> None:
         self.last_step = last_step
 
     def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step >= self.last_step:
+        if state.global_step >= self.last_step():
             control.should_training_stop = True
 
 
@@ -337,7 +393,7 @@ class SaveOnSignal(TrainerCallback):
     A trainer's state is complete only between two steps. All processes of a run stop at the same one.
     """
 
-    def __init__(self, last_step: int, iterations: int = 1) -> None:
+    def __init__(self, last_step: Callable[[], int], iterations: int = 1) -> None:
         self.last_step = last_step
         self.iterations = (
             iterations  # steps that learn from the same completions, which a checkpoint does not hold
@@ -354,7 +410,7 @@ class SaveOnSignal(TrainerCallback):
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(received, torch.distributed.ReduceOp.MAX)
         between = state.global_step % self.iterations
-        if received.item() and not between and state.global_step < self.last_step:  # else it is done anyway
+        if received.item() and not between and state.global_step < self.last_step():  # else it is done anyway
             self.stopped_at = state.global_step
             control.should_save = control.should_training_stop = True
 

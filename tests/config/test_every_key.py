@@ -447,6 +447,8 @@ PROOFS: dict[str, str] = {
             "dropout": "with_dropout_no_two_probabilities_agree_and_the_run_trains",
         }.items()
     },
+    "training.dynamic_sampling.max_tries": "training/test_live_training.py::"
+    "test_tries_are_bounded_and_end_with_the_examples_of_the_domain",
     "training.accelerate": "training/test_accelerate.py::test_the_processes_get_what_accelerate_launch_would_set",
     "training.report_to": "rule:--report-to {' '.join(STUDY.training.report_to)}",
     "training.save_steps": "rule:--save-steps {STUDY.training.save_steps}",
@@ -507,7 +509,7 @@ def test_every_key_has_a_proof(model, proofs) -> None:
 
 
 def test_every_option_of_a_strategy_has_a_case() -> None:
-    elsewhere = {"merge_screen"}  # tests/merging/test_screening.py
+    elsewhere = {"merge_screen", "online"}  # tests/merging/test_screening.py, tests/mixtures/test_online.py
     for name, declared in strategies._declarations.items():
         if name in elsewhere or not declared.options.__module__.startswith("modomodo."):
             continue

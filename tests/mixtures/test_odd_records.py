@@ -25,6 +25,7 @@ AGGREGATES = {"in_score": {"in_1": 100, "in_2": 50}, "out_score": {"out_1": 30, 
 OPTIONS = {
     "explicit": {"weights": {"a": 0.2, "b": 0.3, "c": 0.5}},
     "by_size": {"sizes": {"a": 100, "b": 300, "c": 50}},
+    "online": {"rule": "dump"},
     "quadratic_surface": {"samples": 500},
     "acquire": {"surrogate": "gp_sqrt", "candidates": 300},
     "cma_es": {"surrogate": "ridge_sqrt"},
@@ -240,8 +241,8 @@ def test_one_domain_only(name):
         case "exclude_one":
             with pytest.raises(InputError, match="exclude-one mixtures need at least two domains, found 1"):
                 ask(name, seen, **options)
-        case "pairs":
-            with pytest.raises(InputError, match="pairs: at least two domains are needed, found 1"):
+        case "pairs" | "online":
+            with pytest.raises(InputError, match=f"{name}: at least two domains are needed, found 1"):
                 ask(name, seen, **options)
         case "leave_one_out":
             with pytest.raises(InputError, match="no record of the mixture without a"):

@@ -319,7 +319,7 @@ def test_training_stops_with_the_stream():
     state, control = State(), State()
     for step, stops in ((661, False), (662, False), (663, True)):
         state.global_step = step
-        StopAt(663).on_step_end(None, state, control)
+        StopAt(lambda: 663).on_step_end(None, state, control)
         assert control.should_training_stop is stops
 
 
@@ -345,7 +345,7 @@ def test_a_training_told_to_stop_saves_after_the_step_at_hand():
 
     before = signal.getsignal(signal.SIGTERM)
     try:
-        callback = SaveOnSignal(last_step=9)
+        callback = SaveOnSignal(last_step=lambda: 9)
         state, control = State(), State()
         state.global_step = 3
         callback.on_step_end(State, state, control)

@@ -12,6 +12,7 @@ from modomodo.config.schema import Strategy as StrategySettings
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.constraints import Constraints, check_names
 from modomodo.mixtures.mixture import Predicted, Weights, validate_weights
+from modomodo.mixtures.online import OnlineOptions
 from modomodo.mixtures.records import AggregateSizes, Records
 from modomodo.registry import Registry
 
@@ -53,6 +54,7 @@ class Proposal:
     comparison: "pd.DataFrame | None" = (
         None  # of surrogates by leave-one-mixture-out (calibration.CrossValidated)
     )
+    online: OnlineOptions | None = None  # of weights that change while the run trains
     suffix: str | None = (
         None  # of the mixture's name: <strategy>-<suffix>; None for the strategy's name alone
     )
@@ -88,6 +90,7 @@ class Declaration:
     suffixes: Suffixes = one
     learns: bool = True  # needs records
     screens: bool = False  # sees merged experts, scored on candidates for its mixtures
+    online: bool = False  # its runs change their mixture while they train
 
 
 _declarations: dict[str, Declaration] = {}
@@ -99,12 +102,13 @@ def declare(
     suffixes: Suffixes = one,
     learns: bool = True,
     screens: bool = False,
+    online: bool = False,
 ) -> Callable[[S], S]:
     """Decorator: register a strategy with its options and the names of its mixtures."""
 
     def decorate(function: S) -> S:
         strategies.register(name)(function)
-        _declarations[name] = Declaration(options, suffixes, learns, screens)
+        _declarations[name] = Declaration(options, suffixes, learns, screens, online)
         return function
 
     return decorate

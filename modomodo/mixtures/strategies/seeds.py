@@ -1,8 +1,9 @@
-"""Strategies that need no scores: singles, exclude-one, all, listed, drawn and designed mixtures."""
+"""Strategies that need no scores: singles, exclude-one, all, listed, drawn, designed and online mixtures."""
 
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from modomodo.errors import InputError
 from modomodo.mixtures import mixture
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.mixture import normalise, round_weights, validate_weights
+from modomodo.mixtures.online import OnlineOptions
 from modomodo.mixtures.strategies.base import (
     Options,
     Proposal,
@@ -139,3 +141,15 @@ def by_size(request: Request) -> list[Proposal]:
     logs = np.array([math.log(options.sizes[domain]) for domain in request.domains]) / options.temperature
     tempered = np.exp(logs - logs.max())
     return [Proposal(normalise(dict(zip(request.domains, tempered.tolist(), strict=True))))]
+
+
+# --- online ---------------------------------------------------------------------------------------------------
+
+
+@declare("online", options=OnlineOptions, learns=False, online=True)
+def online(request: Request) -> list[Proposal]:
+    """One run whose domain probabilities change as it learns, from uniform weights on."""
+    if len(request.domains) < 2:
+        raise InputError(f"online: at least two domains are needed, found {len(request.domains)}")
+    (start,) = all_equal(request)
+    return [replace(start, online=_options(request, OnlineOptions))]

@@ -5,6 +5,7 @@ trains at all: a table of records has those of records alone.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,12 @@ def drawable(
 
 def figures_of(plan: "Plan") -> list[str]:
     """Names of the figures of a study, known before its first run."""
-    rows = [plan.weights.get(mixture) for mixture in plan.mixtures]
-    return drawable([None if row is None else list(row.values()) for row in rows])
+    weights = [plan.weights.get(mixture) for mixture in plan.mixtures]
+    rows = [None if row is None else list(row.values()) for row in weights]
+    unknown = [math.nan]  # those that an online run came to serve no fit
+    return drawable(
+        [unknown if name in plan.online else row for name, row in zip(plan.mixtures, rows, strict=True)]
+    )
 
 
 def file_name(figure: str, target: str) -> str:

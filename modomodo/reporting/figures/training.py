@@ -96,7 +96,8 @@ def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[pl
     """The share of prompts that each domain really had, and hollow that of those that taught, against its weight.
 
     The band is where 95% of random draws of as many prompts fall. Returns the figure and its numbers: mixture,
-    seed, domain, requested, realised, prompts, effective (NaN where it was not counted).
+    seed, domain, requested, realised, prompts, effective (NaN where it was not counted). An online run has no weights
+    to be compared with, and is left out.
     """
     rows_of_runs = [
         {
@@ -109,6 +110,7 @@ def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[pl
             "effective": np.nan if run.effective is None else run.effective.get(domain, 0.0),
         }
         for run in runs
+        if not run.online
         for domain, weight in run.requested.items()
     ]
     numbers = pd.DataFrame(rows_of_runs)
