@@ -109,8 +109,8 @@ def learned_from(study: Study, name: str) -> list[str]:
     for other in study.strategies[name].names_learned:
         if other in study.strategies and is_online(study, other):
             raise InputError(
-                f"strategies.{name}.learns_from: '{other}' changes its mixture while it trains, so its score is of no one "
-                "mixture: remove it"
+                f"strategies.{name}.learns_from: '{other}' changes its mixture while it trains, so its score is of no "
+                "one mixture: remove it"
             )
     return [other for other in study.depends_on(name) if not is_online(study, other)]
 

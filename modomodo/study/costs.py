@@ -77,6 +77,9 @@ class Costs:
     chain: float | None  # seconds from first to last run if all of a round ran at once
     free_bytes: int
     estimate: Estimate | str | None  # by formula; what it lacks; None where no GPU is named
+    generated: float | None = (
+        None  # prompts generated for one that is trained on, in finished runs that count them
+    )
 
     def stage(self, name: str) -> StageCost:
         """One stage by name."""
@@ -160,6 +163,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
             next(p for p in (folder, *folder.absolute().parents) if p.exists())
         ).free,
         estimate=estimate,
+        generated=prompts_generated(results),
     )
 
 
@@ -217,6 +221,14 @@ def training_rate(study: Study, results: Sequence[Output]) -> Rate | None:
     for run in _described(results, RUNS):
         measured.append(sum(run["seconds"].values()) / run["stream"]["steps"])
     return _rate(measured, study.costs.training_hours, study.training.steps)
+
+
+def prompts_generated(results: Sequence[Output]) -> float | None:
+    """Prompts that completions were generated for, for one that was trained on; None where none counts them."""
+    streams = [run["stream"] for run in _described(results, RUNS)]
+    counted = [stream for stream in streams if "prompts_generated" in stream]
+    prompts = sum(stream["prompts"] for stream in counted)
+    return sum(stream["prompts_generated"] for stream in counted) / prompts if prompts else None
 
 
 def prediction_rate(study: Study, results: Sequence[Output]) -> Rate | None:

@@ -29,7 +29,7 @@ def render(study: Study, costs: Costs) -> str:
         text = ", ".join(f"{name} {count}" for name, count in groups.items())
         count = sum(groups.values())
         lines.append(f"round {number}: {count} mixture{'s' * (count > 1)}: {text}")
-    lines += ["", *_totals(study, costs), *_formula(study, costs)]
+    lines += ["", *_totals(study, costs), *_formula(study, costs), *_resampling(study, costs)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -91,6 +91,18 @@ def _formula(study: Study, costs: Costs) -> Iterator[str]:
             f"  its predictions {duration(estimate.prediction * scored)}"
             f"{_error(estimate.prediction * scored, costs.stage(PREDICTIONS).rate)}"
         )
+
+
+def _resampling(study: Study, costs: Costs) -> Iterator[str]:
+    """What dynamic sampling adds to the generation."""
+    sampling = study.training.dynamic_sampling
+    if sampling is None:
+        return
+    measured = "the formula counts one" if isinstance(costs.estimate, Estimate) else "none measured yet"
+    if costs.generated is not None:
+        measured = f"{costs.generated:.2f} in the finished runs, whose times count them"
+    most = sampling.max_tries + 1
+    yield f"dynamic sampling: at most {most} prompts are generated for one that is trained on; {measured}"
 
 
 def _error(estimated: float, rate: Rate | None) -> str:

@@ -913,3 +913,15 @@ def test_a_file_that_is_not_there_is_reported(tmp_path):
 def test_a_folder_is_no_study(tmp_path):
     with pytest.raises(InputError):
         read_yaml(tmp_path)
+
+
+def test_a_server_that_cannot_generate_again_is_refused(study_data):
+    study_data["training"] |= {"gpus": 3, "vllm": "server", "dynamic_sampling": {"max_tries": 2}}
+    with pytest.raises(
+        InputError, match="training: dynamic_sampling: a vLLM server is given one seed a step"
+    ):
+        study_from(study_data, "study.yaml")
+    for bad in ({"max_tries": 0}, {"max_tries": 101}, {"tries": 2}):
+        study_data["training"] |= {"vllm": "off", "dynamic_sampling": bad}
+        with pytest.raises(InputError, match=r"training\.dynamic_sampling"):
+            study_from(study_data, "study.yaml")

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from modomodo.data.examples import Example
@@ -20,10 +21,14 @@ from modomodo.evaluation.scores import (
 from modomodo.files import write_json
 from modomodo.metrics.metric import metrics
 from modomodo.mixtures.mixture import Mixture
-from modomodo.mixtures.records import write_records
+from modomodo.mixtures.online import OnlineOptions
+from modomodo.mixtures.records import is_online, trained, write_records
 from modomodo.mixtures.records_csv import read_records
+from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import Heading
 from modomodo.reporting.tables import table2
+from modomodo.reporting.verdict import verdict_of
+from modomodo.reporting.wording import words
 
 GROUPS = {"small": "in", "large": "in", "chart": "out"}
 SIZES = {"small": 100, "large": 300, "chart": 50}
@@ -277,3 +282,50 @@ def test_the_share_of_unparsed_answers_goes_to_records_and_table(tmp_path):
     write_records(tmp_path / "records.csv", records)
     table = table2(read_records(tmp_path / "records.csv"), [Heading("seed", "All", ["all"])])
     assert table["unparsed"].tolist() == pytest.approx([0, 3 / questions])
+
+
+# --- online runs --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_online(tmp_path):
+    """Records, as read back from their file, with two seeds of an online run, which came to other weights."""
+    online = Mixture(
+        name="dump",
+        weights={"x": 0.5, "y": 0.5},
+        strategy="dump",
+        round=0,
+        online=OnlineOptions(rule="dump"),
+    )
+    realised = {("dump", 42): {"x": 0.7, "y": 0.3}, ("dump", 43): {"x": 0.9, "y": 0.1}}
+    runs = [run("all", s2=SCORES), run("dump", 42, s2=SCORES), run("dump", 43, s2=SCORES)]
+    records = collect(runs, {**MIXTURES, "dump": online}, ["x", "y"], GROUPS, realised)
+    write_records(tmp_path / "records.csv", records)
+    return read_records(tmp_path / "records.csv")
+
+
+def test_an_online_run_has_the_weights_that_it_came_to(with_online):
+    rows = with_online.frame.set_index(["mixture", "seed"])
+    assert rows["w_x"].to_dict() == {("all", 42): 0.5, ("dump", 42): 0.7, ("dump", 43): 0.9}
+    assert is_online(with_online.frame).tolist() == [False, True, True]
+    table = table2(with_online, [Heading("seed", "All", ["all"]), Heading("online", "DUMP", ["dump"])])
+    row = table.set_index("mixture").loc["dump"]
+    assert (row["strategy"], row["seeds"], row["w_x"]) == ("DUMP (online)", 2, pytest.approx(0.8))
+
+
+def test_nothing_is_learnt_from_an_online_run_and_no_weights_of_it_are_fitted(with_online):
+    assert trained(with_online).frame["mixture"].tolist() == ["all"]
+    headings = [Heading("seed", "All", ["all"]), Heading("online", "DUMP", ["dump"])]
+    found = results_of(with_online, headings, GROUPS)
+    assert found.online == {"dump"}
+    assert [bool(row) for row in np.isnan(found.weights()).all(axis=1)] == [False, True]
+    # All stays the one of equal weights, and the verdict says whose weights it shows.
+    assert found.places("all") == [0]
+    verdict = verdict_of(found, "gp_sqrt")
+    said = " ".join(words(verdict.model_copy(update={"online": True})))
+    assert not verdict.online and "It was trained online" in said
+    assert "It was trained online" not in " ".join(words(verdict))
+
+
+def test_without_an_online_run_records_have_no_column_of_it():
+    assert "online" not in collect([run("all", s2=SCORES)], MIXTURES, ["x", "y"], GROUPS).frame

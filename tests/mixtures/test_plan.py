@@ -10,6 +10,8 @@ import pytest
 from modomodo.errors import InputError
 from modomodo.evaluation.settings import metric_versions
 from modomodo.files import read_json
+from modomodo.mixtures.mixture import Mixture, read_mixture, write_mixture
+from modomodo.mixtures.online import OnlineOptions
 from modomodo.mixtures.plan import plan, usable_domains
 from modomodo.mixtures.settings import ProposeSettings
 from modomodo.study.checks import study_from
@@ -321,3 +323,44 @@ def test_a_plan_loads_no_large_library():
     command = [sys.executable, "-c", READ, *map(str, configs)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert not LARGE & set(done.stdout.split())
+
+
+# --- online runs --------------------------------------------------------------------------------------------
+
+ONLINE = {"propose": "online", "group": "seed", "options": {"rule": "dump"}}
+
+
+def test_an_online_run_may_use_every_domain_and_has_no_weights_before_it_trained(study_data):
+    study_data["strategies"] = {"dump": ONLINE | {"without": ["relation"]}, **study_data["strategies"]}
+    result = planned(study_data)
+    assert result.online == ["dump"] and "dump" not in result.weights
+    assert result.support["dump"] == ["boxes", "science"]
+    assert ("dump", 42) in result.runs and result.rounds["dump"] == 0
+
+
+def test_nothing_learns_from_an_online_run(study_data):
+    before = planned(study_data)
+    study_data["strategies"] = {"dump": ONLINE, **study_data["strategies"]}
+    assert planned(study_data).learns_from["alpha"] == before.learns_from["alpha"]
+    study_data["strategies"]["alpha"]["learns_from"] = ["single", "dump"]
+    assert "strategies.alpha.learns_from: 'dump' changes its mixture while it trains" in complaint(study_data)
+    study_data["strategies"]["dump"]["group"] = "online"
+    study_data["strategies"]["alpha"]["learns_from"] = ["online"]
+    assert "strategies.alpha.learns_from: only online runs" in complaint(study_data)
+
+
+def test_options_of_an_online_run_are_checked_when_the_study_is_read(study_data):
+    study_data["strategies"]["dump"] = ONLINE | {"options": {"rule": "thompson", "temperature": 1.0}}
+    assert "strategies.dump.options: temperature: has no effect with rule thompson" in complaint(study_data)
+
+
+def test_a_study_without_online_runs_writes_its_mixtures_as_before(tmp_path):
+    mixture = Mixture(name="all", weights={"a": 1.0}, strategy="all", round=0)
+    write_mixture(tmp_path / "all.json", mixture)
+    assert list(read_json(tmp_path / "all.json")) == [
+        *("name", "weights", "strategy", "round", "observed", "predicted")
+    ]
+    online = mixture.model_copy(update={"online": OnlineOptions(rule="dump", window=9)})
+    write_mixture(tmp_path / "all.json", online)
+    assert read_json(tmp_path / "all.json")["online"] == {"rule": "dump", "window": 9}
+    assert read_mixture(tmp_path / "all.json") == online

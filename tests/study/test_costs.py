@@ -107,6 +107,23 @@ def test_measured_durations_win_over_configured_ones(study_data, tmp_path):
     )
 
 
+def test_what_dynamic_sampling_adds_is_said(study_data, tmp_path):
+    study_data["costs"] = HOURS
+    study_data["training"]["dynamic_sampling"] = {"max_tries": 3}
+    study = study_from(study_data, "study.yaml")
+    said = "dynamic sampling: at most 4 prompts are generated for one that is trained on; "
+    assert f"{said}none measured yet" in costs_text.render(study, priced(study, tmp_path))
+    home = tmp_path / "small/runs/all/42"
+    home.mkdir(parents=True)
+    stream = {"steps": 9, "prompts": 18, "prompts_generated": 27}
+    (home / "run.json").write_text(json.dumps({"seconds": {"train": 9.0}, "stream": stream}))
+    found = priced(study, tmp_path)
+    assert f"{said}1.50 in the finished runs" in costs_text.render(study, found)
+    study_data["training"]["dynamic_sampling"] = None
+    plain = study_from(study_data, "study.yaml")
+    assert "dynamic sampling" not in costs_text.render(plain, found)
+
+
 def test_what_is_not_known_is_reported(small_study, tmp_path):
     text = costs_text.render(small_study, priced(small_study, tmp_path))
     assert "time left: not known of runs and predictions: set costs.training_hours" in text
