@@ -62,6 +62,10 @@ def mixture_means(runs: Records) -> pd.DataFrame:
     together = replace(runs, frame=frame.assign(step=0))
     means = average_seeds(together).frame
     means = means.assign(seeds=means["mixture"].map(frame["mixture"].value_counts()))
+    changing = means["mixture"].isin(frame.loc[is_online(frame), "mixture"])  # each run to weights of its own
+    for weight in (f"w_{domain}" for domain in runs.domains):
+        own = means["mixture"].map(frame.groupby("mixture")[weight].mean())
+        means[weight] = means[weight].where(~changing, own)
     if UNPARSED in frame:
         means[UNPARSED] = means["mixture"].map(frame.groupby("mixture")[UNPARSED].mean())
     return means
