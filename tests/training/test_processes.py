@@ -221,3 +221,61 @@ def test_a_rank_whose_rows_have_no_images_waits_for_nobody(world, tmp_path):
         {f"q{2 * step}", f"q{2 * step + 1}"} for step in range(STEPS)
     ]
     assert (folder / "checkpoint-6/model.safetensors").is_file()
+
+
+# --- prompts that are decided while the run trains --------------------------------------------------------------
+
+# The same with every second prompt of another domain, whose odd ones all earn the same and are replaced.
+ONLINE = (
+    TRAINER.replace(
+        "return [len(text) / 10 for text in texts]", "return [earned(*one) for one in zip(id, texts)]"
+    )
+    .replace(
+        'reward_weights={"letters": 1.0},',
+        'reward_weights={"letters": 1.0}, dynamic_sampling={"max_tries": 1},',
+    )
+    .replace(
+        "            checkpoint_steps={3: 3, 6: 6},\n",
+        "            checkpoint_steps={3: 3, 6: 6},\n            live=live,\n",
+    )
+    .replace('rewards={"colours": ["letters"]}', 'rewards={"colours": ["letters"], "shapes": ["letters"]}')
+    .replace(
+        "def main():",
+        """places = [(Example.model_validate({**row.model_dump(), "id": f"{domain}-{row.id}", "dataset": domain}), folder)
+          for domain in ("colours", "shapes") for row in examples]
+examples = [row for row, _ in places]
+live = live_stream(settings, places, 7, None, {"rule": "learnability"})
+
+
+def earned(name, text):
+    return 0.5 if name.startswith("shapes") and int(name[-1]) % 2 else len(text) / 10
+
+
+def main():""",
+    )
+    .replace(
+        "from modomodo.training.job import TrainJob",
+        "from modomodo.training.job import TrainJob, live_stream",
+    )
+)
+
+
+def test_processes_choose_and_replace_alike_and_go_on_to_the_same_bytes(world):
+    (world / "trainer.py").write_text(ONLINE)
+    whole = run(world, "online")
+    rows = [row for _, row in read_jsonl(whole / "rows.jsonl")]
+    trained_on = {row["position"]: row["id"] for row in rows}
+    assert any(row["attempt"] for row in rows) and len(trained_on) == STEPS * PROMPTS
+    # The reward is asked once for each try and once for what is trained on, which both processes take their part of.
+    asked = [ids for ids, _ in shown(whole)]
+    last = [ids for ids, following in zip(asked, [*asked[1:], []], strict=True) if ids != following]
+    steps = [
+        [f"{trained_on[2 * step + place]}" for place in (0, 1) for _ in range(GENERATIONS)]
+        for step in range(STEPS)
+    ]
+    assert [ids for ids in last if ids in steps] == steps
+    with pytest.raises(LaunchError, match="ended with status 9"):
+        run(world, "online-crashed", stop_after=5)
+    resumed = run(world, "online-crashed")
+    assert digests(resumed) == digests(whole)
+    assert (resumed / "rows.jsonl").read_bytes() == (whole / "rows.jsonl").read_bytes()
