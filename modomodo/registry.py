@@ -54,12 +54,16 @@ class Registry(Generic[F]):
     def check(self, name: str) -> None:
         """Raises InputError with the successor or the nearest known name for an unknown one. Imports nothing."""
         if name not in self:
-            if name in self.successors:
-                raise InputError(f"{self.kind} '{name}' is gone: use '{self.successors[name]}' instead")
+            self.check_current(name)
             hint = nearest(name, self)
             if hint.startswith("known"):
                 hint += "; one of your own is registered by a file under plugins (docs/extending.md)"
             raise InputError(f"unknown {self.kind} '{name}': {hint}")
+
+    def check_current(self, name: str) -> None:
+        """Raises InputError with the successor of a name that earlier versions knew."""
+        if name in self.successors and name not in self:
+            raise InputError(f"{self.kind} '{name}' is gone: use '{self.successors[name]}' instead")
 
     def __getitem__(self, name: str) -> F:
         """Raises InputError with the nearest known name."""

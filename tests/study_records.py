@@ -12,6 +12,20 @@ SIDES = {"boxes_test": "in", "science_test": "in", "chart": "out", "puzzle": "ou
 SIZES = {"in_score": {"boxes_test": 100, "science_test": 300}, "out_score": {"chart": 200, "puzzle": 200}}
 
 
+def rows_of(weights, scores, domains, benchmarks, step: int = 10) -> list[dict]:
+    """Rows for `from_rows`: a mixture m0, m1, … for each row of weights and of scores."""
+    return [
+        {
+            "mixture": f"m{number}",
+            "seed": 42,
+            "step": step,
+            "weights": dict(zip(domains, map(float, row), strict=True)),
+            "scores": dict(zip(benchmarks, map(float, values), strict=True)),
+        }
+        for number, (row, values) in enumerate(zip(weights, scores, strict=True))
+    ]
+
+
 def scores_of(weights: np.ndarray) -> np.ndarray:
     """Smooth in the weights, different for each benchmark."""
     root = np.sqrt(weights)

@@ -24,10 +24,10 @@ def check_exportable(surrogate: str) -> None:
     """Raises InputError for a surrogate that the explorer's page cannot evaluate."""
     from modomodo.mixtures.surrogates.base import surrogates
 
-    if surrogate in surrogates.successors and surrogate not in surrogates:
-        raise InputError(
-            f"reporting.surrogate: '{surrogate}' is gone: use '{surrogates.successors[surrogate]}' instead"
-        )
+    try:
+        surrogates.check_current(surrogate)
+    except InputError as error:
+        raise InputError(f"reporting.surrogate: {error}") from None
     if surrogate not in EXPORTABLE:
         raise InputError(
             f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"

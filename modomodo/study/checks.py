@@ -180,19 +180,15 @@ def _check_lora(study: Study) -> None:
 
 
 def _check_in_score(study: Study) -> None:
-    """Two of our strategies weigh the In-Score, which a study need not have."""
+    """Some strategies weigh the In-Score, which a study need not have."""
     if any(benchmark.group == "in" for benchmark in study.benchmarks.values()):
         return
     for name, strategy in study.strategies.items():
-        half = False
-        if strategy.propose == "alpha":
-            options = read_strategy_options("alpha", strategy.options, f"strategies.{name}.options")
-            half = getattr(options, "alpha", 0) > 0
-        if half or strategy.propose == "pareto":
-            hint = ", or options: {alpha: 0}" if half else ""
+        options = read_strategy_options(strategy.propose, strategy.options, f"strategies.{name}.options")
+        if mend := declaration(strategy.propose).weighs_in_score(options):
             raise InputError(
                 f"strategies.{name}.propose: '{strategy.propose}' weighs the In-Score, and no benchmark has group "
-                f"'in': give it one{hint}"
+                f"'in': {mend}"
             )
 
 

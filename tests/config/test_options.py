@@ -213,7 +213,10 @@ def test_a_surrogate_of_earlier_versions_names_its_successor(study_data):
     study_data["reporting"] = {"surrogate": "gp_lead"}
     with pytest.raises(InputError) as error:
         study_from(study_data, "study.yaml")
-    assert str(error.value) == "study.yaml: reporting.surrogate: 'gp_lead' is gone: use 'gp_average' instead"
+    assert (
+        str(error.value)
+        == "study.yaml: reporting.surrogate: surrogate 'gp_lead' is gone: use 'gp_average' instead"
+    )
 
 
 def test_files_that_options_name_are_found(tmp_path, monkeypatch):

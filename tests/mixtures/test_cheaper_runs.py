@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from running import snakemake, succeed
+from study_records import rows_of
 
 from modomodo.config.schema import CheaperRuns
 from modomodo.errors import InputError
@@ -33,17 +34,8 @@ def truth(weights):
     return np.column_stack([0.2 + 0.5 * weights[:, 1], 0.2 + 0.6 * np.exp(-6 * away)])
 
 
-def rows(weights, scores, step=9, benchmarks=BENCHMARKS, domains=DOMAINS):
-    return [
-        {
-            "mixture": f"m{number}",
-            "seed": 42,
-            "step": step,
-            "weights": dict(zip(domains, map(float, row), strict=True)),
-            "scores": dict(zip(benchmarks, map(float, values), strict=True)),
-        }
-        for number, (row, values) in enumerate(zip(weights, scores, strict=True))
-    ]
+def rows(weights, scores, step=9):
+    return rows_of(weights, scores, DOMAINS, BENCHMARKS, step)
 
 
 def drawn(count, seed):

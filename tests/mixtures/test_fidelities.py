@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from study_records import rows_of
 
 from modomodo.errors import InputError
 from modomodo.mixtures.records import from_rows, last_step
@@ -179,16 +180,7 @@ def test_a_surface_goes_through_the_mean_of_repeats_and_is_sure_there():
 
 
 def rows(weights, scores, benchmarks=("x", "y"), step=10):
-    return [
-        {
-            "mixture": f"m{i}",
-            "seed": 0,
-            "step": step,
-            "weights": dict(zip(DOMAINS, map(float, w), strict=True)),
-            "scores": dict(zip(benchmarks, map(float, s), strict=True)),
-        }
-        for i, (w, s) in enumerate(zip(weights, scores, strict=True))
-    ]
+    return rows_of(weights, scores, DOMAINS, benchmarks, step)
 
 
 def records_of(weights, scores, benchmarks=("x", "y"), domains=DOMAINS):

@@ -62,6 +62,8 @@ class Proposal:
 
 Strategy = Callable[[Request], list[Proposal]]
 Suffixes = Callable[[Sequence[str], int], list[str | None]]
+# Its options → how a study without an In-Score is mended; empty where it needs none.
+WeighsInScore = Callable[[Any], str]
 S = TypeVar("S", bound=Strategy)
 
 strategies: Registry[Strategy] = Registry("strategy")
@@ -75,6 +77,11 @@ def one(domains: Sequence[str], requested: int) -> list[str | None]:
 def each_domain(domains: Sequence[str], requested: int) -> list[str | None]:
     """One mixture for each domain, named after it."""
     return list(domains)
+
+
+def never(options: Any) -> str:
+    """Of a strategy that can do without an In-Score."""
+    return ""
 
 
 def as_requested(domains: Sequence[str], requested: int) -> list[str | None]:
@@ -91,6 +98,7 @@ class Declaration:
     learns: bool = True  # needs records
     screens: bool = False  # sees merged experts, scored on candidates for its mixtures
     online: bool = False  # its runs change their mixture while they train
+    weighs_in_score: WeighsInScore = never  # and so cannot do without one
 
 
 _declarations: dict[str, Declaration] = {}
@@ -103,12 +111,13 @@ def declare(
     learns: bool = True,
     screens: bool = False,
     online: bool = False,
+    weighs_in_score: WeighsInScore = never,
 ) -> Callable[[S], S]:
-    """Decorator: register a strategy with its options and the names of its mixtures."""
+    """Decorator: register a strategy with its options, the names of its mixtures, and what it needs of a study."""
 
     def decorate(function: S) -> S:
         strategies.register(name)(function)
-        _declarations[name] = Declaration(options, suffixes, learns, screens, online)
+        _declarations[name] = Declaration(options, suffixes, learns, screens, online, weighs_in_score)
         return function
 
     return decorate

@@ -21,7 +21,11 @@ class AlphaOptions(Options):
     )
 
 
-@declare("alpha", options=AlphaOptions)
+def _weighs_in_score(options: AlphaOptions) -> str:
+    return "give it one, or options: {alpha: 0}" if options.alpha > 0 else ""
+
+
+@declare("alpha", options=AlphaOptions, weighs_in_score=_weighs_in_score)
 def alpha(request: Request) -> list[Proposal]:
     """Weights by the scores of the mixtures that have a domain (the paper's Algorithm 1, Heuristic-Alpha)."""
     options = _options(request, AlphaOptions)

@@ -137,7 +137,9 @@ def acquire(request: Request) -> list[Proposal]:
     return _acquired(request, options, fit, "explore" if explores else options.acquisition)
 
 
-@declare("pareto", options=SearchOptions, suffixes=as_requested)
+@declare(
+    "pareto", options=SearchOptions, suffixes=as_requested, weighs_in_score=lambda options: "give it one"
+)
 def pareto(request: Request) -> list[Proposal]:
     """Mixtures along the Pareto front of expected In-Score and Out-Score."""
     from modomodo.mixtures.acquisition import Candidate, pareto_candidates
