@@ -380,18 +380,22 @@ def test_a_table_without_out_score_gives_every_figure_of_its_own_target(table, c
     )
     found = results(table, **changed)
     names = drawable(list(found.weights()), base=False, runs=False, scored=found.known())
-    assert names == ["out_score", "mixture_model", "mixtures", "calibration"]
+    assert names == ["out_score", "mixture_model", "mixtures", "effects", "slices", "calibration"]
     draw = drawings(found, [], Page(), "gp_sqrt")
     labels = {}
     for name in names:
         figure, numbers = draw[name]()
         labels[name] = [text for axes in figure.axes for text in (axes.get_xlabel(), axes.get_ylabel())]
-        assert len(numbers) >= 16
+        labels[name] += [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+        labels[name].append(figure.get_supylabel())
+        assert len(numbers) >= (6 if name == "effects" else 16)
         plt.close(figure)
     assert any(text.split(" (")[0] == shown for text in labels["out_score"])
     assert shown in labels["mixtures"]
     assert {f"actual {shown}", f"predicted {shown}"} <= set(labels["mixture_model"])
     assert f"actual {shown}" in labels["calibration"]
+    assert shown in labels["effects"]
+    assert any(text.split(" (")[0] == shown for text in labels["slices"])
     assert not any("Out-Score" in text for texts in labels.values() for text in texts)
 
 
