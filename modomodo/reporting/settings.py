@@ -15,7 +15,7 @@ from modomodo.mixtures.plan import Plan
 # The script of the explorer's page, each file after those that it uses.
 EXPLORER_SCRIPTS = (
     *("surrogate", "mixture", "state", "drawing", "controls", "targets"),
-    *("plane", "effects", "runs", "optimum", "saving", "page"),
+    *("plane", "effects", "triangle", "runs", "optimum", "saving", "page"),
 )
 EXPORTABLE = ("gp_sqrt", "gp_average")  # surrogates whose formulas the explorer's page knows
 

@@ -242,7 +242,7 @@ def test_another_score_to_judge_by_moves_every_view(opened, data: dict) -> None:
     best = max(data["runs"], key=lambda run: run["scores"][place(data, "chart")])
     assert opened.find_element("id", "best-run").text == f"best run by chart, {best['label']}"
     assert opened.find_element("id", "tradeoff-title").text == "chart against In-Score"
-    assert "Best predicted mixture for chart" in opened.find_element("id", "optimum-title").text
+    assert "Best mixture for chart" in opened.find_element("id", "optimum-title").text
     assert "is judged for Out-Score and In-Score only" in opened.find_element("id", "not-known").text.replace(
         "In-Score and Out-Score", "Out-Score and In-Score"
     )
@@ -477,3 +477,51 @@ def test_a_table_of_one_score_has_no_plane(browser, tmp_path: Path) -> None:
     assert weights(browser)["boxes"] == 0.5
     assert json.dumps(browser.get_log("browser")) == "[]"
     assert slider(browser, "boxes").get_attribute("aria-valuetext") == "50.0 percent"
+
+
+# --- three domains ----------------------------------------------------------------------------------------------
+
+
+def test_the_triangle_shows_what_python_expects_of_three_domains(opened, surface: Surface) -> None:
+    put(opened, "boxes", 0.5)
+    rows = np.array(opened.execute_script("return triangleTable().slice(1)"))
+    assert len(rows) == 900 and np.abs(rows[:, :3].sum(axis=1) - 1).max() < 1e-9
+    order = [DOMAINS.index(name) for name in surface.predictor.domains]
+    expected = surface.predictor.mean(rows[:, order]) @ surface.shares["out_score"]
+    assert np.abs(rows[:, 3] - expected).max() < 1e-6
+    show_section(opened, "triangle")
+    wait_for(lambda: opened.find_elements("css selector", "#triangle-chart polygon"))
+    label = opened.find_element("css selector", "#triangle-chart svg").get_attribute("aria-label")
+    assert label.startswith("Expected Out-Score between boxes, maths, science: from ")
+    # Of three domains every run lies in it, and there is nothing to choose.
+    assert len(opened.find_elements("css selector", "#triangle-chart svg > path")) == 13 + 1
+    assert opened.find_elements("css selector", "#corners select") == []
+
+
+def test_three_of_more_domains_are_chosen_and_the_others_keep_their_weight(browser, tmp_path: Path) -> None:
+    from modomodo.mixtures.records import Records
+    from modomodo.reporting.results import results_of
+
+    one = records()
+    frame = one.frame.assign(w_maths=one.frame["w_maths"] / 2, w_law=one.frame["w_maths"] / 2)
+    found = results_of(Records(frame, [*DOMAINS, "law"], one.benchmarks, one.aggregates))
+    path = tmp_path / "explorer.html"
+    path.write_text(render(page_data(found, "four", "gp_sqrt")), encoding="utf-8")
+    browser.get(
+        path.as_uri()
+        + "#w=boxes:0.4&w=maths:0.2&w=science:0.3&w=law:0.1&corner=boxes&corner=maths&corner=law"
+    )
+    rows = np.array(browser.execute_script("return triangleTable().slice(1)"))
+    assert np.allclose(rows[:, 2], 0.3), "science keeps its weight"
+    show_section(browser, "triangle")
+    wait_for(lambda: browser.find_elements("css selector", "#triangle-chart polygon"))
+    first, _, third = browser.find_elements("css selector", "#corners select")
+    assert [field.get_attribute("aria-label") for field in (first, third)] == [
+        f"{which} domain of the triangle" for which in ("first", "third")
+    ]
+    first.send_keys("law")  # what was first takes its place
+    assert browser.execute_script("return cornersShown().map((i) => domains[i])") == ["law", "maths", "boxes"]
+    browser.execute_script("pick(cornersShown(), [0.5, 0.5, -0.1])")
+    assert browser.execute_script("return weights") == pytest.approx([0, 0.35, 0.35, 0.3])
+    browser.execute_script("locks[1] = true; pick(cornersShown(), [1, 0, 0])")
+    assert said(browser) == "law is locked."

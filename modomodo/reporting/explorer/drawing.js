@@ -3,7 +3,9 @@
 const SVG = "http://www.w3.org/2000/svg";
 const MARKS = ["circle", "square", "up", "down", "cross", "diamond"];
 const three = (value) => (value === null ? "–" : value.toFixed(3).replace("-", "−"));
-const signed = (value) => (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(3);
+const signed = (value) => (Math.abs(value) < 5e-4 ? "0.000" : (value > 0 ? "+" : "−") + Math.abs(value).toFixed(3));
+// A domain's colour: lighter on a dark page.
+const shade = (i) => `color-mix(in srgb, ${data.colours[i]}, white var(--lift))`;
 
 function element(tag, attributes = {}, ...children) {
   const svg = ["svg", "g", "line", "rect", "path", "text", "circle", "polyline", "polygon", "title"].includes(tag);
@@ -113,7 +115,7 @@ function mixtureBar(mixture) {
   const text = mixtureText(mixture);
   const bar = element("span", { class: "bar", role: "img", "aria-label": text, title: text });
   for (const i of data.order) {
-    if (mixture[i] > 0) bar.append(element("span", { style: `width:${100 * mixture[i]}%;background:${data.colours[i]}` }));
+    if (mixture[i] > 0) bar.append(element("span", { style: `width:${100 * mixture[i]}%;background:${shade(i)}` }));
   }
   return bar;
 }

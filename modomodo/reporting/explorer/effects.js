@@ -1,7 +1,9 @@
 // What one weight does: the score along it, and what each benchmark gains from more of a domain
 // (modomodo/reporting/effects.py). Drawn when seen: each takes many predictions.
 
-const SLICE = { width: 250, height: 170, left: 38, right: 8, top: 8, bottom: 34 };
+// A little beyond 0 and 1, where marks of single domains stand.
+const EDGES = [-0.03, 1.03];
+const SLICE = { width: 220, height: 165, left: 34, right: 8, top: 8, bottom: 34 };
 
 function buildEffects() {
   showsWhenSeen("slices", drawSlices);
@@ -56,16 +58,16 @@ function drawSlices() {
 }
 
 function sliceChart(i, line, t, ys, known) {
-  const made = chart(SLICE, [0, 1], ys, [`weight of ${domains[i]}`, ""], [5, 5]);
+  const made = chart(SLICE, EDGES, ys, [`weight of ${domains[i]}`, ""], [5, 5]);
   const { svg, plot, x, y } = made;
   const path = (points) => points.map(([across, up]) => `${x(across)},${y(up)}`).join(" ");
   if (known) {
-    plot.append(element("polygon", { class: "band", fill: data.colours[i], points: path([
+    plot.append(element("polygon", { class: "band", fill: shade(i), points: path([
       ...line.map(({ weight, mean, run }) => [weight, mean + Z80 * run]),
       ...line.slice().reverse().map(({ weight, mean, run }) => [weight, mean - Z80 * run]),
     ]) }));
   }
-  plot.append(element("polyline", { class: "slice", stroke: data.colours[i], points: path(line.map(({ weight, mean }) => [weight, mean])) }));
+  plot.append(element("polyline", { class: "slice", stroke: shade(i), points: path(line.map(({ weight, mean }) => [weight, mean])) }));
   for (const run of runsNear(i, t)) {
     plot.append(errorBars(made, [run.weights[i], run.scores[t]], [0, run.errors[t]]));
     const point = runMark(run, x(run.weights[i]), y(run.scores[t]), 3);
@@ -75,7 +77,7 @@ function sliceChart(i, line, t, ys, known) {
   plot.append(element("line", { class: "here", x1: x(weights[i]), x2: x(weights[i]), y1: 0, y2: made.up }));
   plot.addEventListener("click", (event) => {
     const box = plot.getBoundingClientRect();
-    if (!locks[i]) set(i, Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1), null);
+    if (!locks[i]) set(i, Math.min(Math.max(EDGES[0] + (EDGES[1] - EDGES[0]) * (event.clientX - box.left) / box.width, 0), 1), null);
   });
   const best = line.reduce((one, other) => (other.mean > one.mean ? other : one));
   svg.setAttribute("role", "img");
@@ -110,7 +112,7 @@ function drawEffects() {
   const columns = shown.map((i) => ({ i, cells: effectsOf(i) }));
   const most = Math.max(...columns.flatMap(({ cells }) => cells.map(({ effect }) => Math.abs(effect))), 0.005);
   find("effects-said").textContent = `What each score is expected to gain from ${data.slices.step.toFixed(2)} more weight of a domain in the mixture above; the ` +
-    "others keep their proportions. Bold: more than 1.96 standard errors of the difference. Blue gains, orange loses.";
+    "others keep their proportions. Blue gains, orange loses. Bold: beyond the doubt of the fit (1.96 standard errors of the difference).";
   find("effect").tHead.rows[0].replaceChildren(element("th", { scope: "col" }, "score"),
     ...shown.map((i) => element("th", { scope: "col", class: "number" }, domains[i])));
   find("effect").tBodies[0].replaceChildren(...data.targets.map((target, t) => element("tr", { class: target.aggregate ? "aggregate" : "" },

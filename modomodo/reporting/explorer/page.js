@@ -46,6 +46,7 @@ buildPlane();
 buildRuns();
 buildOptimum();
 buildEffects();
+buildTriangle();
 buildSaving();
 find("link").addEventListener("click", () => copyText(`${location.href.split("#")[0]}#${link()}`, "linked", "link copied"));
 addEventListener("hashchange", () => {

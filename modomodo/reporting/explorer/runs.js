@@ -41,8 +41,8 @@ function shownTargets() {
 function buildNearest() {
   const head = (text, kind) => element("th", { scope: "col", class: kind }, text);
   const [main, ...others] = shownTargets();
-  find("nearest").tHead.rows[0].replaceChildren(head("run"), head("differs", "number"), head("weights"),
-    head(data.targets[main].title, "number"), ...others.map((t) => head(data.targets[t].title, "number")));
+  find("nearest").tHead.rows[0].replaceChildren(head("run"), head("differs", "number"),
+    ...[main, ...others].map((t) => head(data.targets[t].title, "number")), head("weights"));
 }
 
 function nearest() {
@@ -56,9 +56,8 @@ function showNearest() {
   find("nearest").tBodies[0].replaceChildren(...nearest().map(({ run, apart }) => element("tr", {},
     element("th", { scope: "row" }, choice(run)),
     element("td", { class: "number" }, `${(100 * apart).toFixed(0)} %`),
-    element("td", {}, mixtureBar(run.weights)),
-    element("td", { class: "number" }, scored(run, main)),
-    ...others.map((t) => element("td", { class: "number" }, scored(run, t, false))))));
+    ...[main, ...others].map((t) => element("td", { class: "number" }, scored(run, t, false))),
+    element("td", {}, mixtureBar(run.weights)))));
 }
 
 function buildTable() {

@@ -1,9 +1,9 @@
 // What is seen as files: numbers as CSV, drawings as PNG.
 
 function buildSaving() {
-  const tables = { predicted: scoresTable, tradeoff: runsTable, near: nearestTable, slices: slicesTable, effects: effectsTable,
+  const tables = { predicted: scoresTable, tradeoff: runsTable, near: nearestTable, slices: slicesTable, triangle: triangleTable, effects: effectsTable,
     optimum: optimumTable, all: runsTable };
-  const pictures = { tradeoff: "plane", slices: "slice-charts", effects: "effect" };
+  const pictures = { tradeoff: "plane", slices: "slice-charts", triangle: "triangle-chart", effects: "effect" };
   for (const section of document.querySelectorAll("[data-save]")) {
     const name = section.dataset.save, title = find(`${section.id}-title`);
     const save = element("span", { class: "save" }, element("button", { type: "button", "aria-label": `${name}: save as CSV`,
