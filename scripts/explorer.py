@@ -15,10 +15,11 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
-from modomodo.config.schema import Reporting
 from modomodo.files import atomic_write
 from modomodo.mixtures.plan import plan
-from modomodo.replay.run import replay_results
+from modomodo.mixtures.surrogates.base import DEFAULT
+from modomodo.replay.config import load
+from modomodo.replay.run import replay_results, surrogate_in
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import ExplorerSettings
 from modomodo.reporting.verdict import read_verdict
@@ -34,7 +35,10 @@ def main() -> None:
         type=Path,
         help="verdict.json of the table; made from the records without it, and with --target",
     )
-    parser.add_argument("--surrogate", help="gp_sqrt or gp_average; the study's without it")
+    parser.add_argument(
+        "--surrogate",
+        help="gp_sqrt or gp_average; without it the study's, or what proposals from a table are made by",
+    )
     parser.add_argument("--output", type=Path, required=True, help="EXPLORER.html")
     arguments = parser.parse_args()
 
@@ -48,7 +52,9 @@ def main() -> None:
         load_plugins(settings.plugins)
     if arguments.config:
         name, found = replay_results(arguments.config, arguments.target)
+        surrogate = surrogate_in(load(arguments.config))
     else:
+        surrogate = settings.surrogate if settings else DEFAULT
         name = settings.study if settings else arguments.records.stem
         found = read_results(arguments.records, settings, arguments.target, arguments.questions)
 
@@ -60,10 +66,11 @@ def main() -> None:
     data = page_data(
         found,
         name,
-        arguments.surrogate or (settings or Reporting()).surrogate,
+        arguments.surrogate or surrogate,
         settings.constraints if settings else None,
         dry,
         read_verdict(arguments.verdict) if arguments.verdict and not arguments.target else None,
+        settings.proposing if settings else (),
     )
     with atomic_write(arguments.output) as file:
         file.write(render(data))

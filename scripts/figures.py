@@ -15,10 +15,11 @@ from pathlib import Path
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
-from modomodo.config.schema import Reporting
 from modomodo.errors import InputError
 from modomodo.mixtures.plan import plan
-from modomodo.replay.run import replay_results
+from modomodo.mixtures.surrogates.base import DEFAULT
+from modomodo.replay.config import load
+from modomodo.replay.run import replay_results, surrogate_in
 from modomodo.reporting.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings, file_name
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import FiguresSettings
@@ -61,7 +62,10 @@ def main() -> None:
     from modomodo.reporting.figures.style import Page, save, styled
 
     page = Page(settings.column_width, settings.dpi) if settings else Page()
-    surrogate = settings.surrogate if settings else Reporting().surrogate
+    if settings:
+        surrogate = settings.surrogate
+    else:
+        surrogate = surrogate_in(load(arguments.config)) if arguments.config else DEFAULT
     runs = [read_run(path) for path in arguments.runs] if set(wanted) & set(FROM_RUNS) else []
     for path, run in zip(arguments.runs, runs, strict=False):
         if run.mixture not in set(found.mixtures["mixture"]):

@@ -668,10 +668,11 @@ class Reporting(Settings):
         3.4, ge=2, le=12, description="Width of a figure, in inches: that of a paper's column."
     )
     dpi: int = Field(300, ge=50, le=1200, description="Dots per inch of the figures' PNG.")
-    surrogate: str = Field(
-        "gp_sqrt",
+    surrogate: str | None = Field(
+        None,
         description="Registered surrogate of the calibration figure, of the verdict and of the explorer, which "
-        "supports gp_sqrt and gp_average.",
+        "supports gp_sqrt and gp_average. If absent, that of the first strategy that proposes by one of them (auto is "
+        "gp_average), else gp_sqrt.",
     )
     notes: str = Field("", description="Remarks for readers of the report.")
 

@@ -20,7 +20,7 @@ from modomodo.mixtures.records import (
 )
 from modomodo.mixtures.strategies.base import Proposal
 from modomodo.mixtures.surrogates.calibration import summary
-from modomodo.replay.run import Outcome, results_in
+from modomodo.replay.run import Outcome, results_in, surrogate_in
 from modomodo.reporting.templates import render_template
 from modomodo.reporting.verdict import Verdict, verdict_of
 from modomodo.reporting.wording import as_markdown, as_text
@@ -107,7 +107,7 @@ def in_short(outcome: Outcome) -> str:
 
 def verdict(outcome: Outcome) -> Verdict:
     """The best of the recorded mixtures, and how sure that is."""
-    return verdict_of(results_in(outcome.study, outcome.records))
+    return verdict_of(results_in(outcome.study, outcome.records), surrogate_in(outcome.study))
 
 
 def report(outcome: Outcome, found: Verdict) -> str:

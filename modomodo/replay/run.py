@@ -40,6 +40,7 @@ from modomodo.mixtures.surrogates.calibration import (
 from modomodo.mixtures.uncertainty import Comparison, Uncertainty, best_observed, split_half
 from modomodo.replay.config import ReplayConfig, ReplayStrategy, load, table_of
 from modomodo.reporting.results import Results, results_of
+from modomodo.reporting.settings import shown_surrogate
 
 
 def replay_results(config: str, target: str | None = None) -> tuple[str, Results]:
@@ -56,6 +57,11 @@ def results_in(study: ReplayConfig, records: Records, target: str | None = None)
     inside = study.records.aggregates.get("in_score")
     sides = {name: "in" if name in inside else "out" for name in records.benchmarks} if inside else None
     return results_of(records, sides=sides, target=target or study.target, losses=losses_of(study, records))
+
+
+def surrogate_in(study: ReplayConfig) -> str:
+    """What the pages predict by: what the study's strategies propose by, else the default of proposals."""
+    return shown_surrogate(study.strategies, DEFAULT)
 
 
 def losses_of(study: ReplayConfig, records: Records) -> set[str]:

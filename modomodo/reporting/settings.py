@@ -1,16 +1,17 @@
 """What the rules of reporting.smk need to know of a study, and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pydantic import Field
 
-from modomodo.config.schema import Dataset, Reporting, Settings, Study, Training, written
+from modomodo.config.schema import Dataset, Reporting, Settings, Strategy, Study, Training, written
 from modomodo.data.readers.published import published_as
 from modomodo.errors import InputError
 from modomodo.mixtures.constraints import Constraints
 from modomodo.mixtures.plan import Plan
+from modomodo.mixtures.strategies.base import read_options
 
 # The script of the explorer's page, each file after those that it uses.
 EXPLORER_SCRIPTS = (
@@ -18,6 +19,7 @@ EXPLORER_SCRIPTS = (
     *("plane", "effects", "triangle", "runs", "optimum", "saving", "page"),
 )
 EXPORTABLE = ("gp_sqrt", "gp_average")  # surrogates whose formulas the explorer's page knows
+FALLBACK = "gp_sqrt"  # of a study whose strategies propose by none of them
 
 
 def check_exportable(surrogate: str) -> None:
@@ -32,6 +34,27 @@ def check_exportable(surrogate: str) -> None:
         raise InputError(
             f"reporting.surrogate: the explorer cannot evaluate '{surrogate}': use {' or '.join(EXPORTABLE)}"
         )
+
+
+def proposing(strategies: Mapping[str, Strategy]) -> list[str]:
+    """The surrogates that strategies propose by, in their order, each once."""
+    from modomodo.mixtures.surrogates.base import DEFAULT
+
+    found = [
+        getattr(read_options(each.propose, each.options, f"strategies.{name}.options"), "surrogate", None)
+        for name, each in strategies.items()
+    ]
+    return list(dict.fromkeys(DEFAULT if name == "auto" else name for name in found if name))
+
+
+def shown_surrogate(strategies: Mapping[str, Strategy], otherwise: str = FALLBACK) -> str:
+    """The first of them that the pages can show, so that they name the one that proposals are made by."""
+    return next((name for name in proposing(strategies) if name in EXPORTABLE), otherwise)
+
+
+def surrogate_of(study: Study) -> str:
+    """The study's own choice for its pages, else that of its strategies."""
+    return study.reporting.surrogate or shown_surrogate(study.strategies)
 
 
 @dataclass(frozen=True)
@@ -61,12 +84,12 @@ class TableSettings(Settings):
 class VerdictSettings(TableSettings):
     """records, runs → table 2 and the verdict."""
 
-    surrogate: str = Reporting.model_fields["surrogate"].default
+    surrogate: str = FALLBACK
 
     @classmethod
     def of(cls, study: Study, plan: Plan) -> Self:
         table = TableSettings.of(study, plan)
-        return cls(seed=table.seed, headings=table.headings, surrogate=study.reporting.surrogate)
+        return cls(seed=table.seed, headings=table.headings, surrogate=surrogate_of(study))
 
 
 class FiguresSettings(TableSettings):
@@ -76,7 +99,7 @@ class FiguresSettings(TableSettings):
     benchmarks: list[tuple[str, str]]
     column_width: float = Reporting.model_fields["column_width"].default
     dpi: int = Reporting.model_fields["dpi"].default
-    surrogate: str = Reporting.model_fields["surrogate"].default
+    surrogate: str = FALLBACK
 
     @classmethod
     def of(cls, study: Study, plan: Plan) -> Self:
@@ -90,14 +113,18 @@ class FiguresSettings(TableSettings):
 
 
 class ExplorerSettings(TableSettings):
-    """records → explorer. `prompts`: drawn in a full run; `constraints`: the bounds of the study's searches."""
+    """records → explorer. `prompts`: drawn in a full run; `constraints`: the bounds of the study's searches.
+
+    `proposing`: surrogates that the study's strategies propose by, other than the one that is shown.
+    """
 
     study: str
     plugins: list[str] = []
     benchmarks: list[tuple[str, str]]
-    surrogate: str = Reporting.model_fields["surrogate"].default
+    surrogate: str = FALLBACK
     prompts: int
     constraints: Constraints = Field(default_factory=Constraints)
+    proposing: list[str] = []
 
     @classmethod
     def of(cls, study: Study, plan: Plan) -> Self:
@@ -105,10 +132,11 @@ class ExplorerSettings(TableSettings):
         return cls(
             **_shown_as(study, plan),
             study=study.name,
-            surrogate=study.reporting.surrogate,
+            surrogate=surrogate_of(study),
             prompts=study.training.steps // study.training.iterations * study.training.prompts_per_step,
             # Where they differ, those of the first: a page has one set of sliders.
             constraints=Constraints(**next(filter(None, searches), {})),
+            proposing=[name for name in proposing(study.strategies) if name != surrogate_of(study)],
         )
 
 

@@ -15,13 +15,13 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from modomodo.config.schema import Reporting
 from modomodo.console import HOUR, duration
 from modomodo.errors import InputError
 from modomodo.mixtures.mixture import round_weights
 from modomodo.mixtures.records import BASE, score_column, trained
 from modomodo.reporting.differences import BEYOND_NOISE, Difference, cross_fitted
 from modomodo.reporting.results import Results
+from modomodo.reporting.settings import FALLBACK
 from modomodo.reporting.training_logs import training_seconds
 
 AGAIN = 3  # mixtures at most that are named to be trained again
@@ -134,7 +134,7 @@ def read_verdict(path: Path) -> Verdict:
 
 def verdict_of(
     found: Results,
-    surrogate: str = Reporting.model_fields["surrogate"].default,
+    surrogate: str = FALLBACK,
     runs: Sequence[Mapping[str, Any]] = (),
     doubts: bool = True,
 ) -> Verdict:

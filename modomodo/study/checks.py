@@ -194,7 +194,8 @@ def _check_in_score(study: Study) -> None:
 
 def _check_surrogate(study: Study) -> None:
     """The explorer evaluates the surrogate in the page, which knows the formulas of some."""
-    check_exportable(study.reporting.surrogate)
+    if study.reporting.surrogate:
+        check_exportable(study.reporting.surrogate)
 
 
 def _check_accelerate(study: Study) -> None:

@@ -9,7 +9,11 @@ from pydantic import BaseModel, Field
 from modomodo.config import options as options_module
 from modomodo.config.options import check_files, check_options, local_files
 from modomodo.errors import InputError
-from modomodo.study.checks import study_from
+from modomodo.mixtures.plan import plan
+from modomodo.replay.config import replay_from
+from modomodo.replay.run import surrogate_in
+from modomodo.reporting.settings import ExplorerSettings, VerdictSettings, surrogate_of
+from modomodo.study.checks import read_study, study_from
 from modomodo.tiny import boards
 from modomodo.training.builders import model_builders
 
@@ -217,6 +221,49 @@ def test_a_surrogate_of_earlier_versions_names_its_successor(study_data):
         str(error.value)
         == "study.yaml: reporting.surrogate: surrogate 'gp_lead' is gone: use 'gp_average' instead"
     )
+
+
+@pytest.mark.parametrize(
+    ("searches", "shown", "others"),
+    [
+        ([], "gp_sqrt", []),
+        ([{"surrogate": "quadratic"}], "gp_sqrt", ["quadratic"]),
+        ([{}], "gp_average", []),
+        ([{"surrogate": "quadratic"}, {"surrogate": "gp_sqrt"}, {}], "gp_sqrt", ["quadratic", "gp_average"]),
+    ],
+)
+def test_the_pages_show_the_surrogate_that_proposals_are_made_by(study_data, searches, shown, others):
+    for number, options in enumerate(searches):
+        study_data["strategies"][f"search_{number}"] = {
+            "propose": "cma_es",
+            "group": "search",
+            "learns_from": ["seed"],
+            "options": options,
+        }
+    study = study_from(study_data, "study.yaml")
+    settings = ExplorerSettings.of(study, plan(study, "study.yaml"))
+    assert (settings.surrogate, settings.proposing) == (shown, others)
+    study_data["reporting"] = {"surrogate": "gp_average"}
+    assert surrogate_of(study_from(study_data, "study.yaml")) == "gp_average"
+
+
+@pytest.mark.parametrize("name", ["tiny", "paper", "test"])
+def test_the_pages_of_studies_that_search_by_none_keep_theirs(name):
+    study = read_study(Path(__file__).parents[2] / "config" / f"{name}.yaml")
+    assert '"surrogate"' not in VerdictSettings.of(study, plan(study, name)).text()
+
+
+def test_recorded_runs_are_shown_by_what_proposes_from_them():
+    def shown(**strategy):
+        return surrogate_in(
+            replay_from(
+                {"name": "own", "records": {"path": "x.csv"}, "strategies": {"s": strategy}}, "own.yaml"
+            )
+        )
+
+    assert shown(propose="acquire") == "gp_average"
+    assert shown(propose="cma_es", options={"surrogate": "gp_sqrt"}) == "gp_sqrt"
+    assert shown(propose="alpha") == "gp_average", "what replays compare others with"
 
 
 def test_files_that_options_name_are_found(tmp_path, monkeypatch):

@@ -223,6 +223,7 @@ MEMBERS = {
 CALIBRATING = ("auto", "gp_average", "gp_steps")
 FEWEST = 3
 
+DEFAULT = "gp_average"  # what `auto` is
 SUCCESSORS = dict.fromkeys(("gp_lead", "gp_components", "ensemble"), "gp_average")
 
 surrogates = Surrogates(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from modomodo.mixtures.surrogates.base import (
+    DEFAULT,
     Delegating,
     Observations,
     Predictor,
@@ -21,7 +22,6 @@ from modomodo.mixtures.surrogates.base import (
 from modomodo.mixtures.surrogates.left_out import leave_out
 from modomodo.mixtures.surrogates.threads import one_blas_thread
 
-DEFAULT = "gp_average"
 BESIDE = ("gp_sqrt", "ridge_sqrt", "quadratic")  # what a replay compares the default with
 LEVELS = (0.5, 0.8, 0.95)
 OBJECTIVE = "objective"

@@ -214,11 +214,13 @@ def page_data(
     constraints: Constraints | None = None,
     runs_dry: Mapping[str, float] | None = None,
     verdict: Verdict | None = None,
+    proposing: Sequence[str] = (),
 ) -> dict[str, Any]:
     """All that the page shows.
 
     `runs_dry`: the weight of a domain above which its examples may not last. `verdict`: what the table says, which
-    knows the cost of the runs; made from the records without it.
+    knows the cost of the runs; made from the records without it. `proposing`: surrogates that the study's strategies
+    propose by, besides this one.
     """
     verdict = verdict or verdict_of(found, surrogate)
     surface = fit(found.records, surrogate)
@@ -233,6 +235,7 @@ def page_data(
         "study": study,
         "aim": found.target,
         "surrogate": surrogate,
+        "proposing": list(proposing),
         "quality": quality(found.records, surrogate, found.target),
         # Of these nothing is known: they keep weight 0.
         "untried": [predictor.domains.index(domain) for domain in predictor.observations.untried],

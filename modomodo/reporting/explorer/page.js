@@ -20,8 +20,9 @@ function about() {
   const untried = data.untried.map((i) => domains[i]);
   const gaps = (untried.length ? ` No run has tried ${untried.join(", ")}: nothing is known of a mixture with it.` : "") +
     (data.undetermined[data.aim] ? ` How far mixtures differ is not known: ${data.undetermined[data.aim]}.` : "");
+  const others = data.proposing.length ? ` Proposals of this study are also made by ${data.proposing.join(", ")}, which this page does not show.` : "";
   find("about").textContent = `Predicted by ${data.surrogate} fitted to ${data.runs.filter((run) => run.weights).length} runs. ` +
-    `Tested on ${runs} runs left out by mixture${trust}${inside}.${doubt}${gaps}`;
+    `Tested on ${runs} runs left out by mixture${trust}${inside}.${doubt}${gaps}${others}`;
 }
 
 // The button says what it does.
