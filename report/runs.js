@@ -22,6 +22,7 @@ async function show() {
   const name = wanted(), page = pages.get(name);
   list.hidden = page !== undefined;
   view.hidden = page === undefined;
+  view.replaceChildren();
   const note = document.getElementById("unknown");
   note.textContent = name && !page ? `No run ${name} here; these are all.` : "";
   if (!page) return;

@@ -188,7 +188,11 @@ def test_only_the_cpu_build_of_torch_is_looked_for_elsewhere(tmp_path):
         ("No space left on device", "first", "conda: the disk or quota is full"),
         ("THESE PACKAGES DO NOT MATCH THE HASHES", "rest", "conda: a package is not the one that was locked"),
         ("Read timed out", "rest", "conda: the package index was not reached: fix the network or proxy"),
-        ("ERROR: No matching distribution found for x", "rest", "conda: the index was not reached, or has no"),
+        (
+            "ERROR: No matching distribution found for x",
+            "rest",
+            "conda: the index was not reached, or has no",
+        ),
         ("anything", "rest", "conda: pip failed (see above)"),
         ("anything", "torch", "conda: torch's build for CPUs is neither in PIP_FIND_LINKS nor at https://"),
     ],

@@ -239,8 +239,7 @@ def gains_of(in_domain: pd.DataFrame | None) -> list[tuple[str, ...]]:
 
 def _noise_row(found: Results, target: str, values: Mapping[str, float | int | None]) -> tuple[str, ...]:
     between = [values[name] for name in ("between_mixtures", "between_seeds")]
-    shown = digits([min((value for value in between if value), default=0.0)])
-    cells = [(value, shown) for value in between] + [(values["ratio"], 1)]
+    cells = [(value, digits([value or 0.0])) for value in between] + [(values["ratio"], 1)]
     return found.title(target), *(
         "unknown" if value is None else f"{value:.{places}f}" for value, places in cells
     )

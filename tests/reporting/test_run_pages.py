@@ -162,7 +162,7 @@ def write_study(folder: Path) -> Evidence:
     asked = collect_questions([folder / f"scores/{run}.csv" for run in ANSWERED])
     found = results_of(
         records,
-        [Heading("own", "Mine & <b>", ["all"])],
+        [Heading("own", "Mine & <b>, of a rather long name", ["all"])],
         dict.fromkeys(QUESTIONS, "out"),
         None,
         (),
@@ -202,7 +202,7 @@ def go(browser, page: Path, anchor: str) -> None:
 def wait(browser) -> None:
     from selenium.webdriver.support.wait import WebDriverWait
 
-    WebDriverWait(browser, 10).until(lambda driver: driver.find_elements("css selector", "#run h1"))
+    WebDriverWait(browser, 10).until(lambda driver: "".join(texts(driver, "#run h1")))
 
 
 def unpacked(page: Path, name: str) -> str:
@@ -260,7 +260,7 @@ def test_pictures_are_encoded_again_each_once(page: Path) -> None:
 def test_nothing_that_a_model_wrote_runs_and_all_of_it_is_seen(browser, page: Path) -> None:
     go(browser, page, "#all/42")
     assert browser.title == "odd <study>: runs"
-    assert texts(browser, "#run h1") == ["Mine & <b>, seed 42: Out-Score 0.540"]
+    assert texts(browser, "#run h1") == ["Mine & <b>, of a rather long name, seed 42: Out-Score 0.540"]
     said = texts(browser, ".sample pre")
     assert any("</script><script>document.title='stolen'</script>" in text for text in said)
     assert any("◇turned◇ ␀nought {{ 7 * 7 }} & &amp;" in text for text in said)
@@ -317,7 +317,7 @@ def test_each_run_has_an_address_and_what_is_unknown_is_said(browser, page: Path
     assert texts(browser, "#run h1") == ["Base model: Out-Score 0.200"]
     browser.get(page.as_uri() + "#nope/%zz")
     assert texts(browser, "#unknown") == ["No run nope/%zz here; these are all."]
-    assert texts(browser, "#list a")[1:] == ["Mine & <b>", "Base model"]
+    assert texts(browser, "#list a")[1:] == ["Mine & <b>, of a rather long name", "Base model"]
     browser.find_element("link text", "Base model").click()
     wait(browser)
     assert texts(browser, "#run h1") == ["Base model: Out-Score 0.200"]
