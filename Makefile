@@ -111,7 +111,7 @@ test-kill: env-dev ## a run and a download, killed at random moments (KILLS=30 K
 	KILLS=$(KILLS) KILLED=$(KILLED) $(RUN) pytest -s -o timeout=0 -o faulthandler_timeout=0 tests/kill
 
 # A conda environment takes 2 GB, removed at the end.
-test-conda: env-dev ## a study with --sdm conda, in environments from a channel on disk
+test-conda: env-dev ## a study with --sdm conda, from a channel on disk (needs torch for the CPU)
 	$(RUN) pytest tests/conda
 
 test-vllm: env-dev vllm ## GRPO and predictions with a real vLLM on the CPU (needs torch for the CPU)

@@ -43,15 +43,17 @@ WEIGHTS, IMAGES = "weights", "images"
 
 
 class Contents(NamedTuple):
-    """What an archive holds. `files`: name in the archive → file. `notes`: name → text that is not on disk so."""
+    """What an archive holds. `files`: name in the archive → file. `notes`: name → text that is not on disk so.
+
+    `home` is the clone in the archive, `study` the study's file as seen from there. `elsewhere` are files that the
+    study names by an absolute path: another machine must have them there.
+    """
 
     files: dict[str, Path]
     notes: dict[str, str]
-    home: str  # the clone in the archive
-    study: str  # its file, as seen from the clone
-    elsewhere: list[
-        str
-    ]  # files that the study names by an absolute path, which another machine must have there
+    home: str
+    study: str
+    elsewhere: list[str]
 
 
 def contents(study: Path, clone: Path, kept: Collection[str] = ()) -> Contents:

@@ -6,6 +6,7 @@ installer, since conda itself is in no package index. Two clones share one --con
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -86,6 +87,10 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    if sys.version_info[:2] != (3, 11) or (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.fail(
+            "Python 3.11 on Linux x86_64 is needed, for a channel that envs/cpu.yaml can be solved from"
+        )
     folder = tmp_path_factory.mktemp("site")
     site = Site(folder, folder / "environments")
     standin = Path(__file__).with_name("standin.py")
