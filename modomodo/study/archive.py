@@ -32,7 +32,7 @@ from modomodo.study.provenance import provenance
 CODE = [
     *("Makefile", "Snakefile", "README.md", "LICENSE", "CITATION.cff", "pyproject.toml"),
     *("config", "docs", "envs", "modomodo", "profiles", "report", "rules", "scripts", "slurm"),
-    *("snakemake_logger_plugin_modomodo", "workflow"),
+    *("lmms_eval_modomodo", "snakemake_logger_plugin_modomodo", "workflow"),
 ]
 CONTENTS = "archive.json"
 TIME = 946684800  # of every file: the first second of 2000
