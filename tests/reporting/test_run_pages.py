@@ -280,6 +280,8 @@ def test_it_shows_mixture_scores_curves_and_answers(browser, page: Path) -> None
         [float(number) for number in re.findall(r"\d\.\d{3}", text)] for text in texts(browser, ".bars")
     ]
     assert shares == [[0.75, 0.5, 1.0], [0.25, 0.5, 0.0]]
+    explorer = browser.find_element("partial link text", "explorer").get_attribute("href")
+    assert explorer.endswith("explorer.html#w=a%26b:0.75&w=c:0.25")
     assert texts(browser, ".curves figcaption") == [
         "reward: a&b",
         "KL to the base model",
@@ -317,7 +319,7 @@ def test_each_run_has_an_address_and_what_is_unknown_is_said(browser, page: Path
     assert texts(browser, "#run h1") == ["Base model: Out-Score 0.200"]
     browser.get(page.as_uri() + "#nope/%zz")
     assert texts(browser, "#unknown") == ["No run nope/%zz here; these are all."]
-    assert texts(browser, "#list a")[1:] == ["Mine & <b>, of a rather long name", "Base model"]
+    assert texts(browser, "#list tbody a") == ["Mine & <b>, of a rather long name", "Base model"]
     browser.find_element("link text", "Base model").click()
     wait(browser)
     assert texts(browser, "#run h1") == ["Base model: Out-Score 0.200"]
