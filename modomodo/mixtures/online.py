@@ -59,10 +59,10 @@ class OnlineOptions(Settings):
         description="Of 'thompson': the success rate that teaches most; 0.5 has the greatest variance.",
     )
     discount: float = Field(
-        0.9,
+        0.98,
         gt=0,
         le=1,
-        description="Of 'thompson': what earlier successes still count at the domain's next prompt; 1: all alike.",
+        description="Of 'thompson': factor by which what was seen counts less with every later prompt; 1: all alike.",
     )
 
     @model_validator(mode="after")
@@ -138,12 +138,13 @@ def next_step(stream: LiveStream, used: Sequence[Used]) -> tuple[list[str], str 
 def _chosen(stream: LiveStream, used: Sequence[Used], places: range) -> list[str]:
     options, domains = stream.options, sorted(stream.orders)
     assert options is not None
-    seen = {domain: [row for row in used if row.domain == domain] for domain in domains}
     if options.rule == "thompson":
+        rates = {name: posterior(used, name, options.discount, stream.generations) for name in domains}
         return [
-            _nearest(seen, options, stream.generations, np.random.default_rng([stream.seed, 1, place]))
+            _nearest(rates, options.target, np.random.default_rng([stream.seed, 1, place]))
             for place in places
         ]
+    seen = {domain: [row for row in used if row.domain == domain] for domain in domains}
     shares = next_shares(seen, options, stream.generations)
     edges = np.cumsum([shares[domain] for domain in domains])
     uniform = np.random.default_rng([stream.seed, 0]).random(places.stop)[places.start :]
@@ -178,30 +179,25 @@ def next_shares(
     return {domain: value / math.fsum(raised.values()) for domain, value in raised.items()}
 
 
-def posterior(rows: Sequence[Used], discount: float, generations: int) -> tuple[float, float]:
-    """The Beta distribution of a domain's success rate after its prompts, with a uniform prior.
+def posterior(used: Sequence[Used], domain: str, discount: float, generations: int) -> tuple[float, float]:
+    """The Beta distribution of a domain's success rate after all prompts until now, with a uniform prior.
 
-    At each prompt the counts are discounted towards the prior and its successes and failures added, as MoPPS does for
-    single prompts (Qu et al. 2025, arXiv:2507.04632). Domains as arms, and fractions of a success, are ours.
+    Successes and failures of its completions count the less the more prompts, of whichever domain, came after them: as
+    the model changes, a domain that was not seen for long is as good as unknown again. MoPPS chooses single prompts so
+    (Qu et al. 2025, arXiv:2507.04632), from posteriors that fade as those of discounted Thompson sampling do (Raj and
+    Kalyani 2017, arXiv:1707.09727). Domains as arms, and fractions of a success, are ours.
     """
     alpha = beta = 1.0
-    for row in rows:
-        alpha = discount * alpha + (1 - discount) + generations * row.success
-        beta = discount * beta + (1 - discount) + generations * (1 - row.success)
+    for age, row in enumerate(reversed(used)):
+        if row.domain == domain:
+            alpha += discount**age * generations * row.success
+            beta += discount**age * generations * (1 - row.success)
     return alpha, beta
 
 
-def _nearest(
-    seen: Mapping[str, Sequence[Used]],
-    options: OnlineOptions,
-    generations: int,
-    random: np.random.Generator,
-) -> str:
-    """The domain whose sampled success rate is nearest to the target."""
-    distance = {
-        domain: abs(random.beta(*posterior(rows, options.discount, generations)) - options.target)
-        for domain, rows in sorted(seen.items())
-    }
+def _nearest(rates: Mapping[str, tuple[float, float]], target: float, random: np.random.Generator) -> str:
+    """The domain whose success rate, sampled from its Beta distribution, is nearest to the target."""
+    distance = {domain: abs(random.beta(*rate) - target) for domain, rate in sorted(rates.items())}
     return min(distance, key=lambda domain: (distance[domain], domain))
 
 

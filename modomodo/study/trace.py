@@ -246,12 +246,26 @@ def _checkpoint(folder: Path, kept: Mapping[str, Any]) -> Link:
 
 
 def _training(path: Path, run: Mapping[str, Any], base: str, rows: str | None) -> Link:
-    facts = [f"seed {run['seed']}, settings {canonical(run['settings'])}", *_made_by(run)]
+    facts = [
+        f"seed {run['seed']}, settings {canonical(run['settings'])}",
+        *_decided(run.get("stream", {})),
+        *_made_by(run),
+    ]
     checks = [
         (f"from this base, sha256 {base[:12]}", run["base"] == base),
         ("on the rows of this stream and these examples", run["rows"] == rows),
     ]
     return Link("training", path, facts, checks)
+
+
+def _decided(stream: Mapping[str, Any]) -> list[str]:
+    """What a run trained on that decided it itself; nothing of one that trained on its stream as it was drawn."""
+    if "prompts_generated" not in stream:
+        return []
+    shares = ", ".join(f"{domain} {share:.3f}" for domain, share in stream["realised"].items() if share)
+    return [
+        f"on {stream['prompts']} of {stream['prompts_generated']} prompts generated (rows.jsonl): {shares}"
+    ]
 
 
 def _rows(stream: Path, examples: Mapping[str, Path]) -> str | None:

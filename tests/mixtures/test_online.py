@@ -143,9 +143,11 @@ def test_the_target_is_a_success_rate() -> None:
 
 
 def test_a_posterior_counts_completions_and_forgets() -> None:
-    rows = [used(0, "a", success=1.0), used(1, "a", success=0.25)]
-    assert posterior(rows, 1.0, 4) == (1 + 4 + 1, 1 + 0 + 3)
-    assert posterior(rows, 0.5, 4) == (0.5 * (1 + 4) + 0.5 + 1, 0.5 * 1 + 0.5 + 3)
+    rows = [used(0, "a", success=1.0), used(1, "b", success=0.0), used(2, "a", success=0.25)]
+    assert posterior(rows, "a", 1.0, 4) == (1 + 4 + 1, 1 + 0 + 3)
+    assert posterior(rows, "a", 0.5, 4) == (1 + 4 / 4 + 1, 1 + 0 + 3)
+    assert posterior(rows, "b", 0.5, 4) == (1, 1 + 4 / 2)
+    assert posterior(rows, "c", 0.5, 4) == (1, 1)
 
 
 @pytest.mark.parametrize("rule", ["dump", "learnability", "thompson"])
