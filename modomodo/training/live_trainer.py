@@ -4,6 +4,7 @@ TRL reads its prompts from a dataset, one batch ahead. So its dataset is only a 
 rows are put in the batch's place when it is their turn, in all processes alike.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,11 +56,12 @@ class LiveTrainer(StreamTrainer):
         ids: list[list[int]] = [[]] * len(rows)
         texts: list[Any] = [None] * len(rows)
         likelihoods: list[Any] = [None] * len(rows)
-        pending = list(range(len(rows)))
+        pending, width = list(range(len(rows))), len(rows)
         self._replaced = []
         while True:
-            # All processes generate, one without a prompt to replace for nothing: their models may be in parts.
-            generated = self._generate(_conversations([rows[row] for row in pending] or rows[:1]))
+            # All processes generate for as many, one with less to replace in vain: they gather what they have.
+            asked = [rows[row] for row in pending] + rows[:1] * (width - len(pending))
+            generated = self._generate(_conversations(asked))
             for place, row in enumerate(pending):
                 ids[row], texts[row] = generated[1][place], generated[3][place]
                 likelihoods[row] = generated[4] and generated[4][place]
@@ -72,6 +74,7 @@ class LiveTrainer(StreamTrainer):
                 number - first for group in replaced for number in range(group * size, (group + 1) * size)
             ]
             pending = [number for number in numbers if 0 <= number < len(rows)]
+            width = max(Counter((first + number) // len(rows) for number in numbers).values())
             self._replaced = sorted({*self._replaced, *pending})
             rows = self.live.rows(first, len(rows))
         self._checks = checks
