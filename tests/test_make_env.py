@@ -80,8 +80,8 @@ def test_what_the_package_and_scripts_import_is_asked_for():
     places = importlib.metadata.packages_distributions()  # module → packages
     asked = asked_for("requirements.in").keys()
     ours = {"modomodo", *(path.stem for path in (ROOT / "scripts").glob("*.py"))}
-    # vLLM and its torchvision are in a layer of their own (envs/vllm.sh); pydantic pins its core.
-    elsewhere = {"vllm", "torchvision", "pydantic_core"}
+    # vLLM with its torchvision and lmms-eval are in layers of their own (envs/*.sh); pydantic pins its core.
+    elsewhere = {"vllm", "torchvision", "lmms_eval", "pydantic_core"}
     for name in imported("modomodo", "scripts") - set(sys.stdlib_module_names) - ours - elsewhere:
         packages = {package.lower().replace("_", "-") for package in places.get(name, [name])}
         assert packages & asked, f"{name} is imported: add it to envs/requirements.in, then make lock"

@@ -108,7 +108,7 @@ class FiguresSettings(TableSettings):
             **_shown_as(study, plan),
             column_width=shown.column_width,
             dpi=shown.dpi,
-            surrogate=shown.surrogate,
+            surrogate=surrogate_of(study),
         )
 
 
