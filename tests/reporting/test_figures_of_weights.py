@@ -8,12 +8,13 @@ import pytest
 from study_records import DOMAINS, example_results, records
 
 from modomodo.mixtures.records import Records
-from modomodo.reporting.effects import effects, slices
-from modomodo.reporting.figures import drawable, drawings
+from modomodo.reporting.effects import NEAR, STEP, effects, slices
+from modomodo.reporting.figures import CAPTIONS, drawable, drawings
 from modomodo.reporting.figures.response import FINE, start
 from modomodo.reporting.figures.style import Page, styled
 from modomodo.reporting.results import Results, results_of
 from modomodo.reporting.surface import fit
+from modomodo.reporting.templates import FOLDER
 
 
 def draw(found: Results, name: str):
@@ -126,3 +127,12 @@ def test_long_names_stay_on_the_page(name):
     for text in texts:
         box = text.get_window_extent()
         assert box.x0 >= -1 and box.x1 <= width + 1, text.get_text()
+
+
+def test_every_figure_has_a_caption_and_it_says_what_was_drawn():
+    said = {name: (FOLDER / f"{name}.rst").read_text(encoding="utf-8") for name in CAPTIONS}
+    assert all(text.strip() and "{{" not in text for text in said.values()), (
+        "the report takes them as they are"
+    )
+    assert f"has {STEP} more weight" in said["effects"]
+    assert f"at most {NEAR:.0%} of the prompts" in said["slices"]
