@@ -19,7 +19,9 @@ from modomodo.study.trace import Number, render, trace
 def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.add_study(parser)
-    parser.add_argument("--mixture", required=True, help="as table2.csv calls it; 'base' for the base model")
+    parser.add_argument(
+        "--mixture", required=True, help="its name or label in table2.csv; 'base' for the base model"
+    )
     parser.add_argument("--benchmark", required=True, help="a benchmark, in_score or out_score")
     parser.add_argument("--seed", type=int, help="of the training (default: the study's)")
     parser.add_argument("--step", type=int, help="a scored step (default: the last)")

@@ -1,4 +1,4 @@
-"""The paper's heuristics, Algorithms 1 to 3: seed records → one mixture.
+"""The paper's heuristics, Algorithms 1 to 3: records of the seed mixtures → one mixture.
 
 `domains` are those that may get weight; the records may hold more (the paper's "No 1" rows keep every record
 and give one domain no weight). A domain that no record gives weight gets none: its sums would be 0, which is no

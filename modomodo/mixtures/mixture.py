@@ -124,7 +124,7 @@ class Mixture(BaseModel):
     weights: Weights
     strategy: str = Field(min_length=1, description="The strategy that proposed it.")
     round: int = Field(
-        ge=0, description="0 for the seeds; a later round has seen the records of those before."
+        ge=0, description="0 where no score decides; a later round has seen the records of those before."
     )
     observed: str | None = Field(
         default=None, description="Digest of the records used (records.observed_digest)."

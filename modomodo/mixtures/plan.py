@@ -137,13 +137,14 @@ def name_mixtures(study: Study) -> dict[str, list[str]]:
 
 def labels(study: Study, plan: Plan) -> dict[str, str]:
     """Mixture → what tables call it: its strategy's label, and which of several it is (`Single: geometry`)."""
-    return {
-        mixture: f"{strategy.label or name}: {mixture.removeprefix(f'{name}-')}"
-        if len(plan.by_strategy[name]) > 1
-        else strategy.label or name
-        for name, strategy in study.strategies.items()
-        for mixture in plan.by_strategy[name]
-    }
+    found = {}
+    for name, mixtures in plan.by_strategy.items():
+        strategy = study.strategies[name]
+        label = strategy.label or name
+        only = f"{label} (online)" if declaration(strategy.propose).online else label
+        for mixture in mixtures:
+            found[mixture] = f"{label}: {mixture.removeprefix(f'{name}-')}" if len(mixtures) > 1 else only
+    return found
 
 
 def count_rounds(study: Study) -> dict[str, int]:

@@ -161,7 +161,7 @@ def from_rows(
 
 
 def empty(domains: Sequence[str], benchmarks: Sequence[str] = ()) -> Records:
-    """No runs yet: what a seed strategy sees."""
+    """No runs yet: what a strategy sees that learns from none."""
     return _NoRecords(domains, benchmarks)
 
 

@@ -21,8 +21,8 @@ from modomodo.mixtures.strategies import strategies as registered
 from modomodo.reporting.differences import BEYOND_NOISE, near_best
 from modomodo.reporting.figures import CAPTIONS
 from modomodo.reporting.results import COLOURS, Results, title
-from modomodo.reporting.settings import ProposedBy, ReportSettings
-from modomodo.reporting.tables import group_title, noise_report
+from modomodo.reporting.settings import ProposedBy, ReportSettings, group_title
+from modomodo.reporting.tables import noise_report
 from modomodo.reporting.templates import FOLDER, render_template
 from modomodo.reporting.training_logs import training_seconds
 from modomodo.reporting.verdict import Lead, Verdict

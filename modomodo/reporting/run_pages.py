@@ -17,7 +17,7 @@ from modomodo.data.conventions import Corners
 from modomodo.mixtures.records import BASE, score_column
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.samples import Change, change
-from modomodo.reporting.tables import group_title
+from modomodo.reporting.settings import group_title
 from modomodo.reporting.templates import render_template, script_digest
 from modomodo.reporting.training_logs import rewards_by_domain, smooth
 from modomodo.standard_errors import paired_error

@@ -57,6 +57,15 @@ def surrogate_of(study: Study) -> str:
     return study.reporting.surrogate or shown_surrogate(study.strategies)
 
 
+# A seed is a random one everywhere else on a page.
+GROUP_TITLES = {"seed": "seed mixtures"}
+
+
+def group_title(group: str) -> str:
+    """How a group of strategies is written on a page."""
+    return GROUP_TITLES.get(group, group.replace("_", " "))
+
+
 @dataclass(frozen=True)
 class Heading:
     """A strategy in Table 2: its group, its label, its mixtures."""

@@ -22,11 +22,8 @@ from modomodo.mixtures.records import (
     trained,
 )
 from modomodo.reporting.differences import Differences, near_best
-from modomodo.reporting.settings import Heading
+from modomodo.reporting.settings import Heading, group_title
 from modomodo.reporting.templates import render_template
-
-# A seed is a random one everywhere else on a page.
-GROUP_TITLES = {"seed": "seed mixtures"}
 
 
 def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
@@ -138,11 +135,6 @@ def _cells(table: pd.DataFrame, target: str, found: Differences) -> list[str]:
         text += "" if math.isnan(error) or not text else f" ± {error:.{shown}f}"
         texts.append(f"{text} ≈" if near and score != best else text)
     return texts
-
-
-def group_title(group: str) -> str:
-    """How a group of strategies is written on a page."""
-    return GROUP_TITLES.get(group, group.replace("_", " "))
 
 
 def _label(records: Records, heading: Heading, mixture: str) -> str:

@@ -97,7 +97,8 @@ class Verdict(_Frozen):
 
     `weights`: domain → weight to two digits, empty where they are not known. `ties`: mixtures that cannot be told
     apart from the best one. `equal`: whether equal weights are the choice, or among the ties. `luck`: how much less
-    the best mixture of half of the questions scores on the other half. `again`: mixture → the seed to train it with.
+    the best mixture of half of the questions scores on the other half. `again`: mixture → the seed to train it with,
+    `called`: mixture → its label.
     `seeds_settle`: whether further seeds can tell these apart, None where nothing is known of that. `online`: whether
     the choice changed its mixture while it trained, and the weights are those that it came to.
     """
@@ -117,6 +118,7 @@ class Verdict(_Frozen):
     surprise: Surprise | None = None
     cost: Cost | None = None
     again: dict[str, int] = {}
+    called: dict[str, str] = {}
     seeds_settle: bool | None = None
     online: bool = False
 
@@ -181,6 +183,7 @@ def verdict_of(
         surprise=_surprise(found, best, surrogate) if doubts else None,
         cost=cost,
         again={name: _next_seed(found, name) for name in again},
+        called={name: _strategy(found, name) for name in again},
         seeds_settle=_seeds_settle(found, best, behind, again),
         online=choice in found.online,
     )

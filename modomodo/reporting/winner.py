@@ -10,7 +10,7 @@ from modomodo.console import digits, with_error
 from modomodo.mixtures.records import BASE, score_column
 from modomodo.reporting.differences import CrossFitted, Difference, cross_fitted, near_best
 from modomodo.reporting.results import Results, title
-from modomodo.reporting.tables import group_title
+from modomodo.reporting.settings import group_title
 
 SHOWN = 8  # best mixtures listed
 NARROW = "\u00a0"  # a space that no line ends at

@@ -160,18 +160,26 @@ def _price(verdict: Verdict) -> list[str]:
         lines.append(f"Cost: {cost.runs} runs, {cost.said()} of training; predictions are not counted.")
     if not verdict.again:
         return lines
+    named = ", ".join(_named(verdict, name) for name in verdict.again)
     if verdict.seeds_settle is False:
         lines.append(
             f"Training again would not make it surer: even {SEEDS_ENOUGH} more seeds of each of "
-            f"{', '.join(verdict.again)} would not tell them apart at the present differences. More questions would."
+            f"{named} would not tell them apart at the present differences. More questions would."
         )
     elif cost is None:
-        lines.append(f"To be surer, train again: {', '.join(verdict.again)}.")
+        lines.append(f"To be surer, train again: {named}.")
     else:
-        names = ", ".join(f"{name} (seed {seed})" for name, seed in verdict.again.items())
+        names = ", ".join(_named(verdict, name, f"seed {seed}") for name, seed in verdict.again.items())
         price = f"{cost.said(len(verdict.again))} of training, {cost.said(1)} each"
         lines.append(f"To be surer, train again (repeats in the study): {names}; {price}.")
     return lines
+
+
+def _named(verdict: Verdict, mixture: str, more: str = "") -> str:
+    """A mixture by its label, and behind it by the name that a study calls it by, where that is another."""
+    label = verdict.called.get(mixture, mixture)
+    behind = ", ".join(part for part in (mixture if mixture != label else "", more) if part)
+    return f"{label} ({behind})" if behind else label
 
 
 def _signed(value: float, places: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from modomodo.config.schema import Study
 from modomodo.console import HOUR, duration, size
+from modomodo.reporting.settings import group_title
 from modomodo.study.costs import Costs, Rate, StageCost
 from modomodo.study.estimates import Estimate
 from modomodo.study.outputs import PREDICTIONS, RUNS
@@ -26,7 +27,7 @@ def render(study: Study, costs: Costs) -> str:
         lines.append(f"{cost.stage:<12}{cost.total:>6}{cost.done:>6}{cost.missing:>9}  {each:<26}{left}")
     lines.append("")
     for number, groups in enumerate(costs.rounds):
-        text = ", ".join(f"{name} {count}" for name, count in groups.items())
+        text = ", ".join(f"{group_title(name)} {count}" for name, count in groups.items())
         count = sum(groups.values())
         lines.append(f"round {number}: {count} mixture{'s' * (count > 1)}: {text}")
     lines += ["", *_totals(study, costs), *_formula(study, costs), *_resampling(study, costs)]

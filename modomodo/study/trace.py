@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from modomodo.config.schema import Study
+from modomodo.console import with_error
 from modomodo.data.examples import read_examples
 from modomodo.errors import InputError, nearest
 from modomodo.evaluation.predictions import prediction_key, read_run_predictions
@@ -20,7 +21,7 @@ from modomodo.evaluation.scores import BenchmarkScore, benchmarks_of, read_run_s
 from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import canonical, digest, file_digest, read_json, read_jsonl
 from modomodo.mixtures.mixture import read_mixture
-from modomodo.mixtures.plan import Plan
+from modomodo.mixtures.plan import Plan, labels
 from modomodo.mixtures.records import AGGREGATES, BASE, aggregate, score_column
 from modomodo.study.outputs import (
     BASE_MODEL,
@@ -79,6 +80,8 @@ def trace(study: Study, plan: Plan, number: Number, root: Path = Path("results")
     Raises InputError for a mixture, benchmark, seed or step that the study has not scored.
     """
     mixture, target, seed, step = number
+    called = labels(study, plan)
+    mixture = {label: name for name, label in called.items()}.get(mixture, mixture)
     _check(mixture, [BASE, *plan.mixtures], "MIXTURE", "mixture")
     _check(target, [*study.benchmarks, *AGGREGATES], "BENCHMARK", "benchmark or aggregate")
     seed = _seed(study, plan, mixture, seed)
@@ -115,9 +118,9 @@ def trace(study: Study, plan: Plan, number: Number, root: Path = Path("results")
     links.append(_base(paths[BASE_MODEL, "base"], base))
     links += [_examples(examples[name]) for name in scores]
     value, error = float(row[score_column(target)]), float(row[f"se_{target}"])
-    return Trace(
-        f"{target} of mixture '{mixture}', seed {seed}, step {step}: {value:.4f} ± {error:.4f}", links
-    )
+    label = called.get(mixture, mixture)
+    named = f"'{mixture}'" if label == mixture else f"'{mixture}' ({label})"
+    return Trace(f"{target} of mixture {named}, seed {seed}, step {step}: {with_error(value, error)}", links)
 
 
 def render(trace: Trace) -> str:

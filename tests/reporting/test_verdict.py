@@ -87,6 +87,14 @@ def test_what_cannot_be_told_apart_is_named_with_its_probability_and_trained_aga
     ]
 
 
+def test_what_is_trained_again_has_its_label_and_the_name_that_repeats_want() -> None:
+    verdict = verdict_of(found(base=0.1, x=0.3, all=0.49, mine=0.5), runs=[run(600)])
+    labelled = verdict.model_copy(update={"called": {"mine": "Mine: 001", "all": "all"}})
+    assert (
+        "train again (repeats in the study): Mine: 001 (mine, seed 43), all (seed 43);" in words(labelled)[-1]
+    )
+
+
 def test_the_price_on_gpus_is_in_their_hours() -> None:
     said = words(verdict_of(found(all=0.49, mine=0.5), runs=[run(3600, 4), run(7200, 4)]))
     assert "Cost: 2 runs, 12 GPU-hours of training; predictions are not counted." in said

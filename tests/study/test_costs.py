@@ -34,6 +34,7 @@ def test_configured_costs_by_hand(study_data, tmp_path):
     text = costs_text.render(study, found)
     assert "study small: 7 mixtures of 3 domains, 7 runs, scored at step 2, 7, 9 on 2 benchmarks" in text
     assert "56 GPU-hours (4 GPUs a job)" in text
+    assert "round 0: 4 mixtures: seed mixtures 4" in text
     assert "round 2: 2 mixtures: model 2" in text
     assert "84.0 GB for 21 checkpoints" in text
 

@@ -8,6 +8,9 @@ import pytest
 
 from modomodo.command_line import shows_another_study
 from modomodo.mixtures.plan import labels, plan
+from modomodo.mixtures.records import from_rows
+from modomodo.reporting.settings import TableSettings
+from modomodo.reporting.tables import table2
 from modomodo.study import status
 from modomodo.study.outputs import STAGES, outputs_of, show_table2
 from modomodo.study.snakemake_log import GrowingLog, read_job_log
@@ -152,6 +155,21 @@ def test_labels_are_those_of_table_2(small_study):
     assert called["single-boxes"] == "Single: boxes"
     assert called["all"] == "all", "a strategy without a label has its name"
     assert called["surface-002"] == "surface: 002"
+    headings = TableSettings.of(small_study, plan(small_study)).headings
+    rows = [
+        {
+            "mixture": mixture,
+            "seed": 42,
+            "step": 9,
+            "strategy": strategy,
+            "weights": {"boxes": 1.0},
+            "scores": {"chart": 0.5},
+        }
+        for strategy, mixtures in plan(small_study).by_strategy.items()
+        for mixture in mixtures
+    ]
+    table = table2(from_rows(rows, ["boxes"], ["chart"]), headings)
+    assert dict(zip(table["mixture"], table["strategy"], strict=True)) == called
 
 
 def test_what_ctrl_c_ended_is_interrupted_and_not_failed(small_study, project):

@@ -96,9 +96,18 @@ def traced(study: Study, *number: str) -> Trace:
     return trace(study, plan(study), Number(*number))
 
 
+def test_a_mixture_is_found_by_its_label_too(small_study, results):
+    strategies = small_study.strategies
+    labelled = strategies["all"].model_copy(update={"label": "Equal weights"})
+    study = small_study.model_copy(update={"strategies": {**strategies, "all": labelled}})
+    for given in ("all", "Equal weights"):
+        title = traced(study, given, "out_score").title
+        assert title == "out_score of mixture 'all' (Equal weights), seed 42, step 9: 0.40 ± 0.10"
+
+
 def test_every_link_of_an_untouched_study_holds(small_study, results):
     found = traced(small_study, "all", "out_score")
-    assert found.title == "out_score of mixture 'all', seed 42, step 9: 0.4000 ± 0.1000"
+    assert found.title == "out_score of mixture 'all', seed 42, step 9: 0.40 ± 0.10"
     assert [link.what for link in found.links] == [
         *("record", "scores", "predictions", "checkpoint", "training", "stream", "mixture"),
         *["examples"] * 3,

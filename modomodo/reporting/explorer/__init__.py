@@ -30,9 +30,8 @@ from modomodo.reporting.differences import near_best
 from modomodo.reporting.effects import NEAR, POINTS, STEP
 from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
-from modomodo.reporting.settings import EXPLORER_SCRIPTS
+from modomodo.reporting.settings import EXPLORER_SCRIPTS, group_title
 from modomodo.reporting.surface import SEED, Surface, fit
-from modomodo.reporting.tables import group_title
 from modomodo.reporting.verdict import Verdict, verdict_of
 from modomodo.reporting.wording import as_yaml, headed, untimed, words
 

@@ -11,7 +11,7 @@ from modomodo.mixtures.records import score_column
 from modomodo.reporting.differences import near_best
 from modomodo.reporting.figures.style import GREY, INK, Page, columns, look
 from modomodo.reporting.results import Results
-from modomodo.reporting.tables import group_title
+from modomodo.reporting.settings import group_title
 
 ERROR, NEAR = "difference_error", "near_best"
 MOST = 48  # more bars than this cannot be read on a page: the best and the worst are shown

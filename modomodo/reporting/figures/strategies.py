@@ -7,7 +7,7 @@ import pandas as pd
 from modomodo.mixtures.records import BASE, score_column
 from modomodo.reporting.figures.style import BAND, INK, LETTERS, Page, look
 from modomodo.reporting.results import Results
-from modomodo.reporting.tables import group_title
+from modomodo.reporting.settings import group_title
 
 ERROR = "difference_error"
 FEWEST = 8  # points of which quartiles say more than the points themselves

@@ -14,7 +14,7 @@ from modomodo.mixtures.surrogates.base import mixture_folds
 from modomodo.mixtures.surrogates.baselines import least_squares, quadratic_features
 from modomodo.reporting.figures.style import GREY, INK, MARKERS, SCORES, Page, columns
 from modomodo.reporting.results import COLOURS, Results
-from modomodo.reporting.tables import group_title
+from modomodo.reporting.settings import group_title
 
 FOLDS = 5
 SEED = 0

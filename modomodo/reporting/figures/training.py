@@ -11,7 +11,7 @@ from modomodo.console import unit_of_time
 from modomodo.mixtures.mixture import seed_kind
 from modomodo.reporting.figures.style import BAND, GREY, INK, PALE, Page, columns, look, wrapped
 from modomodo.reporting.results import Results, title
-from modomodo.reporting.tables import group_title
+from modomodo.reporting.settings import group_title
 from modomodo.reporting.training_logs import Run, smooth
 
 LEVEL = 1.96  # standard deviations: a two-sided 95% band
