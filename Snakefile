@@ -112,12 +112,12 @@ else:
 
     rule mixtures:
         input:
-            collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
+            collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixture_files),
 
     rule runs:
         input:
             "<results>/table1.csv",
-            [f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
+            [f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.jobs],
 
     rule scores:
         input:

@@ -77,6 +77,12 @@ def learned(strategy, pattern):
     return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in PLAN.learns_from[strategy]]
 
 
+def seen_at(strategy, step, pattern):
+    """Files of the runs that decide who trains on to a step of a race: its own so far, and what the race learns from."""
+    jobs = [*PLAN.learns_from[strategy], *PLAN.before(strategy, step)]
+    return [pattern.format(mixture=mixture, seed=seed) for mixture, seed in jobs]
+
+
 def screened(strategy):
     """The records of merged experts that a strategy chooses from; none for most."""
     screens = declaration(STUDY.strategies[strategy].propose).screens

@@ -101,9 +101,9 @@ rule score:
 
 rule records:
     input:
-        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
-        questions=[f"<results>/scores/{mixture}/{seed}.csv" for mixture, seed in PLAN.scored],
-        mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixtures),
+        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored_jobs],
+        questions=[f"<results>/scores/{mixture}/{seed}.csv" for mixture, seed in PLAN.scored_jobs],
+        mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixture_files),
         # Which weights an online run came to, its mixture does not say.
         online=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs if mixture in PLAN.online],
     output:

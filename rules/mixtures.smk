@@ -1,8 +1,18 @@
 # records → mixtures, mixture + examples → stream
 
 from modomodo.mixtures.plan import proposal_version, searches
-from modomodo.mixtures.settings import ProposeSettings, StreamSettings
+from modomodo.mixtures.races import CACHE_VERSION as PROMOTION_VERSION
+from modomodo.mixtures.races import WHOLE
+from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamSettings
 from modomodo.mixtures.stream import CACHE_VERSION as STREAM_VERSION
+
+
+
+@functools.cache
+def stream_settings(mixture, seed):
+    """Settings of a stream; those of a race say which steps are trained."""
+    return StreamSettings.of(STUDY, PLAN.stretches.get((mixture, seed), WHOLE)).text()
+
 
 # One rule for each strategy, since they write different numbers of mixtures.
 for name in STUDY.strategies:
@@ -42,6 +52,39 @@ for name in STUDY.strategies:
             )
 
 
+# Races: one rule for each rung after the first. Who trains on to it takes its places.
+for name, step in dict.fromkeys((place.strategy, place.step) for place in PLAN.places):
+
+    rule:
+        name:
+            f"promote_{name}_{step}"
+        input:
+            scores=seen_at(name, step, "<results>/scores/{mixture}/{seed}.json"),
+            mixtures=seen_at(name, step, "<results>/mixtures/{mixture}.json"),
+        output:
+            places=[f"<results>/mixtures/{place}.json" for place in PLAN.places_at(name, step)],
+            promotion=f"<results>/races/{name}/{step}.json",
+        log:
+            f"<logs>/races/{name}/{step}.log",
+        conda:
+            "../envs/cpu.yaml"
+        resources:
+            mem_mb=growing(4_000),
+            runtime=growing(60),
+        params:
+            strategy=name,
+            step=step,
+            version=PROMOTION_VERSION,
+            settings=ProposeSettings.of(STUDY, name).text(),
+            records=RecordsSettings.of(STUDY).unordered().text(),
+        shell:
+            command(
+                "promote.py --settings {params.settings:q} --strategy {params.strategy} --step {params.step}"
+                " --records-settings {params.records:q} --scores {input.scores} --mixtures {input.mixtures}"
+                " --places {output.places} --output {output.promotion} > {log} 2>&1"
+            )
+
+
 # Before any training: a stream of all domains stops the study when its steps need more prompts than there are.
 rule draw_stream:
     input:
@@ -60,7 +103,7 @@ rule draw_stream:
         runtime=growing(30),
     params:
         version=STREAM_VERSION,
-        settings=StreamSettings.of(STUDY).text(),
+        settings=lambda wildcards: stream_settings(wildcards.mixture, int(wildcards.seed)),
     shell:
         command(
             "draw_stream.py --settings {params.settings:q} --mixture {input.mixture}"

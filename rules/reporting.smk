@@ -157,9 +157,9 @@ rule run_pages:
         questions="<results>/question_scores.csv",
         runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
         predictions=[
-            f"<results>/predictions/{mixture}/{seed}/predictions.json" for mixture, seed in PLAN.scored
+            f"<results>/predictions/{mixture}/{seed}/predictions.json" for mixture, seed in PLAN.scored_jobs
         ],
-        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
+        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored_jobs],
         benchmarks=BENCHMARKS,
     output:
         in_report("<results>/runs.html", "runs", "Runs", page="Each run: training and answers"),
@@ -196,7 +196,7 @@ rule report_page:
         records="<results>/records.csv",
         questions="<results>/question_scores.csv",
         runs=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs],
-        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored],
+        scores=[f"<results>/scores/{mixture}/{seed}.json" for mixture, seed in PLAN.scored_jobs],
         table1="<results>/table1.csv",
         verdict="<results>/verdict.json",
         figures=collect("<results>/figures/{figure}.svg", figure=FIGURES),

@@ -13,6 +13,9 @@ that they will be seen in, and the run chooses among the domains.
 
 Stops when even a mixture of all domains could not reach the last step. Fewer domains may be exhausted: the run then
 ends early, as in the paper.
+
+Of a run in a race the whole stream is drawn each time, and its summary says which steps of it are trained now; a place
+that no run takes has an empty one.
 """
 
 from pathlib import Path
@@ -22,8 +25,17 @@ from modomodo.data.examples import find_examples, read_ids
 from modomodo.errors import InputError
 from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.mixture import Mixture, Weights, read_mixture
+from modomodo.mixtures.races import taken
 from modomodo.mixtures.settings import StreamSettings
-from modomodo.mixtures.stream import Stream, check_enough, domain_order, draw_stream, summary
+from modomodo.mixtures.stream import (
+    Stream,
+    check_enough,
+    domain_order,
+    draw_stream,
+    of_stretch,
+    summary,
+    untaken,
+)
 from modomodo.study.provenance import describe
 
 
@@ -37,7 +49,11 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = command_line.settings(arguments.settings, StreamSettings, StreamSettings.of)
     mixture = read_mixture(arguments.mixture)
-    weights = mixture.weights
+    weights, stretch = mixture.weights, (settings.since, settings.until)
+    if settings.since and not taken(mixture, arguments.mixture.stem):
+        write_jsonl(arguments.output, ())
+        write_json(arguments.output.with_suffix(".summary.json"), untaken(weights, *stretch))
+        return
     drawn_from = [domain for domain, weight in weights.items() if weight > 0]
     files = find_examples(arguments.examples, drawn_from, "--examples")
     ids = {name: read_ids(path) for name, path in files.items()}
@@ -56,6 +72,8 @@ def main() -> None:
         stream = draw(arguments.mixture, weights, ids, settings, arguments.seed)
         rows = [one._asdict() for one in stream.draws]
         drawn = summary(stream, weights, settings.scored_steps)
+    if stretch != (0, None):
+        drawn = of_stretch(drawn, mixture.name, *stretch)
     write_jsonl(arguments.output, rows)
     write_json(arguments.output.with_suffix(".summary.json"), drawn)
     describe(arguments.output, settings, [arguments.mixture, *arguments.examples], arguments.seed)

@@ -68,7 +68,7 @@ def main() -> None:
         surrogate = surrogate_in(load(arguments.config)) if arguments.config else DEFAULT
     runs = [read_run(path) for path in arguments.runs] if set(wanted) & set(FROM_RUNS) else []
     for path, run in zip(arguments.runs, runs, strict=False):
-        if run.mixture not in set(found.mixtures["mixture"]):
+        if run.mixture not in {*found.mixtures["mixture"], *found.stopped.get("mixture", ())}:
             raise InputError(f"--runs: {path}: {where} has no mixture '{run.mixture}'")
     draw = drawings(found, runs, page, surrogate)
     for name in wanted:

@@ -44,7 +44,14 @@ def main() -> None:
     load_plugins(settings.plugins)
     questions = load_benchmarks(arguments.benchmarks)
     checkpoints = find_checkpoints(arguments.run, arguments.base, arguments.base_info)
-    folder = arguments.output.parent
+    run: dict = {"mixture": BASE, "seed": 0}
+    if arguments.run:
+        run = read_json(arguments.run, "mixture", "seed", "checkpoints")
+    listed_in = arguments.output.parent
+    folder = listed_in
+    if arguments.run and any(".." in Path(kept["path"]).parts for kept in run["checkpoints"].values()):
+        # Of a place in a race: they lie with those of the run that takes it.
+        folder = listed_in.parents[1] / run["mixture"] / str(run["seed"])
     digests = {name: asked.digest for name, asked in questions.items()}
     files = list_predictions(checkpoints, digests, settings, folder)
     missing = [file for file in files if not file.is_cached()]
@@ -54,8 +61,7 @@ def main() -> None:
         describe_part(folder / "run.json", settings, [file.name for file in missing], arguments.benchmarks)
     entries: dict[int, dict[str, PredictionEntry]] = {}
     for file in files:
-        entries.setdefault(file.checkpoint.step, {})[file.benchmark] = file.entry()
-    run = read_json(arguments.run, "mixture", "seed") if arguments.run else {"mixture": BASE, "seed": 0}
+        entries.setdefault(file.checkpoint.step, {})[file.benchmark] = file.entry(listed_in)
     listed = RunPredictions(
         mixture=run["mixture"],
         seed=run["seed"],
@@ -64,7 +70,7 @@ def main() -> None:
     )
     write_json(arguments.output, listed.model_dump(mode="json"))
     if arguments.run and arguments.keep != "all":
-        keep = [] if arguments.keep == "none" else arguments.keep.split(",")
+        keep = {*arguments.keep.split(",")} & {str(checkpoint.step) for checkpoint in checkpoints}
         freed = remove_weights(arguments.run.parent, read_json(arguments.run, "checkpoints"), keep)
         print(f"{arguments.run.parent}: weights removed of the steps {', '.join(freed) or '(none)'}")
 

@@ -26,7 +26,7 @@ from modomodo.evaluation.scores import read_scored
 from modomodo.files import write_csv
 from modomodo.mixtures.cheaper_runs import with_cheaper_runs
 from modomodo.mixtures.mixture import Mixture, write_mixture
-from modomodo.mixtures.records import Records, empty, observed_digest, one_step
+from modomodo.mixtures.records import Records, empty, learnable, observed_digest
 from modomodo.mixtures.records_csv import read_records
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 from modomodo.mixtures.strategies.base import propose_named
@@ -89,7 +89,7 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
     )
     load_plugins(settings.plugins)
     name, strategy = arguments.strategy, settings.strategy
-    records = one_step(read_given(arguments, settings.domains), strategy.scores)
+    records = learnable(read_given(arguments, settings.domains), strategy.scores)
     aimed_at = objective(records, strategy.target).benchmarks if strategy.cheaper_runs else ()
     records = with_cheaper_runs(records, name, strategy, aimed_at)
     merged = read_records(arguments.merged[0], of_cheaper=True) if arguments.merged else None

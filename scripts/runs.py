@@ -46,10 +46,13 @@ def main() -> None:
         lambda study: RunPagesSettings.of(study, plan(study, arguments.settings)),
     )
     load_plugins(settings.plugins)
+    found = read_results(arguments.records, settings, questions=arguments.questions)
+    # Of a run in a race the last of several; none of a run that it stopped.
+    ended = {f"{row.mixture}/{row.seed}" for row in found.records.frame.itertuples()}
     evidence = Evidence(
-        found=read_results(arguments.records, settings, questions=arguments.questions),
+        found=found,
         benchmarks=find_examples(arguments.benchmarks, dict(settings.benchmarks), "--benchmarks"),
-        predictions={_run(path): path for path in arguments.predictions},
+        predictions={run: path for path in arguments.predictions if (run := _run(path)) in ended},
         runs={_run(path): path for path in arguments.runs},
         scores={_run(path): path for path in arguments.scores},
         folder=arguments.output.parent,

@@ -47,7 +47,7 @@ def main() -> None:
     load_plugins(settings.plugins)
     listed = read_run_predictions(arguments.predictions)
     questions = load_benchmarks(arguments.benchmarks, settings.metrics)
-    last = max(listed.predictions)
+    last = max(listed.predictions, default=0)  # a place in a race that no run takes has none
     answered = []
     steps: dict[int, dict[str, BenchmarkScore]] = {step: {} for step in listed.predictions}
     for name in settings.metrics:

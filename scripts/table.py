@@ -13,8 +13,9 @@ use and how sure that is. verdict.json holds it for the other pages, verdict.txt
 from pathlib import Path
 
 from modomodo import command_line
-from modomodo.files import atomic_write, read_json, write_csv, write_json
+from modomodo.files import atomic_write, write_csv, write_json
 from modomodo.mixtures.plan import plan
+from modomodo.mixtures.races import run_so_far
 from modomodo.mixtures.records_csv import read_records
 from modomodo.reporting.questions import read_question_scores
 from modomodo.reporting.results import results_of
@@ -48,11 +49,11 @@ def main() -> None:
     records = read_records(arguments.records)
     questions = read_question_scores(arguments.questions) if arguments.questions else None
     results = results_of(records, settings.headings, questions=questions)
-    table, found = results.table, results.differences
-    verdict = verdict_of(results, settings.surrogate, [read_json(path) for path in arguments.runs])
+    records, table, found = results.records, results.table, results.differences
+    verdict = verdict_of(results, settings.surrogate, [run_so_far(path) for path in arguments.runs])
     write_csv(arguments.output, with_differences(table, found))
     with atomic_write(arguments.output.with_suffix(".md")) as file:
-        file.write(f"{as_markdown(verdict)}\n{render(records, table, found)}")
+        file.write(f"{as_markdown(verdict)}\n{render(records, table, found, results.stopped)}")
     write_json(
         arguments.output.with_name("verdict.json"),
         verdict.model_dump(mode="json", exclude=None if verdict.online else {"online"}),

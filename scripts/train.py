@@ -13,6 +13,7 @@ Example:
 """
 
 import argparse
+import os
 import sys
 import time
 from dataclasses import replace
@@ -29,7 +30,14 @@ from modomodo.training.groups import groups_of
 from modomodo.training.job import TrainJob, decided, decided_stream, digest_of, live_stream, spare_rows
 from modomodo.training.lessons import lessons, unfit_rewards
 from modomodo.training.model_directory import untried
-from modomodo.training.run_folder import CACHE_VERSION, close_run, open_run, weights_digest
+from modomodo.training.run_folder import (
+    CACHE_VERSION,
+    close_run,
+    link_shared_checkpoints,
+    open_run,
+    trained_to,
+    weights_digest,
+)
 from modomodo.training.settings import TrainSettings
 from modomodo.training.supervise import LaunchError
 from modomodo.training.trackers import Tracking
@@ -59,31 +67,37 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = command_line.settings(arguments.settings, TrainSettings, TrainSettings.of)
     load_plugins(settings.plugins)
-    job = read_job(arguments, settings)
+    summary = arguments.stream.with_suffix(".summary.json")
+    drawn = read_json(summary, "steps", "checkpoint_steps", "requested")
+    if not drawn["checkpoint_steps"]:  # a place in a race that no run takes
+        idle = {"mixture": arguments.mixture, "seed": arguments.seed, "checkpoints": {}, "seconds": {}}
+        write_json(arguments.output, {**idle, "stream": drawn})
+        return
+    job = read_job(arguments, settings, drawn)
     if launching.is_trainer():
         train_here(job)
         return
+    whole = job.checkpoint_steps if job.live else drawn["checkpoint_steps"]
     fingerprint = {
         "cache_version": CACHE_VERSION,
         "settings": settings.changed(),
         "seed": job.seed,
         "base": read_json(arguments.base_info, "weights")["weights"],
         "rows": digest_of(job.rows),
-        "checkpoint_steps": {str(step): real for step, real in job.checkpoint_steps.items()},
+        "checkpoint_steps": {str(step): real for step, real in whole.items()},
         **decided(job),
     }
-    run = open_run(job.folder, digest(fingerprint))
+    run = open_run(job.folder, digest(fingerprint), job.scored)
     if run is None:
         for example, folder in (*job.rows, *job.spare):
             check_image(example, folder)
-        drawn = arguments.stream.with_suffix(".summary.json")
-        inputs = [arguments.base_info, arguments.stream, drawn, *arguments.examples]
+        inputs = [arguments.base_info, arguments.stream, summary, *arguments.examples]
         unfit = untried(job.base) + unfit_rewards(settings.rewards, (example for example, _ in job.rows))
         warn(arguments.output, unfit)  # before the hours that it may be wrong for
-        trained, stream = train_and_describe(job, read_json(drawn))
+        trained, stream = train_and_describe(job, drawn)
         log = [row for _, row in read_jsonl(job.folder / "log.jsonl")]
         run = {
-            "mixture": arguments.mixture,
+            "mixture": drawn.get("mixture", arguments.mixture),
             **trained,
             "stream": {**stream, **groups_of(log)},
             "inputs": {str(path): file_digest(path) for path in inputs},
@@ -96,26 +110,44 @@ def main() -> None:
             (kept["weights"] for kept in run["checkpoints"].values()),
         )
         warn(arguments.output, learnt, said=unfit)
-        close_run(job.folder, run)
-    write_json(arguments.output, run)
+        close_run(job.folder, run, job.finished)
+    write_json(arguments.output, seen_from(arguments.output.parent, job.folder, run))
 
 
-def read_job(arguments: argparse.Namespace, settings: TrainSettings) -> TrainJob:
-    """What is trained, by the command's arguments. Raises InputError naming file and line."""
-    drawn = read_json(arguments.stream.with_suffix(".summary.json"), "steps", "checkpoint_steps", "requested")
+def seen_from(folder: Path, home: Path, run: dict) -> dict:
+    """The run.json of a run whose work lies in `home`, with paths as they are from `folder`."""
+    if folder == home:
+        return run
+    checkpoints = {
+        step: {**kept, "path": os.path.relpath(home / kept["path"], folder)}
+        for step, kept in run["checkpoints"].items()
+    }
+    return {**run, "checkpoints": checkpoints}
+
+
+def read_job(arguments: argparse.Namespace, settings: TrainSettings, drawn: dict) -> TrainJob:
+    """What is trained, by the command's arguments and the stream's summary. Raises InputError naming file and line.
+
+    A place in a race is a part of the run that takes it, and is trained in that run's folder.
+    """
+    mixture, until = drawn.get("mixture", arguments.mixture), drawn.get("until")
+    folder = arguments.output.parent
+    if mixture != arguments.mixture:
+        folder = folder.parents[1] / mixture / str(arguments.seed)
     training = settings.training.model_copy(update={"save_steps": arguments.save_steps})
     rows = read_rows(arguments.stream, arguments.examples)
+    steps = {int(step): real for step, real in drawn["checkpoint_steps"].items()}
     job = TrainJob(
         base=arguments.base,
         rows=rows,
-        folder=arguments.output.parent,
+        folder=folder,
         settings=settings.model_copy(update={"training": training}),
         seed=arguments.seed,
-        last_step=drawn["steps"],
-        checkpoint_steps={int(step): real for step, real in drawn["checkpoint_steps"].items()},
-        tracking=Tracking(
-            arguments.report_to, arguments.group, arguments.mixture, arguments.seed, drawn["requested"]
-        ),
+        last_step=min(drawn["steps"], until or drawn["steps"]),
+        checkpoint_steps={step: real for step, real in steps.items() if step <= (until or step)},
+        tracking=Tracking(arguments.report_to, arguments.group, mixture, arguments.seed, drawn["requested"]),
+        since=drawn.get("since", 0),
+        goes_on=until is not None,
     )
     online = drawn.get("online")
     if online is None and training.dynamic_sampling is None:
@@ -160,7 +192,11 @@ def train_and_describe(job: TrainJob, drawn: dict) -> tuple[dict, dict]:
         check_vllm("training.vllm", "off", training.gpus, for_training=True)
     gpus = acquire_gpus(training.gpus, "training.gpus")
     started = time.monotonic()
-    if training.processes > 1 or training.vllm == "server" or training.accelerate:
+    if not job.left and job.last_step <= trained_to(job.folder):
+        # A part of a run whose stream had ended before, or that has been trained further already.
+        link_shared_checkpoints(job.folder, job.checkpoint_steps)
+        seconds = {}
+    elif training.processes > 1 or training.vllm == "server" or training.accelerate:
         if training.vllm == "server":
             from modomodo.training.models import check_model
 
@@ -172,14 +208,17 @@ def train_and_describe(job: TrainJob, drawn: dict) -> tuple[dict, dict]:
         seconds = {"train": time.monotonic() - started}
     else:
         seconds = train_here(job)
-    stream = drawn if job.live is None else decided_stream(job, drawn)
+    stream, scored = drawn, job.scored
+    if job.live:
+        stream = decided_stream(job, drawn)
+        scored = stream["checkpoint_steps"]
     checkpoints = {
         str(step): {
             "step": real,
             "path": f"checkpoint-{step}",
             "weights": weights_digest(job.folder / f"checkpoint-{step}"),
         }
-        for step, real in stream["checkpoint_steps"].items()
+        for step, real in scored.items()
     }
     return {"checkpoints": checkpoints, **provenance(), "seconds": seconds}, stream
 

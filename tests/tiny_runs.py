@@ -54,9 +54,15 @@ def run(
     signal_at: int = 0,
     tracking: Tracking = NOWHERE,
     images: bool = True,
+    since: int = 0,
+    until: int | None = None,
+    last_step: int | None = None,
     **changes: Any,
 ) -> list[list[str]]:
-    """Train in `folder`; what the reward was shown, call by call. It sends SIGTERM in its call `signal_at`, from 1."""
+    """Train in `folder`; what the reward was shown, call by call. It sends SIGTERM in its call `signal_at`, from 1.
+
+    `since` and `until`: the part of the run that is trained, as in a race; `last_step`: where its stream ends.
+    """
     settings = Training(**QUICK | changes)
     shown: list[list[str]] = []
 
@@ -71,7 +77,7 @@ def run(
         Example(
             id=f"q{number}",
             dataset="colours",
-            image=f"{number}.png" if images else "",
+            image=f"{number % 8}.png" if images else "",
             question="How high is the red bar?",
             answer="3",
             answer_type="number",
@@ -84,9 +90,15 @@ def run(
         folder=folder,
         settings=TrainSettings(training=settings, dtype="float32", rewards={"colours": ["letters"]}),
         seed=7,
-        last_step=settings.steps,
-        checkpoint_steps={step: step for step in settings.scored_steps},
+        last_step=min(last_step or settings.steps, until or settings.steps),
+        checkpoint_steps={
+            step: min(step, last_step or settings.steps)
+            for step in settings.scored_steps
+            if until is None or step <= until
+        },
         tracking=tracking,
+        since=since,
+        goes_on=until is not None,
     )
     open_run(folder, "a fingerprint")
     _with_reward("letters", letters, lambda: trainer.train(job))

@@ -20,6 +20,7 @@ from modomodo.errors import InputError
 
 # A number with an exponent but without a dot or a sign, as YAML 1.2, JSON and Python write it.
 _EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$")
+_WHOLE = re.compile(r"0|[1-9][0-9]*")
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _TEXT_TAGS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value")
 _KINDS = {
@@ -149,7 +150,9 @@ class _Loader(yaml.SafeLoader):
     def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise _turned(node, "a key must be a text, not a list or keys and values")
-        if node.tag != "tag:yaml.org,2002:str":
+        # A step, as of a race's rungs: its text is the number, whoever reads it.
+        step = node.tag == "tag:yaml.org,2002:int" and _WHOLE.fullmatch(node.value)
+        if node.tag != "tag:yaml.org,2002:str" and not step:
             kind = _KINDS.get(node.tag, node.tag)
             raise _turned(
                 node, f"YAML reads the key {node.value or '~'} as {kind}: write '{node.value}' in quotes"

@@ -5,6 +5,7 @@ predictions/<mixture>/<seed>/predictions.json             RunPredictions, writte
 <step>/<benchmark>.key       the cache key of these lines, written after them
 """
 
+import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +94,11 @@ class PredictionFile:
         write_jsonl(self.path, (prediction.model_dump() for prediction in predictions))
         stored.write_text(self.key + "\n", encoding="utf-8")
 
-    def entry(self) -> PredictionEntry:
-        """The file, once it is written, as predictions.json lists it."""
-        return PredictionEntry(path=f"{self.name}.jsonl", key=self.key, sha256=file_digest(self.path))
+    def entry(self, folder: Path) -> PredictionEntry:
+        """The file, once it is written, as a predictions.json in `folder` lists it."""
+        return PredictionEntry(
+            path=os.path.relpath(self.path, folder), key=self.key, sha256=file_digest(self.path)
+        )
 
 
 def read_predictions(path: str | Path, ids: Container[str] | None = None) -> Iterator[Prediction]:
@@ -150,10 +153,9 @@ def runs_without_weights(
     questions = {name: file_digest(path) if path.is_file() else "" for name, path in files.items()}
     found = []
     for mixture, seed in runs:
-        finished = results / f"runs/{mixture}/{seed}" / FINISHED
-        if not finished.is_file():
-            continue
-        gone = [each for each in read_checkpoints(finished) if weights_removed(each.directory)]
+        parts = (results / f"runs/{mixture}/{seed}").glob(f"{Path(FINISHED).stem}*.json")
+        kept = [checkpoint for part in sorted(parts) for checkpoint in read_checkpoints(part)]
+        gone = [each for each in kept if weights_removed(each.directory)]
         listed = list_predictions(gone, questions, settings, results / f"predictions/{mixture}/{seed}")
         asked = {file.benchmark for file in listed if not file.is_cached()}
         if asked:

@@ -13,7 +13,15 @@ from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
 from modomodo.metrics.metric import Metric, Score, Summary, summarise
 from modomodo.mixtures.mixture import Mixture, Weights, read_mixture
-from modomodo.mixtures.records import AGGREGATES, BASE, ONLINE, UNPARSED, Records, from_rows
+from modomodo.mixtures.records import (
+    AGGREGATES,
+    BASE,
+    ONLINE,
+    UNPARSED,
+    Records,
+    from_rows,
+    mark_stopped,
+)
 
 Ask = Callable[[Sequence[str]], Mapping[str, str]]  # prompts → a judge's replies
 
@@ -98,7 +106,7 @@ def unparsed_warnings(run: RunScores) -> list[str]:
 
     A base model may: the format is what training teaches first.
     """
-    if run.mixture == BASE:
+    if run.mixture == BASE or not run.steps:
         return []
     return [
         f"{benchmark}: no answer was found for more than {MANY_UNPARSED:.0%} of the questions (unparsed in scores/, "
@@ -168,13 +176,15 @@ def collect(
 ) -> Records:
     """Records of scored runs, with the share of unparsed answers. `groups`: benchmark → its aggregate, "in" or "out".
 
-    `realised`: (mixture, seed) → the weights that an online run came to.
+    `realised`: (mixture, seed) → the weights that an online run came to. Several scores of one run are of different
+    steps: a run in a race has them from each rung.
 
     Raises InputError when two runs were scored on different numbers of questions.
     """
     sizes: dict[str, int] = {}
     rows, unparsed, online = [], [], []
-    for run in runs:
+    first = {(run.mixture, run.seed): place for place, run in reversed(list(enumerate(runs)))}
+    for run in sorted(runs, key=lambda run: first[run.mixture, run.seed]):
         mixture = mixtures.get(run.mixture)
         if mixture is None and run.mixture != BASE:
             raise InputError(f"scores of '{run.mixture}' but no mixture of that name")
@@ -199,4 +209,4 @@ def collect(
                 }
             )
     more = {UNPARSED: unparsed} | ({ONLINE: online} if any(online) else {})
-    return from_rows(rows, domains, list(groups), aggregate_sizes(groups, sizes), more)
+    return mark_stopped(from_rows(rows, domains, list(groups), aggregate_sizes(groups, sizes), more))

@@ -14,7 +14,7 @@ from modomodo.config.schema import CheaperRuns, Strategy
 from modomodo.errors import InputError
 from modomodo.mixtures.csv_cells import read_cells
 from modomodo.mixtures.records import AGGREGATES, Records, one_step, trained
-from modomodo.mixtures.strategies.base import declaration, read_options, strategies
+from modomodo.mixtures.strategies.base import learns, read_options, strategies
 from modomodo.mixtures.strategies.search import SearchOptions
 
 StrategyModel = TypeVar("StrategyModel", bound=Strategy)
@@ -54,7 +54,7 @@ def check_strategy(name: str, strategy: Strategy) -> None:
     if not others:
         return
     key, _ = others[0]
-    if not declaration(strategy.propose).learns:
+    if not learns(strategy):
         raise InputError(f"{key}: '{strategy.propose}' learns from no runs: remove the records")
     options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")
     if isinstance(options, SearchOptions):

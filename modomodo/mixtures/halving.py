@@ -260,7 +260,8 @@ def _expected(
     mean, deviation = surfaces.mean(axis=0), surfaces.std(axis=0)
     among = np.zeros(len(candidates))
     for best in np.argsort(-surfaces, axis=1)[:, :count]:
-        among[best] += 1 / len(surfaces)
+        among[best] += 1
+    among /= len(surfaces)
     order = sorted(range(len(candidates)), key=lambda i: (-among[i], -mean[i], candidates[i]))
     return tuple(Expected(candidates[i], float(mean[i]), float(deviation[i]), float(among[i])) for i in order)
 

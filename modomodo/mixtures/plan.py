@@ -1,8 +1,9 @@
 """What a study will run, known before its first run: its mixtures, rounds and runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from pydantic import BaseModel
 
@@ -11,8 +12,18 @@ from modomodo.errors import InputError, nearest
 from modomodo.mixtures.cheaper_runs import check_full, check_records, check_strategy, keyed
 from modomodo.mixtures.constraints import allowed
 from modomodo.mixtures.mixture import Weights
+from modomodo.mixtures.races import Place, Stretch, places_of, stretches_of
 from modomodo.mixtures.records import BASE, empty
-from modomodo.mixtures.strategies.base import declaration, mixture_name, propose_named, read_options, suffixes
+from modomodo.mixtures.strategies.base import (
+    declaration,
+    learns,
+    mixture_name,
+    propose_named,
+    read_options,
+    requested,
+    suffixes,
+)
+from modomodo.mixtures.strategies.race import RaceOptions
 from modomodo.mixtures.strategies.search import SearchOptions
 
 # Raise when the same records would give other proposals: all are then proposed again. Searches on a surrogate have a
@@ -34,6 +45,16 @@ class Plan:
     singles: Mapping[str, str]  # domain with held-out questions → the mixture that is that domain alone
     experts: Mapping[str, str]  # domain → the first mixture that has all weight on it
     online: Sequence[str] = ()  # mixtures that change while their runs train
+    places: Sequence[Place] = ()  # at the later rungs of races, in their order
+    stretches: Mapping[tuple[str, int], Stretch] = field(
+        default_factory=dict
+    )  # what a run's job trains of it
+
+    @property
+    def later(self) -> list[tuple[str, int]]:
+        """The jobs that train runs further, called as the places are that these runs take."""
+        names = {place.name for place in self.places}
+        return [job for job in self.stretches if job[0] in names]
 
     @property
     def mixtures(self) -> list[str]:
@@ -44,6 +65,31 @@ class Plan:
     def scored(self) -> list[tuple[str, int]]:
         """All runs and, first, the base model, which is scored without one."""
         return [(BASE, 0), *self.runs]
+
+    @property
+    def mixture_files(self) -> list[str]:
+        """All mixtures, and the places that some of them take."""
+        return [*self.mixtures, *(place.name for place in self.places)]
+
+    @property
+    def jobs(self) -> list[tuple[str, int]]:
+        """Every job that trains: all runs, and those that take places in races."""
+        return [*self.runs, *self.later]
+
+    @property
+    def scored_jobs(self) -> list[tuple[str, int]]:
+        """The same with the base model."""
+        return [*self.scored, *self.later]
+
+    def places_at(self, strategy: str, step: int) -> list[str]:
+        """The names of the places at a rung."""
+        return [place.name for place in self.places if (place.strategy, place.step) == (strategy, step)]
+
+    def before(self, strategy: str, step: int) -> list[tuple[str, int]]:
+        """The jobs that have trained the runs of a race when it is decided who trains on to a step."""
+        early = [p.name for p in self.places if p.strategy == strategy and p.step < step]
+        names = {*self.by_strategy[strategy], *early}
+        return [job for job in self.stretches if job[0] in names]
 
 
 def plan(study: Study, where: str = "") -> Plan:
@@ -71,28 +117,47 @@ def _plan(study: Study, where: str) -> Plan:
         for mixture, row in seeds.items():
             weights[mixture] = row
             support[mixture] = [domain for domain, weight in row.items() if weight > 0]
-    experts = find_experts(study, by_strategy, support)
+    races = {name: options for name in by_strategy if (options := race_options(study, name))}
+    raced = {mixture for name in races for mixture in by_strategy[name]}
+    experts = find_experts(
+        study, by_strategy, {mixture: domains for mixture, domains in support.items() if mixture not in raced}
+    )
+    for name in races:  # as of the places, which any of them may take
+        support |= dict.fromkeys(by_strategy[name], usable_domains(study, name))
     for name, strategy in study.strategies.items():
         if strategy.names_learned and not learned_from(study, name):
             raise InputError(
                 f"strategies.{name}.learns_from: only online runs, which are of no one mixture: name others"
             )
-        seen = [mixture for other in learned_from(study, name) for mixture in by_strategy[other]]
-        check_cheaper_runs(study, name, len(seen), where)
+        full = [
+            races[other].finish if other in races else len(by_strategy[other])
+            for other in learned_from(study, name)
+        ]
+        check_cheaper_runs(study, name, sum(full), where)
     seed = study.training.seed
+    places, stretches = lay_out(races, by_strategy, seed)
+    runs = list_runs(study, list(support))
+    for place in places:
+        support[place.name] = usable_domains(study, place.strategy)
     return Plan(
         by_strategy=by_strategy,
         weights=weights,
         rounds=count_rounds(study),
         learns_from={
-            name: [(mixture, seed) for other in learned_from(study, name) for mixture in by_strategy[other]]
+            name: [
+                (mixture, seed)
+                for other in learned_from(study, name)
+                for mixture in [*by_strategy[other], *(p.name for p in places if p.strategy == other)]
+            ]
             for name in study.strategies
         },
         support=support,
-        runs=list_runs(study, list(support)),
+        runs=runs,
         singles={domain: experts[domain] for domain in study.held_out},
         experts=experts,
         online=[mixture for name in online for mixture in by_strategy[name]],
+        places=places,
+        stretches=stretches,
     )
 
 
@@ -115,6 +180,49 @@ def learned_from(study: Study, name: str) -> list[str]:
     return [other for other in study.depends_on(name) if not is_online(study, other)]
 
 
+def race_options(study: Study, name: str) -> RaceOptions | None:
+    """The options of a strategy that is a race, None of any other.
+
+    Raises InputError for rungs at steps that are not scored, or of which the last is not the last scored one.
+    """
+    strategy = study.strategies[name]
+    if not issubclass(declaration(strategy.propose).options, RaceOptions):
+        return None
+    where = f"strategies.{name}.options"
+    options = cast(RaceOptions, read_options(strategy.propose, strategy.options, where))
+    if study.training.dynamic_sampling is not None:
+        raise InputError(
+            f"strategies.{name}: a race trains runs in parts, and with training.dynamic_sampling a run decides its "
+            "prompts as it trains: remove one of the two"
+        )
+    scored = study.training.scored_steps
+    for step in options.rungs:
+        if step > study.training.steps:
+            raise InputError(f"{where}.rungs: {step} lies beyond training.steps ({study.training.steps})")
+        if step not in scored:
+            raise InputError(f"{where}.rungs: {step} is none of training.scored_steps {scored}")
+    if (last := list(options.rungs)[-1]) != scored[-1]:
+        raise InputError(
+            f"{where}.rungs: the last is at step {last}, but the last scored step is {scored[-1]}: add it"
+        )
+    return options
+
+
+def lay_out(
+    races: Mapping[str, RaceOptions], by_strategy: Mapping[str, Sequence[str]], seed: int
+) -> tuple[list[Place], dict[tuple[str, int], Stretch]]:
+    """The places at the later rungs of all races, and what each job of a race trains."""
+    places: list[Place] = []
+    stretches: dict[tuple[str, int], Stretch] = {}
+    for name, options in races.items():
+        of_step = stretches_of(options.rungs)
+        stretches |= {(mixture, seed): of_step[next(iter(of_step))] for mixture in by_strategy[name]}
+        own = places_of(name, options.rungs, options.if_uninformative == "finish")
+        stretches |= {(place.name, seed): of_step[place.step] for place in own}
+        places += own
+    return places, stretches
+
+
 def name_mixtures(study: Study) -> dict[str, list[str]]:
     """Strategy → the names of its mixtures, `<strategy>` or `<strategy>-<suffix>`, in table order.
 
@@ -124,7 +232,7 @@ def name_mixtures(study: Study) -> dict[str, list[str]]:
     owner = {BASE: "the base model"}
     for name, strategy in study.strategies.items():
         by_strategy[name] = []
-        for suffix in suffixes(strategy.propose, usable_domains(study, name), strategy.count):
+        for suffix in suffixes(strategy.propose, usable_domains(study, name), requested(name, strategy)):
             mixture = mixture_name(name, suffix)
             if mixture in owner:
                 raise InputError(
@@ -205,7 +313,8 @@ def list_runs(study: Study, mixtures: Sequence[str]) -> list[tuple[str, int]]:
 
 def searches(study: Study, name: str) -> bool:
     """Whether a strategy searches a surrogate, and so has a comparison of surrogates to show."""
-    return issubclass(declaration(study.strategies[name].propose).options, SearchOptions)
+    strategy = study.strategies[name]
+    return issubclass(declaration(strategy.propose).options, SearchOptions) and bool(strategy.names_learned)
 
 
 def proposal_version(study: Study, name: str) -> int:
@@ -225,7 +334,7 @@ def seed_weights(study: Study, name: str) -> dict[str, Weights] | None:
     """
     strategy = study.strategies[name]
     domains = usable_domains(study, name)
-    if not declaration(strategy.propose).learns:
+    if not learns(strategy):
         proposals = propose_named(name, strategy, empty(domains), list(study.domains))
         return {mixture: proposal.weights for mixture, proposal in proposals.items()}
     options = read_options(strategy.propose, strategy.options, f"strategies.{name}.options")

@@ -4,8 +4,9 @@ Columns of `records.csv`: mixture, seed, step, strategy, `w_<domain>`, `y_<bench
 `se_<benchmark>`, in_score, out_score, se_in_score, se_out_score, and what each benchmark counts in these two,
 `n_in_<benchmark>` and `n_out_<benchmark>`: its questions; `unparsed`, the share of all questions without an answer,
 where scores were collected; `online`, 1 of a run that changed its mixture while it trained, whose weights are those
-realised, where there is such a run. The base model's row is the mixture `base` at step 0
-with empty weights: it stays in the table and is skipped by fitting (`trained`).
+realised, where there is such a run; `stopped`, 1 of a run that ended before the others, where a race stopped some: its
+last score is of an earlier step, and is left out wherever last or averaged scores are asked for. The base model's row
+is the mixture `base` at step 0 with empty weights: it stays in the table and is skipped by fitting (`trained`).
 """
 
 import math
@@ -27,6 +28,7 @@ BASE = "base"
 AGGREGATES = ("in_score", "out_score")
 UNPARSED = "unparsed"
 ONLINE = "online"
+STOPPED = "stopped"
 KEYS = ["mixture", "seed", "step"]
 
 # Aggregate name → benchmark → its weight (a test's size, or any positive number).
@@ -194,6 +196,48 @@ def is_online(frame: "pd.DataFrame") -> np.ndarray:
     return (pd.to_numeric(frame[ONLINE], errors="coerce") > 0).to_numpy()
 
 
+def mark_stopped(records: Records) -> Records:
+    """With the column `stopped` where some runs did not come to the last step that others were scored at."""
+    runs = trained(records).frame
+    if runs.empty:
+        return records
+    reached = records.frame.groupby(["mixture", "seed"])["step"].transform("max")
+    stopped = (reached < runs["step"].max()) & (records.frame["mixture"] != BASE)
+    return (
+        _with_frame(records, records.frame.assign(**{STOPPED: stopped.astype(int)}))
+        if stopped.any()
+        else records
+    )
+
+
+def is_stopped(records: Records) -> np.ndarray:
+    """Which rows are of a run that was stopped, [rows]."""
+    if STOPPED not in records.frame:
+        return np.zeros(len(records), bool)
+    return records.frame[STOPPED].fillna(0).astype(float).to_numpy() > 0
+
+
+def finished(records: Records) -> Records:
+    """Without the runs that were stopped."""
+    if STOPPED not in records.frame:
+        return records
+    frame = records.frame[~is_stopped(records)].drop(columns=STOPPED)
+    return _with_frame(records, frame.reset_index(drop=True))
+
+
+def learnable(records: Records, scores: str) -> Records:
+    """What a strategy learns from: finished runs as `one_step`, and the scores at each step where runs were stopped.
+
+    Those, of all runs, are a fidelity: cheaper runs, of which surrogates find out what they tell of the last step.
+    """
+    found, reached = one_step(records, scores), last_of_each(records)
+    early = {}
+    for step in sorted(set(reached.frame["step"][is_stopped(reached)])):
+        rows = records.frame[records.frame["step"] == step].drop(columns=STOPPED).reset_index(drop=True)
+        early[f"step {step}"] = replace(_with_frame(records, rows), fidelities={})
+    return replace(found, fidelities={**found.fidelities, **early}) if early else found
+
+
 def in_order(records: Records) -> Records:
     """Rows by mixture, seed and step: sums over them then end in the same digit, however a file was sorted."""
     return _with_frame(records, records.frame.sort_values(KEYS, kind="stable").reset_index(drop=True))
@@ -205,11 +249,16 @@ def average_steps(records: Records) -> Records:
     The standard errors are averaged too, not divided: the same run answers the same questions at each step,
     so the errors hardly cancel.
     """
-    return _averaged(records, ["mixture", "seed"])
+    return _averaged(finished(records), ["mixture", "seed"])
 
 
 def last_step(records: Records) -> Records:
-    """One row a (mixture, seed): that of its greatest step."""
+    """One row a (mixture, seed): that of its greatest step. None of a run that was stopped before the last."""
+    return last_of_each(finished(records))
+
+
+def last_of_each(records: Records) -> Records:
+    """One row a (mixture, seed): that of the greatest step that it came to."""
     frame = records.frame.sort_values("step", kind="stable").drop_duplicates(["mixture", "seed"], keep="last")
     return _with_frame(records, frame.sort_index().reset_index(drop=True))
 

@@ -8,19 +8,22 @@ from pydantic import Field
 from modomodo.config.schema import Draw, Settings, Strategy, Study
 from modomodo.errors import InputError, nearest
 from modomodo.files import file_digest
+from modomodo.mixtures.races import WHOLE, Stretch
 
 
 class StreamSettings(Settings):
-    """mixture + examples → stream."""
+    """mixture + examples → stream. `since` and `until`: what a job of a race trains of the run (`races.Stretch`)."""
 
     steps: int
     prompts_per_step: int
     scored_steps: list[int]
     iterations: int = 1
     draw: Draw = Field(default_factory=Draw)
+    since: int = 0
+    until: int | None = None
 
     @classmethod
-    def of(cls, study: Study) -> Self:
+    def of(cls, study: Study, stretch: Stretch = WHOLE) -> Self:
         training = study.training
         return cls(
             steps=training.steps,
@@ -29,6 +32,8 @@ class StreamSettings(Settings):
             iterations=training.iterations,
             # A window is one of exact shares: with random ones it would draw the same streams again.
             draw=study.draw if study.draw.shares == "exact" else Draw(),
+            since=stretch.since,
+            until=stretch.until,
         )
 
     @property

@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -110,6 +110,19 @@ def summary(stream: Stream, weights: Mapping[str, float], scored_steps: Sequence
         "checkpoint_steps": {
             str(scored): step for scored, step in checkpoint_steps(scored_steps, stream.steps).items()
         },
+    }
+
+
+def of_stretch(whole: Mapping[str, Any], mixture: str, since: int, until: int | None) -> dict:
+    """The summary of a stream of which a job trains a part: the steps after `since`, to `until` or to its end."""
+    return {**whole, "mixture": mixture, "since": since, "until": until}
+
+
+def untaken(weights: Mapping[str, float], since: int, until: int | None) -> dict:
+    """The summary of the stream of a place in a race that no run takes."""
+    return {
+        **{"steps": 0, "prompts": 0, "requested": dict(weights), "realised": dict.fromkeys(weights, 0.0)},
+        **{"exhausted": None, "checkpoint_steps": {}, "since": since, "until": until},
     }
 
 

@@ -20,12 +20,12 @@ from modomodo.mixtures.records import (
     AGGREGATES,
     Records,
     last_step,
-    one_step,
+    learnable,
 )
 from modomodo.mixtures.records_csv import read_records
 from modomodo.mixtures.strategies.base import (
     Proposal,
-    declaration,
+    learns,
     propose_named,
 )
 from modomodo.mixtures.surrogates.base import Objective, Observations, objective, observe, surrogates
@@ -191,7 +191,7 @@ def learned(study: ReplayConfig, records: Records, name: str) -> Records:
     Raises InputError for a name that no row has, and as `with_cheaper_runs`.
     """
     strategy = study.strategies[name]
-    rows = chosen_rows(one_step(records, strategy.scores), name, strategy)
+    rows = learnable(chosen_rows(records, name, strategy), strategy.scores)
     if not strategy.cheaper_runs:
         return rows
     aimed_at = objective(rows, strategy.target, study.records.aggregates).benchmarks
@@ -207,7 +207,7 @@ def chosen_rows(records: Records, name: str, strategy: Strategy) -> Records:
                 f"strategies.{name}.learns_from: no row of the records has the strategy '{other}': "
                 + nearest(other, known)
             )
-    if not strategy.names_learned or not declaration(strategy.propose).learns:
+    if not strategy.names_learned or not learns(strategy):
         return records
     kept = records.frame["strategy"].isin(strategy.names_learned)
     return replace(records, frame=records.frame[kept].reset_index(drop=True))

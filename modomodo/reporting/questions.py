@@ -110,19 +110,23 @@ def of_questions(benchmark: str, examples: Sequence[Question], values: Sequence[
 
 def write_questions(path: Path, mixture: str, seed: int, answered: Sequence[pd.DataFrame]) -> None:
     """The table of one run."""
-    write_csv(path, pd.concat(answered, ignore_index=True).rename(columns={"value": f"{mixture}/{seed}"}))
+    table = pd.concat(answered, ignore_index=True) if answered else pd.DataFrame(columns=KEYS)
+    write_csv(path, table.rename(columns={"value": f"{mixture}/{seed}"}))
 
 
 def collect_questions(paths: Sequence[Path]) -> pd.DataFrame:
-    """The table of all runs, from that of each.
+    """The table of all runs, from that of each; of a run that has several, as one in a race, the last counts.
 
     Raises InputError when a run was scored on other questions than the first.
     """
     frames = [_read(path) for path in paths]
+    runs: dict[str, pd.DataFrame] = {}
     for path, frame in zip(paths, frames, strict=True):
-        if not frame[KEYS].equals(frames[0][KEYS]):
+        scored = frame.columns.drop(KEYS)
+        if len(scored) and not frame[KEYS].equals(frames[0][KEYS]):
             raise InputError(f"{path}: other questions than in {paths[0]}: delete both and score again")
-    return pd.concat([frames[0][KEYS], *(frame.drop(columns=KEYS) for frame in frames)], axis=1)
+        runs |= {name: frame[[name]] for name in scored}
+    return pd.concat([frames[0][KEYS], *runs.values()], axis=1)
 
 
 def _read(path: Path) -> pd.DataFrame:

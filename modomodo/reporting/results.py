@@ -1,7 +1,7 @@
 """What a study found, as people look at them: its records, and what each mixture and benchmark is called."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from modomodo.mixtures.records import (
     BASE,
     Records,
     aggregate_shares,
+    finished,
     is_online,
     last_step,
     score_column,
@@ -30,7 +31,7 @@ from modomodo.reporting.settings import (
     ReportSettings,
     RunPagesSettings,
 )
-from modomodo.reporting.tables import mixture_means, table2
+from modomodo.reporting.tables import mixture_means, stopped_mixtures, table2
 
 TITLES = {"in_score": "In-Score", "out_score": "Out-Score"}
 # Of domains and groups, in order: distinguishable for the colour-blind (Okabe and Ito, Color Universal Design, 2008).
@@ -43,7 +44,8 @@ class Results:
 
     `table` has one row a mixture at its last step, the mean over its seeds (columns as `tables.table2`), the base
     model first where it was scored. `sides`: benchmark → in or out, the score that it counts in. `target`: the score
-    that mixtures are compared by. `losses`: scores of which lower is better; they are stored negated.
+    that mixtures are compared by. `losses`: scores of which lower is better; they are stored negated. `stopped`:
+    mixtures that are in neither, as a race has stopped them early (columns as `tables.stopped_mixtures`).
     """
 
     records: Records
@@ -52,6 +54,7 @@ class Results:
     differences: Differences
     target: str = "out_score"
     losses: frozenset[str] = frozenset()
+    stopped: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def base(self) -> pd.Series | None:
@@ -129,11 +132,14 @@ def results_of(
     'seed' (what `seed_kind` knows) and 'other'; without `sides`, a benchmark is 'in' where the
     In-Score is seen to be made of it.
 
-    Without `target`, mixtures are compared by the Out-Score, or the first score that the table has.
+    Without `target`, mixtures are compared by the Out-Score, or the first score that the table has. Mixtures whose
+    every run a race has stopped are left out: their scores are of an earlier step.
 
     Raises InputError for a mixture of the headings without a record, and for a target that was never scored.
     """
     table = table2(records, headings) if headings else _plain_table(records)
+    stopped = stopped_mixtures(records, headings)
+    records = finished(records)
     if sides is None:
         inside = records.aggregates.get("in_score")
         if inside is None and len(trained(records)):
@@ -145,7 +151,7 @@ def results_of(
     elif target not in scored:
         raise InputError(f"no row has a score of the target '{target}': {nearest(target, scored)}")
     differences = Differences.of(records, table, questions)
-    return Results(records, table, sides, differences, target, frozenset(losses))
+    return Results(records, table, sides, differences, target, frozenset(losses), stopped)
 
 
 def read_results(

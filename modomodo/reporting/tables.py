@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from modomodo.console import digits
+from modomodo.console import digits, with_error
 from modomodo.errors import InputError
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -15,7 +15,9 @@ from modomodo.mixtures.records import (
     UNPARSED,
     Records,
     average_seeds,
+    finished,
     is_online,
+    last_of_each,
     last_step,
     score_column,
     seed_noise,
@@ -31,16 +33,17 @@ def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
 
     Columns: group, strategy, mixture, w_<domain>…, y_<benchmark>…, in_score, out_score, the standard errors
     se_…, seeds, the number of runs, and unparsed, the share of all questions without an answer, where the records
-    have it; the base model comes first, with empty weights. Raises InputError for a mixture without a record.
+    have it; the base model comes first, with empty weights. Mixtures whose every run was stopped before the last step
+    are in `stopped_mixtures`. Raises InputError for a mixture without a record.
     """
-    runs = last_step(records)
-    last = mixture_means(runs)
-    named = [(BASE, "Base", BASE)]
-    for heading in headings:
-        named += [(heading.group, _label(records, heading, mixture), mixture) for mixture in heading.mixtures]
+    last = mixture_means(last_step(records))
+    named = [(BASE, "Base", BASE), *_named(records, headings)]
+    known = set(records.frame["mixture"])
     rows = []
     for group, label, mixture in named:
         found = last[last["mixture"] == mixture]
+        if found.empty and mixture in known:
+            continue
         if found.empty and mixture != BASE:
             raise InputError(f"records: no row of mixture '{mixture}'")
         rows.append(found.assign(group=group, strategy=label))
@@ -50,6 +53,31 @@ def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
     names = ["group", "strategy", "mixture", *weights, *map(score_column, targets), *errors, "seeds"]
     names += [UNPARSED] if UNPARSED in last else []
     return pd.concat(rows, ignore_index=True)[names]
+
+
+def stopped_mixtures(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
+    """The mixtures that a race has stopped, a row each: group, strategy, mixture, step, out_score, se_out_score.
+
+    Nothing of a mixture that another run has taken to the last step.
+    """
+    reached = last_of_each(records).frame.drop_duplicates("mixture")
+    ended = set(finished(records).frame["mixture"])
+    rows = [
+        reached[reached["mixture"] == mixture].assign(group=group, strategy=label)
+        for group, label, mixture in _named(records, headings)
+        if mixture not in ended
+    ]
+    names = ["group", "strategy", "mixture", "step", "out_score", "se_out_score"]
+    return pd.concat(rows, ignore_index=True)[names] if rows else pd.DataFrame(columns=names)
+
+
+def _named(records: Records, headings: Sequence[Heading]) -> list[tuple[str, str, str]]:
+    """(group, label, mixture) in table order."""
+    return [
+        (heading.group, _label(records, heading, mixture), mixture)
+        for heading in headings
+        for mixture in heading.mixtures
+    ]
 
 
 def mixture_means(runs: Records) -> pd.DataFrame:
@@ -96,8 +124,13 @@ def with_differences(table: pd.DataFrame, found: Differences) -> pd.DataFrame:
     return table.assign(**errors)
 
 
-def render(records: Records, table: pd.DataFrame, found: Differences) -> str:
-    """Table 2 as Markdown: scores with standard errors, the best of each column in bold, ≈ on what is within noise."""
+def render(
+    records: Records, table: pd.DataFrame, found: Differences, stopped: pd.DataFrame | None = None
+) -> str:
+    """Table 2 as Markdown: scores with standard errors, the best of each column in bold, ≈ on what is within noise.
+
+    `stopped`: as `stopped_mixtures`; they stand below, with the step they came to.
+    """
     noise = noise_report(records, table)
     targets = [*records.benchmarks, *AGGREGATES]
     cells = {target: _cells(table, target, found) for target in targets}
@@ -120,6 +153,10 @@ def render(records: Records, table: pd.DataFrame, found: Differences) -> str:
         noise=spread,
         digits=digits([spread["between_seeds"] or 0.0]),
         paired=found.questions is not None,
+        stopped=[
+            f"{row.strategy} at step {row.step}: {with_error(row.out_score, row.se_out_score)}"
+            for row in ([] if stopped is None else stopped.itertuples())
+        ],
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from modomodo.config.schema import Call, name_and_options
-from modomodo.files import read_json, read_jsonl
+from modomodo.files import read_jsonl
 from modomodo.metrics.weights import reward_weight
+from modomodo.mixtures.races import run_so_far
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def read_run(path: Path) -> Run:
 
     Raises InputError when a file is missing or damaged.
     """
-    run = read_json(path, "mixture", "seed", "settings", "stream", "seconds")
+    run = run_so_far(path, "mixture", "seed", "settings", "stream", "seconds")
     settings, stream = run["settings"], run["stream"]
     weights = settings["training"].get("reward_weights", {})
     lines = [line for _, line in read_jsonl(path.with_name("log.jsonl"))]

@@ -290,7 +290,11 @@ def _cost(runs: Sequence[Mapping[str, Any]]) -> Cost | None:
         return None
     seconds = [training_seconds(run) for run in runs]
     gpus = max(len(run.get("hardware", {}).get("gpus") or []) for run in runs)
-    return Cost(runs=len(runs), seconds=sum(seconds), each=median(seconds), gpus=gpus)
+    reached = [max(map(int, run.get("checkpoints", ())), default=0) for run in runs]
+    usual = [
+        time for time, step in zip(seconds, reached, strict=True) if step == max(reached)
+    ]  # none that was stopped
+    return Cost(runs=len(runs), seconds=sum(seconds), each=median(usual), gpus=gpus)
 
 
 def _known(value: float) -> float | None:

@@ -7,7 +7,7 @@ formula (estimates.py). Results that exist are taken as done: whether one is out
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -18,6 +18,7 @@ from modomodo.console import HOUR
 from modomodo.files import read_json
 from modomodo.mixtures.mixture import Weights, read_mixture
 from modomodo.mixtures.plan import Plan
+from modomodo.mixtures.races import WHOLE, Stretch
 from modomodo.mixtures.records import BASE
 from modomodo.mixtures.stream import checkpoint_steps
 from modomodo.study.estimates import Estimate, estimate_of
@@ -67,6 +68,19 @@ class StageCost:
 
 
 @dataclass(frozen=True)
+class RaceCost:
+    """What is left of a race: its trainings and its predictions.
+
+    `least`: as many train on as its rungs say, which is also what is expected; `most`: all of them do, where early
+    scores may turn out to tell nothing and it then lets all finish.
+    """
+
+    name: str
+    least: Sequence[StageCost]
+    most: Sequence[StageCost]
+
+
+@dataclass(frozen=True)
 class Costs:
     """What a study is, and what is left of it."""
 
@@ -80,6 +94,7 @@ class Costs:
     generated: float | None = (
         None  # prompts generated for one that is trained on, in finished runs that count them
     )
+    races: Sequence[RaceCost] = ()
 
     def stage(self, name: str) -> StageCost:
         """One stage by name."""
@@ -93,7 +108,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class RunTimes:
-    """What each run takes. `steps`: until its stream ends; `checkpoints`: different ones that are scored."""
+    """What each job of a run takes. `steps`: that it trains; `checkpoints`: different ones that are scored then."""
 
     steps: Mapping[Run, int]
     checkpoints: Mapping[Run, int]
@@ -117,18 +132,20 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
     steps = steps_of_runs(study, plan, folder)
     estimate = estimate_of(study, folder)
     known = estimate if isinstance(estimate, Estimate) else None
+    stretches = {run: plan.stretches.get(run, WHOLE) for run in plan.jobs}
+    scored = {run: scored_in(stretch, training.scored_steps) for run, stretch in stretches.items()}
     times = RunTimes(
-        steps,
-        {
-            run: len(set(checkpoint_steps(training.scored_steps, last).values()))
-            for run, last in steps.items()
-        },
+        {run: stretches[run].of(last) for run, last in steps.items()},
+        {run: len(set(checkpoint_steps(scored[run], last).values())) for run, last in steps.items() if last},
         training_rate(study, results) or _by_formula(known.step if known else None),
         prediction_rate(study, results) or _by_formula(known.prediction if known else None),
     )
     missing = [result for result in results if not result.path.exists()]
+    spare = spare_places(plan, folder)
     untrained = [result.run for result in missing if result.stage == RUNS and result.run]
     unpredicted = [result.run for result in missing if result.stage == PREDICTIONS and result.run]
+    races = races_of(study, plan, times, {RUNS: untrained, PREDICTIONS: unpredicted}, spare)
+    untrained, unpredicted = ([run for run in runs if run not in spare] for runs in (untrained, unpredicted))
     base = _base_rate(folder)
     each = {
         RUNS: times.training and times.training.times(training.steps),
@@ -156,7 +173,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
             for name in STAGES
         ],
         rounds=rounds_of(study, plan),
-        checkpoints=sum(_checkpoints_kept(study, plan, run, steps[run]) for run in untrained),
+        checkpoints=sum(_checkpoints_kept(study, plan, run, steps[run], scored[run]) for run in untrained),
         checkpoint_bytes=_checkpoint_bytes(study, plan, folder),
         chain=_chain(plan, times, untrained, unpredicted),
         free_bytes=shutil.disk_usage(
@@ -164,13 +181,56 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
         ).free,
         estimate=estimate,
         generated=prompts_generated(results),
+        races=races,
     )
 
 
-def _checkpoints_kept(study: Study, plan: Plan, run: Run, last: int) -> int:
+def scored_in(stretch: Stretch, scored_steps: Sequence[int]) -> list[int]:
+    """The scored steps of a part of a run."""
+    return [
+        step
+        for step in scored_steps
+        if step > stretch.since and (stretch.until is None or step <= stretch.until)
+    ]
+
+
+def spare_places(plan: Plan, folder: Path) -> set[Run]:
+    """The places in races that may stay empty, as far as that is not known yet."""
+    spare = {place.name for place in plan.places if place.spare}
+    undecided = {name for name in spare if not (folder / f"mixtures/{name}.json").exists()}
+    return {run for run in plan.later if run[0] in undecided}
+
+
+def races_of(
+    study: Study, plan: Plan, times: RunTimes, missing: Mapping[str, Sequence[Run]], spare: Collection[Run]
+) -> list[RaceCost]:
+    """What is left of each race. `missing`: stage → jobs without a result."""
+    seconds = {RUNS: times.train, PREDICTIONS: times.predict}
+    gpus = {RUNS: study.training.gpus, PREDICTIONS: study.evaluation.gpus}
+    races = []
+    for name in dict.fromkeys(place.strategy for place in plan.places):
+        own = {*plan.by_strategy[name], *(place.name for place in plan.places if place.strategy == name)}
+        left = {
+            stage: [run for run in runs if run in plan.stretches and run[0] in own]
+            for stage, runs in missing.items()
+        }
+        least, most = (
+            [
+                StageCost(
+                    stage, len(runs), 0, None, _sum(map(seconds[stage], set(runs) - set(idle))), gpus[stage]
+                )
+                for stage, runs in left.items()
+            ]
+            for idle in (spare, ())
+        )
+        if any(left.values()):
+            races.append(RaceCost(name, least, most))
+    return races
+
+
+def _checkpoints_kept(study: Study, plan: Plan, run: Run, last: int, scored: Sequence[int]) -> int:
     """How many checkpoints of a run stay on disk once they have answered every benchmark."""
     kept = kept_weights(study, plan, run[0])
-    scored = study.training.scored_steps
     return len(
         {real for step, real in checkpoint_steps(scored, last).items() if kept is None or step in kept}
     )
@@ -185,7 +245,7 @@ def rounds_of(study: Study, plan: Plan) -> list[Counter[str]]:
 
 
 def steps_of_runs(study: Study, plan: Plan, folder: Path) -> dict[Run, int]:
-    """Run → optimiser steps until its stream ends: as drawn, else as expected, else all of the study's.
+    """Job → optimiser steps until its run's stream ends: as drawn, else as expected, else all of the study's.
 
     A domain of n examples and weight w is exhausted after about n / w prompts (section 3.1 of the paper).
     """
@@ -195,7 +255,7 @@ def steps_of_runs(study: Study, plan: Plan, folder: Path) -> dict[Run, int]:
         for name, entry in study.domains.items()
     }
     steps = {}
-    for mixture, seed in plan.runs:
+    for mixture, seed in plan.jobs:
         summary = folder / f"streams/{mixture}/{seed}.summary.json"
         if summary.exists():
             steps[mixture, seed] = int(read_json(summary)["steps"])
@@ -219,7 +279,10 @@ def training_rate(study: Study, results: Sequence[Output]) -> Rate | None:
     """Seconds an optimiser step, start of the job included: the median of the finished runs."""
     measured = []
     for run in _described(results, RUNS):
-        measured.append(sum(run["seconds"].values()) / run["stream"]["steps"])
+        stream = run["stream"]
+        trained = Stretch(stream.get("since", 0), stream.get("until")).of(stream["steps"])
+        if trained and run["seconds"]:  # not what only linked checkpoints that were there
+            measured.append(sum(run["seconds"].values()) / trained)
     return _rate(measured, study.costs.training_hours, study.training.steps)
 
 
@@ -269,7 +332,8 @@ def _base_rate(folder: Path) -> Rate | None:
 
 def _proposed_weights(plan: Plan, folder: Path) -> dict[str, Weights]:
     """The mixtures that were proposed from scores already."""
-    paths = {name: folder / f"mixtures/{name}.json" for name in plan.mixtures if name not in plan.weights}
+    unknown = [name for name in plan.mixture_files if name not in plan.weights]
+    paths = {name: folder / f"mixtures/{name}.json" for name in unknown}
     return {name: read_mixture(path).weights for name, path in paths.items() if path.exists()}
 
 
@@ -290,16 +354,25 @@ def _checkpoint_bytes(study: Study, plan: Plan, folder: Path) -> float | None:
 
 
 def _chain(plan: Plan, times: RunTimes, untrained: Sequence[Run], unpredicted: Sequence[Run]) -> float | None:
-    """Seconds of the longest run of each round, one round after another; None where unknown."""
+    """Seconds of the longest run of each round, one round after another; None where unknown.
+
+    The rungs of a race follow each other too.
+    """
     strategy_of = {mixture: name for name, mixtures in plan.by_strategy.items() for mixture in mixtures}
-    longest: dict[int, float] = {}
+    strategy_of |= {place.name: place.strategy for place in plan.places}
+    longest: dict[str, dict[int, float]] = {}
     for run in {*untrained, *unpredicted} - {(BASE, 0)}:
         seconds = _sum([times.train(run) if run in untrained else 0.0, times.predict(run)])
         if seconds is None:
             return None
-        place = plan.rounds[strategy_of[run[0]]]
-        longest[place] = max(longest.get(place, 0.0), seconds)
-    return sum(longest.values())
+        rungs = longest.setdefault(strategy_of[run[0]], {})
+        since = plan.stretches.get(run, WHOLE).since
+        rungs[since] = max(rungs.get(since, 0.0), seconds)
+    rounds: dict[int, float] = {}
+    for strategy, rungs in longest.items():
+        place = plan.rounds[strategy]
+        rounds[place] = max(rounds.get(place, 0.0), sum(rungs.values()))
+    return sum(rounds.values())
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from modomodo.config.schema import Study
 from modomodo.console import HOUR, duration, size
 from modomodo.reporting.settings import group_title
-from modomodo.study.costs import Costs, Rate, StageCost
+from modomodo.study.costs import Costs, RaceCost, Rate, StageCost
 from modomodo.study.estimates import Estimate
 from modomodo.study.outputs import PREDICTIONS, RUNS
 
@@ -51,6 +51,7 @@ def _totals(study: Study, costs: Costs) -> list[str]:
         )
     else:
         lines.append(f"time left: {_work(work)}{_money(study, work)}")
+        lines += [_race(race) for race in costs.races]
         if costs.chain:
             lines.append(f"at least {duration(costs.chain)}, if all runs of a round go at once")
     if costs.disk is None:
@@ -61,6 +62,11 @@ def _totals(study: Study, costs: Costs) -> list[str]:
             text += ": TOO LITTLE: free some, or keep fewer (training.keep_weights)"
         lines.append(text)
     return lines
+
+
+def _race(race: RaceCost) -> str:
+    least, most = _work(race.least), _work(race.most)
+    return f"race {race.name}: least {least}, expected {least}, most {most}"
 
 
 def _money(study: Study, stages: Sequence[StageCost]) -> str:

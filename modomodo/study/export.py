@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modomodo.errors import InputError, first_line
-from modomodo.files import atomic_directory, read_json
+from modomodo.files import atomic_directory
+from modomodo.mixtures.races import run_so_far
 from modomodo.training.run_folder import weights_digest, weights_removed
 
 
@@ -17,7 +18,7 @@ def last_checkpoint(run_json: Path) -> tuple[dict[str, Any], int, Path]:
 
     Raises InputError for a checkpoint whose weights are gone.
     """
-    run = read_json(run_json, "checkpoints")
+    run = run_so_far(run_json, "checkpoints")
     step = max(map(int, run["checkpoints"]))
     checkpoint = run_json.parent / run["checkpoints"][str(step)]["path"]
     if weights_removed(checkpoint):

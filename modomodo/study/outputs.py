@@ -12,7 +12,7 @@ EXAMPLES, BASE_MODEL, MIXTURES, STREAMS = "examples", "base model", "mixtures", 
 RUNS, PREDICTIONS, SCORES, TABLE = "runs", "predictions", "scores", "table"
 STAGES = (EXAMPLES, BASE_MODEL, MIXTURES, STREAMS, RUNS, PREDICTIONS, SCORES, TABLE)
 
-Run = tuple[str, int]  # mixture, seed
+Run = tuple[str, int]  # mixture, or a place that one takes in a race, and seed
 
 
 class Output(NamedTuple):
@@ -33,13 +33,13 @@ def _outputs(study: Study, plan: Plan, folder: Path) -> Iterator[Output]:
     for dataset in study.datasets:
         yield Output(EXAMPLES, dataset, folder / f"examples/{dataset}.jsonl")
     yield Output(BASE_MODEL, "base", folder / "base.json")
-    for mixture in plan.mixtures:
+    for mixture in plan.mixture_files:
         yield Output(MIXTURES, mixture, folder / f"mixtures/{mixture}.json")
     files = [
-        (STREAMS, plan.runs, "streams/{}.jsonl"),
-        (RUNS, plan.runs, "runs/{}/run.json"),
-        (PREDICTIONS, plan.scored, "predictions/{}/predictions.json"),
-        (SCORES, plan.scored, "scores/{}.json"),
+        (STREAMS, plan.jobs, "streams/{}.jsonl"),
+        (RUNS, plan.jobs, "runs/{}/run.json"),
+        (PREDICTIONS, plan.scored_jobs, "predictions/{}/predictions.json"),
+        (SCORES, plan.scored_jobs, "scores/{}.json"),
     ]
     for stage, runs, pattern in files:
         for mixture, seed in runs:

@@ -205,7 +205,7 @@ def _best(study: Study, folder: Path, scores: Sequence[Path]) -> list[Scored]:
     """The mixtures with the best Out-Score at the last step, the mean of their seeds, of these files of scores."""
     scored = [read_run_scores(path) for path in scores]
     mixtures = {}
-    for name in {run.mixture for run in scored} - {BASE}:
+    for name in {run.mixture for run in scored if run.steps} - {BASE}:
         path = folder / f"mixtures/{name}.json"
         if path.exists():
             mixtures[name] = read_mixture(path)

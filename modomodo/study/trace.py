@@ -85,8 +85,9 @@ def trace(study: Study, plan: Plan, number: Number, root: Path = Path("results")
     _check(mixture, [BASE, *plan.mixtures], "MIXTURE", "mixture")
     _check(target, [*study.benchmarks, *AGGREGATES], "BENCHMARK", "benchmark or aggregate")
     seed = _seed(study, plan, mixture, seed)
-    run = f"{mixture}/{seed}"
     paths = {(output.stage, output.name): output.path for output in outputs_of(study, plan, root)}
+    job = _job(plan, mixture, seed, step, root / study.name)
+    run = f"{job}/{seed}"
     if not paths[SCORES, run].exists():
         raise InputError(f"{paths[SCORES, run]}: not scored yet: make status shows how far the study is")
     steps = read_run_scores(paths[SCORES, run]).steps
@@ -112,7 +113,7 @@ def trace(study: Study, plan: Plan, number: Number, root: Path = Path("results")
             _checkpoint(home.parent, trained["checkpoints"][str(step)]),
             _training(home, trained, base["weights"], _rows(stream, examples)),
             _stream(stream),
-            _mixture(paths[MIXTURES, mixture]),
+            _mixture(paths[MIXTURES, job]),
             *(_examples(examples[domain]) for domain in plan.support[mixture]),
         ]
     links.append(_base(paths[BASE_MODEL, "base"], base))
@@ -149,6 +150,17 @@ def _seed(study: Study, plan: Plan, mixture: str, seed: int | None) -> int:
     if seed not in seeds:
         raise InputError(f"--seed {seed}: '{mixture}' has {', '.join(map(str, seeds))}")
     return seed
+
+
+def _job(plan: Plan, mixture: str, seed: int, step: int | None, folder: Path) -> str:
+    """What trained a run to a step, or as far as it came: itself, or the place that it took in a race."""
+    found = {0: mixture}
+    for place in plan.places:
+        path = folder / f"scores/{place.name}/{seed}.json"
+        if (place.name, seed) in plan.stretches and path.exists():
+            scored = read_run_scores(path)
+            found |= dict.fromkeys(scored.steps if scored.mixture == mixture else (), place.name)
+    return found[max(found)] if step is None else found.get(step, mixture)
 
 
 def _row(path: Path, **keys: Any) -> pd.Series:

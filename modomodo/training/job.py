@@ -11,6 +11,7 @@ from modomodo.data.examples import Example, read_examples
 from modomodo.files import digest
 from modomodo.mixtures.online import LiveStream, OnlineOptions, as_stream, read_used
 from modomodo.mixtures.stream import domain_order, summary
+from modomodo.training.run_folder import FINISHED, checkpoints_left
 from modomodo.training.settings import TrainSettings
 from modomodo.training.trackers import NOWHERE, Tracking
 
@@ -23,6 +24,9 @@ class TrainJob:
     `last_step` is the step at which the stream ends. `checkpoint_steps` maps each scored step to the step at which its
     checkpoint is really taken. With `live` both are as the schedule has them: the stream is decided while the run
     trains, from its rows and from `spare` ones, in the order that their domains' examples come in.
+
+    Of a run in a race both go as far as this job trains it: it has been trained to step `since`, and where it `goes_on`
+    it can be trained further from where this job ends.
     """
 
     base: Path
@@ -35,6 +39,23 @@ class TrainJob:
     tracking: Tracking = NOWHERE
     live: LiveStream | None = None
     spare: Sequence[tuple[Example, Path]] = ()
+    since: int = 0
+    goes_on: bool = False
+
+    @property
+    def finished(self) -> str:
+        """The file that says that this part of the run is finished."""
+        return f"finished-{max(self.checkpoint_steps)}.json" if self.goes_on else FINISHED
+
+    @property
+    def scored(self) -> dict[int, int]:
+        """The `checkpoint_steps` that this job adds."""
+        return {step: real for step, real in self.checkpoint_steps.items() if step > self.since}
+
+    @property
+    def left(self) -> list[int]:
+        """Steps whose checkpoint is not there, of those that this job or the ones before it take."""
+        return checkpoints_left(self.folder, self.checkpoint_steps)
 
 
 def spare_rows(

@@ -25,14 +25,15 @@ def complete_checkpoint(folder: Path) -> None:
     write_json(folder / COMPLETE, files)
 
 
-def keep_newest_complete(folder: Path) -> Path | None:
+def keep_newest_complete(folder: Path, before: int | None = None) -> Path | None:
     """The newest checkpoint in `folder` that is as it was written, None if there is none; the others are removed.
 
-    An incomplete checkpoint is skipped silently, one that was damaged since with a warning.
+    An incomplete checkpoint is skipped silently, one that was damaged since with a warning. `before`: a step that is
+    trained again, so that a checkpoint of it or of a later one is of no use.
     """
     kept = None
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
-        if kept is None:
+        if kept is None and (before is None or step_of(checkpoint) < before):
             damage = damage_of(checkpoint)
             if damage is None:
                 kept = checkpoint

@@ -6,6 +6,8 @@
                           log.jsonl            one line a step
                           trainer/             the checkpoints to resume from, while unfinished
                           fingerprint          digest of all that decides the result
+                          finished.json        a copy of run.json; finished-<step>.json of a run in a race, for each
+                                               job that has trained a part of it. While it may go on, trainer/ stays
 
 Snakemake deletes the outputs it knows of before it runs a job again and when a job fails. Only run.json
 is one, so an interrupted run finds its checkpoints, and a run that is asked for again with the same fingerprint
@@ -14,7 +16,7 @@ is returned as it is.
 
 import hashlib
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from modomodo.errors import InputError
@@ -25,10 +27,11 @@ REMOVED = "weights-removed.json"
 FINISHED = "finished.json"  # a copy of run.json that survives Snakemake
 
 
-def open_run(folder: Path, fingerprint: str) -> dict | None:
+def open_run(folder: Path, fingerprint: str, steps: Collection[int] | None = None) -> dict | None:
     """Make the folder ready for `fingerprint`: its finished run.json if the work is done, else None.
 
-    Work under another fingerprint is removed; work under the same one stays to be resumed.
+    Work under another fingerprint is removed; work under the same one stays to be resumed. `steps`: scored steps that
+    are asked for, where the run may have been trained to some of them only.
     """
     noted = folder / "fingerprint"
     if not noted.is_file() or noted.read_text(encoding="utf-8").strip() != fingerprint:
@@ -38,21 +41,57 @@ def open_run(folder: Path, fingerprint: str) -> dict | None:
         with atomic_write(noted) as file:
             file.write(fingerprint + "\n")
         return None
-    finished = folder / FINISHED
-    if not finished.is_file():
-        return None
-    run = read_json(finished)
-    complete = all(
-        _weight_files(folder / kept["path"]) or weights_removed(folder / kept["path"])
-        for kept in run["checkpoints"].values()
-    )
-    return run if complete else None
+    for finished in sorted(folder.glob("finished*.json")):
+        run = read_json(finished)
+        asked = {str(step) for step in steps} if steps is not None else set(run["checkpoints"])
+        if asked <= set(run["checkpoints"]) and all(
+            _is_whole(folder / run["checkpoints"][step]["path"]) for step in asked
+        ):
+            return {**run, "checkpoints": {step: run["checkpoints"][step] for step in sorted(asked, key=int)}}
+    return None
 
 
-def close_run(folder: Path, run: dict) -> None:
-    """The run is done: keep its description, remove the checkpoints to resume from."""
-    write_json(folder / FINISHED, run)
-    shutil.rmtree(folder / "trainer", ignore_errors=True)
+def trained_to(folder: Path) -> int:
+    """The last step of the parts of a run that are finished, 0 where none is."""
+    parts = [read_json(finished, "checkpoints") for finished in folder.glob("finished*.json")]
+    return max((kept["step"] for part in parts for kept in part["checkpoints"].values()), default=0)
+
+
+def checkpoints_left(folder: Path, checkpoint_steps: Mapping[int, int]) -> list[int]:
+    """The steps of scored checkpoints that are not in the folder. Those of one step are one checkpoint."""
+    return [
+        real
+        for real, name in names_of_steps(checkpoint_steps).items()
+        if not _is_whole(folder / f"checkpoint-{name}")
+    ]
+
+
+def link_shared_checkpoints(folder: Path, checkpoint_steps: Mapping[int, int]) -> None:
+    """Scored steps past the end of the stream are the last checkpoint, linked and not copied."""
+    named = names_of_steps(checkpoint_steps)
+    for scored, step in sorted(checkpoint_steps.items()):
+        if named[step] == scored:
+            continue
+        link = folder / f"checkpoint-{scored}"
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(f"checkpoint-{named[step]}", target_is_directory=True)
+
+
+def names_of_steps(checkpoint_steps: Mapping[int, int]) -> dict[int, int]:
+    """Step → the first scored step that is of it, which names its directory."""
+    return {step: scored for scored, step in sorted(checkpoint_steps.items(), reverse=True)}
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    return bool(_weight_files(checkpoint)) or weights_removed(checkpoint)
+
+
+def close_run(folder: Path, run: dict, finished: str = FINISHED) -> None:
+    """The run is done: keep its description, remove the checkpoints to resume from, unless it may go on."""
+    write_json(folder / finished, run)
+    if finished == FINISHED:
+        shutil.rmtree(folder / "trainer", ignore_errors=True)
 
 
 def remove_weights(folder: Path, run: dict, keep: Collection[str]) -> list[str]:

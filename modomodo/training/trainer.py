@@ -43,6 +43,7 @@ from modomodo.training.processors import check_images, load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete, step_of
 from modomodo.training.reward_functions import for_the_answer, reward_functions, summed_weights
 from modomodo.training.rewards import columns
+from modomodo.training.run_folder import link_shared_checkpoints
 from modomodo.training.stream_trainer import StreamTrainer
 from modomodo.training.trackers import NOWHERE, Tracking, finish_trackers, tell_trackers
 from modomodo.training.vision import (
@@ -127,7 +128,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         peft_config=lora_config(model, settings.lora, not settings.freeze_vision) if settings.lora else None,
         callbacks=[
             keep,
-            StopAt(end),
+            StopAt(end, settings.iterations if job.goes_on else None),
             Progress(job.last_step),
         ],
         **common,
@@ -152,7 +153,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         trainer.add_callback(SeedServer(trainer.vllm_generation.generation_kwargs, job.seed))
     ready = time.monotonic()
     with PartialState().main_process_first():
-        checkpoint = keep_newest_complete(folder / "trainer")
+        checkpoint = keep_newest_complete(folder / "trainer", min(job.left, default=None))
     if trainer.is_world_process_zero():
         for unfinished in folder.glob(".checkpoint-*"):  # of an attempt that was killed while it wrote one
             shutil.rmtree(unfinished)
@@ -377,14 +378,21 @@ class KeepScored(TrainerCallback):
 
 
 class StopAt(TrainerCallback):
-    """Ends the training with the stream, which may be before the schedule does; `last_step` as far as it is known."""
+    """Ends the training with the stream, which may be before the schedule does; `last_step` as far as it is known.
 
-    def __init__(self, last_step: Callable[[], int]) -> None:
+    `iterations`: of a run that may go on, which is saved then; but not between steps that learn from the same
+    completions.
+    """
+
+    def __init__(self, last_step: Callable[[], int], iterations: int | None = None) -> None:
         self.last_step = last_step
+        self.iterations = iterations
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step >= self.last_step():
             control.should_training_stop = True
+            if self.iterations and state.global_step % self.iterations == 0:
+                control.should_save = True
 
 
 class SaveOnSignal(TrainerCallback):
@@ -454,19 +462,6 @@ class Progress(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         if self.bar is not None:
             self.bar.close()
-
-
-def link_shared_checkpoints(folder: Path, checkpoint_steps: Mapping[int, int]) -> None:
-    """Scored steps past the end of the stream are the last checkpoint, linked and not copied."""
-    first: dict[int, int] = {}
-    for scored, step in sorted(checkpoint_steps.items()):
-        shared = first.setdefault(step, scored)
-        if shared == scored:
-            continue
-        link = folder / f"checkpoint-{scored}"
-        if link.is_symlink():
-            link.unlink()
-        link.symlink_to(f"checkpoint-{shared}", target_is_directory=True)
 
 
 def write_log(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:

@@ -509,7 +509,8 @@ def test_every_key_has_a_proof(model, proofs) -> None:
 
 
 def test_every_option_of_a_strategy_has_a_case() -> None:
-    elsewhere = {"merge_screen", "online"}  # tests/merging/test_screening.py, tests/mixtures/test_online.py
+    # tests/merging/test_screening.py, tests/mixtures/test_online.py, tests/mixtures/test_races.py
+    elsewhere = {"merge_screen", "online", "race"}
     for name, declared in strategies._declarations.items():
         if name in elsewhere or not declared.options.__module__.startswith("modomodo."):
             continue

@@ -27,7 +27,7 @@ def read(tmp_path):
         ("x:\n  no: 1\n", 2, "YAML reads the key no as a truth value: write 'no' in quotes"),
         ("on: 1", 1, "YAML reads the key on as a truth value: write 'on' in quotes"),
         ("Yes: 1", 1, "YAML reads the key Yes as a truth value: write 'Yes' in quotes"),
-        ("x:\n  2024: 1\n", 2, "YAML reads the key 2024 as a number: write '2024' in quotes"),
+        ("x:\n  2_024: 1\n", 2, "YAML reads the key 2_024 as a number: write '2_024' in quotes"),
         ("010: 1", 1, "YAML reads the key 010 as a number: write '010' in quotes"),
         ("1e3: 1", 1, "YAML reads the key 1e3 as a number: write '1e3' in quotes"),
         (".nan: 1", 1, "YAML reads the key .nan as a number: write '.nan' in quotes"),

@@ -111,7 +111,9 @@ def test_predictions_cut_off_while_they_are_written_are_not_cached(files):
 
 def test_the_list_of_predictions_names_mixture_and_seed(files, tmp_path):
     files[0].write([Prediction(**ROW)])
-    listed = RunPredictions(mixture="all", seed=42, settings={}, predictions={7: {"chart": files[0].entry()}})
+    listed = RunPredictions(
+        mixture="all", seed=42, settings={}, predictions={7: {"chart": files[0].entry(tmp_path)}}
+    )
     write_json(tmp_path / "predictions.json", listed.model_dump(mode="json"))
     assert read_run_predictions(tmp_path / "predictions.json") == listed
     write_json(tmp_path / "predictions.json", listed.model_dump(mode="json", exclude={"mixture"}))

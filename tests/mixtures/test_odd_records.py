@@ -30,6 +30,7 @@ OPTIONS = {
     "acquire": {"surrogate": "gp_sqrt", "candidates": 300},
     "cma_es": {"surrogate": "ridge_sqrt"},
     "pareto": {"surrogate": "quadratic"},
+    "race": {"surrogate": "gp_sqrt", "candidates": 300, "rungs": {1: 2, 9: 1}},
 }
 # merge_screen also needs merged experts: tests/merging/test_screening.py.
 EVERY = sorted(set(strategies) - {"merge_screen"})

@@ -99,6 +99,8 @@ class Declaration:
     screens: bool = False  # sees merged experts, scored on candidates for its mixtures
     online: bool = False  # its runs change their mixture while they train
     weighs_in_score: WeighsInScore = never  # and so cannot do without one
+    may_learn: bool = False  # uses records where it is given some
+    start: Callable[[Any], int] | None = None  # how many mixtures its options ask for, where `count` does not
 
 
 _declarations: dict[str, Declaration] = {}
@@ -112,12 +114,16 @@ def declare(
     screens: bool = False,
     online: bool = False,
     weighs_in_score: WeighsInScore = never,
+    may_learn: bool = False,
+    start: Callable[[Any], int] | None = None,
 ) -> Callable[[S], S]:
     """Decorator: register a strategy with its options, the names of its mixtures, and what it needs of a study."""
 
     def decorate(function: S) -> S:
         strategies.register(name)(function)
-        _declarations[name] = Declaration(options, suffixes, learns, screens, online, weighs_in_score)
+        _declarations[name] = Declaration(
+            options, suffixes, learns, screens, online, weighs_in_score, may_learn, start
+        )
         return function
 
     return decorate
@@ -132,6 +138,25 @@ def declaration(name: str) -> Declaration:
 def suffixes(name: str, domains: Sequence[str], requested: int = 1) -> list[str | None]:
     """The name suffix of each mixture a strategy will yield, known before it runs."""
     return declaration(name).suffixes(domains, requested)
+
+
+def requested(name: str, strategy: StrategySettings) -> int:
+    """How many mixtures a study asks of the strategy that it calls `name`. Raises InputError for bad options."""
+    start = declaration(strategy.propose).start
+    if start is None:
+        return strategy.count
+    number = start(read_options(strategy.propose, strategy.options, f"strategies.{name}.options"))
+    if strategy.count not in (1, number):
+        raise InputError(
+            f"strategies.{name}.count: {strategy.count}, but its options ask for {number}: remove it"
+        )
+    return number
+
+
+def learns(strategy: StrategySettings) -> bool:
+    """Whether a study's strategy proposes from scored runs."""
+    declared = declaration(strategy.propose)
+    return declared.learns or (declared.may_learn and bool(strategy.names_learned))
 
 
 def read_options(name: str, values: Mapping[str, Any], where: str = "options") -> BaseModel:
@@ -189,7 +214,7 @@ def propose_named(
     request = Request(
         records=records,
         domains=[domain for domain in domains if domain not in strategy.without],
-        count=strategy.count,
+        count=requested(name, strategy),
         seed=strategy.seed,
         target=strategy.target,
         options=read_options(strategy.propose, strategy.options, f"strategies.{name}.options"),

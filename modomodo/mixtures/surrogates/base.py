@@ -12,7 +12,14 @@ import numpy as np
 
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.mixture import tried
-from modomodo.mixtures.records import Records, aggregate_shares, target_values, trained, weights_matrix
+from modomodo.mixtures.records import (
+    Records,
+    aggregate_shares,
+    is_stopped,
+    target_values,
+    trained,
+    weights_matrix,
+)
 from modomodo.mixtures.surrogates.threads import one_blas_thread
 from modomodo.registry import Registry
 
@@ -295,8 +302,9 @@ def observe(records: Records, objective: Objective, merged: Records | None = Non
     """The trained runs of the records, for the benchmarks of an objective, as arrays.
 
     Runs in which none of them was scored are left out. `merged`: records of merged experts, with a column
-    `alpha`; those scored on a part of the questions (`questions` below 1) are left out. Of the records' fidelities
-    the last steps count, and those that scored none of the benchmarks are left out.
+    `alpha`; those scored on a part of the questions (`questions` below 1) are left out. A run that was stopped has no
+    score at the last step. Of the records' fidelities the last steps count, and those that scored none of the
+    benchmarks are left out.
 
     Raises InputError when no run is left, and for a fidelity of other domains.
     """
@@ -308,6 +316,7 @@ def observe(records: Records, objective: Objective, merged: Records | None = Non
     errors = np.column_stack([frame[f"se_{name}"].to_numpy(float) for name in objective.benchmarks])
     steps = frame["step"].to_numpy(float)
     last = frame.groupby(["mixture", "seed"])["step"].transform("max").to_numpy(float)
+    last[is_stopped(runs)] = last.max(initial=0)
     progress = np.divide(steps, last, out=np.ones(len(frame)), where=last > 0)
     observations = Observations(
         weights_matrix(runs, domains),

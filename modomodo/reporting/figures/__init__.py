@@ -93,13 +93,19 @@ def drawable(
 
 
 def figures_of(plan: "Plan") -> list[str]:
-    """Names of the figures of a study, known before its first run."""
-    weights = [plan.weights.get(mixture) for mixture in plan.mixtures]
+    """Names of the figures of a study, known before its first run.
+
+    Of a race as many mixtures count as are sure to be trained to the end, whichever they are.
+    """
+    raced = {mixture for mixture, _ in plan.stretches}
+    names = [mixture for mixture in plan.mixtures if mixture not in raced]
+    weights = [plan.weights.get(mixture) for mixture in names]
     rows = [None if row is None else list(row.values()) for row in weights]
     unknown = [math.nan]  # those that an online run came to serve no fit
-    return drawable(
-        [unknown if name in plan.online else row for name, row in zip(plan.mixtures, rows, strict=True)]
-    )
+    rows = [unknown if name in plan.online else row for name, row in zip(names, rows, strict=True)]
+    last = {place.strategy: place.step for place in plan.places}
+    rows += [None for place in plan.places if place.step == last[place.strategy] and not place.spare]
+    return drawable(rows)
 
 
 def file_name(figure: str, target: str) -> str:
@@ -123,6 +129,7 @@ def drawings(
     from modomodo.reporting.surface import fit
 
     fitted = functools.cache(lambda: fit(found.records, surrogate))
+    of_last = [run for run in runs if run.mixture in set(found.mixtures["mixture"])]  # not of stopped ones
     return {
         "before_after": lambda: comparison.before_after(found, page),
         "all_against_single": lambda: comparison.all_against_single(found, page),
@@ -133,7 +140,7 @@ def drawings(
         "effects": lambda: response.effect_map(found, page, fitted),
         "slices": lambda: response.weight_slices(found, page, fitted),
         "calibration": lambda: calibration.calibration(found, page, surrogate),
-        "reward_curves": lambda: training.reward_curves(found, runs, page),
-        "realised_shares": lambda: training.realised_shares(found, runs, page),
+        "reward_curves": lambda: training.reward_curves(found, of_last, page),
+        "realised_shares": lambda: training.realised_shares(found, of_last, page),
         "cost": lambda: training.cost(found, runs, page),
     }

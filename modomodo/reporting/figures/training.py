@@ -162,22 +162,29 @@ def realised_shares(found: Results, runs: Sequence[Run], page: Page) -> tuple[pl
 def cost(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.Figure, pd.DataFrame]:
     """Out-Score against the training time spent so far, runs in the study's order.
 
-    Runs of other seeds count their time and are shown hollow. Returns the figure and its numbers: mixture, seed,
-    group, seconds, spent, out_score, standard_error, best.
+    Runs of other seeds count their time and are shown hollow, those that a race stopped count theirs alone. Returns the
+    figure and its numbers: mixture, seed, group, seconds, spent, out_score, standard_error, best.
     """
     target = "out_score"
     groups = dict(zip(found.mixtures["mixture"], found.mixtures["group"], strict=True))
-    order = {name: place for place, name in enumerate(found.mixtures["mixture"])}
+    order: dict[str, float] = {name: place for place, name in enumerate(groups)}
+    for name, group in zip(found.stopped.get("mixture", ()), found.stopped.get("group", ()), strict=True):
+        # Before those of their group that were trained further.
+        order[name] = (
+            min((order[other] for other in order if groups[other] == group), default=len(order)) - 0.5
+        )
+        groups[name] = group
     first = {run.mixture: min(r.seed for r in runs if r.mixture == run.mixture) for run in runs}
     frame = found.records.frame
     last = frame.sort_values("step").drop_duplicates(["mixture", "seed"], keep="last")
     scores = last.set_index(["mixture", "seed"])
     rows = []
     for run in sorted(runs, key=lambda run: (run.seed != first[run.mixture], order[run.mixture], run.seed)):
-        row = scores.loc[(run.mixture, run.seed)]
-        rows.append(
-            (run.mixture, run.seed, groups[run.mixture], run.seconds, row[target], row[f"se_{target}"])
+        known = (run.mixture, run.seed) in scores.index
+        score, error = (
+            scores.loc[(run.mixture, run.seed), [target, f"se_{target}"]] if known else (np.nan, np.nan)
         )
+        rows.append((run.mixture, run.seed, groups[run.mixture], run.seconds, score, error))
     names = ["mixture", "seed", "group", "seconds", target, "standard_error"]
     numbers = pd.DataFrame(rows, columns=names)
     # Repeats come after the strategies: they measure noise and find no mixture.

@@ -1,0 +1,286 @@
+"""A race as the study announces it: its jobs before anything runs, what it refuses, and who goes on by a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modomodo.errors import InputError
+from modomodo.evaluation.scores import RunScores, collect
+from modomodo.files import read_json
+from modomodo.mixtures.mixture import Mixture
+from modomodo.mixtures.plan import plan, searches
+from modomodo.mixtures.races import Stretch, promote, run_so_far, stretches_of
+from modomodo.mixtures.records import BASE, Records, finished, last_step, learnable
+from modomodo.mixtures.settings import StreamSettings
+from modomodo.mixtures.strategies.base import propose_named
+from modomodo.mixtures.surrogates.base import objective, observe, surrogates
+from modomodo.study import costs, costs_text
+from modomodo.study.checks import study_from
+from modomodo.study.outputs import outputs_of
+
+RUNGS = {2: 4, 7: 2, 9: 1}
+
+
+@pytest.fixture
+def raced(study_data):
+    """The small study with a race at its end."""
+    study_data["strategies"]["race"] = {"propose": "race", "group": "race", "options": {"rungs": dict(RUNGS)}}
+    return study_data
+
+
+def study_of(data):
+    return study_from(data, "study.yaml")
+
+
+def complaint(data) -> str:
+    with pytest.raises(InputError) as error:
+        plan(study_of(data), "study.yaml")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- what is announced ------------------------------------------------------------------------------------------
+
+
+def test_every_place_is_known_before_the_first_run(raced):
+    found = plan(study_of(raced))
+    assert found.by_strategy["race"] == ["race-001", "race-002", "race-003", "race-004"]
+    assert found.later == [("race@7-01", 42), ("race@7-02", 42), ("race@9-01", 42)]
+    assert found.stretches["race-003", 42] == Stretch(0, 2)
+    assert found.stretches["race@7-02", 42] == Stretch(2, 7)
+    assert found.stretches["race@9-01", 42] == Stretch(7, None)
+    # The same of all, since settings of a training depend on it: a place must find the run's work to be its own.
+    assert found.support["race@9-01"] == found.support["race-001"] == ["boxes", "science", "relation"]
+    assert "race@9-01" not in found.mixtures and ("race@9-01", 42) not in found.runs
+    names = {output.name for output in outputs_of(study_of(raced), found)}
+    assert {"race-001/42", "race@7-02/42", "race@9-01"} <= names
+
+
+def test_a_study_without_one_has_the_same_jobs_and_settings_as_ever(study_data):
+    study = study_of(study_data)
+    found = plan(study)
+    assert found.jobs == found.runs and found.scored_jobs == found.scored and not found.stretches
+    assert "since" not in StreamSettings.of(study).text() and "until" not in StreamSettings.of(study).text()
+
+
+def test_who_decides_has_seen_all_earlier_parts(raced):
+    raced["strategies"]["after"] = {"propose": "acquire", "group": "model", "learns_from": ["race"]}
+    found = plan(study_of(raced))
+    starts = [(f"race-00{number}", 42) for number in range(1, 5)]
+    assert found.before("race", 7) == starts
+    assert found.before("race", 9) == [*starts, ("race@7-01", 42), ("race@7-02", 42)]
+    assert found.learns_from["after"] == [*starts, *found.later]
+
+
+def test_the_mixtures_that_start_are_far_apart_and_keep_to_constraints(raced):
+    raced["strategies"]["race"]["options"]["constraints"] = {"minimum": {"science": 0.3}}
+    found = plan(study_of(raced))
+    rows = np.array([list(found.weights[name].values()) for name in found.by_strategy["race"]])
+    assert (rows[:, 1] >= 0.3 - 1e-6).all()
+    distances = np.linalg.norm(rows[:, None] - rows, axis=2)[~np.eye(4, dtype=bool)]
+    assert distances.min() > 0.2
+
+
+def test_one_that_learns_starts_with_what_a_search_proposes(raced):
+    race = raced["strategies"]["race"]
+    race["learns_from"] = ["single", "all"]
+    race["options"] |= {"surrogate": "ridge_sqrt", "candidates": 100}
+    study = study_of(raced)
+    found = plan(study)
+    assert searches(study, "race") and found.rounds["race"] == 1 and "race-001" not in found.weights
+    records = scored(
+        {"all": [1 / 3] * 3, "a": [0.8, 0.1, 0.1], "b": [0.1, 0.8, 0.1], "c": [0.1, 0.1, 0.8]}, [9]
+    )
+    proposed = propose_named("race", study.strategies["race"], records, ["boxes", "science", "relation"])
+    assert list(proposed) == found.by_strategy["race"]
+    assert all(proposal.predicted for proposal in proposed.values())
+
+
+def test_where_all_may_finish_there_is_a_place_for_each(raced):
+    raced["strategies"]["race"]["options"]["if_uninformative"] = "finish"
+    found = plan(study_of(raced))
+    assert len(found.places_at("race", 7)) == len(found.places_at("race", 9)) == 4
+    assert [place.spare for place in found.places] == [False, False, True, True, False, True, True, True]
+
+
+def test_a_repeat_of_one_of_its_mixtures_is_a_whole_run(raced):
+    raced["repeats"] = {"race-002": [43]}
+    found = plan(study_of(raced))
+    assert ("race-002", 43) in found.runs and ("race-002", 43) not in found.stretches
+
+
+@pytest.mark.parametrize(
+    ("rungs", "message"),
+    [
+        ({2: 4, 5: 2, 9: 1}, "rungs: 5 is none of training.scored_steps [2, 7, 9]"),
+        ({2: 4, 20: 1}, "rungs: 20 lies beyond training.steps (9)"),
+        ({2: 4, 7: 5, 9: 1}, "rungs: 7: 5 runs go on, of the 4 at step 2: rungs must not grow"),
+        ({2: 4, 7: 2}, "rungs: the last is at step 7, but the last scored step is 9: add it"),
+        ({7: 4, 2: 2, 9: 1}, "rungs: [7, 2, 9]: the steps must increase"),
+        ({9: 4}, "a race has two rungs or more"),
+        ({2: 4, 9: 0}, "rungs: 9: 0 runs: at least one is trained to the end"),
+    ],
+)
+def test_rungs_that_make_no_sense_are_told_when_the_study_is_read(raced, rungs, message):
+    raced["strategies"]["race"]["options"]["rungs"] = rungs
+    found = complaint(raced)
+    assert found.startswith("study.yaml: strategies.race.options") and message in found
+
+
+def test_a_count_that_contradicts_the_rungs_is_refused(raced):
+    raced["strategies"]["race"]["count"] = 4
+    assert len(plan(study_of(raced)).by_strategy["race"]) == 4
+    raced["strategies"]["race"]["count"] = 5
+    assert "strategies.race.count: 5, but its options ask for 4: remove it" in complaint(raced)
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------
+
+
+def test_the_plan_prices_each_part(raced, tmp_path):
+    raced["costs"] = {"training_hours": 9.0, "prediction_hours": 3.0, "checkpoint_gb": 1.0}
+    raced["training"].update(gpus=1)
+    study = study_of(raced)
+    found = costs.costs_of(study, plan(study), tmp_path)
+    # An hour a step: 7 runs of 9, 4 of 2, 2 of 5 more, 1 of 2 more. A checkpoint is an hour too.
+    assert found.stage("runs").seconds == pytest.approx((7 * 9 + 4 * 2 + 2 * 5 + 2) * 3600)
+    assert found.stage("predictions").seconds == pytest.approx((1 + 7 * 3 + 4 + 2 + 1) * 3600)
+    # Three rounds of 9 + 3 hours; the race's rungs, 3 + 6 + 3, go beside the first.
+    assert found.chain == pytest.approx(3 * 12 * 3600)
+    text = costs_text.render(study, found)
+    assert "race race: least 20 GPU-hours and 7 h 0 min of jobs on CPUs, expected 20 GPU-hours" in text
+    raced["strategies"]["race"]["options"]["if_uninformative"] = "finish"
+    study = study_of(raced)
+    found = costs.costs_of(study, plan(study), tmp_path)
+    (race,) = found.races
+    assert [sum(stage.seconds for stage in stages) / 3600 for stages in (race.least, race.most)] == [
+        27,
+        4 * 12,
+    ]
+    assert found.stage("runs").seconds == pytest.approx((7 * 9 + 4 * 2 + 2 * 5 + 2) * 3600)
+
+
+def test_the_end_of_a_stream_ends_its_parts():
+    part, rest = Stretch(2, 7), Stretch(7, None)
+    assert [part.of(last) for last in (9, 7, 5, 1, 0)] == [5, 5, 3, 0, 0]
+    assert [rest.of(last) for last in (9, 7, 5)] == [2, 0, 0]
+    assert stretches_of({2: 4, 9: 1}) == {2: Stretch(0, 2), 9: Stretch(2, None)}
+
+
+# --- who goes on ------------------------------------------------------------------------------------------------
+
+
+def scored(weights: dict[str, list[float]], steps, strategy: str = "seed") -> Records:
+    """Runs of three domains at some steps, `steps` those of all or by mixture: the more boxes, the better."""
+    runs, mixtures = [], {}
+    for name, row in weights.items():
+        named = dict(zip(["boxes", "science", "relation"], row, strict=True))
+        mixtures[name] = Mixture(name=name, weights=named, strategy=strategy, round=0)
+        reached = steps[name] if isinstance(steps, dict) else steps
+        runs += [
+            RunScores.model_validate({"mixture": name, "seed": 42, "steps": {step: answers(row, step)}})
+            for step in reached
+        ]
+    base = RunScores.model_validate({"mixture": BASE, "seed": 0, "steps": {0: answers([0, 0, 0], 0)}})
+    return collect([base, *runs], mixtures, ["boxes", "science", "relation"], {"chart": "out"})
+
+
+def answers(row: list[float], step: int) -> dict:
+    score = 0.2 + 0.03 * step + 0.2 * row[0]
+    about = {"metric": "exact_match", "version": 1, "n": 100, "standard_error": 0.01, "unparsed": 0}
+    return {"chart": {**about, "score": score}}
+
+
+STARTED = {
+    "race-001": [0.1, 0.4, 0.5],
+    "race-002": [0.7, 0.2, 0.1],
+    "race-003": [0.5, 0.1, 0.4],
+    "race-004": [0.2, 0.7, 0.1],
+}
+
+
+def test_the_best_take_the_places_and_the_file_says_why(raced):
+    strategy = study_of(raced).strategies["race"]
+    promotion = promote(scored(STARTED, [2], "race"), "race", strategy, 7)
+    assert [run.mixture for run in promotion.runs if run.goes_on] == ["race-002", "race-003"]
+    assert promotion.informed and promotion.last_step == 9 and "step 2" in promotion.reason
+    assert [run.probability for run in promotion.runs] == sorted(
+        (run.probability for run in promotion.runs), reverse=True
+    )
+    json.dumps(promotion.model_dump(mode="json"))
+
+
+def test_only_those_that_are_still_in_the_race_can_go_on(raced):
+    strategy = study_of(raced).strategies["race"]
+    steps = {name: [2, 7] if name in ("race-002", "race-003") else [2] for name in STARTED}
+    promotion = promote(scored(STARTED, steps, "race"), "race", strategy, 9)
+    assert sorted(run.mixture for run in promotion.runs) == ["race-002", "race-003"]
+    assert [run.mixture for run in promotion.runs if run.goes_on] == ["race-002"]
+
+
+def test_a_step_that_is_no_later_rung_is_refused(raced):
+    with pytest.raises(InputError, match="--step 2: no later rung of strategies.race: 7, 9"):
+        promote(scored(STARTED, [2], "race"), "race", study_of(raced).strategies["race"], 2)
+
+
+# --- what becomes of those that stop ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped() -> Records:
+    """Two of four runs stopped at step 2, and three whole ones."""
+    whole = {"all": [1 / 3] * 3, "single": [1.0, 0.0, 0.0], "pair": [0.0, 0.5, 0.5]}
+    steps = {
+        name: [2, 7, 9] if name in ("race-002", "race-003", *whole) else [2] for name in {**STARTED, **whole}
+    }
+    return scored({**STARTED, **whole}, steps)
+
+
+def test_they_stay_in_the_records_and_have_no_last_score(stopped):
+    marked = stopped.frame[stopped.frame["stopped"] == 1]
+    assert set(marked["mixture"]) == {"race-001", "race-004"} and set(marked["step"]) == {2}
+    assert not set(last_step(stopped).frame["mixture"]) & {"race-001", "race-004"}
+    assert "stopped" not in finished(stopped).frame
+
+
+def test_records_without_one_have_no_such_column():
+    assert "stopped" not in scored(STARTED, [2, 9]).frame
+
+
+def test_surrogates_take_their_scores_for_early_ones(stopped):
+    wanted = objective(stopped, "out_score")
+    observed = observe(stopped, wanted)
+    assert set(observed.final().mixtures) == {"race-002", "race-003", "all", "single", "pair"}
+    learnt = learnable(stopped, "last")
+    assert set(learnt.frame["mixture"]) == {"base", "race-002", "race-003", "all", "single", "pair"}
+    assert list(learnt.fidelities) == ["step 2"] and len(learnt.fidelities["step 2"]) == 7
+    fitted = surrogates["gp_average"](observe(learnt, wanted), 0)
+    assert "7 of step 2 weigh" in fitted.reason
+    with_them = fitted.mean(np.array([[0.2, 0.1, 0.7]]))[0] @ wanted.shares
+    assert with_them == pytest.approx(0.2 + 0.27 + 0.2 * 0.2, abs=0.02)
+
+
+def test_heuristics_see_finished_runs_alone(stopped):
+    from modomodo.mixtures import algorithms
+
+    whole = finished(stopped)
+    assert algorithms.collinearity(stopped, stopped.domains) == algorithms.collinearity(
+        whole, stopped.domains
+    )
+
+
+def test_a_run_json_holds_all_parts(tmp_path: Path):
+    def part(name: str, steps: list[int], seconds: float) -> None:
+        checkpoints = {str(step): {"path": f"checkpoint-{step}"} for step in steps}
+        written = {"mixture": "race-002", "checkpoints": checkpoints, "seconds": {"train": seconds}}
+        (tmp_path / name).write_text(json.dumps(written), encoding="utf-8")
+
+    for name in ("run.json", "finished-2.json"):
+        part(name, [2], 1.0)
+    assert run_so_far(tmp_path / "run.json") == read_json(tmp_path / "run.json")
+    part("finished-7.json", [7], 2.0)
+    part("finished.json", [9], 4.0)
+    found = run_so_far(tmp_path / "run.json")
+    assert list(found["checkpoints"]) == ["2", "7", "9"] and found["seconds"] == {"train": 7.0}
