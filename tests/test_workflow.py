@@ -447,6 +447,131 @@ def test_nothing_re_runs_in_a_fresh_clone_over_old_results(done: Path, tmp_path:
     assert planned(clone, STUDY) == set()
 
 
+# --- a race -----------------------------------------------------------------------------------------------------
+
+RACE = {"propose": "race", "group": "race", "options": {"rungs": {2: 3, 7: 2, 9: 1}}}
+PLACES = ("race@7-01", "race@7-02", "race@9-01")
+
+
+@pytest.fixture(scope="module")
+def raced(done: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy with a race, killed while it trained to its second rung, and told to go on."""
+    copy = tmp_path_factory.mktemp("race") / "copy"
+    shutil.copytree(done, copy, symlinks=True)
+    study = yaml.safe_dump(changed(strategies__race=RACE), sort_keys=False)
+    (copy / "config/race.yaml").write_text(study, encoding="utf-8")
+    arguments = ("--configfile", "config/race.yaml")
+    process = subprocess.Popen(
+        command(*arguments),
+        cwd=copy,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 15 * MINUTES
+    while not list(copy.glob("results/test/runs/race-*/42/trainer/checkpoint-3/complete")):
+        assert process.poll() is None and time.monotonic() < deadline, "no run was trained to its second rung"
+        time.sleep(0.005)
+    kill_session(process)
+    assert not (copy / RESULTS / "scores/race@7-02/42.json").exists(), "the kill came too late"
+    succeed(snakemake(copy, *arguments, "--unlock"))
+    succeed(snakemake(copy, *arguments))
+    return copy
+
+
+def winner(folder: Path) -> str:
+    """The mixture that was trained to the end."""
+    return json.loads((folder / RESULTS / "mixtures/race@9-01.json").read_text(encoding="utf-8"))["name"]
+
+
+def test_a_run_that_goes_on_ends_as_one_trained_straight_through(raced: Path, tmp_path: Path) -> None:
+    name = winner(raced)
+    straight = tmp_path / "runs" / name / "42"
+    stream = tmp_path / "stream.jsonl"
+    shutil.copy(raced / RESULTS / f"streams/{name}/42.jsonl", stream)
+    summary = json.loads((raced / RESULTS / f"streams/{name}/42.summary.json").read_text(encoding="utf-8"))
+    whole = {key: value for key, value in summary.items() if key not in ("mixture", "since", "until")}
+    stream.with_suffix(".summary.json").write_text(json.dumps(whole), encoding="utf-8")
+    base = ("--base", RESULTS / "base", "--base-info", RESULTS / "base.json")
+    examples = ("--examples", *(RESULTS / f"examples/{domain}.jsonl" for domain in STUDY["domains"]))
+    settings = ("--settings", "config/race.yaml")
+    run = (*base, "--stream", stream, *examples, "--mixture", name, "--seed", 42)
+    trained = script(raced, "train", *settings, *run, "--output", straight / "run.json")
+    assert trained.returncode == 0, trained.stderr
+    benchmarks = ("--benchmarks", *(RESULTS / f"examples/{name}.jsonl" for name in STUDY["benchmarks"]))
+    answers = tmp_path / "predictions" / name / "42"
+    asked = ("--run", straight / "run.json", *benchmarks, "--output", answers / "predictions.json")
+    predicted = script(raced, "predict", *settings, *asked)
+    assert predicted.returncode == 0, predicted.stderr
+
+    def bytes_of(folder: Path, pattern: str) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob(pattern)}
+
+    in_parts = raced / RESULTS / f"runs/{name}/42"
+    assert len(bytes_of(straight, "checkpoint-*/model.safetensors")) == 3
+    for pattern in ("checkpoint-*/*", "log.jsonl", "fingerprint"):
+        assert bytes_of(in_parts, pattern) == bytes_of(straight, pattern)
+    found = bytes_of(answers, "*/*.jsonl")
+    assert found and bytes_of(raced / RESULTS / f"predictions/{name}/42", "*/*.jsonl") == found
+
+
+def test_a_run_in_a_race_has_one_name_and_those_that_stop_are_marked(raced: Path) -> None:
+    records = pd.read_csv(raced / RESULTS / "records.csv")
+    reached = records[records["strategy"] == "race"].groupby("mixture")["step"].agg(list)
+    assert sorted(reached.tolist()) == [[2], [2, 7], [2, 7, 9]]
+    stopped = set(records.loc[records["stopped"] == 1, "mixture"])
+    assert stopped == set(reached.index) - {winner(raced)} and not records["mixture"].str.contains("@").any()
+    table = pd.read_csv(raced / RESULTS / "table2.csv")
+    assert set(table["mixture"]) == {
+        "base",
+        "single-detection",
+        "single-science",
+        "collinearity",
+        winner(raced),
+    }
+    assert "Stopped before the last step" in (raced / RESULTS / "table2.md").read_text(encoding="utf-8")
+    costs = pd.read_csv(raced / RESULTS / "figures/cost.csv")
+    assert set(costs.loc[costs["out_score"].isna(), "mixture"]) == stopped
+    assert winner(raced) in (raced / RESULTS / "runs.html").read_text(encoding="utf-8")
+    promotion = json.loads((raced / RESULTS / "races/race/9.json").read_text(encoding="utf-8"))
+    assert [run["mixture"] for run in promotion["runs"] if run["goes_on"]] == [winner(raced)]
+
+
+def test_a_finished_race_plans_nothing_again(raced: Path) -> None:
+    assert planned(raced, changed(strategies__race=RACE)) == set()
+    status = script(raced, "status", "--study", "config/race.yaml").stdout
+    assert re.search(r"^runs +9/9$", status, flags=re.MULTILINE), status
+    chain = script(
+        raced, "provenance", "--study", "config/race.yaml", "--mixture", winner(raced), "--benchmark", "chart"
+    ).stdout
+    assert "step 9" in chain and "every link holds" in chain
+
+
+def test_a_changed_rung_trains_only_who_now_goes_further(raced: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(raced, copy, symlinks=True)
+    wider = {**RACE, "options": {"rungs": {2: 3, 7: 3, 9: 1}}}
+    study = changed(strategies__race=wider)
+    jobs = planned(copy, study)
+    own = {"mixtures/race-001.json", "mixtures/race@7-01.json", "mixtures/race@9-01.json"}
+    own |= set().union(*(of_mixture(name) for name in ("race-001", "race-002", "race-003")))
+    own |= set().union(*(of_mixture(name) for name in (*PLACES, "race@7-03")))
+    assert jobs == own | AFTER_SCORES, "what may run; nothing of the other strategies"
+    kept = {
+        path: path.stat().st_mtime_ns
+        for path in copy.glob("results/test/runs/*/42/checkpoint-*/*.safetensors")
+    }
+    (copy / "config/changed.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+    succeed(snakemake(copy, "scores", "--configfile", "config/changed.yaml"))
+    assert [path for path in kept if path.stat().st_mtime_ns != kept[path]] == []
+    new = set(copy.glob("results/test/runs/*/42/checkpoint-*/*.safetensors")) - set(kept)
+    assert {path.parent.name for path in new} <= {"checkpoint-7", "checkpoint-9"}
+    assert sum(path.parent.name == "checkpoint-7" for path in new) == 1
+
+
+# --- merging and weights ----------------------------------------------------------------------------------------
+
+
 def test_merging_screens_candidates_and_trains_the_best(done: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(done, copy, symlinks=True)

@@ -136,6 +136,11 @@ def test_a_count_that_contradicts_the_rungs_is_refused(raced):
     assert "strategies.race.count: 5, but its options ask for 4: remove it" in complaint(raced)
 
 
+def test_runs_that_decide_their_prompts_are_trained_in_one_part(raced):
+    raced["training"]["dynamic_sampling"] = {}
+    assert "strategies.race: a race trains runs in parts" in complaint(raced)
+
+
 # --- what it costs ----------------------------------------------------------------------------------------------
 
 
