@@ -6,7 +6,7 @@ Only files are read, and of those that grow only what was added or how they end.
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -181,23 +181,29 @@ def best_so_far(study: Study, plan: Plan, root: Path, status: Status) -> list[st
     from modomodo.reporting.wording import words
 
     folder = root / "results" / study.name
-    scores = [
-        result.path for result in status.results if result.stage == SCORES and result.path in status.done
-    ]
-    named = dict.fromkeys(path.parent.name for path in scores)
-    mixtures = {name: folder / f"mixtures/{name}.json" for name in named if name != BASE}
-    if not mixtures or (status.finished and (folder / "verdict.json").exists()):
+    scored = {
+        result.run: result.path
+        for result in status.results
+        if result.run and result.stage == SCORES and result.path in status.done
+    }
+    names = [name for name in dict.fromkeys(mixture for mixture, _ in scored) if name != BASE]
+    if not names or (status.finished and (folder / "verdict.json").exists()):
         return []
+    paths = list(scored.values())
+    mixtures = [folder / f"mixtures/{name}.json" for name in names]
+    online = [folder / f"runs/{name}/{seed}/run.json" for name, seed in scored if name in plan.online]
     groups = {name: benchmark.group for name, benchmark in study.benchmarks.items()}
-    headings = [
-        Heading(study.strategies[read_mixture(path).strategy].group, status.labels.get(name, name), [name])
-        for name, path in mixtures.items()
-        if path.exists()
-    ]
     try:
-        records = read_scored(scores, list(mixtures.values()), list(study.domains), groups)
-        questions = QuestionScores(collect_questions([path.with_suffix(".csv") for path in scores]))
-        return words(verdict_of(results_of(records, headings, groups, questions=questions), doubts=False))
+        records = read_scored(paths, mixtures, list(study.domains), groups, online)
+        questions = QuestionScores(collect_questions([path.with_suffix(".csv") for path in paths]))
+        headings = [
+            Heading(study.strategies[read_mixture(path).strategy].group, name, [name])
+            for name, path in zip(names, mixtures, strict=True)
+        ]
+        found = results_of(records, headings, groups, questions=questions)
+        called = [status.labels.get(name, name) for name in found.table["mixture"]]
+        named = replace(found, table=found.table.assign(strategy=called))
+        return words(verdict_of(named, doubts=False))
     except InputError:  # benchmarks are being scored again: there is no common score just now
         return []
 

@@ -17,6 +17,7 @@ from modomodo.console import progress_line
 from modomodo.errors import InputError
 from modomodo.mixtures.plan import plan
 from modomodo.study import follow, slurm, status, watch
+from modomodo.study.checks import study_from
 from modomodo.study.outputs import outputs_of
 from modomodo.study.screen import screen
 from modomodo.study.slurm import SlurmJob
@@ -285,6 +286,41 @@ def test_best_so_far_is_said_in_the_words_of_the_verdict(project):
         == "Use Single: science (science 1.00): Out-Score 1.00 ± 0.10, the best of 2 mixtures, ahead of each other one by more than noise."
     )
     assert any("paired question by question" in line for line in best)
+
+
+def test_an_online_run_is_among_the_best_and_called_so(study_data, tmp_path, monkeypatch):
+    study_data["strategies"]["dump"] = {"propose": "online", "group": "own", "options": {"rule": "dump"}}
+    project = Project(tmp_path, study_from(study_data, "study.yaml"), monkeypatch)
+    project.scores("single-boxes", "boxes", 2)
+    project.scores("dump", "science", 10)
+    path = project.root / "results/small/mixtures/dump.json"
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "strategy": "dump", "online": {"rule": "dump"}})
+    )
+    realised = {"boxes": 0.25, "science": 0.75, "relation": 0.0}
+    run = {
+        "mixture": "dump",
+        "seed": 42,
+        "seconds": {"train": 9},
+        "stream": {"steps": 9, "realised": realised},
+    }
+    project.makes("runs/dump/42/run.json")
+    (project.root / RUN.format("dump")).write_text(json.dumps(run))
+    best = project.watcher().look().best
+    assert best[0].startswith("Use dump (online) (science 0.75, boxes 0.25): Out-Score 1.00")
+    assert any(line.startswith("It was trained online") for line in best)
+
+
+def test_a_snakemake_that_is_started_again_is_followed(project):
+    project.says(training("all", 1))
+    watcher = project.watcher()
+    assert [job.name for job in watcher.look().running] == ["all/42"]
+    other = project.log.with_name("2026-11-29T130000.1.snakemake.log")
+    other.write_text(training("all", 1).replace("small", "other"))
+    assert [job.name for job in watcher.look().running] == ["all/42"], "another study's is none of ours"
+    newer = project.log.with_name("2026-11-29T140000.1.snakemake.log")
+    newer.write_text(training("alpha", 1))
+    assert [job.name for job in watcher.look().running] == ["alpha/42"]
 
 
 def test_what_cannot_be_compared_just_now_leaves_no_best(project):
