@@ -193,9 +193,9 @@ def _plain_table(records: Records) -> pd.DataFrame:
         kinds = [seed_kind(row) for row in frame[weights].to_numpy(float)]
         frame = frame.assign(group=["seed" if kind else "other" for kind in kinds])
     base = frame["mixture"] == BASE
-    frame = frame.assign(
-        group=frame["group"].where(~base, BASE), strategy=frame["mixture"].where(~base, "Base")
-    )
+    changing = frame["mixture"].isin(runs.frame.loc[is_online(runs.frame), "mixture"])
+    names = frame["mixture"].where(~changing, frame["mixture"] + " (online)")
+    frame = frame.assign(group=frame["group"].where(~base, BASE), strategy=names.where(~base, "Base"))
     frame = pd.concat([frame[base], frame[~base]], ignore_index=True)
     targets = [*records.benchmarks, *AGGREGATES]
     targets += [name for name in records.targets if name not in targets]

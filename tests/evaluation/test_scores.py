@@ -318,6 +318,7 @@ def test_nothing_is_learnt_from_an_online_run_and_no_weights_of_it_are_fitted(wi
     headings = [Heading("seed", "All", ["all"]), Heading("online", "DUMP", ["dump"])]
     found = results_of(with_online, headings, GROUPS)
     assert found.online == {"dump"}
+    assert results_of(with_online).mixtures["strategy"].tolist() == ["all", "dump (online)"]
     assert [bool(row) for row in np.isnan(found.weights()).all(axis=1)] == [False, True]
     # All stays the one of equal weights, and the verdict says whose weights it shows.
     assert found.places("all") == [0]

@@ -225,7 +225,7 @@ def test_a_rank_whose_rows_have_no_images_waits_for_nobody(world, tmp_path):
 
 # --- prompts that are decided while the run trains --------------------------------------------------------------
 
-# The same with every second prompt of another domain, whose odd ones all earn the same and are replaced.
+# The same with prompts of two domains to choose from; the odd ones of one all earn the same and are replaced.
 ONLINE = (
     TRAINER.replace(
         "return [len(text) / 10 for text in texts]", "return [earned(*one) for one in zip(id, texts)]"
@@ -238,6 +238,7 @@ ONLINE = (
         "            checkpoint_steps={3: 3, 6: 6},\n",
         "            checkpoint_steps={3: 3, 6: 6},\n            live=live,\n",
     )
+    .replace("trainer.StreamTrainer", "trainer.LiveTrainer")
     .replace('rewards={"colours": ["letters"]}', 'rewards={"colours": ["letters"], "shapes": ["letters"]}')
     .replace(
         "def main():",
