@@ -1,11 +1,15 @@
 """Streams that are decided while a run trains: what the next step is made of, from what is noted of those before."""
 
 import math
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from modomodo.errors import InputError
+from modomodo.files import read_json, read_jsonl, write_jsonl
+from modomodo.mixtures.mixture import Mixture, write_mixture
 from modomodo.mixtures.online import (
     LiveStream,
     OnlineOptions,
@@ -17,9 +21,11 @@ from modomodo.mixtures.online import (
     trained_on,
 )
 from modomodo.mixtures.records import empty
+from modomodo.mixtures.settings import StreamSettings
 from modomodo.mixtures.strategies.base import Request, propose, read_options
 from modomodo.mixtures.stream import domain_order, draw_stream
 
+ROOT = Path(__file__).parents[2]
 IDS = {name: [f"{name}{i}" for i in range(30)] for name in ("easy", "hard", "fit")}
 
 
@@ -205,3 +211,29 @@ def test_the_strategy_proposes_where_the_run_starts() -> None:
 def test_options_that_are_none(options, message) -> None:
     with pytest.raises(InputError, match=message):
         read_options("online", options)
+
+
+def test_an_online_mixtures_stream_is_the_order_of_every_domain(tmp_path, monkeypatch) -> None:
+    mixture = Mixture(
+        name="m", weights={"a": 0.5, "b": 0.5}, strategy="m", round=0, online=OnlineOptions(rule="dump")
+    )
+    write_mixture(tmp_path / "m.json", mixture)
+    for domain in "ab":
+        rows = [{"id": f"{domain}{i}"} for i in range(12)]
+        write_jsonl(tmp_path / f"{domain}.jsonl", rows)
+    settings = StreamSettings(steps=10, prompts_per_step=2, scored_steps=[5, 10])
+    words = ["--settings", settings.text(), "--mixture", tmp_path / "m.json", "--seed", 7]
+    words += ["--examples", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--output", tmp_path / "s.jsonl"]
+    monkeypatch.setattr("sys.argv", ["draw_stream.py", *map(str, words)])
+    runpy.run_path(str(ROOT / "scripts/draw_stream.py"))["main"]()
+    drawn = [(row["domain"], row["id"]) for _, row in read_jsonl(tmp_path / "s.jsonl")]
+    expected = [
+        (name, one) for name in "ab" for one in domain_order([f"{name}{i}" for i in range(12)], name, 7)
+    ]
+    assert drawn == expected
+    found = read_json(tmp_path / "s.summary.json")
+    assert (found["online"], found["prompts"], found["checkpoint_steps"]) == (
+        {"rule": "dump"},
+        20,
+        {"5": 5, "10": 10},
+    )

@@ -11,6 +11,8 @@ import pytest
 from modomodo.config.schema import Training
 from modomodo.errors import InputError
 from modomodo.files import file_digest, read_json, write_json, write_jsonl
+from modomodo.mixtures.online import Used, write_used
+from modomodo.mixtures.stream import domain_order
 from modomodo.training import launch as launching
 from modomodo.training.settings import TrainSettings
 
@@ -103,3 +105,66 @@ def test_the_launcher_decodes_the_images_and_a_trainer_does_not(
     script.main()
     assert len(script.jobs) == 1
     assert not (tmp_path / "runs/elsewhere/7/run.json").exists(), "a trainer describes nothing"
+
+
+def note_used(module: ModuleType, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[int, int, str]]) -> None:
+    """Have the training note these prompts: (position, attempt, id), of the domain shapes."""
+    before = module.train_here
+
+    def train_here(job) -> dict[str, float]:
+        used = [
+            Used(place + 1, place, attempt, "shapes", name, True, 0.5, 0.5) for place, attempt, name in rows
+        ]
+        write_used(job.folder, used)
+        return before(job)
+
+    monkeypatch.setattr(module, "train_here", train_here)
+
+
+def changed(module: ModuleType, monkeypatch: pytest.MonkeyPatch, **training: object) -> None:
+    """The command line with other settings of the training."""
+    settings = TrainSettings(
+        training=Training(steps=9, scored_steps=[1, 9], train_batch_size=2, num_generations=2, **training),
+        dtype="float32",
+        rewards={"shapes": ["format"]},
+    )
+    argv = list(module.sys.argv)
+    argv[argv.index("--settings") + 1] = settings.text()
+    monkeypatch.setattr("sys.argv", argv)
+
+
+def test_what_an_online_run_came_to_is_its_stream(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = {
+        "online": {"rule": "dump"},
+        "steps": 9,
+        "checkpoint_steps": {"1": 1, "9": 9},
+        "requested": {"shapes": 1},
+    }
+    write_json(tmp_path / "42.summary.json", summary)
+    changed(script, monkeypatch)
+    note_used(script, monkeypatch, [(0, 0, "b"), (1, 0, "a")])
+    script.main()
+    [job] = script.jobs
+    assert (job.live.orders, job.live.slots, job.spare) == ({"shapes": ["b", "a"]}, None, [])
+    assert (job.last_step, job.checkpoint_steps, job.live.options.rule) == (9, {1: 1, 9: 9}, "dump")
+    run = read_json(tmp_path / "runs/elsewhere/7/run.json")
+    assert run["online"] == run["stream"]["online"] == {"rule": "dump"}
+    assert (run["stream"]["steps"], run["stream"]["exhausted"]) == (2, {"domain": "shapes", "step": 2})
+    assert {step: kept["step"] for step, kept in run["checkpoints"].items()} == {"1": 1, "9": 2}
+
+
+def test_spare_examples_come_in_the_order_of_their_domain(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = domain_order(["a", "b"], "shapes", 42)
+    write_jsonl(tmp_path / "42.jsonl", [{"domain": "shapes", "id": order[0]}])
+    changed(script, monkeypatch, dynamic_sampling={"max_tries": 1})
+    note_used(script, monkeypatch, [(0, 0, order[0]), (0, 1, order[1])])
+    script.main()
+    [job] = script.jobs
+    assert (job.live.orders, job.live.slots) == ({"shapes": order}, ["shapes"])
+    run = read_json(tmp_path / "runs/elsewhere/7/run.json")
+    assert (run["stream"]["prompts"], run["stream"]["prompts_generated"]) == (1, 2)
+    assert "spare" in run and "online" not in run
