@@ -96,6 +96,7 @@ def report(
         settings=settings,
         words=words(verdict),
         verdict=verdict,
+        about=chosen_by(verdict.choice, settings.strategies),
         plot=interval_plot(verdict.leads),
         yaml=as_yaml(verdict),
         best=best,
@@ -263,6 +264,19 @@ def explained(rows: Sequence[ProposedBy]) -> list[Explained]:
         )
         for function in dict.fromkeys(row.propose for row in rows)
     ]
+
+
+def chosen_by(choice: str, rows: Sequence[ProposedBy]) -> tuple[str, str] | None:
+    """The label of the strategy that the verdict's choice is of, and what it does in words; None of other names."""
+    named = [
+        row for row in rows if choice == row.label or choice.startswith((f"{row.label}:", f"{row.label},"))
+    ]
+    if not named:
+        return None
+    row = max(named, key=lambda each: len(each.label))
+    asked = _asked(row, {each.group for each in rows})
+    text = _summary(row.propose).rstrip(".")
+    return row.label, f"{text}; {asked}." if asked else f"{text}."
 
 
 def _summary(function: str) -> str:

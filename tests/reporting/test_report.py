@@ -14,7 +14,16 @@ from study_records import BENCHMARKS, DOMAINS, SIDES, example_results, records
 from modomodo.config.schema import Lora, Reporting, Training
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records import from_rows
-from modomodo.reporting.report import differences, in_words, interval_plot, read_figures, report, text_report
+from modomodo.reporting.report import (
+    Figure,
+    chosen_by,
+    differences,
+    in_words,
+    interval_plot,
+    read_figures,
+    report,
+    text_report,
+)
 from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import ProposedBy, ReportSettings
 from modomodo.reporting.verdict import Lead, verdict_of
@@ -117,6 +126,17 @@ def test_a_strategy_function_is_explained_once_in_words(text: str) -> None:
         "Mine out (own, 4 mixtures): alpha 0; for In-Score; without maths; learns from seed mixtures" in text
     )
     assert "Single (seed mixtures, 3 mixtures)" in text
+
+
+def test_the_choice_is_explained_beside_its_name() -> None:
+    rows = settings_of().strategies
+    label, text = chosen_by("Mine in, mean of 3 seeds", rows) or ("", "")
+    assert label == "Mine in" and text.startswith("Weights by the scores") and "alpha 1; " in text
+    assert chosen_by("Single: maths", rows) == (
+        "Single",
+        "One mixture for each domain, with all weight on it.",
+    )
+    assert chosen_by("Mine", rows) is None and chosen_by("", rows) is None
 
 
 def test_it_says_what_it_cost(page: str, text: str) -> None:
@@ -264,7 +284,7 @@ def test_a_written_report_becomes_a_page_and_its_html_stays_text() -> None:
 # --- on a screen and on paper -----------------------------------------------------------------------------------
 
 
-def large() -> tuple[str, int]:
+def large() -> str:
     """The page of a large study: twenty domains and long names, many strategies and warnings."""
     random = np.random.default_rng(0)
     domains = [f"a_domain_with_a_long_name_{number:02d}" for number in range(20)]
@@ -296,20 +316,17 @@ def large() -> tuple[str, int]:
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="244pt" height="190pt"><rect width="244" height="190"/></svg>'
     settings = settings_of(domains=domains, benchmarks=[(name, "out") for name in benchmarks])
     warnings = [Warned("something is odd with this benchmark and with that reward " * 3, ["all/42"])] * 9
-    figures = read_figures([])
-    from modomodo.reporting.report import Figure
-
     figures = [
         Figure(name, name, "A caption. " * 20, f"data:image/svg+xml,{svg}") for name in ("out_score", "cost")
     ]
-    return report(settings, found, verdict_of(found), RUNS[:0], figures, {}, warnings), len(rows)
+    return report(settings, found, verdict_of(found), RUNS[:0], figures, {}, warnings)
 
 
 @pytest.mark.parametrize("width", [390, 1400])
 def test_nothing_overflows_on_a_phone_or_a_screen(browser, tmp_path: Path, width: int) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    for name, page in (("small", report(settings_of(), FOUND, VERDICT, RUNS)), ("large", large()[0])):
+    for name, page in (("small", report(settings_of(), FOUND, VERDICT, RUNS)), ("large", large())):
         path = tmp_path / f"{name}.html"
         path.write_text(page, encoding="utf-8")
         browser.get(path.as_uri())
@@ -320,7 +337,7 @@ def test_nothing_overflows_on_a_phone_or_a_screen(browser, tmp_path: Path, width
 
 @pytest.mark.parametrize("study", ["small", "large"])
 def test_its_summary_prints_on_one_sheet(browser, tmp_path: Path, study: str) -> None:
-    page = large()[0] if study == "large" else report(settings_of(notes="long " * 900), FOUND, VERDICT, RUNS)
+    page = large() if study == "large" else report(settings_of(notes="long " * 900), FOUND, VERDICT, RUNS)
     path = tmp_path / "report.html"
     path.write_text(page, encoding="utf-8")
     pdf = tmp_path / "summary.pdf"
