@@ -80,10 +80,12 @@ def test_what_the_package_and_scripts_import_is_asked_for():
     places = importlib.metadata.packages_distributions()  # module → packages
     asked = asked_for("requirements.in").keys()
     ours = {"modomodo", *(path.stem for path in (ROOT / "scripts").glob("*.py"))}
-    # vLLM with its torchvision and lmms-eval are in layers of their own (envs/*.sh); pydantic pins its core.
-    elsewhere = {"vllm", "torchvision", "lmms_eval", "pydantic_core"}
-    for name in imported("modomodo", "scripts") - set(sys.stdlib_module_names) - ours - elsewhere:
-        packages = {package.lower().replace("_", "-") for package in places.get(name, [name])}
+    # Those of the layers over the environment (envs/vllm.sh, envs/lmms.sh); pydantic pins its core.
+    asked |= asked_for("vllm.in").keys() | asked_for("lmms.in").keys() | {"pydantic-core"}
+    for name in imported("modomodo", "scripts") - set(sys.stdlib_module_names) - ours:
+        packages = {
+            package.lower().replace("_", "-") for package in places.get(name, [name.replace("_", "-")])
+        }
         assert packages & asked, f"{name} is imported: add it to envs/requirements.in, then make lock"
 
 
