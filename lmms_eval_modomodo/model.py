@@ -28,11 +28,11 @@ ANSWER_TYPES = get_args(AnswerType)
 class Checkpoint(lmms):
     """A checkpoint with transformers, on one GPU where there is one.
 
-    `pretrained`: its directory. How it is asked is read from the `run.json` beside it, or from `study`, a study's file;
-    without either by the defaults of a study. `answer_type`: whose template is appended to each question; `none`
-    appends nothing and hands the whole completion over in place of the extracted answer. `max_new_tokens`, `dtype`
-    and `batch_size` override. lmms-eval's own limits on tokens and its stop words do not count: they would cut the
-    reasoning.
+    `pretrained`: its directory. How it is asked is read from `finished.json` beside it, or from `study`, the file of
+    a study; without either by the defaults of a study. `answer_type`: whose template is appended to each question;
+    `none` appends nothing and hands the whole completion over in place of the extracted answer. `max_new_tokens`,
+    `dtype` and `batch_size` override. lmms-eval's own limits on tokens and its stop words do not count: they would
+    cut the reasoning.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ and an error ends the program. It gets the extracted answer, "" where there is n
 
 import argparse
 import math
+import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -16,6 +17,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modomodo.data.examples import Example, image_cluster
 from modomodo.data.lmms_eval.questions import load_task
 from modomodo.errors import InputError, nearest, told
@@ -23,6 +26,7 @@ from modomodo.evaluation.predictions import Prediction
 from modomodo.metrics.metric import Summary
 from modomodo.standard_errors import standard_error
 
+ROUNDED = 1e-5  # MMMU's aggregation rounds to five digits
 RESAMPLES = 1000  # of lmms-eval's bootstrap, for metrics that are no means
 
 
@@ -91,6 +95,8 @@ def _evaluated(
     """lmms-eval's results and samples of the questions that we have, which may be fewer than the task's."""
     from lmms_eval.evaluator import evaluate
 
+    random.seed(0)  # as its command line does: some tasks draw where they read nothing
+    np.random.seed(1234)
     split = task.config.test_split if task.has_test_docs() else task.config.validation_split
     places = [int(example.id) for example in examples]
     for rows in {id(rows): rows for rows in (task.dataset, task.dataset_no_image)}.values():
@@ -161,7 +167,7 @@ def _values(found: Sequence[Any], score: float, aggregate: Any) -> list[float]:
             alone = [float(aggregate([one])) for one in found]
         except Exception:  # one question alone may have no score: a rank correlation has none
             alone = []
-        if alone and math.isclose(math.fsum(alone) / len(alone), score, abs_tol=1e-9):
+        if alone and math.isclose(math.fsum(alone) / len(alone), score, abs_tol=ROUNDED):
             return alone
         count = len(found)
         without = (float(aggregate([*found[:place], *found[place + 1 :]])) for place in range(count))

@@ -53,7 +53,7 @@ def _check_kind(task: Task) -> None:
 
 def check_metric(task: Task, metric: str, package: Path) -> None:
     """Raises InputError for a metric that the task has not, that is no number, or that a judge decides."""
-    name = metric.partition(",")[0]
+    name, _, chosen = metric.partition(",")
     numbers = {known for known, how in task.metrics.items() if not returns_nothing(how) and known != "bypass"}
     if not numbers:
         listed = ", ".join(task.metrics) or "none"
@@ -62,6 +62,13 @@ def check_metric(task: Task, metric: str, package: Path) -> None:
         )
     if name not in numbers:
         raise InputError(f"'{task.name}' has no metric '{name}': {nearest(name, numbers)}")
+    whole = [f"{name},{each}" for each in task.filters]
+    if chosen and metric not in whole:
+        raise InputError(f"'{task.name}' has no metric '{metric}': {nearest(metric, whole)}")
+    if not chosen and len(whole) > 1:
+        raise InputError(
+            f"'{task.name}' computes '{name}' for {len(whole)} filters of answers: write {' or '.join(whole)}"
+        )
     scorers: list[Any] = [task.config.get("process_results"), task.metrics[name]]
     if any(isinstance(one, Function) and asks_judge(one, package) for one in scorers):
         raise InputError(

@@ -63,6 +63,7 @@ metric_list:
     "chart/program.yaml": "task: program\nclass: !function utils.Reader\n",
     "chart/film.yaml": "include: chart.yaml\ntask: film\ndataset_kwargs: {video: true}\n",
     "chart/_group.yaml": "group: charts\ntask: [chartqa, chart_short]\n",
+    "chart/filtered.yaml": "include: chart.yaml\ntask: filtered\nfilter_list: [{name: strict}, {name: flexible}]\n",
     "one.yaml": "task: twice\n",
     "two.yaml": "task: twice\n",
 }
@@ -143,6 +144,8 @@ def test_a_study_without_one_has_the_settings_that_it_had(small_study):
         ({"lmms_eval": "likely"}, ".lmms_eval: 'likely' is of the kind multiple_choice: "),
         ({"lmms_eval": "program"}, ".lmms_eval: 'program' is a program of its own ("),
         ({"lmms_eval": "film"}, ".lmms_eval: 'film' shows videos: "),
+        ({"lmms_eval": "filtered"}, ".lmms_eval: 'filtered' computes 'right' for 2 filters of answers: write right,strict or right,flexible"),
+        ({"lmms_eval": "filtered", "metric": "right,stric"}, ".lmms_eval: 'filtered' has no metric 'right,stric': did you mean 'right,strict'?"),
         ({"lmms_eval": "twice"}, ".lmms_eval: lmms-eval defines 'twice' more than once, in "),
         ({"lmms_eval": "charts"}, ".lmms_eval: 'charts' is a group of tasks, in "),
     ],

@@ -43,5 +43,6 @@ def enter_lmms_environment() -> None:
     """
     installed()
     if importlib.util.find_spec("lmms_eval") is None:
+        os.environ.setdefault("TQDM_DISABLE", "1")  # its bars, which in a log are one endless line
         python = ENVIRONMENT / "bin/python"
         os.execv(python, [str(python), *sys.argv])

@@ -66,6 +66,12 @@ class Task:
         }
 
     @property
+    def filters(self) -> list[str]:
+        """The names of its filters of answers, for each of which its metrics are computed."""
+        listed = self.config.get("filter_list") or []
+        return [str(one["name"]) for one in listed if isinstance(one, dict) and "name" in one] or ["none"]
+
+    @property
     def dataset(self) -> str:
         """The dataset that it loads: a repository of the hub, or a builder of local files."""
         return str(self.config.get("dataset_path") or "")
