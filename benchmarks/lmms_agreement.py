@@ -28,7 +28,7 @@ from modomodo.errors import InputError
 from modomodo.evaluation.lmms_scores import score_task
 from modomodo.evaluation.predictions import Prediction, read_predictions, read_run_predictions
 from modomodo.files import read_jsonl
-from modomodo.metrics.metric import called, references
+from modomodo.metrics.metric import Score, called, references
 from modomodo.metrics.mmmu import options, parse_choice, parse_choice_lmms_eval
 
 
@@ -41,6 +41,18 @@ class Comparison:
     theirs: str
     split: str
     choices: bool  # whether its questions have options
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Our score of an answer and lmms-eval's value of it."""
+
+    ours: Score
+    theirs: float
+
+    @property
+    def agree(self) -> bool:
+        return abs(self.ours.value - self.theirs) < 1e-9
 
 
 @dataclass(frozen=True)
@@ -169,7 +181,7 @@ def row_of(comparison: Comparison, example: Example, number: int) -> dict[str, A
 
 def compare(
     comparison: Comparison, answered: Sequence[Answered], folder: Path
-) -> list[tuple[Answered, float, float]]:
+) -> list[tuple[Answered, Verdicts]]:
     """Each answer with our value and theirs."""
     import datasets
 
@@ -185,17 +197,15 @@ def compare(
         predictions[str(number)] = Prediction(
             id=str(number), completion=each.completion, answer=text, finish_reason="stop", tokens=0
         )
-        ours.append(metric(each.completion, answer, each.example).value)
+        ours.append(metric(each.completion, answer, each.example))
     theirs = score_task(comparison.task, comparison.theirs, docs, examples, predictions).values
-    return list(zip(answered, ours, theirs, strict=True))
+    return list(zip(answered, map(Verdicts, ours, theirs), strict=True))
 
 
 def reason(comparison: Comparison, each: Answered) -> str:
     """Why the two may differ on an answer; empty where that is not known."""
     text = called(comparison.ours).text(each.completion, extract_answer(each.completion)) or ""
     example = each.example
-    if not text.strip():
-        return "an empty answer is wrong and unparsed with us; lmms-eval compares or draws"
     if comparison.ours == "scienceqa":
         return "the paper's exact match: a letter alone, in capitals"
     if comparison.task == "mmmu_val" and example.choices:
@@ -207,24 +217,32 @@ def reason(comparison: Comparison, each: Answered) -> str:
     return ""
 
 
-def report(comparison: Comparison, found: Sequence[tuple[Answered, float, float]]) -> Iterator[str]:
+def report(comparison: Comparison, found: Sequence[tuple[Answered, Verdicts]]) -> Iterator[str]:
     """The agreement by source, then each answer on which the two differ."""
-    sources: dict[str, list[bool]] = {}
-    for each, ours, theirs in found:
-        source = each.source if "step" not in each.source else "results"
-        sources.setdefault(source, []).append(abs(ours - theirs) < 1e-9)
-    for source, agree in sources.items():
-        yield f"{comparison.ours} = {comparison.task} {comparison.theirs}, {source}: {sum(agree)}/{len(agree)}"
+    sources: dict[str, list[Verdicts]] = {}
+    for each, verdicts in found:
+        sources.setdefault(each.source if "step" not in each.source else "results", []).append(verdicts)
+    for source, all_ in sources.items():
+        line = f"{comparison.ours} = {comparison.task} {comparison.theirs}, {source}: {_share(all_)}"
+        read = [verdicts for verdicts in all_ if verdicts.ours.parsed]
+        yield line + (f", {_share(read)} where we read an answer" if len(read) < len(all_) else "")
     seen = set()
-    for each, ours, theirs in found:
-        text = extract_answer(each.completion)
-        key = (each.example.answer, str(each.example.meta), each.completion if text is None else text)
-        if abs(ours - theirs) < 1e-9 or key in seen:
+    for each, verdicts in found:
+        answer = extract_answer(each.completion)
+        text = each.completion if answer is None else answer
+        key = (str(each.example.answer), str(each.example.meta), text)
+        if verdicts.agree or key in seen:
             continue
         seen.add(key)
-        shown = (each.completion if text is None else text)[:60]
         why = reason(comparison, each)
-        yield f"  {shown!r} for {references(each.example)}: {ours:g} with us, {theirs:g}{f' ({why})' if why else ''}"
+        yield (
+            f"  {text[:60]!r} for {references(each.example)}: {verdicts.ours.value:g} with us, {verdicts.theirs:g}"
+            f"{f' ({why})' if why else ''}"
+        )
+
+
+def _share(verdicts: Sequence[Verdicts]) -> str:
+    return f"{sum(each.agree for each in verdicts)}/{len(verdicts)}"
 
 
 def main() -> None:

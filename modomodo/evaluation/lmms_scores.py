@@ -118,10 +118,12 @@ def _evaluated(
             cause = (last.exception() if last else None) or error
             raise InputError(f"{name}: lmms-eval could not score it: {told(cause)}") from error
     samples = [dict(sample, doc_id=ids[int(sample["doc_id"])]) for sample in done["samples"][name]]
-    if (answered := done["n-samples"][name]["effective"]) != len(ids) or {
-        s["doc_id"] for s in samples
-    } != set(ids):
-        raise InputError(f"{name}: lmms-eval scored {answered} questions, {len(ids)} were answered")
+    scored, kept = done["n-samples"][name]["effective"], {sample["doc_id"] for sample in samples}
+    if scored != len(ids) or kept != set(ids):
+        raise InputError(
+            f"{name}: lmms-eval scored {scored} questions, and {len(kept & set(ids))} of the {len(ids)} that were "
+            "answered"
+        )
     return done["results"][name], samples
 
 

@@ -415,6 +415,24 @@ def test_a_score_that_is_no_mean_has_the_jackknifes_standard_error(made):
     assert found.summary.standard_error == pytest.approx(standard_error(expected))
 
 
+def test_questions_that_lmms_eval_left_out_are_an_error(made, monkeypatch):
+    """Failed requests, and documents without one, are no part of its results, and its exit status says nothing."""
+    from lmms_eval import evaluator
+
+    whole = evaluator.evaluate
+
+    def evaluate(**arguments):
+        done = whole(**arguments)
+        done["samples"]["made"].pop()
+        return done
+
+    monkeypatch.setattr(evaluator, "evaluate", evaluate)
+    with pytest.raises(
+        InputError, match="made: lmms-eval scored 8 questions, and 7 of the 8 that were answered"
+    ):
+        made("plain", "right", "mean")
+
+
 FILTERS = """
 filter_list:
   - {name: first, filter: [{function: take_first}]}
