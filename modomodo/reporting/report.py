@@ -22,7 +22,7 @@ from modomodo.reporting.differences import BEYOND_NOISE, near_best
 from modomodo.reporting.figures import CAPTIONS
 from modomodo.reporting.results import COLOURS, Results, title
 from modomodo.reporting.settings import ProposedBy, ReportSettings, group_title
-from modomodo.reporting.tables import noise_report
+from modomodo.reporting.tables import came_to, noise_report
 from modomodo.reporting.templates import FOLDER, render_template
 from modomodo.reporting.training_logs import training_seconds
 from modomodo.reporting.verdict import Lead, Verdict
@@ -73,7 +73,7 @@ class Machine:
     machines: Sequence[str]
     versions: Sequence[str]
     commits: Sequence[str]
-    runs: Sequence[tuple[str, str, str]]  # mixture/seed, label, time
+    runs: Sequence[tuple[str, str, str]]  # the address of its page, label, time
 
 
 def report(
@@ -121,6 +121,7 @@ def report(
         paired=found.differences.questions is not None,
         noise=[_noise_row(found, target, noise[target]) for target in found.targets()],
         seeds_known=noise["out_score"]["between_seeds"] is not None,
+        stopped=came_to(found.stopped),
         machine=machine_of(runs, found) if runs else None,
         differences=differences(settings),
     )
@@ -341,7 +342,11 @@ def in_words(value: Any) -> str:
 
 def machine_of(runs: Sequence[Mapping[str, Any]], found: Results) -> Machine:
     """What the runs took one by one, and where, by the contents of their run.json."""
-    labels = found.mixtures.set_index("mixture")["strategy"]
+    named = pd.concat(
+        [found.mixtures, found.stopped]
+    )  # those that a race has stopped have no row, and no page
+    labels = dict(zip(named["mixture"], named["strategy"], strict=True))
+    ended = set(found.mixtures["mixture"])
     versions = runs[0].get("versions", {})
     timed = sorted(runs, key=training_seconds, reverse=True)
     return Machine(
@@ -351,7 +356,7 @@ def machine_of(runs: Sequence[Mapping[str, Any]], found: Results) -> Machine:
         commits=sorted({str(run["commit"]) for run in runs if run.get("commit")}),
         runs=[
             (
-                f"{run['mixture']}/{run['seed']}",
+                f"{run['mixture']}/{run['seed']}" if run["mixture"] in ended else "",
                 f"{labels[run['mixture']]}, seed {run['seed']}",
                 duration(training_seconds(run)),
             )

@@ -122,6 +122,7 @@ class RunPage:
     facts: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    online: bool = False  # its mixture changed while it trained: the weights are where it began
 
     @property
     def name(self) -> str:
@@ -159,12 +160,12 @@ def shares_of(run: Mapping[str, Any], domains: Sequence[str]) -> list[Share]:
     return [
         Share(
             domain,
-            weights[domain],
+            weights.get(domain, 0.0),
             stream["realised"].get(domain, 0.0),
             None if effective is None else effective.get(domain, 0.0),
         )
         for domain in domains
-        if weights.get(domain, 0.0) > 0
+        if weights.get(domain, 0.0) > 0 or stream["realised"].get(domain, 0.0) > 0
     ]
 
 

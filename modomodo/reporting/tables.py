@@ -153,11 +153,16 @@ def render(
         noise=spread,
         digits=digits([spread["between_seeds"] or 0.0]),
         paired=found.questions is not None,
-        stopped=[
-            f"{row.strategy} at step {row.step}: {with_error(row.out_score, row.se_out_score)}"
-            for row in ([] if stopped is None else stopped.itertuples())
-        ],
+        stopped=[] if stopped is None else came_to(stopped),
     )
+
+
+def came_to(stopped: pd.DataFrame) -> list[str]:
+    """What `stopped_mixtures` had scored when a race stopped them, in words."""
+    return [
+        f"{row.strategy} at step {row.step}: {with_error(row.out_score, row.se_out_score)}"
+        for row in stopped.itertuples()
+    ]
 
 
 def _cells(table: pd.DataFrame, target: str, found: Differences) -> list[str]:

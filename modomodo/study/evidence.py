@@ -11,7 +11,8 @@ from modomodo.data.conventions import Corners, clipped, converted
 from modomodo.data.examples import Box, Example, image_paths, read_examples
 from modomodo.errors import InputError
 from modomodo.evaluation.predictions import Prediction, RunPredictions, read_predictions, read_run_predictions
-from modomodo.files import read_json, read_jsonl
+from modomodo.files import read_jsonl
+from modomodo.mixtures.races import run_so_far
 from modomodo.mixtures.records import BASE
 from modomodo.reporting.pictures import Pictures
 from modomodo.reporting.results import Results
@@ -181,7 +182,7 @@ class Evidence:
     def _trained(self, run: str) -> dict[str, Any]:
         """What a training left: shares, curves, cost, where it lies, its warnings."""
         path = self.runs[run]
-        written = read_json(path, "mixture", "seed", "settings", "stream", "checkpoints", "base", "rows")
+        written = run_so_far(path, "mixture", "seed", "settings", "stream", "checkpoints", "base", "rows")
         lines = [line for _, line in read_jsonl(path.with_name("log.jsonl"))]
         last = written["checkpoints"][max(written["checkpoints"], key=int)]
         facts = work_of(written, lines) | {
@@ -193,6 +194,7 @@ class Evidence:
         results = [path, *([self.scores[run]] if run in self.scores else [])]
         return {
             "shares": shares_of(written, self.found.records.domains),
+            "online": "online" in written["stream"],
             "curves": curves_of(written, lines),
             "facts": facts,
             "files": {file.name: Path(os.path.relpath(file, self.folder)).as_posix() for file in files},

@@ -3,6 +3,7 @@
 import html
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from study_records import BENCHMARKS, DOMAINS, SIDES, example_results, records
 
 from modomodo.config.schema import Lora, Reporting, Training
 from modomodo.mixtures.plan import plan
-from modomodo.mixtures.records import from_rows
+from modomodo.mixtures.records import STOPPED, from_rows
 from modomodo.reporting.report import (
     Figure,
     chosen_by,
@@ -25,7 +26,7 @@ from modomodo.reporting.report import (
     text_report,
 )
 from modomodo.reporting.results import results_of
-from modomodo.reporting.settings import ProposedBy, ReportSettings
+from modomodo.reporting.settings import Heading, ProposedBy, ReportSettings
 from modomodo.reporting.verdict import Lead, verdict_of
 from modomodo.reporting.winner import elsewhere, winner_of
 from modomodo.reporting.wording import words
@@ -146,6 +147,25 @@ def test_it_says_what_it_cost(page: str, text: str) -> None:
     assert "Versions: trl 1.16.0." in text and "Code: commit abc." in text
     assert text.index("all, seed 43") < text.index("all, seed 42") and 'href="runs.html#all/43"' in page
     assert "Nothing was trained here" in text_of(report(settings_of(), FOUND, verdict_of(FOUND), []))
+
+
+def test_runs_that_a_race_stopped_cost_something_and_have_no_page() -> None:
+    whole = records()
+    frame = whole.frame[(whole.frame["mixture"] != "other-4") | (whole.frame["step"] == 5)].reset_index(
+        drop=True
+    )
+    raced = replace(whole, frame=frame.assign(**{STOPPED: (frame["mixture"] == "other-4").astype(int)}))
+    headings = [
+        Heading("own", name.capitalize(), [name])
+        for name in dict.fromkeys(frame["mixture"])
+        if name != "base"
+    ]
+    found = results_of(raced, headings)
+    runs = [{"mixture": name, "seed": 42, "seconds": {"train": 60.0}} for name in ("all", "other-4")]
+    shown = report(settings_of(headings=headings), found, verdict_of(found, runs=runs), runs)
+    assert "compare with none above: Other-4 at step 5: 0.1" in text_of(shown)
+    assert "Other-4, seed 42: 60 s" in text_of(shown) and "runs.html#other-4" not in shown
+    assert 'href="runs.html#all/42">All, seed 42</a>' in shown
 
 
 def test_it_says_what_differs_from_the_paper_and_nothing_as_python_would(text: str) -> None:

@@ -15,7 +15,7 @@ from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.questions import QuestionScores, collect_questions, of_questions, write_questions
 from modomodo.reporting.results import results_of
-from modomodo.reporting.run_pages import render_runs
+from modomodo.reporting.run_pages import render_runs, shares_of
 from modomodo.reporting.samples import Change, change, choose
 from modomodo.reporting.settings import Heading
 from modomodo.study.evidence import Evidence
@@ -235,6 +235,16 @@ def test_what_training_changed_comes_first_and_the_rest_in_order() -> None:
 def test_changed_questions_take_the_places_of_others_that_do_not_exist() -> None:
     assert choose([Change.RIGHT] * 14 + [Change.NONE]) == [*range(11), 14]
     assert choose([Change.WRONG] * 3) == [0, 1, 2] and choose([]) == []
+
+
+def test_a_domain_that_an_online_run_found_later_is_shown_too() -> None:
+    stream = {"requested": {"a": 1.0}, "realised": {"a": 0.5, "c": 0.5}, "effective": {"a": 1.0}}
+    shown = [
+        (share.domain, share.weight, share.realised, share.effective)
+        for share in shares_of({"stream": stream}, "abc")
+    ]
+    assert shown == [("a", 1.0, 0.5, 1.0), ("c", 0.0, 0.5, 0.0)]
+    assert [share.effective for share in shares_of({"stream": {**stream, "effective": None}}, "a")] == [None]
 
 
 # --- the page ---------------------------------------------------------------------------------------------------
