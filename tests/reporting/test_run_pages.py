@@ -302,6 +302,10 @@ def test_it_shows_mixture_scores_curves_and_answers(browser, page: Path) -> None
         "newly right",
         "newly wrong",
     ]  # the open benchmark
+    assert texts(browser, "summary") == [
+        "texts: 3 of 3 questions, 2 newly right, 1 newly wrong",
+        "boxes: 2 of 2 questions, 1 newly right, 0 newly wrong",
+    ]
     facts = dict(zip(texts(browser, "#run > dl dt"), texts(browser, "#run > dl dd"), strict=True))
     assert facts["completions"] == "24 (4 for each prompt)" and facts["tokens"] == "300"
     assert "examples of c were exhausted" in facts["ended early"] and "run.json" in facts["files"]
