@@ -127,7 +127,7 @@ class Reader:
 
     def _snakemake(self) -> tuple[int | None, bool]:
         """The id of the process that works on this study, and whether one works on another."""
-        if self._process is None or not self._process.is_running():  # all processes are asked only then
+        if self._process is None or not _runs(self._process):  # all processes are asked only then
             processes = _snakemakes_in(self.root)
             self._process = processes.get(self.study.name)
             return self._process and self._process.pid, bool(processes)
@@ -184,6 +184,14 @@ def _snakemakes_in(root: Path) -> "dict[str, psutil.Process]":
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process still runs: a zombie, which its parent has yet to notice, does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _study_of(words: Sequence[str], root: Path) -> str:

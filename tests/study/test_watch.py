@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -321,6 +322,16 @@ def test_a_snakemake_that_is_started_again_is_followed(project):
     newer = project.log.with_name("2026-11-29T140000.1.snakemake.log")
     newer.write_text(training("alpha", 1))
     assert [job.name for job in watcher.look().running] == ["alpha/42"]
+
+
+def test_a_dead_snakemake_whose_parent_has_not_noticed_is_not_at_work(project):
+    dead = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # ended, and still listed
+    watcher = project.watcher()
+    watcher.reader._process = psutil.Process(dead.pid)
+    project.work(False)
+    assert not watcher.look().status.at_work
+    dead.wait()
 
 
 def test_what_cannot_be_compared_just_now_leaves_no_best(project):
