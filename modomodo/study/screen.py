@@ -1,6 +1,7 @@
 """What a watcher saw, laid out for a terminal of any size: lines that are never wider, and never more than fit."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from modomodo.study.watch import Look, Running, silence
 
 NAME, SHARE, STEPS, LEFT, BAR = 12, 9, 9, 13, 30  # columns
 WIDE = 72  # columns from which on there is room for more than what is needed
-COLOURS = {"running": "cyan", "failed": "bold red", "interrupted": "yellow", "missing": ""}
+COLOURS = {"running": "cyan", "waiting": "dim", "failed": "bold red", "interrupted": "yellow"}
 
 
 @dataclass
@@ -82,6 +83,7 @@ def _head(look: Look, width: int) -> list[Text]:
 def _stages(look: Look, width: int, ascii_only: bool) -> list[Text]:
     """A line a stage: a bar, how many of how many are done, and what else there is to say."""
     lines = []
+    waiting = Counter(result.stage for result in look.status.results if result.path in look.held)
     room = min(max(width - NAME - SHARE - 24, 0), BAR)
     for stage, counts in counted(look.status).items():
         total = sum(counts.values())
@@ -93,9 +95,10 @@ def _stages(look: Look, width: int, ascii_only: bool) -> list[Text]:
         text.append(
             f"{counts['done']}/{total}".rjust(SHARE), style="green" if counts["done"] == total else ""
         )
-        for state in ("running", "failed", "interrupted"):
-            if counts[state]:
-                text.append("  ").append(f"{counts[state]} {state}", style=COLOURS[state])
+        also = {**counts, "running": counts["running"] - waiting[stage], "waiting": waiting[stage]}
+        for state in COLOURS:
+            if also[state]:
+                text.append("  ").append(f"{also[state]} {state}", style=COLOURS[state])
         lines.append(text)
     return lines
 

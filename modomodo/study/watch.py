@@ -63,6 +63,7 @@ class Look:
     best: Sequence[str]
     left: str
     gpus: Sequence[str] = ()
+    held: frozenset[Path] = frozenset()  # results of jobs that Slurm holds back
 
     @property
     def waiting(self) -> Counter[str]:
@@ -98,6 +99,7 @@ class Watcher:
         queued = self._queue(jobs, now)
         failed = [job for job in self._jobs(status) if job.state == "failed" and not self._made(job)]
         best, left = self._best_and_left(status)
+        held = [job for job in jobs if (there := queued.get(job.slurm or "")) and there.waits]
         return Look(
             study=self.study.name,
             clock=datetime.fromtimestamp(now),
@@ -107,6 +109,7 @@ class Watcher:
             best=best,
             left=left,
             gpus=sorted(used, key=lambda device: (len(device), device)),
+            held=frozenset(self.root / output for job in held for output in job.outputs),
         )
 
     def _jobs(self, status: Status) -> list[JobLog]:

@@ -209,6 +209,7 @@ def test_jobs_that_wait_in_slurms_queue_are_counted_by_reason(project):
     start = lines.index("waiting in Slurm's queue")
     assert lines[start + 1 : start + 3] == ["  2 for Priority", "  1 for Resources"]
     assert sum(line.startswith("  train ") for line in lines) == 1
+    assert next(line for line in lines if line.startswith("runs")).endswith(" 0/7  1 running  3 waiting")
     watcher.look()
     assert project.asked == 1, "the controller is not asked with every look"
     project.queue = None  # no squeue here
