@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from modomodo.mixtures.records import trained
 from modomodo.mixtures.strategies.base import Proposal, Request, _options, as_requested, declare
 from modomodo.mixtures.strategies.search import AcquireOptions, acquire
 from modomodo.mixtures.strategies.seeds import DesignOptions, design
@@ -65,7 +66,7 @@ def race(request: Request) -> list[Proposal]:
 
     Far from each other within the constraints; where it learns from earlier runs, a batch as `acquire` chooses it.
     """
-    if request.records.benchmarks:
+    if request.records.benchmarks and len(trained(request.records)):
         return acquire(request)
     options = _options(request, RaceOptions)
     return design(replace(request, options=DesignOptions(constraints=options.constraints)))
