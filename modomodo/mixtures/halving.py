@@ -40,7 +40,9 @@ GROWTH = (-0.5, 0.0, 0.5, 1.0)  # exponent of the step by which scores spread
 LEVEL = 10.0  # variance of the level at a step, in that of the runs
 CLIMB = 1.0  # and what a step e times as late adds to it
 BEFOREHAND = 2.0  # runs that the prior of the variance is worth
-LEAST_SIGNAL = 0.5  # probability, below which nobody chooses by the scores
+# Probability, below which nobody chooses by the scores. Scores at one step say nothing of how long they last, so that after
+# the first rung it is near that of the hypotheses: half would leave it to chance (docs/research/halving.md).
+LEAST_SIGNAL = 0.25
 DRAWS = 4000
 NUGGET = 1e-9  # for scores that have no noise at all
 KEPT = 1e-3  # hypotheses of less weight are dropped
@@ -69,7 +71,7 @@ class Decision:
 
     @property
     def informed(self) -> bool:
-        """Whether it is more probable than not that they do."""
+        """Whether it is not improbable that they do."""
         return self.signal >= LEAST_SIGNAL
 
 
