@@ -104,7 +104,7 @@ class PredictionFile:
 def read_predictions(path: str | Path, ids: Container[str] | None = None) -> Iterator[Prediction]:
     """Predictions in file order, of some examples or of all. Raises InputError naming file, line and field."""
     for number, row in read_jsonl(path):
-        if ids is None or row.get("id") in ids:
+        if ids is None or str(row.get("id")) in ids:
             yield parse(row, Prediction, f"{path}:{number}", FIX_LINE)
 
 

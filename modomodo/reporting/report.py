@@ -120,7 +120,7 @@ def report(
         beyond_noise=BEYOND_NOISE,
         paired=found.differences.questions is not None,
         noise=[_noise_row(found, target, noise[target]) for target in found.targets()],
-        seeds_known=noise["out_score"]["between_seeds"] is not None,
+        seeds_known=noise[found.target]["between_seeds"] is not None,
         stopped=came_to(found.stopped),
         machine=machine_of(runs, found) if runs else None,
         differences=differences(settings),
