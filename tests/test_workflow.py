@@ -550,12 +550,13 @@ def test_a_finished_race_plans_nothing_again(raced: Path) -> None:
 def test_a_changed_rung_trains_only_who_now_goes_further(raced: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(raced, copy, symlinks=True)
-    wider = {**RACE, "options": {"rungs": {2: 3, 7: 3, 9: 1}}}
+    # And where all may finish, there are places that none takes.
+    wider = {**RACE, "options": {"rungs": {2: 3, 7: 3, 9: 1}, "if_uninformative": "finish"}}
     study = changed(strategies__race=wider)
     jobs = planned(copy, study)
     own = {"mixtures/race-001.json", "mixtures/race@7-01.json", "mixtures/race@9-01.json"}
     own |= set().union(*(of_mixture(name) for name in ("race-001", "race-002", "race-003")))
-    own |= set().union(*(of_mixture(name) for name in (*PLACES, "race@7-03")))
+    own |= set().union(*(of_mixture(name) for name in (*PLACES, "race@7-03", "race@9-02", "race@9-03")))
     assert jobs == own | AFTER_SCORES, "what may run; nothing of the other strategies"
     kept = {
         path: path.stat().st_mtime_ns
@@ -567,6 +568,13 @@ def test_a_changed_rung_trains_only_who_now_goes_further(raced: Path, tmp_path: 
     new = set(copy.glob("results/test/runs/*/42/checkpoint-*/*.safetensors")) - set(kept)
     assert {path.parent.name for path in new} <= {"checkpoint-7", "checkpoint-9"}
     assert sum(path.parent.name == "checkpoint-7" for path in new) == 1
+    taken = [
+        json.loads((copy / RESULTS / f"mixtures/race@9-0{n}.json").read_text())["name"] for n in (1, 2, 3)
+    ]
+    informed = json.loads((copy / RESULTS / "races/race/9.json").read_text(encoding="utf-8"))["informed"]
+    assert ("race@9-02" in taken) == informed
+    records = pd.read_csv(copy / RESULTS / "records.csv")
+    assert not records.duplicated(["mixture", "seed", "step"]).any()
 
 
 # --- merging and weights ----------------------------------------------------------------------------------------
