@@ -7,9 +7,12 @@ from typing import Any
 
 from datasets import Dataset
 
+from modomodo.config.schema import Training
 from modomodo.errors import InputError
 from modomodo.mixtures.online import LiveStream, Used, left, next_step, read_used, write_used
 from modomodo.training.groups import Outcome, RewardColumns
+from modomodo.training.job import TrainJob
+from modomodo.training.reward_functions import for_the_answer
 
 
 class LiveRows:
@@ -128,3 +131,26 @@ class LiveRows:
             advantage=outcome.advantage,
             success=outcome.success,
         )
+
+
+def live_rows(job: TrainJob, dataset: Dataset, names: Sequence[str], weighed: Training) -> LiveRows:
+    """What a trainer takes its rows from, of a job with a live stream."""
+    assert job.live is not None
+    places = {
+        (example.dataset, example.id): place for place, (example, _) in enumerate([*job.rows, *job.spare])
+    }
+    columns = RewardColumns(
+        names,
+        [weighed.reward_weights[name] for name in names],
+        weighed.num_generations,
+        for_the_answer(job.settings),
+        weighed.trl.get("multi_objective_aggregation") == "normalize_then_sum",
+    )
+    sampling = weighed.dynamic_sampling
+    return LiveRows(job.live, dataset, places, columns, sampling.max_tries if sampling else 0)
+
+
+def counted(job: TrainJob) -> Dataset:
+    """As many rows as a live stream has prompts at most: TRL counts them, the trainer puts its own in their place."""
+    assert job.live is not None
+    return Dataset.from_dict({"position": range(job.live.steps * job.live.prompts_per_step)})

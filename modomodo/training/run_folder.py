@@ -4,6 +4,7 @@
                           checkpoint-<step>/   the scored checkpoints, in Hugging Face form; without weights once
                                                training.keep_weights has removed them
                           log.jsonl            one line a step
+                          rows.jsonl           one line a prompt, of a run that decided them itself
                           trainer/             the checkpoints to resume from, while unfinished
                           fingerprint          digest of all that decides the result
                           finished.json        a copy of run.json; finished-<step>.json of a run in a race, for each

@@ -32,16 +32,16 @@ from modomodo.data.prompts import interleaved, messages
 from modomodo.errors import InputError, Interrupted
 from modomodo.files import atomic_directory, write_jsonl
 from modomodo.training.adapters import is_adapted, lora_config, save_adapter
-from modomodo.training.groups import RewardColumns, with_shares
+from modomodo.training.groups import with_shares
 from modomodo.training.job import TrainJob
 from modomodo.training.launch import free_port
-from modomodo.training.live_stream import LiveRows
+from modomodo.training.live_stream import LiveRows, counted, live_rows
 from modomodo.training.live_trainer import LiveTrainer
 from modomodo.training.model_boxes import model_boxes
 from modomodo.training.models import copy_beside_weights, load_model
 from modomodo.training.processors import check_images, load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete, step_of
-from modomodo.training.reward_functions import for_the_answer, reward_functions, summed_weights
+from modomodo.training.reward_functions import reward_functions, summed_weights
 from modomodo.training.rewards import columns
 from modomodo.training.run_folder import link_shared_checkpoints
 from modomodo.training.stream_trainer import StreamTrainer
@@ -175,29 +175,6 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
             f"stopped: saved at step {on_signal.stopped_at} of {job.last_step}, run again to resume"
         )
     return {"start": ready - started, "train": time.monotonic() - ready}
-
-
-def live_rows(job: TrainJob, dataset: Dataset, names: Sequence[str], weighed: Training) -> LiveRows:
-    """What a trainer takes its rows from, of a job with a live stream."""
-    assert job.live is not None
-    places = {
-        (example.dataset, example.id): place for place, (example, _) in enumerate([*job.rows, *job.spare])
-    }
-    columns = RewardColumns(
-        names,
-        [weighed.reward_weights[name] for name in names],
-        weighed.num_generations,
-        for_the_answer(job.settings),
-        weighed.trl.get("multi_objective_aggregation") == "normalize_then_sum",
-    )
-    sampling = weighed.dynamic_sampling
-    return LiveRows(job.live, dataset, places, columns, sampling.max_tries if sampling else 0)
-
-
-def counted(job: TrainJob) -> Dataset:
-    """As many rows as a live stream has prompts at most: TRL counts them, the trainer puts its own in their place."""
-    assert job.live is not None
-    return Dataset.from_dict({"position": range(job.live.steps * job.live.prompts_per_step)})
 
 
 def scored_by(job: TrainJob, last_step: int) -> dict[int, int]:

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import tiny_runs
 
+from modomodo.config.schema import Training
 from modomodo.files import read_jsonl
-from modomodo.training.groups import groups_of, step_counts, teaching, with_shares
+from modomodo.training.groups import RewardColumns, groups_of, step_counts, teaching, with_shares
 from modomodo.training.lessons import lessons
+from modomodo.training.reward_functions import for_the_answer
+from modomodo.training.settings import TrainSettings
 
 NAN = math.nan
 
@@ -66,6 +69,36 @@ def test_the_log_has_the_realised_and_the_effective_mixture():
         "frac_reward_zero_std": {"a": 1 / 3, "b": 2 / 3},
     }
     assert groups_of([{"step": 1, "reward": 1.0}]) == {}  # a log of an earlier version
+
+
+def test_what_is_judged_is_the_answer_and_not_its_form():
+    settings = TrainSettings(
+        training=Training(bf16=False, reward_weights={"accuracy": 2.0, "format": 1.0, "iou": 2.0}),
+        dtype="float32",
+        rewards={"maths": ["accuracy", "format"], "form": ["format"], "boxes": ["iou"], "shy": ["accuracy"]},
+        reward_weights={"shy": {"accuracy": 0.5}},
+    )
+    judged = for_the_answer(settings)
+    assert judged == {
+        "maths": {"accuracy": 1.0},
+        "form": {"format": 1.0},  # it has nothing else
+        "boxes": {"iou": 1.0},
+        "shy": {"accuracy": 0.25},
+    }
+    columns = RewardColumns(["accuracy", "format", "iou"], [2.0, 1.0, 2.0], 2, judged)
+    rewards = [
+        *([0, 1, NAN], [0, 0, NAN]),  # only the form differs
+        *([NAN, 1, NAN], [NAN, 0, NAN]),
+        *([NAN, NAN, 0.4], [NAN, NAN, 0.2]),
+        *([0.25, NAN, NAN], [0, NAN, NAN]),  # of 0.25, which is all that can be earned
+        *([NAN, NAN, NAN], [NAN, NAN, NAN]),
+    ]
+    found = columns.outcomes(np.array(rewards, dtype=np.float32), ["maths", "form", "boxes", "shy", "maths"])
+    assert [one.taught for one in found] == [True, True, True, True, False]
+    assert [one.right_differs for one in found] == [False, True, True, True, False]
+    assert [one.success for one in found] == pytest.approx([0.0, 0.5, 0.3, 0.5, 0.0])
+    # Two sums a distance d apart: each is d / 2 from the mean, by a deviation of d / sqrt(2).
+    assert [one.advantage for one in found] == pytest.approx([0.7070, 0.7070, 0.7068, 0.7069, 0.0], abs=3e-4)
 
 
 def test_a_domain_that_hardly_teaches_is_a_warning():
