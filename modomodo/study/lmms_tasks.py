@@ -16,7 +16,7 @@ from modomodo.data.lmms_eval.task_files import (
     returns_nothing,
 )
 from modomodo.data.raw_folder import MANIFEST
-from modomodo.data.readers.lmms_eval import edition, kept_rows
+from modomodo.data.readers.lmms_eval import edition, kept_rows, short_name
 from modomodo.errors import InputError, first_line, nearest
 
 
@@ -88,21 +88,19 @@ def check_reachable(study: Study) -> None:
 
     Asks the network: for whoever starts a run, not for its jobs.
     """
-    for name, benchmark in study.benchmarks.items():
-        if (
-            not benchmark.task
-            or (kept_rows(benchmark.task, edition(benchmark.task)).parent / MANIFEST).is_file()
-        ):
+    for name, entry in study.datasets.items():
+        if entry.loader != LMMS_EVAL:
             continue
-        task = find_task(benchmark.task, installed())
-        prepared = study.data.raw_from and Path(study.data.raw_from, LMMS_EVAL, task.name).is_dir()
+        named = str(entry.options["task"])
+        if (kept_rows(named, edition(named)).parent / MANIFEST).is_file():
+            continue
+        task = find_task(named, installed())
+        prepared = study.data.raw_from and Path(study.data.raw_from, LMMS_EVAL, short_name(named)).is_dir()
         if task.dataset in LOCAL or prepared or Path(task.dataset).exists() or _is_cached(task.dataset):
             continue
-        reason = _refusal(task.dataset)
-        if reason:
+        if reason := _refusal(task.dataset):
             raise InputError(
-                f"benchmarks.{name}.{LMMS_EVAL}: '{task.name}' needs {task.dataset} of the hub, and {reason}: "
-                f"{OWN_DATA}"
+                f"{name}: '{task.name}' needs {task.dataset} of the hub, and {reason}: {OWN_DATA}"
             )
 
 

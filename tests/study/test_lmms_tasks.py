@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from modomodo.data.downloads import obtain
 from modomodo.data.lmms_eval import environment
 from modomodo.data.lmms_eval.environment import RELEASE, installed
 from modomodo.data.lmms_eval.task_files import find_task
@@ -202,12 +203,39 @@ def test_a_hub_that_does_not_answer_is_told_before_anything_runs(study_data, pac
     with pytest.raises(InputError) as caught:
         check_reachable(read)
     assert str(caught.value).startswith(
-        "benchmarks.lmms.lmms_eval: 'chartqa' needs owner/ChartQA of the hub, and HF_HUB_OFFLINE is set: "
+        "lmms: 'chartqa' needs owner/ChartQA of the hub, and HF_HUB_OFFLINE is set: "
     )
     assert "data.raw_from" in str(caught.value) and "dataset_path: parquet" in str(caught.value)
     (tmp_path / "hf/datasets/owner___ChartQA").mkdir(parents=True)
     check_reachable(read)
     assert asked == ["owner/ChartQA"]
+
+
+def test_questions_are_made_once_or_linked_from_where_they_were_made(
+    study_data, package, tmp_path, monkeypatch
+):
+    made = []
+
+    def write(named, folder):
+        made.append(named)
+        (folder / "docs/test").mkdir(parents=True)
+        for name in ("rows.parquet", "docs/dataset_dict.json", "docs/test/data-00000.arrow"):
+            (folder / name).write_text(name)
+
+    monkeypatch.setattr(reader, "enter_lmms_environment", lambda: None)
+    monkeypatch.setattr(reader, "write_questions", write)
+    about = DownloadSettings.of(study(study_data), "lmms").about
+    here = tmp_path / "raw/lmms_eval/chartqa"
+    manifest = obtain("lmms_eval", about, "chartqa", folder=here)
+    assert manifest["files"].keys() == {
+        "rows.parquet",
+        "docs/dataset_dict.json",
+        "docs/test/data-00000.arrow",
+    }
+    assert obtain("lmms_eval", about, "chartqa", folder=here) == manifest
+    there = obtain("lmms_eval", about, "chartqa", folder=tmp_path / "there", raw_from=tmp_path / "raw")
+    assert there["files"] == manifest["files"]
+    assert made == ["chartqa"]
 
 
 def test_what_the_tasks_say_is_read_without_running_them(package):

@@ -45,9 +45,7 @@ def load_task(named: str, docs: Path | None = None) -> Any:
             f"{task.name}: its code needs a package that lmms-eval leaves out: {told(error)}: add it to envs/lmms.in, "
             "then make lock, make lmms"
         ) from error
-    except (
-        Exception
-    ) as error:  # of another's code, from a network that is not there to a column that is missing
+    except Exception as error:  # of another's code: from no network to a column that is missing
         cause: BaseException = error
         if hasattr(error, "last_attempt"):  # lmms-eval tries a download five times and then says so alone
             cause = error.last_attempt.exception() or error
@@ -70,6 +68,7 @@ def _quiet_task_class() -> Any:
 def _configuration(task: Task, package: Path) -> dict[str, Any]:
     """The task's file with its functions imported; its own includes may lead into lmms-eval."""
     import yaml
+    from huggingface_hub import get_token
     from lmms_eval import utils
 
     yaml.add_constructor("!function", utils.import_function)
@@ -79,7 +78,12 @@ def _configuration(task: Task, package: Path) -> dict[str, Any]:
     if named is not None:
         includes = named if isinstance(named, list) else [named]
         config["include"] = [str(included_file(str(name), task.path, package)) for name in includes]
-    return dict(utils.load_yaml_config(yaml_config=config, yaml_dir=str(task.path.parent), mode="full"))
+    config = dict(utils.load_yaml_config(yaml_config=config, yaml_dir=str(task.path.parent), mode="full"))
+    kwargs = config.get("dataset_kwargs")
+    if isinstance(kwargs, dict) and kwargs.get("token") is True and get_token() is None:
+        # Most tasks ask for a token, without which public data, too, would be refused.
+        config["dataset_kwargs"] = {key: value for key, value in kwargs.items() if key != "token"}
+    return config
 
 
 def write_questions(named: str, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The questions of a task of lmms-eval, as `make lmms`'s lmms-eval words them: no prompt of ours is in them yet."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,24 @@ def edition(task: str) -> str:
     found = find_task(task, installed())
     beside = sorted(found.path.parent.glob("*.py"))
     files = [path for path in [*found.files, *beside, *found.data_files] if path.is_file()]
-    return f"{RELEASE}-{digest([file_digest(path) for path in files])[:12]}"
+    stats = [path.stat() for path in files]
+    seen = tuple((path, each.st_mtime_ns, each.st_size) for path, each in zip(files, stats, strict=True))
+    return f"{RELEASE}-{_content(seen)}"
+
+
+@functools.cache  # Snakemake asks for each job that it considers
+def _content(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """A digest of what files hold, which are known by their times and sizes."""
+    return digest([file_digest(path) for path, _, _ in files])[:12]
 
 
 def kept_rows(task: str, edition_: str) -> Path:
     """Where a task's rows were kept, of an edition, when its questions were made."""
-    return folder_of(LOADER, _short(task), edition_) / DOCS
+    return folder_of(LOADER, short_name(task), edition_) / DOCS
 
 
-def _short(task: str) -> str:
+def short_name(task: str) -> str:
+    """What a task's raw files are called: by its name in lmms-eval, or by its file."""
     return Path(task).stem if is_file_of_ones_own(task) else task
 
 
@@ -67,7 +77,7 @@ def _about(dataset: Dataset) -> tuple[str, Published]:
         write_questions(task, folder)
 
     about = Published(
-        files={_short(task): [ROWS, f"{DOCS}/*.json", f"{DOCS}/*/*"]},
+        files={short_name(task): [ROWS, f"{DOCS}/*.json", f"{DOCS}/*/*"]},
         licence="see its card",
         revision=edition(task),
         make=make,
