@@ -146,7 +146,7 @@ rule explorer:
         command(
             "explorer.py --settings {params.settings:q} --records {input.records}"
             " --questions {input.questions} --table1 {input.table1}"
-            " --verdict {input.verdict} --output {output} > {log} 2>&1"
+            " --verdict {input.verdict} --run-pages runs.html --output {output} > {log} 2>&1"
         )
 
 

@@ -39,6 +39,9 @@ def main() -> None:
         "--surrogate",
         help="gp_sqrt or gp_average; without it the study's, or what proposals from a table are made by",
     )
+    parser.add_argument(
+        "--run-pages", default="", help="runs.html beside the page: each run then has a link to its own"
+    )
     parser.add_argument("--output", type=Path, required=True, help="EXPLORER.html")
     arguments = parser.parse_args()
 
@@ -71,6 +74,7 @@ def main() -> None:
         dry,
         read_verdict(arguments.verdict) if arguments.verdict and not arguments.target else None,
         settings.proposing if settings else (),
+        arguments.run_pages,
     )
     with atomic_write(arguments.output) as file:
         file.write(render(data))

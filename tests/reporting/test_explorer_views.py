@@ -525,3 +525,21 @@ def test_three_of_more_domains_are_chosen_and_the_others_keep_their_weight(brows
     assert browser.execute_script("return weights") == pytest.approx([0, 0.35, 0.35, 0.3])
     browser.execute_script("locks[1] = true; pick(cornersShown(), [1, 0, 0])")
     assert said(browser) == "law is locked."
+
+
+def test_each_run_has_a_link_to_its_page_where_there_are_pages_of_runs(
+    browser, opened, tmp_path: Path
+) -> None:
+    assert opened.find_elements("css selector", "a.evidence") == []
+    data = page_data(example_results(), "linked", "gp_sqrt", run_pages="runs.html")
+    data["runs"][0]["mixture"] = "a b/#c"
+    path = tmp_path / "explorer.html"
+    path.write_text(render(data), encoding="utf-8")
+    browser.get(path.as_uri())
+    links = [link.get_attribute("href") for link in browser.find_elements("css selector", "#runs a.evidence")]
+    assert len(links) == 13
+    folder = tmp_path.as_uri()
+    assert {
+        f"{folder}/runs.html#all/43",
+        f"{folder}/runs.html#a%20b%2F%23c/{data['runs'][0]['seed']}",
+    } <= set(links)

@@ -214,12 +214,13 @@ def page_data(
     runs_dry: Mapping[str, float] | None = None,
     verdict: Verdict | None = None,
     proposing: Sequence[str] = (),
+    run_pages: str = "",
 ) -> dict[str, Any]:
     """All that the page shows.
 
     `runs_dry`: the weight of a domain above which its examples may not last. `verdict`: what the table says, which
     knows the cost of the runs; made from the records without it. `proposing`: surrogates that the study's strategies
-    propose by, besides this one.
+    propose by, besides this one. `run_pages`: the file beside the page that has a page for each run.
     """
     verdict = verdict or verdict_of(found, surrogate)
     surface = fit(found.records, surrogate)
@@ -227,7 +228,6 @@ def page_data(
     targets = [target for target in found.targets() if target in surface.shares]
     both = [name for name in AGGREGATES if name in targets]
     aims = [*both, *({found.target} - set(both))]
-    aggregates = {*AGGREGATES, *found.records.aggregates}
     optima = {target: best(surface, target, limits, found.differences.questions) for target in aims}
     place = [found.records.domains.index(domain) for domain in predictor.domains]
     return {
@@ -235,6 +235,7 @@ def page_data(
         "aim": found.target,
         "surrogate": surrogate,
         "proposing": list(proposing),
+        "runPages": run_pages,
         "quality": quality(found.records, surrogate, found.target),
         # Of these nothing is known: they keep weight 0.
         "untried": [predictor.domains.index(domain) for domain in predictor.observations.untried],
@@ -252,27 +253,33 @@ def page_data(
         # Shown in the study's order; the surrogate's is by name.
         "order": [predictor.domains.index(domain) for domain in found.records.domains],
         "colours": [COLOURS[i % len(COLOURS)] for i in place],
-        "limits": {
-            "minimum": [_least(limits, domain) for domain in predictor.domains],
-            "maximum": [_most(limits, domain) for domain in predictor.domains],
-            "dry": [(runs_dry or {}).get(domain) for domain in predictor.domains],
-        },
-        "targets": [
-            {
-                "name": target,
-                "title": found.title(target),
-                "aggregate": target in aggregates,
-                "shares": surface.shares[target].tolist(),
-                "base": None if found.base is None else _number(found.base[score_column(target)]),
-            }
-            for target in targets
-        ],
+        "limits": _limits(limits, predictor.domains, runs_dry or {}),
+        "targets": [_target(found, surface, target) for target in targets],
         "runs": _runs(found, list(predictor.domains), targets),
         "groups": [group_title(group) for group in found.groups],
         "best": optima,
         "judged": aims,
         "front": front(surface, limits) if len(both) == 2 else [],
         "predictor": exported(predictor),
+    }
+
+
+def _limits(limits: Constraints, domains: Sequence[str], dry: Mapping[str, float]) -> dict[str, Any]:
+    """What the sliders are marked with."""
+    return {
+        "minimum": [_least(limits, domain) for domain in domains],
+        "maximum": [_most(limits, domain) for domain in domains],
+        "dry": [dry.get(domain) for domain in domains],
+    }
+
+
+def _target(found: Results, surface: Surface, target: str) -> dict[str, Any]:
+    return {
+        "name": target,
+        "title": found.title(target),
+        "aggregate": target in {*AGGREGATES, *found.records.aggregates},
+        "shares": surface.shares[target].tolist(),
+        "base": None if found.base is None else _number(found.base[score_column(target)]),
     }
 
 

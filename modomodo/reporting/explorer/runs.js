@@ -22,13 +22,18 @@ function scored(run, t, withError = true) {
   return three(run.scores[t]) + error + (run.near[t] ? " ≈" : "");
 }
 
+// The name of a run shows its mixture; beside it stands the way to its page, where there are pages of runs.
 function choice(run) {
-  return run.weights
+  const shown = run.weights
     ? element("button", { type: "button", class: "use", title: "show this mixture", onclick: () => {
       use(run.weights);
       say(`${run.label}: ${mixtureText(weights)}.`);
     } }, run.label)
     : run.label;
+  if (!data.runPages) return element("span", {}, shown);
+  const address = `${data.runPages}#${encodeURIComponent(run.mixture)}/${run.seed}`;
+  return element("span", {}, shown, " ", element("a", { class: "evidence", href: address, "aria-label": `page of ${run.label}: rewards and answers`,
+    title: "its rewards and answers" }, "page"));
 }
 
 // What mixtures are judged by, and the other aggregates; of a table without any, the benchmarks.

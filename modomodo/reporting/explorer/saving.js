@@ -60,7 +60,7 @@ async function png(area) {
 function copyStyle(from, to) {
   const style = getComputedStyle(from);
   for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "fill-opacity", "font-size", "font-family",
-    "font-weight", "text-anchor", "overflow"]) to.style.setProperty(name, style.getPropertyValue(name));
+    "font-weight", "text-anchor", "overflow", "paint-order", "stroke-linejoin"]) to.style.setProperty(name, style.getPropertyValue(name));
   [...from.children].forEach((child, place) => copyStyle(child, to.children[place]));
 }
 
