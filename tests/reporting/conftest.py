@@ -1,6 +1,7 @@
 """The explorer's page of the made-up study, open in a browser."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,25 +13,25 @@ from modomodo.reporting.explorer import page_data, render
 from modomodo.reporting.surface import Surface, fit
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def surface() -> Surface:
     return fit(example_results().records, "gp_sqrt")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def data() -> dict:
     limits = Constraints(minimum={"maths": 0.1}, maximum={"boxes": 0.5})
     return page_data(example_results(), "small study", "gp_sqrt", limits, {"science": 0.7})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page(data: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("explorer") / "explorer.html"
     path.write_text(render(data), encoding="utf-8")
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     driver = start_browser(tmp_path_factory.mktemp("profile"))
     driver.get("about:blank")
@@ -45,3 +46,17 @@ def opened(browser, page: Path) -> Iterator:
     browser.get(page.as_uri())
     yield browser
     assert browser.get_log("browser") == []
+
+
+@pytest.fixture(scope="session")
+def page_by(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[dict, Path]]:
+    """What a page without constraints holds, and the page, by surrogate: each is fitted once."""
+
+    @cache
+    def make(surrogate: str) -> tuple[dict, Path]:
+        data = page_data(example_results(), "same", surrogate)
+        path = tmp_path_factory.mktemp("page") / "explorer.html"
+        path.write_text(render(data), encoding="utf-8")
+        return data, path
+
+    return make

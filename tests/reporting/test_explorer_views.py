@@ -84,7 +84,7 @@ def test_a_weight_is_typed_as_people_write_numbers(opened, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value", "why"),
     [
-        ("2", 1.0, "2 is above 1: for a percentage type 2 %. boxes"),
+        ("2", 1.0, "2 is above 1: for a percentage type 2%. boxes"),
         ("-1", 0.0, "-1 is below 0. boxes"),
         ("lots", None, "“lots” is no number: boxes stays"),
         ("1.2.3", None, "“1.2.3” is no number: boxes stays"),
@@ -113,7 +113,7 @@ def test_a_link_holds_all_that_is_seen(opened, page: Path) -> None:
     put(opened, "boxes", 0.4)
     opened.find_element("css selector", "[aria-label='lock the weight of maths']").click()
     own_weights(opened, chart=3, puzzle=1)
-    opened.find_element("xpath", "//div[@id='zoom']/button[text()='best quarter']").click()
+    opened.find_element("xpath", "//div[@id='zoom']/button[text()='best quarter of the runs']").click()
     opened.find_elements("css selector", "#runs thead button")[0].click()
     before = seen(opened)
     wait_for(lambda: "sort" in opened.current_url and "zoom" in opened.current_url)
@@ -171,7 +171,7 @@ def test_own_weights_move_the_target_and_everything_follows_exactly(opened, surf
     put(opened, "boxes", 0.5)
     own_weights(opened, chart="0,75", puzzle=0.25)
     assert opened.find_element("id", "aim").get_property("value") == " own"
-    assert opened.find_element("id", "own-said").text == "Own score: chart 75 %, puzzle 25 %."
+    assert opened.find_element("id", "own-said").text == "Own score: chart 75%, puzzle 25%."
     names = list(surface.predictor.benchmarks)
     shares = np.array([{"chart": 0.75, "puzzle": 0.25}.get(name, 0.0) for name in names])
     point = np.array([opened.execute_script("return weights")])
@@ -252,10 +252,9 @@ def test_another_score_to_judge_by_moves_every_view(opened, data: dict) -> None:
 
 
 @pytest.mark.parametrize("name", EXPORTABLE)
-def test_slices_and_effects_equal_pythons(browser, name: str, tmp_path: Path) -> None:
+def test_slices_and_effects_equal_pythons(browser, name: str, page_by) -> None:
     surface = fit(example_results().records, name)
-    path = tmp_path / "explorer.html"
-    path.write_text(render(page_data(example_results(), "same", name)), encoding="utf-8")
+    _, path = page_by(name)
     browser.get(path.as_uri())
     for at in (AT, [1.0, 0.0, 0.0]):
         browser.execute_script("weights = arguments[0]; show(null)", at)
@@ -363,7 +362,7 @@ def test_the_plane_is_zoomed_by_buttons_keys_and_a_rectangle(opened) -> None:
     ).click_and_hold().move_by_offset(size["width"] // 4, size["height"] // 5).release().perform()
     (low, high), _ = ranges()
     assert whole[0][0] < low < high < whole[0][1]
-    opened.find_element("xpath", "//div[@id='zoom']/button[text()='best quarter']").click()
+    opened.find_element("xpath", "//div[@id='zoom']/button[text()='best quarter of the runs']").click()
     assert len(opened.find_elements("css selector", "#plane .plot-area > path")) < 13
 
 
@@ -455,7 +454,7 @@ def test_off_the_front_the_walk_says_so(opened) -> None:
     assert opened.find_element("id", "off-front").text == "this mixture is on the front"
     put(opened, "maths", 1)
     assert re.fullmatch(
-        r"this mixture is not on it: the nearest one differs in \d+ % of the prompts",
+        r"this mixture is not on it: the nearest one differs in \d+% of the prompts",
         opened.find_element("id", "off-front").text,
     )
 
@@ -543,3 +542,12 @@ def test_each_run_has_a_link_to_its_page_where_there_are_pages_of_runs(
         f"{folder}/runs.html#all/43",
         f"{folder}/runs.html#a%20b%2F%23c/{data['runs'][0]['seed']}",
     } <= set(links)
+
+
+def test_the_address_stays_clean_until_something_changes(opened, page: Path) -> None:
+    opened.get("about:blank")
+    opened.get(page.as_uri())
+    opened.execute_async_script("setTimeout(arguments[0], 400)")
+    assert opened.current_url == page.as_uri()
+    put(opened, "boxes", 0.4)
+    wait_for(lambda: "#w=" in opened.current_url)

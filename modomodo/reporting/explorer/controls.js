@@ -78,7 +78,7 @@ function type(i, text) {
   let why = "";
   if (!free) why = "All others are locked. ";
   else if (value < 0) why = `${text.trim()} is below 0. `;
-  else if (value > 1) why = `${text.trim()} is above 1${value <= 100 ? `: for a percentage type ${text.trim()} %` : ""}. `;
+  else if (value > 1) why = `${text.trim()} is above 1${value <= 100 ? `: for a percentage type ${text.trim()}%` : ""}. `;
   else if (value > weights[i] + 1e-9) why = `${text.trim()} is more than the locked weights leave. `;
   say(`${why}${name} ${three(before[i])} → ${three(weights[i])}${others.length ? `; to keep the sum 1: ${others.join(", ")}` : ""}.`);
 }

@@ -13,16 +13,16 @@ function buildVerdict() {
 
 function about() {
   const { runs, spearman, rmse, rmse_constant: constant, coverage_80: covered } = data.quality;
-  const trust = spearman === null ? "" : `, rank correlation ${spearman.toFixed(2).replace("-", "−")}`;
-  const inside = covered === null ? "" : `, ${(100 * covered).toFixed(0)} % of scores inside the 80 % interval`;
+  const trust = spearman === null ? "" : `: rank correlation ${spearman.toFixed(2).replace("-", "−")}`;
+  const inside = covered === null ? "" : `, ${(100 * covered).toFixed(0)}% of their scores lie inside its 80% interval`;
   const doubt = rmse === null || rmse >= constant
     ? " It predicts them no better than their mean does: take the numbers below for guesses." : "";
   const untried = data.untried.map((i) => domains[i]);
   const gaps = (untried.length ? ` No run has tried ${untried.join(", ")}: nothing is known of a mixture with it.` : "") +
     (data.undetermined[data.aim] ? ` How far mixtures differ is not known: ${data.undetermined[data.aim]}.` : "");
   const others = data.proposing.length ? ` Proposals of this study are also made by ${data.proposing.join(", ")}, which this page does not show.` : "";
-  find("about").textContent = `Predicted by ${data.surrogate} fitted to ${data.runs.filter((run) => run.weights).length} runs. ` +
-    `Tested on ${runs} runs left out by mixture${trust}${inside}.${doubt}${gaps}${others}`;
+  find("about").textContent = `Predicted by ${data.surrogate}, a Gaussian process fitted to ${data.runs.filter((run) => run.weights).length} runs. ` +
+    `Tested on ${runs} runs that it was not shown, left out by mixture${trust}${inside}.${doubt}${gaps}${others}`;
 }
 
 // The button says what it does.

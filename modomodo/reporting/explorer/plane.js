@@ -7,7 +7,7 @@ let zoom = null;  // [xs, ys] of the part that is shown, null: all
 
 function buildPlane() {
   const buttons = [["zoom in", () => scaled(0.5)], ["zoom out", () => scaled(2)],
-    ["best quarter", () => zoomTo(quarter())], ["all", () => zoomTo(null)]];
+    ["best quarter of the runs", () => zoomTo(quarter())], ["show all", () => zoomTo(null)]];
   for (const [text, act] of buttons) find("zoom").append(element("button", { type: "button", onclick: act }, text));
   find("errors").addEventListener("change", drawPlane);
   const area = find("plane");
@@ -171,7 +171,7 @@ function drawPlaneLegend() {
     entries.push([key(bar), "± one standard error"]);
   }
   if (plane.front.length) entries.push([key(element("line", { class: "front", x1: 0, x2: 18, y1: 6, y2: 6 })), "predicted front"]);
-  entries.push([key(mark("diamond", 9, 6, 4, { fill: "var(--accent)" })), "this mixture, 80 %"]);
+  entries.push([key(mark("diamond", 9, 6, 4, { fill: "var(--accent)" })), "this mixture, 80%"]);
   find("plane-legend").replaceChildren(...entries.map(([symbol, text]) => element("span", { class: "entry" }, symbol, ` ${text}`)));
 }
 
@@ -212,5 +212,5 @@ function showFront() {
   if (far[Number(slider.value)] > far[place] + 1e-9) slider.value = place;
   slider.setAttribute("aria-valuetext", `In-Score ${three(point.score[0])}, Out-Score ${three(point.score[1])}`);
   find("off-front").textContent = far[place] < 0.005 ? "this mixture is on the front"
-    : `this mixture is not on it: the nearest one differs in ${(100 * far[place]).toFixed(0)} % of the prompts`;
+    : `this mixture is not on it: the nearest one differs in ${(100 * far[place]).toFixed(0)}% of the prompts`;
 }

@@ -60,7 +60,7 @@ function showNearest() {
   const [main, ...others] = shownTargets();
   find("nearest").tBodies[0].replaceChildren(...nearest().map(({ run, apart }) => element("tr", {},
     element("th", { scope: "row" }, choice(run)),
-    element("td", { class: "number" }, `${(100 * apart).toFixed(0)} %`),
+    element("td", { class: "number" }, `${(100 * apart).toFixed(0)}%`),
     ...[main, ...others].map((t) => element("td", { class: "number" }, scored(run, t, false))),
     element("td", {}, mixtureBar(run.weights)))));
 }

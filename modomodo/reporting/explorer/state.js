@@ -146,14 +146,17 @@ function bestRun() {
 
 // --- the link
 
-let keeping;
+let keeping, untouched;
 
-// The address follows what is shown, so that copying it copies the view.
+// The address follows what is shown, so that copying it copies the view; it stays as it was until something changes.
 function keep() {
   clearTimeout(keeping);
+  untouched ??= link();
   keeping = setTimeout(() => {
+    const text = link();
+    if (text === untouched && !location.hash) return;
     try {
-      history.replaceState(null, "", `#${link()}`);
+      history.replaceState(null, "", `#${text}`);
     } catch {
       // Inside another page, as in the report, there is no address of its own.
     }

@@ -10,7 +10,7 @@ class Surrogate {
   constructor(data) {
     Object.assign(this, data);
     for (const group of this.groups) {
-      group.powered = new Map(group.terms.map(({ power }) => [power, group.runs.map((run) => run.map((weight) => weight ** power))]));
+      group.powered = new Map(group.terms.map(({ power }) => [power, Float64Array.from(group.runs.flat(), (weight) => weight ** power)]));
       for (const kernel of group.kernels) {
         for (const name of ["vectors", "values", "scores", "offsets", "weights", "explained"]) {
           kernel[name] = unpack(kernel[name]);
@@ -61,7 +61,7 @@ class Surrogate {
     let meanTerms = group.mean_terms.map((term) => this.meanTerm(term, weights));
     let between = null;  // of each term, the two mixtures
     if (less) {
-      between = group.terms.map((term) => this.cross(term, [less.map((weight) => weight ** term.power)], weights)[0]);
+      between = group.terms.map((term) => this.cross(term, Float64Array.from(less, (weight) => weight ** term.power), weights)[0]);
       const others = group.terms.map((term) => this.cross(term, group.powered.get(term.power), less));
       terms = terms.map((term, t) => term.map((value, i) => value - others[t][i]));
       meanTerms = meanTerms.map((value, t) => value - this.meanTerm(group.mean_terms[t], less));
@@ -161,14 +161,21 @@ class Surrogate {
     return Math.max(-this.farthest, Math.min(this.farthest, distance / spread));
   }
 
-  // KernelTerm, scaled, between runs (their weights to the power p) and a mixture: the mean over its blocks of domains.
+  // KernelTerm, scaled, between runs (their weights to the power p, [run, domain]) and a mixture: [run], the mean over
+  // its blocks of domains.
   cross({ power, length, blocks, scale }, runs, weights) {
-    const powered = weights.map((weight) => weight ** power);
-    return runs.map((run) => {
-      const squares = powered.map((weight, i) => (weight - run[i]) ** 2);
-      const curves = blocks.map((block) => Math.exp(-block.reduce((sum, i) => sum + squares[i], 0) / (2 * length ** 2)));
-      return curves.reduce((sum, curve) => sum + curve, 0) / blocks.length / scale;
-    });
+    const width = weights.length, reach = 2 * length ** 2, powered = weights.map((weight) => weight ** power);
+    const found = new Float64Array(runs.length / width);
+    for (let i = 0; i < found.length; i++) {
+      let sum = 0;
+      for (const block of blocks) {
+        let square = 0;
+        for (const domain of block) square += (powered[domain] - runs[i * width + domain]) ** 2;
+        sum += Math.exp(-square / reach);
+      }
+      found[i] = sum / blocks.length / scale;
+    }
+    return found;
   }
 
   // A weighted sum of scores: Prediction.aggregate and Prediction.run_spread.

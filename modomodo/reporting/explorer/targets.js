@@ -49,7 +49,7 @@ function buildTargets() {
 function ownText() {
   const shares = benchmarks().filter((t) => own[data.targets[t].name] > 0);
   const total = shares.reduce((sum, t) => sum + own[data.targets[t].name], 0);
-  return shares.map((t) => `${data.targets[t].title} ${(100 * own[data.targets[t].name] / total).toFixed(0)} %`).join(", ");
+  return shares.map((t) => `${data.targets[t].title} ${(100 * own[data.targets[t].name] / total).toFixed(0)}%`).join(", ");
 }
 
 // --- predicted scores

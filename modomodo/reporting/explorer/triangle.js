@@ -110,7 +110,7 @@ function drawTriangle() {
   });
   find("triangle-said").textContent = `Expected ${title} where ${chosen.map((i) => domains[i]).join(", ")} share ` +
     (count > 3 ? `the ${(mass > 1e-9 ? mass : 1).toFixed(2)} that they have in the mixture above; the others keep theirs. ` : "all the weight. ") +
-    `Orange diamond: this mixture. Points: real runs that differ in at most ${100 * data.slices.near} % of the prompts. A click sets the weights.`;
+    `Orange diamond: this mixture. Points: real runs that differ in at most ${100 * data.slices.near}% of the prompts. A click sets the weights.`;
   find("triangle-chart").replaceChildren(svg);
 }
 
