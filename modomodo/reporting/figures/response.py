@@ -60,8 +60,9 @@ def effect_map(found: Results, page: Page, fitted: Callable[[], Surface]) -> tup
     _write_cells(axes, values, errors, page)
     slanted = max(map(len, domains)) > 0.7 * LETTERS * page.width * 0.7 / len(domains)
     axes.set_xticks(range(len(domains)), domains)
-    if slanted:
-        plt.setp(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
+    if slanted:  # upright where many slanted ones would lie on each other
+        turned = 40 if len(domains) <= 8 else 90
+        plt.setp(axes.get_xticklabels(), rotation=turned, ha="right", va="center", rotation_mode="anchor")
     axes.set_yticks(range(len(targets)), [found.title(target) for target in targets])
     for label, target in zip(axes.get_yticklabels(), targets, strict=True):
         label.set_fontweight("bold" if target in AGGREGATES else "normal")
