@@ -15,7 +15,6 @@ import psutil
 from modomodo.config.schema import Study
 from modomodo.console import Progress, duration, read_progress
 from modomodo.errors import InputError
-from modomodo.mixtures.mixture import read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.records import BASE
 from modomodo.study.costs import costs_of
@@ -189,19 +188,22 @@ def best_so_far(study: Study, plan: Plan, root: Path, status: Status) -> list[st
         for result in status.results
         if result.run and result.stage == SCORES and result.path in status.done
     }
-    names = [name for name in dict.fromkeys(mixture for mixture, _ in scored) if name != BASE]
-    if not names or (status.finished and (folder / "verdict.json").exists()):
+    if not scored.keys() - {(BASE, 0)} or (status.finished and (folder / "verdict.json").exists()):
         return []
     paths = list(scored.values())
-    mixtures = [folder / f"mixtures/{name}.json" for name in names]
+    mixtures = [
+        folder / f"mixtures/{name}.json" for name in dict.fromkeys(name for name, _ in scored) if name != BASE
+    ]
     online = [folder / f"runs/{name}/{seed}/run.json" for name, seed in scored if name in plan.online]
     groups = {name: benchmark.group for name, benchmark in study.benchmarks.items()}
     try:
         records = read_scored(paths, mixtures, list(study.domains), groups, online)
         questions = QuestionScores(collect_questions([path.with_suffix(".csv") for path in paths]))
+        # Of a race the records name the run, and not the place that it took.
+        runs = records.frame[records.frame["mixture"] != BASE].drop_duplicates("mixture")
         headings = [
-            Heading(study.strategies[read_mixture(path).strategy].group, name, [name])
-            for name, path in zip(names, mixtures, strict=True)
+            Heading(study.strategies[strategy].group, name, [name])
+            for name, strategy in zip(runs["mixture"], runs["strategy"], strict=True)
         ]
         found = results_of(records, headings, groups, questions=questions)
         called = [status.labels.get(name, name) for name in found.table["mixture"]]

@@ -313,6 +313,26 @@ def test_an_online_run_is_among_the_best_and_called_so(study_data, tmp_path, mon
     assert any(line.startswith("It was trained online") for line in best)
 
 
+def test_the_runs_of_a_race_are_known_by_their_mixtures(study_data, tmp_path, monkeypatch):
+    study_data["strategies"]["race"] = {"propose": "race", "group": "own", "options": {"rungs": {2: 4, 9: 2}}}
+    project = Project(tmp_path, study_from(study_data, "study.yaml"), monkeypatch)
+    project.scores("single-boxes", "boxes", 2)
+    project.scores("race-003", "science", 10)
+    folder = project.root / "results/small"
+    for path in ("mixtures/race-003.json", "scores/race-003/42.json", "scores/race-003/42.csv"):
+        place = folder / path.replace("race-003", "race@9-01")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text((folder / path).read_text().replace('"strategy": "single"', '"strategy": "race"'))
+        if path.startswith("mixtures"):
+            (folder / path).write_text(place.read_text())
+        elif path.endswith("json"):  # of its first stretch
+            (folder / path).write_text((folder / path).read_text().replace('"9"', '"2"'))
+    project.says(started("train", 1, RUN.format("race@9-02"), LOG.format("race@9-02")))
+    look = project.watcher().look()
+    assert look.best[0].startswith("Use race: 003 (science 1.00): Out-Score 1.00")
+    assert [job.name for job in look.running] == ["race@9-02/42"]
+
+
 def test_a_snakemake_that_is_started_again_is_followed(project):
     project.says(training("all", 1))
     watcher = project.watcher()
