@@ -6,6 +6,7 @@ show the same ones.
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 RIGHT = 0.5  # a value from which on an answer counts as right: an overlap of boxes may be anything between 0 and 1
 SHOWN = 12  # questions of a benchmark
@@ -18,6 +19,14 @@ class Change(StrEnum):
     RIGHT = "newly right"
     WRONG = "newly wrong"
     NONE = "unchanged"
+
+
+class Outcome(NamedTuple):
+    """What came of a question: what training changed, the run's value, and the base model's, None where not asked."""
+
+    change: Change
+    value: float
+    base: float | None
 
 
 def change(value: float, base: float | None) -> Change:

@@ -28,10 +28,11 @@ from modomodo.reporting.run_pages import (
     shares_of,
     work_of,
 )
-from modomodo.reporting.samples import Change, choose
+from modomodo.reporting.samples import Outcome, choose
 from modomodo.warning_files import warned
 
 THOUSAND = "0-1000"  # in which a page draws boxes
+BOXES = 30  # of an answer that are drawn
 Answers = Mapping[str, Prediction]  # example id → what was answered
 
 
@@ -51,9 +52,8 @@ class Evidence:
     folder: Path
     pictures: Pictures = field(default_factory=Pictures)
     questions: list[Asked] = field(default_factory=list)
-    _numbers: dict[tuple[str, str], int] = field(
-        default_factory=dict
-    )  # (benchmark, id) → place in `questions`
+    # (benchmark, id) → place in `questions`
+    _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def pages(self) -> list[RunPage]:
         """The page of every scored run. Raises InputError naming the file that is missing or damaged."""
@@ -70,8 +70,8 @@ class Evidence:
         before = self._answers(base, wanted) if base in self.predictions else dict[str, Answers]()
         return [self._page(run, chosen[run], questions, before) for run in self.predictions]
 
-    def _chosen(self, run: str) -> dict[str, dict[str, tuple[Change, float, float | None]]]:
-        """Benchmark → the questions to show: id → what changed, the run's value and the base model's."""
+    def _chosen(self, run: str) -> dict[str, dict[str, Outcome]]:
+        """Benchmark → the questions to show: id → what came of it."""
         asked = self.found.differences.questions
         if asked is None:
             return {}
@@ -83,7 +83,7 @@ class Evidence:
                 continue
             before = rows[base] if base in rows and run != base else None
             chosen[name] = {
-                str(rows["question"].iloc[place]): (
+                str(rows["question"].iloc[place]): Outcome(
                     changes[place],
                     float(rows[run].iloc[place]),
                     None if before is None else float(before.iloc[place]),
@@ -110,7 +110,7 @@ class Evidence:
     def _page(
         self,
         run: str,
-        chosen: Mapping[str, Mapping[str, tuple[Change, float, float | None]]],
+        chosen: Mapping[str, Mapping[str, Outcome]],
         questions: Mapping[str, Mapping[str, Example]],
         before: Mapping[str, Answers],
     ) -> RunPage:
@@ -121,8 +121,8 @@ class Evidence:
         for name, places in chosen.items():
             folder = self.benchmarks[name].parent
             samples[name] = [
-                self._sample(questions[name][id_], folder, answers[name][id_], what, before.get(name, {}))
-                for id_, what in places.items()
+                self._sample(questions[name][id_], folder, answers[name][id_], outcome, before.get(name, {}))
+                for id_, outcome in places.items()
             ]
         label, group = called(self.found, mixture)
         main = next(score for score in scores if score.target == self.found.target)
@@ -143,10 +143,9 @@ class Evidence:
         example: Example,
         folder: Path,
         said: Prediction,
-        what: tuple[Change, float, float | None],
+        outcome: Outcome,
         before: Answers,
     ) -> Sample:
-        change, value, base_value = what
         base = before.get(example.id)
         key = example.dataset, example.id
         if key not in self._numbers:
@@ -157,12 +156,12 @@ class Evidence:
             pictures=self._pictures(example, folder, said.answer),
             completion=said.completion,
             answer=said.answer,
-            value=value,
-            change=change,
+            value=outcome.value,
+            change=outcome.change,
             cut=said.finish_reason == "length",
             base_answer=base.answer if base else None,
             base_completion=base.completion if base else "",
-            base_value=base_value,
+            base_value=outcome.base,
         )
 
     def _pictures(self, example: Example, folder: Path, answer: str | None) -> list[Picture]:
@@ -174,7 +173,7 @@ class Evidence:
             if example.answer_type == "box" and not shown and not isinstance(example.answer, str):
                 found = parse_boxes(answer) if answer else None
                 own = example.meta["boxes"]
-                answered = [each.box for each in found or []]
+                answered = [each.box for each in (found or [])[:BOXES]]
                 boxes = (_in_thousands(example.answer, own, size), _in_thousands(answered, own, size))
             shown.append(Picture(number, *boxes))
         return shown
