@@ -562,7 +562,7 @@ def test_an_environment_is_not_rebuilt_under_a_snakemake_of_another_machine(tree
     assert installed.exists()
 
 
-@pytest.mark.parametrize("target", ["status", "plan", "provenance", "report"])
+@pytest.mark.parametrize("target", ["status", "watch", "plan", "provenance", "report"])
 def test_what_only_looks_at_a_study_builds_nothing(tree: Tree, target: str):
     assert "make env builds it" in tree.refused(target)
     assert not (tree.root / ".venv").exists()
