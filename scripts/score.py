@@ -19,10 +19,8 @@ from modomodo.config.schema import Judge, written
 from modomodo.data.examples import Example
 from modomodo.data.lmms_eval.environment import RELEASE, enter_lmms_environment
 from modomodo.data.lmms_eval.environment import VERSION as LMMS_VERSION
-from modomodo.data.readers.lmms_eval import kept_rows
 from modomodo.errors import InputError
 from modomodo.evaluation.benchmarks import Questions, load_benchmarks
-from modomodo.evaluation.lmms_scores import score_task
 from modomodo.evaluation.predictions import read_predictions, read_run_predictions
 from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark, unparsed_warnings
 from modomodo.evaluation.settings import ScoreSettings
@@ -73,7 +71,12 @@ def scored(
     """The score of one checkpoint's predictions on one benchmark, and the value of each question that it counts."""
     predictions = {prediction.id: prediction for prediction in read_predictions(path)}
     call = settings.metrics[asked.name]
-    if asked.name in settings.lmms_eval:
+    if (
+        asked.name in settings.lmms_eval
+    ):  # imported here: a study without such a benchmark does not wait for it
+        from modomodo.data.readers.lmms_eval import kept_rows
+        from modomodo.evaluation.lmms_scores import score_task
+
         entry = settings.lmms_eval[asked.name]
         rows = kept_rows(entry.task, entry.edition)
         found = score_task(entry.task, str(call), rows, asked.examples, predictions)

@@ -10,7 +10,7 @@ import math
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from numbers import Real
@@ -103,7 +103,7 @@ def _evaluated(
         rows[split] = rows[split].select(places)
     ids = [example.id for example in examples]
     answers = {str(place): predictions[id_].answer or "" for place, id_ in enumerate(ids)}
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         options = argparse.Namespace(reasoning_tags="none", process_with_media=True, output_path=folder)
         try:
             done = evaluate(

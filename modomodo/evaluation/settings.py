@@ -6,7 +6,6 @@ from pydantic import Field
 
 from modomodo.config.schema import Call, Evaluation, Judge, Settings, Study, Templates, held_out_name
 from modomodo.data.lmms_eval.environment import VERSION as LMMS_VERSION
-from modomodo.data.readers.lmms_eval import edition
 from modomodo.metrics.metric import called
 
 
@@ -66,13 +65,16 @@ class ScoreSettings(Settings):
         named = {name: benchmark.metric for name, benchmark in study.benchmarks.items()}
         tasks = {name: task for name, benchmark in study.benchmarks.items() if (task := benchmark.task)}
         asked = any(called(metric).prompt is not None for name, metric in named.items() if name not in tasks)
+        found = {}
+        if tasks:
+            from modomodo.data.readers.lmms_eval import edition
+
+            found = {name: TaskOfLmmsEval(task=task, edition=edition(task)) for name, task in tasks.items()}
         return cls(
             plugins=study.plugins,
             metrics=named,
             judge=study.judge if asked else None,
-            lmms_eval={
-                name: TaskOfLmmsEval(task=task, edition=edition(task)) for name, task in tasks.items()
-            },
+            lmms_eval=found,
         )
 
 

@@ -219,7 +219,8 @@ def _record(path: Path, found: float, target: str, scores: Mapping[str, Benchmar
 
 def _scores(path: Path, scores: Mapping[str, BenchmarkScore]) -> Link:
     facts = [
-        f"{name}: {score.metric} version {score.version}, {score.n} questions, {score.unparsed} without an answer"
+        f"{name}: {score.metric} version {score.version}{f' ({score.lmms_eval})' if score.lmms_eval else ''}, "
+        f"{score.n} questions, {score.unparsed} without an answer"
         for name, score in scores.items()
     ]
     return _made("scores", path, facts)
