@@ -551,3 +551,32 @@ def test_the_address_stays_clean_until_something_changes(opened, page: Path) -> 
     assert opened.current_url == page.as_uri()
     put(opened, "boxes", 0.4)
     wait_for(lambda: "#w=" in opened.current_url)
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_long_names_leave_the_page_as_wide_as_the_screen(browser, tmp_path: Path, width: int) -> None:
+    from modomodo.mixtures.records import Records
+    from modomodo.reporting.results import results_of
+
+    one = records()
+    named = {name: f"{name}_of_a_name_that_goes_on_and_on" for name in [*DOMAINS, *BENCHMARKS]}
+    columns = {name: "_".join([name[:1], named[name[2:]]]) for name in one.frame if name[2:] in named}
+    columns |= {f"se_{name}": f"se_{named[name]}" for name in BENCHMARKS}
+    found = Records(
+        one.frame.rename(columns=columns), [named[n] for n in DOMAINS], [named[n] for n in BENCHMARKS]
+    )
+    path = tmp_path / "explorer.html"
+    path.write_text(render(page_data(results_of(found), "long", "gp_sqrt")), encoding="utf-8")
+    size = {"width": width, "height": 6000, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(path.as_uri())
+    wait_for(lambda: browser.find_elements("css selector", "#slice-charts figure"))
+    wide, room = browser.execute_script(
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    outside = browser.execute_script(
+        "return [...document.querySelectorAll('main section *')].filter((e) => !e.closest('svg, .scroll, .hidden') &&"
+        " e.getBoundingClientRect().right > e.closest('section').getBoundingClientRect().right + 1).map((e) => e.outerHTML)"
+    )
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide == room <= width and outside == []

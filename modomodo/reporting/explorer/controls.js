@@ -13,7 +13,7 @@ function buildControls() {
 function buildSlider(i) {
   const id = `weight-${i}`;
   const label = element("label", { for: id });
-  label.append(element("span", { class: "swatch", style: `background:${shade(i)}` }), domains[i]);
+  label.append(element("span", { class: "swatch", style: `background:${shade(i)}` }), element("span", {}, domains[i]));
   const slider = element("input", { type: "range", id, min: 0, max: 1, step: 0.005 });
   // As text: a number field of an English browser drops "0,3" without a word.
   const number = element("input", {

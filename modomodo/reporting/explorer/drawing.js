@@ -91,7 +91,7 @@ function names(labelled, points, { across, up }) {
   const taken = points.map(({ px, py }) => [px - 5, py - 5, px + 5, py + 5]);
   const found = [];
   for (const { px, py, text } of labelled) {
-    const width = 6 * text.length;
+    const width = (matchMedia("(max-width: 480px)").matches ? 8.2 : 6) * text.length;
     const places = [[px + 8, py + 4, "start"], [px - 8, py + 4, "end"], [px, py - 9, "middle"], [px, py + 17, "middle"]];
     for (const [left, base, anchor] of places) {
       const start = anchor === "start" ? left : anchor === "end" ? left - width : left - width / 2;
@@ -105,6 +105,11 @@ function names(labelled, points, { across, up }) {
     }
   }
   return found;
+}
+
+// A name that must fit beside others; whole where it is spoken or pointed at.
+function short(name, most) {
+  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
 }
 
 function mixtureText(mixture) {

@@ -58,7 +58,7 @@ function drawSlices() {
 }
 
 function sliceChart(i, line, t, ys, known) {
-  const made = chart(SLICE, EDGES, ys, [`weight of ${domains[i]}`, ""], [5, 5]);
+  const made = chart(SLICE, EDGES, ys, [short(`weight of ${domains[i]}`, 28), ""], [5, 5]);
   const { svg, plot, x, y } = made;
   const path = (points) => points.map(([across, up]) => `${x(across)},${y(up)}`).join(" ");
   if (known) {

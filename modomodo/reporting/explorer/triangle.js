@@ -99,7 +99,7 @@ function drawTriangle() {
   const names = [[[1, 0, 0], 18, "start", -20], [[0, 1, 0], 18, "end", 20], [[0, 0, 1], -12, "middle", 0]];
   names.forEach(([parts, down, anchor, aside], place) => {
     const [x, y] = at(parts);
-    svg.append(element("text", { class: "name", x: x + aside, y: y + down, "text-anchor": anchor }, domains[chosen[place]]));
+    svg.append(element("text", { class: "name", x: x + aside, y: y + down, "text-anchor": anchor }, short(domains[chosen[place]], 24)));
   });
   svg.append(...colourKey(top + high + 34, low, most));
   svg.addEventListener("click", (event) => {
