@@ -107,7 +107,10 @@ def find_task(named: str, package: Path) -> Task:
     else:
         tasks, groups = _index(package)
         if named not in tasks and named in groups:
-            raise InputError(f"'{named}' is a group of tasks, in {groups[named]}: name one of its tasks")
+            members = _listed(_read(groups[named], package, []).get("task"))
+            names = ", ".join(str(one.get("task") if isinstance(one, dict) else one) for one in members[:8])
+            rest = f" and {len(members) - 8} more" if len(members) > 8 else ""
+            raise InputError(f"'{named}' is a group of tasks: name one of {names}{rest}")
         if named not in tasks:
             raise InputError(f"lmms-eval has no task '{named}': {nearest_task(named, tasks)}")
         if len(tasks[named]) > 1:
