@@ -43,6 +43,7 @@ BEFOREHAND = 2.0  # runs that the prior of the variance is worth
 # Probability, below which nobody chooses by the scores. Those at one step say nothing of how long they last, so after
 # one rung it is near that of the hypotheses: half would leave it to chance (docs/research/halving.md).
 LEAST_SIGNAL = 0.25
+TELLING = 0.25  # least correlation of a run's latest score with its last one that is called a signal
 DRAWS = 4000
 NUGGET = 1e-9  # for scores that have no noise at all
 KEPT = 1e-3  # hypotheses of less weight are dropped
@@ -66,7 +67,7 @@ class Decision:
 
     chosen: tuple[str, ...]
     expected: tuple[Expected, ...]  # of every candidate, most probable first
-    signal: float  # probability that the scores so far tell anything of the last ones
+    signal: float  # probability that the latest scores have to do with the last ones
     reason: str
 
     @property
@@ -91,7 +92,7 @@ class Forecast:
     """The last scores of some runs by one hypothesis."""
 
     log_weight: float  # log probability of hypothesis and scores, up to a constant
-    tells: bool  # whether early scores have to do with the last ones
+    tells: bool  # whether the latest scores have to do with the last ones
     mean: np.ndarray  # [runs]
     covariance: np.ndarray  # [runs, runs], the noise of the last scores included
 
@@ -180,6 +181,8 @@ def _forecasts(found: Trajectories, places: np.ndarray, last: int) -> Iterator[F
     late = np.log(steps / steps.min())
     apart = np.abs(late[:, None] - late)
     level = LEVEL + CLIMB * np.minimum(late[:, None], late)
+    latest = np.flatnonzero(np.isin(found.run, places))
+    latest = latest[found.steps[latest].argmax()]
     center = levels[max(step for step in levels if step <= last)]
     for own in _of_runs(found.weights, run):
         for (memory, probable), growth, noise in itertools.product(MEMORY, GROWTH, NOISE):
@@ -190,7 +193,7 @@ def _forecasts(found: Trajectories, places: np.ndarray, last: int) -> Iterator[F
             log_weight, mean, left = _condition(covariance, scores / scale)
             yield Forecast(
                 log_weight + math.log(probable),
-                bool(memory) and noise < 1,
+                (1 - noise) * float(kept[latest, -1]) >= TELLING,
                 center + scale * mean,
                 scale**2 * left,
             )

@@ -78,7 +78,7 @@ class Promotion(BaseModel):
     last_step: int
     target: str
     signal: float = Field(
-        description="Probability that the scores so far tell anything of those at the last step."
+        description="Probability that the latest scores are correlated with those at the last step."
     )
     informed: bool = Field(description="Whether they were chosen by.")
     reason: str
