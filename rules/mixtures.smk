@@ -67,7 +67,7 @@ for name, step in dict.fromkeys((place.strategy, place.step) for place in PLAN.p
         log:
             f"<logs>/races/{name}/{step}.log",
         conda:
-            "../envs/cpu.yaml"
+            conda_file()
         resources:
             mem_mb=growing(4_000),
             runtime=growing(60),
