@@ -110,18 +110,19 @@ class Reader:
         locks = list((self.root / ".snakemake/locks").glob("*.lock"))
         own = [path for path in locks if _locks(path, self.study.name)]
         log = self._log()
-        here = log is not None and log.host == socket.gethostname()
+        newest = self._logs[max(self._logs)] if self._logs else None  # of whichever study
+        left = not others and _left_behind(locks, newest)
         table1 = self.folder / "table1.csv"
         return Status(
             results=self.results,
             done=frozenset(result.path for result in self.results if result.path.exists()),
             jobs={self.root / output: job for job in log.jobs for output in job.outputs} if log else {},
             locked=bool(own),
-            elsewhere=(others or bool(locks)) and not own and process is None,
+            elsewhere=process is None and not own and (others or (bool(locks) and not left)),
             process=process,
             best=self._best_so_far(),
             labels=self.labels,
-            killed=bool(own) and process is None and here and all(map(_is_ours, own)),
+            killed=process is None and _left_behind(own, log),
             warned=warned([table1, *(result.path for result in self.results)]),
         )
 
@@ -163,6 +164,11 @@ def _locks(path: Path, study: str) -> bool:
     except OSError:  # released meanwhile
         return False
     return not files or any(file.startswith(f"results/{study}/") for file in files)
+
+
+def _left_behind(locks: Sequence[Path], log: GrowingLog | None) -> bool:
+    """Whether locks that no process holds are a dead Snakemake's: this user's, on the machine of its log."""
+    return bool(locks) and log is not None and log.host == socket.gethostname() and all(map(_is_ours, locks))
 
 
 def _is_ours(path: Path) -> bool:

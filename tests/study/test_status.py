@@ -187,6 +187,13 @@ def test_what_ctrl_c_ended_is_interrupted_and_not_failed(small_study, project):
     )
 
 
+def test_a_lock_that_a_dead_snakemake_left_on_another_study_is_nobodys_work(small_study, project):
+    lock(project, "smaller")
+    log = next((project / ".snakemake/log").glob("*"))
+    log.write_text(f"  Host: {socket.gethostname()}\n{LOG}")
+    assert screen(small_study, project)[0] == "study small: no Snakemake is at work"
+
+
 @pytest.mark.parametrize("seen", ["lock", "process"])
 def test_another_study_that_runs_here_is_not_this_one(small_study, project, monkeypatch, seen):
     if seen == "lock":
