@@ -193,7 +193,7 @@ def test_only_the_cpu_build_of_torch_is_looked_for_elsewhere(tmp_path):
         (
             "ERROR: No matching distribution found for x",
             "rest",
-            "conda: the index was not reached, or has no",
+            "conda: the index was not reached, or lacks a package",
         ),
         ("anything", "rest", "conda: pip failed (see above)"),
         ("anything", "torch", "conda: torch's build for CPUs is neither in PIP_FIND_LINKS nor at https://"),
