@@ -27,7 +27,7 @@ install() {
     *"after connection broken"* | *ConnectionError* | *ProxyError* | *"timed out"*)
         die "the package index was not reached: fix the network or proxy, or set PIP_INDEX_URL or PIP_FIND_LINKS" ;;
     *"No matching distribution"*)
-        die "the index was not reached, or lacks a package: fix PIP_INDEX_URL, or put the package into PIP_FIND_LINKS" ;;
+        die "the index was not reached, or lacks a package: fix PIP_INDEX_URL, or put it into PIP_FIND_LINKS" ;;
     esac
     die "pip failed (see above)"
 }
