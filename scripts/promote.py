@@ -56,7 +56,8 @@ def main() -> None:
             nobody = mixtures[promotion.runs[0].mixture]
             write_mixture(path, nobody.model_copy(update={"name": path.stem, "predicted": None}))
     write_json(arguments.output, promotion.model_dump(mode="json"))
-    describe(arguments.output, settings, [*arguments.scores, *arguments.mixtures])
+    for path in (*arguments.places, arguments.output):
+        describe(path, settings, [*arguments.scores, *arguments.mixtures])
     print(f"{promotion.reason}: {', '.join(going)}")
 
 

@@ -40,8 +40,8 @@ GROWTH = (-0.5, 0.0, 0.5, 1.0)  # exponent of the step by which scores spread
 LEVEL = 10.0  # variance of the level at a step, in that of the runs
 CLIMB = 1.0  # and what a step e times as late adds to it
 BEFOREHAND = 2.0  # runs that the prior of the variance is worth
-# Probability, below which nobody chooses by the scores. Those at one step say nothing of how long they last, so after
-# one rung it is near that of the hypotheses: half would leave it to chance (docs/research/halving.md).
+# Probability, below which nobody chooses by the scores. Scores at one step say nothing of how long they last, so that
+# after the first rung it is near that of the hypotheses: half would leave it to chance (docs/research/halving.md).
 LEAST_SIGNAL = 0.25
 TELLING = 0.25  # least correlation of a run's latest score with its last one that is called a signal
 DRAWS = 4000

@@ -5,6 +5,7 @@ then: a link that has changed since is reported. A description's `inputs` say th
 predictions, which are kept while their inputs are rewritten with equal content, recorded digests of the content.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,11 +231,11 @@ def _predictions(path: Path, step: int, weights: str, questions: Mapping[str, Pa
     """A link for each benchmark, whose questions lie at `questions`."""
     found = read_run_predictions(path)
     settings = PredictSettings.model_validate(found.settings)
-    jobs = read_json(path.with_name("run.json"), "parts")["parts"]
     links = []
     for name, asked in questions.items():
         entry = found.predictions[step][name]
-        answers = path.parent / entry.path
+        answers = Path(os.path.normpath(path.parent / entry.path))
+        jobs = read_json(answers.parents[1] / "run.json", "parts")["parts"]
         link = Link("predictions", answers, [f"settings {canonical(found.settings)}"])
         for job in jobs:
             if f"{step}/{name}" in job["answered"]:
@@ -249,7 +250,10 @@ def _predictions(path: Path, step: int, weights: str, questions: Mapping[str, Pa
 
 
 def _checkpoint(folder: Path, kept: Mapping[str, Any]) -> Link:
-    link, known = Link("checkpoint", folder / kept["path"], [f"step {kept['step']}"]), kept["weights"]
+    link, known = (
+        Link("checkpoint", Path(os.path.normpath(folder / kept["path"])), [f"step {kept['step']}"]),
+        kept["weights"],
+    )
     if not link.path.exists():  # as in an archive
         link.facts.append(f"its weights are not here: they had sha256 {known[:12]}")
     elif weights_removed(link.path):
