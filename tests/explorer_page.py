@@ -1,9 +1,11 @@
 """A page in a real browser, and the hands and eyes of who uses the explorer."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from study_records import DOMAINS
 
@@ -68,3 +70,16 @@ def wait_for(condition) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(None, 10).until(lambda _: condition())
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's ratio of two CSS colours."""
+
+    def luminance(colour: str) -> float:
+        numbers = [float(part) for part in re.findall(r"[\d.]+", colour)[:3]]
+        channels = numbers if colour.startswith("color(srgb") else [number / 255 for number in numbers]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)

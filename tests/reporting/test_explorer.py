@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from explorer_page import put, shown, slider, wait_for, weights
+from explorer_page import contrast, put, shown, slider, wait_for, weights
 from study_records import DOMAINS, example_results, records, without_base
 
 from modomodo.errors import InputError
@@ -182,18 +182,6 @@ def test_nothing_is_wider_than_the_screen_and_text_stands_out(opened, scheme: st
         )
         assert contrast(text, ground) >= 4.5, (selector, text, ground)
     opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG's ratio of two CSS colours."""
-
-    def luminance(colour: str) -> float:
-        channels = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def test_everything_that_acts_has_a_name_and_the_keyboard(opened) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 import pytest
-from explorer_page import put, shown, slider, wait_for, weights
+from explorer_page import contrast, put, shown, slider, wait_for, weights
 from PIL import Image
 from study_records import BENCHMARKS, DOMAINS, example_results, records
 
@@ -141,7 +141,7 @@ def test_a_link_of_another_page_is_followed_as_far_as_it_goes_and_the_rest_told(
     assert weights(opened) == {"boxes": 1, "maths": 0, "science": 0}
     assert (
         said(opened)
-        == "This page does not know what the link says of fame:2, score:fame, law:0.5, maths:nan."
+        == "This page does not know what the link says of fame:2, score:fame, law, law:0.5, maths:nan."
     )
     assert opened.execute_script("return [aim, own, zoom, sorting.column]") == ["out_score", None, None, 1]
 
@@ -326,6 +326,19 @@ def test_effects_are_a_table_that_says_its_errors(opened, surface: Surface) -> N
             "-0.000", "-0.000"
         )
         assert ("clear" in cell.get_attribute("class")) == (abs(row["effect"]) > 1.96 * row["error"])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_numbers_on_the_map_of_effects_stand_out(opened, theme: str) -> None:
+    opened.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+    show_section(opened, "effects")
+    wait_for(lambda: opened.find_elements("css selector", "#effect tbody tr"))
+    pairs = opened.execute_script(
+        "return [...document.querySelectorAll('#effect .heat')].map((cell) => getComputedStyle(cell))"
+        ".map((style) => [style.color, style.backgroundColor])"
+    )
+    assert len({ground for _, ground in pairs}) > 3, "colours follow the effects"
+    assert min(contrast(*pair) for pair in pairs) >= 4.5
 
 
 # --- the plane --------------------------------------------------------------------------------------------------

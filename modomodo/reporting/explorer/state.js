@@ -193,6 +193,7 @@ function follow(text) {
     aim = data.aim;
     unknown.push(by);
   }
+  unknown.push(...parts.getAll("lock").filter((name) => !domains.includes(name)));
   locks = domains.map((domain, i) => data.untried.includes(i) || parts.getAll("lock").includes(domain));
   const given = pairs("w", domains.filter((_, i) => !data.untried.includes(i)));
   const total = given.reduce((sum, [, weight]) => sum + weight, 0);
