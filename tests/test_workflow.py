@@ -328,6 +328,35 @@ def test_a_new_strategy_runs_only_its_own_mixtures(done: Path) -> None:
     assert planned(done, study) == {"mixtures/all.json", *of_mixture("all"), *shown}
 
 
+def test_an_online_run_is_recorded_by_what_it_came_to_and_nothing_learns_from_it(
+    done: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(done, copy, symlinks=True)
+    online = {"propose": "online", "group": "seed", "label": "DUMP", "options": {"rule": "dump"}}
+    study = changed(strategies={"dump": online, **STUDY["strategies"]})
+    own = {"mixtures/dump.json", *of_mixture("dump")}
+    assert planned(copy, study) == own | AFTER_SCORES  # of the group that Coli learns from
+    succeed(snakemake(copy, "--configfile", "config/changed.yaml"))
+    run = json.loads((copy / RESULTS / "runs/dump/42/run.json").read_text(encoding="utf-8"))
+    records = pd.read_csv(copy / RESULTS / "records.csv").set_index("mixture")
+    assert (
+        records.loc["dump", "online"].tolist() == [1, 1, 1]
+        and records.loc["collinearity", "online"].sum() == 0
+    )
+    for domain in STUDY["domains"]:
+        assert (
+            records.loc["dump", f"w_{domain}"].tolist()
+            == [pytest.approx(run["stream"]["realised"][domain])] * 3
+        )
+    assert "DUMP (online)" in (copy / RESULTS / "table2.md").read_text(encoding="utf-8")
+    chain = ("--study", "config/changed.yaml", "--mixture", "dump", "--benchmark", "chart")
+    assert "every link holds" in script(copy, "provenance", *chain).stdout
+    assert planned(copy, study) == set()
+    study["strategies"]["dump"] = online | {"options": {"rule": "thompson"}}
+    assert planned(copy, study) == own | AFTER_SCORES
+
+
 def test_a_new_benchmark_predicts_only_itself_and_trains_nothing(done: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(done, copy, symlinks=True)
