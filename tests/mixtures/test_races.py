@@ -289,3 +289,19 @@ def test_a_run_json_holds_all_parts(tmp_path: Path):
     part("finished.json", [9], 4.0)
     found = run_so_far(tmp_path / "run.json")
     assert list(found["checkpoints"]) == ["2", "7", "9"] and found["seconds"] == {"train": 7.0}
+
+
+def test_of_a_run_in_parts_the_last_questions_count_and_an_empty_place_has_none(tmp_path: Path):
+    from modomodo.reporting.questions import collect_questions, of_questions, write_questions
+
+    class Asked:
+        id, image = "q", ""
+
+    paths = [tmp_path / f"{name}.csv" for name in ("all", "race-002", "race@7-01", "race@9-02")]
+    for path, mixture, values in zip(
+        paths[:3], ["all", "race-002", "race-002"], [0.0, 0.25, 0.75], strict=True
+    ):
+        write_questions(path, mixture, 42, [of_questions("chart", [Asked], [values])])
+    write_questions(paths[3], "race@9-02", 42, [])
+    table = collect_questions(paths)
+    assert list(table)[3:] == ["all/42", "race-002/42"] and table["race-002/42"].tolist() == [0.75]

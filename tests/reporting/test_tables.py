@@ -5,10 +5,12 @@ import math
 import pytest
 
 from modomodo.errors import InputError
-from modomodo.mixtures.records import from_rows
+from modomodo.mixtures.records import from_rows, mark_stopped
 from modomodo.reporting.differences import Differences
+from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import Heading
 from modomodo.reporting.tables import noise_report, render, table2, with_differences
+from modomodo.reporting.verdict import verdict_of
 
 WEIGHTS = {"single-x": {"x": 1.0}, "single-y": {"y": 1.0}, "best": {"x": 0.5, "y": 0.5}, "base": {}}
 STRATEGIES = {"cma-es-001": "cma-es", "cma-es-002": "cma-es"}
@@ -245,3 +247,30 @@ def test_a_score_that_nobody_has_leaves_its_column_empty():
     records = from_rows(rows, ["x", "y"], ["science_test", "chart"])
     text = rendered(records, [Heading("seed", "Single", ["single-x"])])
     assert cells(text)["Single"] == ["1.00", "0.00", "**0.500**", "", "", ""]
+
+
+# --- runs that a race has stopped -------------------------------------------------------------------------------
+
+
+def test_a_stopped_mixture_has_no_row_and_is_named_below_with_its_step():
+    """Its early score is the greatest of all, and compares with none."""
+    records = mark_stopped(
+        records_of(
+            ("base", 0, 0, 0.1), ("single-x", 42, 2, 0.9), ("single-y", 42, 9, 0.3), ("best", 42, 9, 0.5)
+        )
+    )
+    found = results_of(records, HEADINGS)
+    assert found.table["mixture"].tolist() == ["base", "single-y", "best"]
+    assert found.stopped[["strategy", "step"]].to_numpy().tolist() == [["Single: x", 2]]
+    best = found.best()
+    assert best is not None and best["mixture"] == "best"
+    assert verdict_of(found).choice == "Best" and verdict_of(found).mixtures == 2
+    text = render(found.records, found.table, found.differences, found.stopped)
+    assert "compare with none above: Single: x at step 2: 0.900 ± 0.030." in text
+    assert noise_report(records, found.table) == noise_report(found.records, found.table)
+
+
+def test_a_stopped_mixture_that_a_repeat_took_to_the_end_has_that_row():
+    records = mark_stopped(records_of(("best", 42, 2, 0.9), ("best", 43, 9, 0.5), ("single-y", 42, 9, 0.3)))
+    found = results_of(records, [HEADINGS[1], Heading("seed", "Single", ["single-y"])])
+    assert found.table.set_index("mixture")["out_score"]["best"] == 0.5 and found.stopped.empty
