@@ -23,7 +23,7 @@ RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 .DEFAULT_GOAL := table
 .NOTPARALLEL:
 .PHONY: table report export archive reproduce status watch plan provenance env env-dev vllm lmms clean-env
-.PHONY: tables test lint types unit format test-slurm test-kill test-conda test-vllm test-lmms browser reference lock help
+.PHONY: tables rivals test lint types unit format test-slurm test-kill test-conda test-vllm test-lmms browser reference lock help
 
 table: env ## (or just make) the whole study and results/table2.csv (STUDY=config/paper.yaml)
 	$(RUN) snakemake --cores all --configfile "$(STUDY)"
@@ -62,6 +62,9 @@ provenance: env-there ## the chain behind one number of Table 2 (STUDY=… MIXTU
 
 tables: env ## benchmarks/tables/: 624 short runs of GRPO in tiny worlds; stop and start it at will
 	$(RUN) python benchmarks/rlvr_tables.py
+
+rivals: env ## docs/research/rivals.md: online mixtures in a tiny world against replayed pipelines
+	$(RUN) python benchmarks/rivals.py --output results/rivals
 
 # What only looks at a study builds nothing.
 env-there:
