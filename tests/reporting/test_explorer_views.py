@@ -593,3 +593,20 @@ def test_long_names_leave_the_page_as_wide_as_the_screen(browser, tmp_path: Path
     )
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert wide == room <= width and outside == []
+
+
+def test_scores_without_errors_are_shown_without_a_word_of_them(browser, tmp_path: Path) -> None:
+    from modomodo.mixtures.records import Records
+    from modomodo.reporting.results import results_of
+
+    one = records()
+    unknown = one.frame.assign(**{name: np.nan for name in one.frame if name.startswith("se_")})
+    path = tmp_path / "explorer.html"
+    found = results_of(Records(unknown, one.domains, one.benchmarks, one.aggregates))
+    path.write_text(render(page_data(found, "bare", "gp_sqrt")), encoding="utf-8")
+    browser.get(path.as_uri())
+    show_section(browser, "slices")
+    wait_for(lambda: browser.find_element("id", "slices-said").text)
+    assert not browser.find_element("id", "with-errors").is_displayed()
+    assert "standard error" not in browser.find_element("id", "slices-said").text
+    assert "standard error" not in browser.find_element("id", "plane-legend").text

@@ -39,7 +39,7 @@ function drawSlices() {
   const known = !data.undetermined[target.name];
   find("slices-said").textContent = `${target.title} along the weight of one domain, through the mixture above; the other ` +
     `domains keep their proportions. ${known ? "Band: 80% of what one run would score. " : ""}Points: real runs that differ from it in at ` +
-    `most ${100 * data.slices.near}% of the prompts, with one standard error.`;
+    `most ${100 * data.slices.near}% of the prompts${data.runs.some((run) => run.errors[t]) ? ", with one standard error" : ""}.`;
   const all = data.runs.map((run) => run.scores[t]);
   const left = slicedDomains(), found = [];
   const next = () => {

@@ -46,6 +46,7 @@ function measurePlane() {
   const runs = data.runs.filter((run) => run.scores[a] !== null && run.scores[u] !== null);
   const front = across === "in_score" && up === "out_score" ? data.front : [];
   const reach = (t, place) => range([...runs.map((run) => run.scores[t]), ...front.map((point) => point.score[place])], 0.07);
+  find("with-errors").hidden = !runs.some((run) => run.errors[a] || run.errors[u]);
   find("tradeoff-title").textContent = `${data.targets[u].title} against ${data.targets[a].title}`;
   plane = { a, u, runs, front, whole: [reach(a, 0), reach(u, 1)] };
 }
