@@ -77,16 +77,7 @@ def main() -> None:
     if launching.is_trainer():
         train_here(job)
         return
-    whole = job.checkpoint_steps if job.live else drawn["checkpoint_steps"]
-    fingerprint = {
-        "cache_version": CACHE_VERSION,
-        "settings": settings.changed(),
-        "seed": job.seed,
-        "base": read_json(arguments.base_info, "weights")["weights"],
-        "rows": digest_of(job.rows),
-        "checkpoint_steps": {str(step): real for step, real in whole.items()},
-        **decided(job),
-    }
+    fingerprint = decides(job, settings, arguments.base_info, drawn)
     run = open_run(job.folder, digest(fingerprint), job.scored)
     if run is None:
         for example, folder in (*job.rows, *job.spare):
@@ -112,6 +103,20 @@ def main() -> None:
         warn(arguments.output, learnt, said=unfit)
         close_run(job.folder, run, job.finished)
     write_json(arguments.output, seen_from(arguments.output.parent, job.folder, run))
+
+
+def decides(job: TrainJob, settings: TrainSettings, base_info: Path, drawn: dict) -> dict:
+    """All that decides the result of a run, the same for each of its parts."""
+    whole = job.checkpoint_steps if job.live else drawn["checkpoint_steps"]
+    return {
+        "cache_version": CACHE_VERSION,
+        "settings": settings.changed(),
+        "seed": job.seed,
+        "base": read_json(base_info, "weights")["weights"],
+        "rows": digest_of(job.rows),
+        "checkpoint_steps": {str(step): real for step, real in whole.items()},
+        **decided(job),
+    }
 
 
 def seen_from(folder: Path, home: Path, run: dict) -> dict:
