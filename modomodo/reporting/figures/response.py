@@ -7,6 +7,7 @@ from statistics import NormalDist
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap
 
 from modomodo.console import digits
 from modomodo.mixtures.records import AGGREGATES, last_step, score_column, trained
@@ -18,7 +19,8 @@ from modomodo.reporting.surface import Surface
 
 REACH = NormalDist().inv_cdf(0.9)  # standard deviations of an 80% interval
 DIM = "#444444"  # readable on any colour of the map
-SIGNS = "PuOr_r"  # less and more as colours, told apart by the colour-blind
+# Less and more in the explorer's colours, which the colour-blind tell apart.
+SIGNS = LinearSegmentedColormap.from_list("signs", ["#e38b2c", "#f7f7f7", "#4d9bd6"])
 FINE = 161  # points of a line in print
 CELL = 0.27  # inches, below which a number does not fit into a cell
 PALER = 1.5  # times the largest effect is the end of the scale: numbers stay readable on it
