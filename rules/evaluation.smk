@@ -105,7 +105,11 @@ rule records:
         questions=[f"<results>/scores/{mixture}/{seed}.csv" for mixture, seed in PLAN.scored_jobs],
         mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.mixture_files),
         # Which weights an online run came to, its mixture does not say.
-        online=[f"<results>/runs/{mixture}/{seed}/run.json" for mixture, seed in PLAN.runs if mixture in PLAN.online],
+        online=[
+            f"<results>/runs/{mixture}/{seed}/run.json"
+            for mixture, seed in PLAN.runs
+            if mixture in PLAN.online
+        ],
     output:
         records="<results>/records.csv",
         questions="<results>/question_scores.csv",

@@ -7,7 +7,6 @@ from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamS
 from modomodo.mixtures.stream import CACHE_VERSION as STREAM_VERSION
 
 
-
 @functools.cache
 def stream_settings(mixture, seed):
     """Settings of a stream; those of a race say which steps are trained."""
