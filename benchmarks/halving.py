@@ -195,40 +195,37 @@ def draw(summary: pd.DataFrame, path: Path) -> None:
     plt.close(figure)
 
 
-def prepare(jobs: Path | None, slimpajama: Path | None, output: Path) -> None:
-    """The public tables with steps as records: a file a task, and a file a model size."""
-    output.mkdir(parents=True, exist_ok=True)
-    if jobs is not None:
-        frame = pd.read_csv(jobs)
-        for task, rows in frame.groupby("task"):
-            weights = {
-                name: rows[name] / rows.filter(regex="^w_").sum(axis=1)
-                for name in rows
-                if name.startswith("w_")
-            }
-            last = sorted(set(rows["step"]))[-2]
-            kept = rows.assign(**weights, mixture=[f"run{run:03d}" for run in rows["run"]])
-            near = kept[kept["step"].isin([last - 25, last + 25])]
-            mean = near.groupby("mixture", as_index=False).agg(
-                {name: "first" for name in weights} | {"performance": "mean"}
-            )
-            kept = pd.concat(
-                [kept[kept["step"].between(1, last)].assign(seed=0), mean.assign(seed=1, step=last)]
-            )
-            score = kept["performance"]
-            kept = kept.assign(**{f"y_{task}": score, f"se_{task}": np.sqrt(score * (1 - score) / 100)})
-            names = ["mixture", "seed", "step", *weights, f"y_{task}", f"se_{task}"]
-            write_csv(output / f"jobs-{task}.csv", kept[names])
-    if slimpajama is not None:
-        for size, rows in pd.read_csv(slimpajama).groupby("model_size"):
-            losses = [name for name in rows if name.startswith("y_")]
-            end = rows[rows["step"] == rows["step"].max()]
-            standard = (rows[losses] - end[losses].mean()) / end[losses].std()
-            weights = rows.filter(regex="^w_")
-            kept = pd.concat([rows[["mixture"]], weights.div(weights.sum(axis=1), axis=0), -standard], axis=1)
-            kept = kept.assign(seed=0, step=(rows["step"] / 1e6).astype(int), y_mean=-standard.mean(axis=1))
-            kept = kept.drop_duplicates(["mixture", "step"])
-            write_csv(output / f"slimpajama-{size / 1e6:.0f}M.csv", kept)
+def prepare_jobs(jobs: Path, output: Path) -> None:
+    """The public table of fine-tuning jobs with steps as records: a file a task."""
+    frame = pd.read_csv(jobs)
+    for task, rows in frame.groupby("task"):
+        weights = {
+            name: rows[name] / rows.filter(regex="^w_").sum(axis=1) for name in rows if name.startswith("w_")
+        }
+        last = sorted(set(rows["step"]))[-2]
+        kept = rows.assign(**weights, mixture=[f"run{run:03d}" for run in rows["run"]])
+        near = kept[kept["step"].isin([last - 25, last + 25])]
+        mean = near.groupby("mixture", as_index=False).agg(
+            {name: "first" for name in weights} | {"performance": "mean"}
+        )
+        kept = pd.concat([kept[kept["step"].between(1, last)].assign(seed=0), mean.assign(seed=1, step=last)])
+        score = kept["performance"]
+        kept = kept.assign(**{f"y_{task}": score, f"se_{task}": np.sqrt(score * (1 - score) / 100)})
+        names = ["mixture", "seed", "step", *weights, f"y_{task}", f"se_{task}"]
+        write_csv(output / f"jobs-{task}.csv", kept[names])
+
+
+def prepare_slimpajama(slimpajama: Path, output: Path) -> None:
+    """The public table of pre-training with steps as records: a file a model size."""
+    for size, rows in pd.read_csv(slimpajama).groupby("model_size"):
+        losses = [name for name in rows if name.startswith("y_")]
+        end = rows[rows["step"] == rows["step"].max()]
+        standard = (rows[losses] - end[losses].mean()) / end[losses].std()
+        weights = rows.filter(regex="^w_")
+        kept = pd.concat([rows[["mixture"]], weights.div(weights.sum(axis=1), axis=0), -standard], axis=1)
+        kept = kept.assign(seed=0, step=(rows["step"] / 1e6).astype(int), y_mean=-standard.mean(axis=1))
+        kept = kept.drop_duplicates(["mixture", "step"])
+        write_csv(output / f"slimpajama-{size / 1e6:.0f}M.csv", kept)
 
 
 def main() -> None:
@@ -248,7 +245,10 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if arguments.prepare:
-        prepare(*arguments.prepare, arguments.output)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        jobs, slimpajama = arguments.prepare
+        prepare_jobs(jobs, arguments.output)
+        prepare_slimpajama(slimpajama, arguments.output)
         return
     arguments.output.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = []

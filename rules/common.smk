@@ -11,8 +11,9 @@ from modomodo.data.readers.published import published_as
 from modomodo.errors import InputError, nearest
 from modomodo.files import code_digest
 from modomodo.mixtures.plan import plan
+from modomodo.mixtures.races import WHOLE
 from modomodo.mixtures.records import BASE
-from modomodo.mixtures.settings import RecordsSettings
+from modomodo.mixtures.settings import RecordsSettings, StreamSettings
 from modomodo.mixtures.strategies.base import declaration
 from modomodo.study.checks import study_from
 from modomodo.study.costs import costs_of
@@ -118,6 +119,12 @@ def support_of(wildcards):
         known = nearest(wildcards.mixture, PLAN.support)
         sys.exit(f"error: {WHERE}: the study has no mixture '{wildcards.mixture}': {known}")
     return PLAN.support[wildcards.mixture]
+
+
+@functools.cache
+def stream_settings(mixture, seed):
+    """Settings of a stream; those of a race say which steps are trained."""
+    return StreamSettings.of(STUDY, PLAN.stretches.get((mixture, seed), WHOLE)).text()
 
 
 @functools.cache

@@ -2,16 +2,8 @@
 
 from modomodo.mixtures.plan import proposal_version, searches
 from modomodo.mixtures.races import CACHE_VERSION as PROMOTION_VERSION
-from modomodo.mixtures.races import WHOLE
-from modomodo.mixtures.settings import ProposeSettings, RecordsSettings, StreamSettings
+from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 from modomodo.mixtures.stream import CACHE_VERSION as STREAM_VERSION
-
-
-@functools.cache
-def stream_settings(mixture, seed):
-    """Settings of a stream; those of a race say which steps are trained."""
-    return StreamSettings.of(STUDY, PLAN.stretches.get((mixture, seed), WHOLE)).text()
-
 
 # One rule for each strategy, since they write different numbers of mixtures.
 for name in STUDY.strategies:
