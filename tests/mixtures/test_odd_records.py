@@ -127,7 +127,9 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         "records": {"path": str(path)},
         "replicates": 4,
         "strategies": {
-            name: {"propose": name, "count": 2, "options": OPTIONS.get(name, {})} for name in EVERY
+            name: {"propose": name, "count": 2, "options": OPTIONS.get(name, {})}
+            for name in EVERY
+            if name != "online"  # trains a run, and recorded runs are past
         },
     }
     settings = tmp_path / "odd.yaml"
@@ -142,7 +144,7 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         )
         assert done.returncode == 0, done.stderr
     files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*.*"))
-    assert len([path for path in files if path.parent.name == "mixtures"]) >= len(EVERY)
+    assert len([path for path in files if path.parent.name == "mixtures"]) >= len(EVERY) - 1
     for path in files:
         assert (tmp_path / "1" / path).read_bytes() == (tmp_path / "2" / path).read_bytes(), path
 
