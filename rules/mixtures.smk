@@ -17,7 +17,7 @@ for name in STUDY.strategies:
             merged=screened(name),
             cheaper=cheaper_tables(name),
         output:
-            mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.by_strategy[name]),
+            mixtures=collect("<results>/mixtures/{mixture}.json", mixture=PLAN.proposed(name)),
             # The surrogates tried, by how well they predict left-out mixtures.
             comparison=[f"<results>/comparisons/{name}.csv"] if searches(STUDY, name) else [],
         log:
@@ -44,7 +44,7 @@ for name in STUDY.strategies:
 
 
 # Races: one rule for each rung after the first. Who trains on to it takes its places.
-for name, step in dict.fromkeys((place.strategy, place.step) for place in PLAN.places):
+for name, step in dict.fromkeys((place.strategy, place.step) for place in PLAN.places if not place.of):
 
     rule:
         name:

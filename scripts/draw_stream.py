@@ -15,7 +15,7 @@ Stops when even a mixture of all domains could not reach the last step. Fewer do
 ends early, as in the paper.
 
 Of a run in a race the whole stream is drawn each time, and its summary says which steps of it are trained now; a place
-that no run takes has an empty one.
+that no run takes has an empty one, and so has a mixture whose share of a budget went elsewhere.
 """
 
 from pathlib import Path
@@ -50,7 +50,10 @@ def main() -> None:
     settings = command_line.settings(arguments.settings, StreamSettings, StreamSettings.of)
     mixture = read_mixture(arguments.mixture)
     weights, stretch = mixture.weights, (settings.since, settings.until)
-    if settings.since and not taken(mixture, arguments.mixture.stem):
+    further = taken(mixture, arguments.mixture.stem)
+    if further and mixture.budget:
+        stretch = (mixture.budget.since, None)
+    if not further and (settings.since or mixture.idle):
         write_jsonl(arguments.output, ())
         write_json(arguments.output.with_suffix(".summary.json"), untaken(weights, *stretch))
         return

@@ -17,6 +17,7 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.errors import InputError
 from modomodo.mixtures.plan import plan
+from modomodo.mixtures.races import described
 from modomodo.mixtures.surrogates.base import DEFAULT
 from modomodo.replay.config import load
 from modomodo.replay.run import replay_results, surrogate_in
@@ -66,8 +67,9 @@ def main() -> None:
         surrogate = settings.surrogate
     else:
         surrogate = surrogate_in(load(arguments.config)) if arguments.config else DEFAULT
-    runs = [read_run(path) for path in arguments.runs] if set(wanted) & set(FROM_RUNS) else []
-    for path, run in zip(arguments.runs, runs, strict=False):
+    paths = described(arguments.runs) if set(wanted) & set(FROM_RUNS) else []
+    runs = [read_run(path) for path in paths]
+    for path, run in zip(paths, runs, strict=True):
         if run.mixture not in {*found.mixtures["mixture"], *found.stopped.get("mixture", ())}:
             raise InputError(f"--runs: {path}: {where} has no mixture '{run.mixture}'")
     draw = drawings(found, runs, page, surrogate)

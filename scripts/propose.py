@@ -13,7 +13,8 @@ One strategy of a study that trains, as the rule calls it:
 
 The records are a table (--records), or the scores of runs and their mixtures (--scores, --mixtures), as the
 rule passes them. Each mixture tells its strategy and round, the digest of the records used and what was
-predicted; the note of why goes to the log.
+predicted; the note of why goes to the log. With a budget the outputs hold the places of stopped runs too
+(next@race-01.json).
 """
 
 import argparse
@@ -24,8 +25,10 @@ from modomodo.config.loading import load_plugins
 from modomodo.errors import InputError
 from modomodo.evaluation.scores import read_scored
 from modomodo.files import write_csv
+from modomodo.mixtures.budget import Decision
 from modomodo.mixtures.cheaper_runs import with_cheaper_runs
-from modomodo.mixtures.mixture import Mixture, write_mixture
+from modomodo.mixtures.mixture import Mixture, read_mixture, write_mixture
+from modomodo.mixtures.races import stopped_runs
 from modomodo.mixtures.records import Records, empty, learnable, observed_digest
 from modomodo.mixtures.records_csv import read_records
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
@@ -89,25 +92,31 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
     )
     load_plugins(settings.plugins)
     name, strategy = arguments.strategy, settings.strategy
-    records = learnable(read_given(arguments, settings.domains), strategy.scores)
+    given = read_given(arguments, settings.domains)
+    stopped = stopped_runs(given) if settings.prices else {}
+    records = learnable(given, strategy.scores)
     aimed_at = objective(records, strategy.target).benchmarks if strategy.cheaper_runs else ()
     records = with_cheaper_runs(records, name, strategy, aimed_at)
     merged = read_records(arguments.merged[0], of_cheaper=True) if arguments.merged else None
-    proposals = propose_named(name, strategy, records, settings.domains, merged=merged)
+    proposals = propose_named(
+        name, strategy, records, settings.domains, merged=merged, stopped=stopped, prices=settings.prices
+    )
     if arguments.comparison:
         compared = [found.comparison for found in proposals.values() if found.comparison is not None]
         if not compared:
             raise InputError(f"--comparison: '{strategy.propose}' compares no surrogates")
         write_csv(arguments.comparison, compared[0])
     # By name: the files come in the study's order, the proposals in that of their domains' names.
-    if sorted(path.stem for path in arguments.output) != sorted(proposals):
+    further = [path for path in arguments.output if settings.prices and "@" in path.stem]
+    own = [path for path in arguments.output if path not in further]
+    if sorted(path.stem for path in own) != sorted(proposals):
         raise InputError(
             f"--output: expected the files {', '.join(f'{mixture}.json' for mixture in proposals)}"
         )
     observed = observed_digest(records) if len(records) else None
     inputs = [arguments.records] if arguments.records else [*arguments.scores, *arguments.mixtures]
     inputs += [Path(other.records) for other in strategy.cheaper_runs]
-    for path in arguments.output:
+    for path in own:
         proposal = proposals[path.stem]
         mixture = Mixture(
             name=path.stem,
@@ -117,11 +126,36 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
             observed=observed,
             predicted=proposal.predicted,
             online=proposal.online,
+            budget=proposal.budget,
         )
         write_mixture(path, mixture)
         describe(path, settings, inputs)
         shares = ", ".join(f"{domain} {weight:.2f}" for domain, weight in mixture.weights.items() if weight)
         print(f"{mixture.name}: {shares}" + (f" ({proposal.note})" if proposal.note else ""))
+    if further:
+        mixtures = {mixture.name: mixture for mixture in map(read_mixture, arguments.mixtures)}
+        nobody = next(iter(mixtures.values()))
+        decisions = [proposal.budget for proposal in proposals.values() if proposal.budget]
+        for path, mixture in going_on(further, decisions, mixtures, nobody).items():
+            write_mixture(path, mixture)
+            describe(path, settings, inputs)
+
+
+def going_on(
+    places: list[Path], decisions: list[Decision], mixtures: dict[str, Mixture], nobody: Mixture
+) -> dict[Path, Mixture]:
+    """Place → the mixture of a race whose stopped run takes it; of `nobody` under the place's own name."""
+    found = {}
+    for path in sorted(places):
+        race = path.stem.partition("@")[2].rpartition("-")[0]
+        took = next((one for one in decisions if one.run and mixtures[one.run].strategy == race), None)
+        if took and took.run:
+            decisions = [one for one in decisions if one is not took]
+            found[path] = mixtures[took.run].model_copy(update={"budget": took})
+        else:
+            nothing = {"name": path.stem, "predicted": None, "budget": Decision(does="nothing")}
+            found[path] = nobody.model_copy(update=nothing)
+    return found
 
 
 def read_given(arguments: argparse.Namespace, domains: list[str]) -> Records:

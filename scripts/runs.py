@@ -17,6 +17,7 @@ from modomodo.config.loading import load_plugins
 from modomodo.data.examples import find_examples
 from modomodo.files import atomic_write, read_json
 from modomodo.mixtures.plan import plan
+from modomodo.mixtures.races import described
 from modomodo.reporting.results import read_results
 from modomodo.reporting.run_pages import render_runs
 from modomodo.reporting.settings import RunPagesSettings
@@ -53,7 +54,7 @@ def main() -> None:
         found=found,
         benchmarks=find_examples(arguments.benchmarks, dict(settings.benchmarks), "--benchmarks"),
         predictions={run: path for path in arguments.predictions if (run := _run(path)) in ended},
-        runs={_run(path): path for path in arguments.runs},
+        runs={_run(path): path for path in described(arguments.runs)},
         scores={_run(path): path for path in arguments.scores},
         folder=arguments.output.parent,
     )

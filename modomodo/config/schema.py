@@ -596,7 +596,10 @@ def _gpu_kind(value: Any) -> str:
 
 
 class Costs(Settings):
-    """What `make plan` assumes until runs of this study have been measured. No result depends on it."""
+    """What `make plan` assumes until runs of this study have been measured.
+
+    No result depends on it but what a strategy with a `budget` proposes, by training_hours and prediction_hours.
+    """
 
     training_hours: float | None = Field(
         None, gt=0, description="Hours that a training run of all steps takes, on training.gpus GPUs."

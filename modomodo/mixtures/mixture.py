@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modomodo.config.loading import parse
 from modomodo.errors import InputError, nearest
 from modomodo.files import read_json, write_json
+from modomodo.mixtures.budget import Decision
 from modomodo.mixtures.online import OnlineOptions
 
 Weights = dict[str, float]
@@ -134,6 +135,12 @@ class Mixture(BaseModel):
         default=None,
         description="How a run changes the weights while it trains; they are only where it starts.",
     )
+    budget: Decision | None = Field(default=None, description="What of a budget is done here.")
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is trained under its own name: its share of a budget went elsewhere."""
+        return self.budget is not None and self.budget.does != "train"
 
 
 def read_mixture(path: str | Path, domains: Sequence[str] | None = None) -> Mixture:
@@ -149,6 +156,7 @@ def read_mixture(path: str | Path, domains: Sequence[str] | None = None) -> Mixt
 def write_mixture(path: str | Path, mixture: Mixture) -> None:
     """Write the file; weights are rounded to six digits and still sum to 1, so rewriting keeps the bytes."""
     rounded = mixture.model_copy(update={"weights": round_weights(mixture.weights)})
-    plain = rounded.model_dump(mode="json", exclude={"online"})
+    plain = rounded.model_dump(mode="json", exclude={"online", "budget"})
     online = {"online": mixture.online.changed()} if mixture.online else {}
-    write_json(path, plain | online)
+    budget = {"budget": mixture.budget.model_dump(mode="json")} if mixture.budget else {}
+    write_json(path, plain | online | budget)

@@ -12,8 +12,9 @@ from modomodo.errors import InputError, nearest
 from modomodo.mixtures.cheaper_runs import check_full, check_records, check_strategy, keyed
 from modomodo.mixtures.constraints import allowed
 from modomodo.mixtures.mixture import Weights
-from modomodo.mixtures.races import Place, Stretch, places_of, stretches_of
+from modomodo.mixtures.races import Place, Stretch, places_further, places_of, stretches_of
 from modomodo.mixtures.records import BASE, empty
+from modomodo.mixtures.strategies.acquire import affordable, budget_of
 from modomodo.mixtures.strategies.base import (
     declaration,
     learns,
@@ -45,10 +46,11 @@ class Plan:
     singles: Mapping[str, str]  # domain with held-out questions → the mixture that is that domain alone
     experts: Mapping[str, str]  # domain → the first mixture that has all weight on it
     online: Sequence[str] = ()  # mixtures that change while their runs train
-    places: Sequence[Place] = ()  # at the later rungs of races, in their order
+    places: Sequence[Place] = ()  # at the later rungs of races, in their order, and of budgets
     stretches: Mapping[tuple[str, int], Stretch] = field(
         default_factory=dict
     )  # what a run's job trains of it
+    budgets: Mapping[str, float] = field(default_factory=dict)  # strategy → its GPU-hours
 
     @property
     def later(self) -> list[tuple[str, int]]:
@@ -84,6 +86,11 @@ class Plan:
     def places_at(self, strategy: str, step: int) -> list[str]:
         """The names of the places at a rung."""
         return [place.name for place in self.places if (place.strategy, place.step) == (strategy, step)]
+
+    def proposed(self, strategy: str) -> list[str]:
+        """The mixtures that a strategy writes, with the places where it trains stopped runs further."""
+        further = [place.name for place in self.places if place.of and place.strategy == strategy]
+        return [*self.by_strategy[strategy], *further]
 
     def before(self, strategy: str, step: int) -> list[tuple[str, int]]:
         """The jobs that have trained the runs of a race when it is decided who trains on to a step."""
@@ -130,15 +137,26 @@ def _plan(study: Study, where: str) -> Plan:
                 f"strategies.{name}.learns_from: only online runs, which are of no one mixture: name others"
             )
         full = [
-            races[other].finish if other in races else len(by_strategy[other])
+            races[other].finish if other in races else affordable(study, other, len(by_strategy[other]))
             for other in learned_from(study, name)
         ]
         check_cheaper_runs(study, name, sum(full), where)
     seed = study.training.seed
     places, stretches = lay_out(races, by_strategy, seed)
+    budgets = {name: hours for name in by_strategy if (hours := budget_of(study, name)) is not None}
+    check_continued(study, list(budgets), list(races))
+    for name in budgets:
+        for race in learned_from(study, name):
+            if race in races:
+                own = places_further(name, race, races[race], len(by_strategy[name]))
+                # The longest that is left of one: how much, its mixture's file says.
+                longest = Stretch(next(iter(races[race].rungs)), None)
+                stretches |= {(place.name, seed): longest for place in own}
+                places += own
     runs = list_runs(study, list(support))
     for place in places:
-        support[place.name] = usable_domains(study, place.strategy)
+        # As of the race, since settings of a training depend on it: the run's work is found to be its own.
+        support[place.name] = usable_domains(study, place.of or place.strategy)
     return Plan(
         by_strategy=by_strategy,
         weights=weights,
@@ -158,6 +176,7 @@ def _plan(study: Study, where: str) -> Plan:
         online=[mixture for name in online for mixture in by_strategy[name]],
         places=places,
         stretches=stretches,
+        budgets=budgets,
     )
 
 
@@ -221,6 +240,19 @@ def lay_out(
         stretches |= {(place.name, seed): of_step[place.step] for place in own}
         places += own
     return places, stretches
+
+
+def check_continued(study: Study, budgets: Sequence[str], races: Sequence[str]) -> None:
+    """Raises InputError where two budgets might train the same stopped run, neither having seen what the other did."""
+    for place, name in enumerate(budgets):
+        for other in budgets[:place]:
+            seen, before = learned_from(study, name), learned_from(study, other)
+            shared = [race for race in races if race in seen and race in before]
+            if shared and other not in seen and name not in before:
+                raise InputError(
+                    f"strategies.{name}.learns_from: both its budget and that of '{other}' may train runs of "
+                    f"'{shared[0]}' further: add '{other}', so that it sees which"
+                )
 
 
 def name_mixtures(study: Study) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ where the work lies: in the folders of the run, whose training goes on there, an
 A place that nobody takes has its own name in its file, and nothing is trained.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from modomodo.config.schema import Strategy
 from modomodo.errors import InputError
 from modomodo.files import read_json
+from modomodo.mixtures.budget import StoppedRun
 from modomodo.mixtures.mixture import Mixture
-from modomodo.mixtures.records import Records
+from modomodo.mixtures.records import Records, is_stopped, last_of_each
 from modomodo.mixtures.strategies.base import read_options
 from modomodo.mixtures.strategies.race import RaceOptions
 
@@ -42,18 +43,20 @@ WHOLE = Stretch(0, None)  # of a run that is in no race
 class Place(NamedTuple):
     """A place at a rung: in whose race, to which step, and its number from 1.
 
-    `spare`: taken only where early scores tell nothing and all go on.
+    `spare`: taken only where early scores tell nothing and all go on. `of`: the race of which a strategy with a budget
+    may train a stopped run to the end; that strategy's is then the place.
     """
 
     strategy: str
     step: int
     number: int
     spare: bool
+    of: str = ""
 
     @property
     def name(self) -> str:
         """What its files are called: no strategy's name has an @."""
-        return f"{self.strategy}@{self.step}-{self.number:02d}"
+        return f"{self.strategy}@{self.of or self.step}-{self.number:02d}"
 
 
 class PromotedRun(BaseModel):
@@ -98,6 +101,13 @@ def places_of(strategy: str, rungs: Mapping[int, int], everyone: bool) -> list[P
         for step in later
         for number in range(1, (rungs[first] if everyone else rungs[step]) + 1)
     ]
+
+
+def places_further(strategy: str, race: str, options: RaceOptions, most: int) -> list[Place]:
+    """The places in which a strategy with a budget trains runs that a race has stopped, at most so many."""
+    stopped = min(most, options.start - options.finish)
+    last = list(options.rungs)[-1]
+    return [Place(strategy, last, number, True, race) for number in range(1, stopped + 1)]
 
 
 def stretches_of(rungs: Mapping[int, int]) -> dict[int, Stretch]:
@@ -151,6 +161,23 @@ def promote(records: Records, name: str, strategy: Strategy, step: int) -> Promo
             for each in decision.expected
         ],
     )
+
+
+def stopped_runs(records: Records) -> dict[str, StoppedRun]:
+    """Mixture → its run that a race stopped, of all in the records."""
+    reached = last_of_each(records)
+    rows = reached.frame[is_stopped(reached)].sort_values("mixture")
+    return {
+        str(row["mixture"]): StoppedRun(
+            int(row["step"]), {name: float(row[f"w_{name}"]) for name in records.domains}, row["strategy"]
+        )
+        for _, row in rows.iterrows()
+    }
+
+
+def described(paths: Sequence[Path]) -> list[Path]:
+    """Of some run.json those of runs that were trained: with a budget a mixture may be none."""
+    return [path for path in paths if read_json(path).get("checkpoints", True)]
 
 
 def run_so_far(path: Path, *keys: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import Field
 from modomodo.config.schema import Draw, Settings, Strategy, Study
 from modomodo.errors import InputError, nearest
 from modomodo.files import file_digest
+from modomodo.mixtures.budget import Prices
 from modomodo.mixtures.races import WHOLE, Stretch
 
 
@@ -67,6 +68,7 @@ class ProposeSettings(Settings):
     strategy: Strategy
     domains: list[str]
     cheaper: list[str] = []  # digests of other studies' records that it learns from
+    prices: Prices | None = None  # of a strategy with a budget
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
@@ -79,4 +81,13 @@ class ProposeSettings(Settings):
         # A table that is not there is told by what reads it.
         tables = [path for other in strategy.cheaper_runs if (path := Path(other.records)).is_file()]
         digests = [file_digest(path) for path in tables]
-        return cls(plugins=study.plugins, strategy=strategy, domains=sorted(study.domains), cheaper=digests)
+        prices = (
+            Prices.of(study, f"strategies.{name}.options.budget") if strategy.options.get("budget") else None
+        )
+        return cls(
+            plugins=study.plugins,
+            strategy=strategy,
+            domains=sorted(study.domains),
+            cheaper=digests,
+            prices=prices,
+        )

@@ -12,6 +12,7 @@ from modomodo.config.schema import Name, Seed, Settings, Strategy
 from modomodo.errors import InputError
 from modomodo.mixtures.cheaper_runs import check_strategy, locate
 from modomodo.mixtures.constraints import Constraints
+from modomodo.mixtures.strategies.acquire import AcquireOptions
 from modomodo.mixtures.strategies.base import declaration, read_options, strategies
 from modomodo.mixtures.strategies.search import SearchOptions
 from modomodo.mixtures.surrogates.base import surrogates
@@ -121,6 +122,8 @@ def _check(study: ReplayConfig, where: str) -> None:
             if isinstance(options, SearchOptions):
                 surrogates.check(options.surrogate)
             check_strategy(name, strategy)
+            if isinstance(options, AcquireOptions) and options.budget is not None:
+                raise InputError("options.budget: recorded runs cost nothing more: remove it")
             if declaration(strategy.propose).online:
                 raise InputError(
                     f"propose: '{strategy.propose}' trains a run, and recorded runs are past: remove it"

@@ -20,7 +20,9 @@ from modomodo.mixtures.mixture import Weights, read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.races import WHOLE, Stretch
 from modomodo.mixtures.records import BASE
+from modomodo.mixtures.strategies.acquire import runs_within
 from modomodo.mixtures.stream import checkpoint_steps
+from modomodo.study.budgets import BudgetCost, budgets_of
 from modomodo.study.estimates import Estimate, estimate_of
 from modomodo.study.outputs import (
     BASE_MODEL,
@@ -95,6 +97,7 @@ class Costs:
         None  # prompts generated for one that is trained on, in finished runs that count them
     )
     races: Sequence[RaceCost] = ()
+    budgets: Sequence[BudgetCost] = ()
 
     def stage(self, name: str) -> StageCost:
         """One stage by name."""
@@ -141,7 +144,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
         prediction_rate(study, results) or _by_formula(known.prediction if known else None),
     )
     missing = [result for result in results if not result.path.exists()]
-    spare = spare_places(plan, folder)
+    spare = spare_places(study, plan, folder)
     untrained = [result.run for result in missing if result.stage == RUNS and result.run]
     unpredicted = [result.run for result in missing if result.stage == PREDICTIONS and result.run]
     races = races_of(study, plan, times, {RUNS: untrained, PREDICTIONS: unpredicted}, spare)
@@ -182,6 +185,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
         estimate=estimate,
         generated=prompts_generated(results),
         races=races,
+        budgets=budgets_of(study, plan, folder),
     )
 
 
@@ -194,11 +198,20 @@ def scored_in(stretch: Stretch, scored_steps: Sequence[int]) -> list[int]:
     ]
 
 
-def spare_places(plan: Plan, folder: Path) -> set[Run]:
-    """The places in races that may stay empty, as far as that is not known yet."""
+def spare_places(study: Study, plan: Plan, folder: Path) -> set[Run]:
+    """The jobs that may have nothing to do, as far as that is not known yet, and those that have nothing.
+
+    Of a budget as many new mixtures count as it holds whole runs.
+    """
     spare = {place.name for place in plan.places if place.spare}
-    undecided = {name for name in spare if not (folder / f"mixtures/{name}.json").exists()}
-    return {run for run in plan.later if run[0] in undecided}
+    for name, hours in plan.budgets.items():
+        spare |= set(plan.by_strategy[name][runs_within(hours, study) :])
+    files = {name: folder / f"mixtures/{name}.json" for name in spare}
+    undecided = {name for name, path in files.items() if not path.exists()}
+    proposed = [mixture for name in plan.budgets for mixture in plan.proposed(name)]
+    written = [path for name in proposed if (path := folder / f"mixtures/{name}.json").exists()]
+    idle = {path.stem for path in written if (found := read_mixture(path)).idle and found.name == path.stem}
+    return {run for run in plan.jobs if run[0] in undecided | idle}
 
 
 def races_of(
@@ -208,7 +221,7 @@ def races_of(
     seconds = {RUNS: times.train, PREDICTIONS: times.predict}
     gpus = {RUNS: study.training.gpus, PREDICTIONS: study.evaluation.gpus}
     races = []
-    for name in dict.fromkeys(place.strategy for place in plan.places):
+    for name in dict.fromkeys(place.strategy for place in plan.places if not place.of):
         own = {*plan.by_strategy[name], *(place.name for place in plan.places if place.strategy == name)}
         left = {
             stage: [run for run in runs if run in plan.stretches and run[0] in own]

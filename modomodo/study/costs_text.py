@@ -52,6 +52,12 @@ def _totals(study: Study, costs: Costs) -> list[str]:
     else:
         lines.append(f"time left: {_work(work)}{_money(study, work)}")
         lines += [_race(race) for race in costs.races]
+        unit = "GPU-hours" if study.training.gpus else "hours of jobs on CPUs"
+        lines += [
+            f"budget {spent.name}: least {spent.least:,.3g} {unit}, expected {spent.expected:,.3g}, most "
+            f"{spent.most:,.3g}, by the study's costs"
+            for spent in costs.budgets
+        ]
         if costs.chain:
             lines.append(f"at least {duration(costs.chain)}, if all runs of a round go at once")
     if costs.disk is None:

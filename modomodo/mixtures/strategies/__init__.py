@@ -10,7 +10,7 @@ workflow can be laid out before the first run. A strategy of your own is one fun
         return [Proposal({domain: float(domain == "SAT") for domain in request.domains})]
 """
 
-from modomodo.mixtures.strategies import heuristics, race, search, seeds
+from modomodo.mixtures.strategies import acquire, heuristics, race, search, seeds
 from modomodo.mixtures.strategies.base import Proposal, Request, strategies
 
-__all__ = ["Proposal", "Request", "heuristics", "race", "search", "seeds", "strategies"]
+__all__ = ["Proposal", "Request", "acquire", "heuristics", "race", "search", "seeds", "strategies"]

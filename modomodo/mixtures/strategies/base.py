@@ -10,6 +10,7 @@ from modomodo.config.loading import parse
 from modomodo.config.schema import Settings
 from modomodo.config.schema import Strategy as StrategySettings
 from modomodo.errors import InputError, nearest
+from modomodo.mixtures.budget import Decision, Prices, StoppedRun
 from modomodo.mixtures.constraints import Constraints, check_names
 from modomodo.mixtures.mixture import Predicted, Weights, validate_weights
 from modomodo.mixtures.online import OnlineOptions
@@ -31,7 +32,8 @@ class Request:
     `domains` are those that may get weight; `records` may hold more, several steps (the last is read, so pass
     `average_steps(records)` for step-averaged scores) and several seeds. `aggregates` ({"out_score":
     {benchmark: size}}) is only needed where the records do not show how an aggregate is made. `merged`: records
-    of merged experts, for a strategy that screens.
+    of merged experts, for a strategy that screens. `stopped`: mixture → its run that a race stopped, and `prices` of
+    training, for a strategy with a budget.
     """
 
     records: Records
@@ -42,6 +44,8 @@ class Request:
     options: BaseModel = field(default_factory=Options)
     aggregates: AggregateSizes = field(default_factory=dict)
     merged: Records | None = None
+    stopped: Mapping[str, StoppedRun] = field(default_factory=dict)
+    prices: Prices | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Proposal:
     suffix: str | None = (
         None  # of the mixture's name: <strategy>-<suffix>; None for the strategy's name alone
     )
+    budget: Decision | None = None  # what of a budget is done in its place
 
 
 Strategy = Callable[[Request], list[Proposal]]
@@ -206,6 +211,8 @@ def propose_named(
     *,
     aggregates: AggregateSizes | None = None,
     merged: Records | None = None,
+    stopped: Mapping[str, StoppedRun] | None = None,
+    prices: Prices | None = None,
 ) -> dict[str, Proposal]:
     """Mixture → proposal, of the strategy that a study calls `name`. `domains` are all of the study's.
 
@@ -220,6 +227,8 @@ def propose_named(
         options=read_options(strategy.propose, strategy.options, f"strategies.{name}.options"),
         aggregates=aggregates or {},
         merged=merged,
+        stopped=stopped or {},
+        prices=prices,
     )
     try:
         proposals = propose(strategy.propose, request)

@@ -8,11 +8,11 @@ from pydantic import Field, field_validator
 
 from modomodo.mixtures.records import trained
 from modomodo.mixtures.strategies.base import Proposal, Request, _options, as_requested, declare
-from modomodo.mixtures.strategies.search import AcquireOptions, acquire
+from modomodo.mixtures.strategies.search import CandidateOptions, batch
 from modomodo.mixtures.strategies.seeds import DesignOptions, design
 
 
-class RaceOptions(AcquireOptions):
+class RaceOptions(CandidateOptions):
     """Options of `race`; those of `acquire` choose the mixtures that start where it learns from earlier runs."""
 
     rungs: dict[int, int] = Field(
@@ -66,7 +66,7 @@ def race(request: Request) -> list[Proposal]:
 
     Far from each other within the constraints; where it learns from earlier runs, a batch as `acquire` chooses it.
     """
-    if request.records.benchmarks and len(trained(request.records)):
-        return acquire(request)
     options = _options(request, RaceOptions)
+    if request.records.benchmarks and len(trained(request.records)):
+        return batch(request, options)
     return design(replace(request, options=DesignOptions(constraints=options.constraints)))

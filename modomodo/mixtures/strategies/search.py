@@ -120,18 +120,16 @@ def cma_es(request: Request) -> list[Proposal]:
     return [_proposal(candidate, fit, request, fit.note) for candidate in found]
 
 
-class AcquireOptions(BatchOptions):
-    """Options of `acquire`."""
+class CandidateOptions(BatchOptions):
+    """Those of a batch by an acquisition function."""
 
     acquisition: AcquisitionName = Field("expected_improvement", description="The value of a candidate.")
     candidates: int = Field(CANDIDATES, ge=30, description="Number of candidate mixtures.")
     exploration: float = Field(1.0, ge=0, description="Standard deviations that ucb adds to the mean.")
 
 
-@declare("acquire", options=AcquireOptions, suffixes=as_requested)
-def acquire(request: Request) -> list[Proposal]:
-    """Mixtures that promise most by a surrogate and its uncertainty: a batch by an acquisition function."""
-    options = _options(request, AcquireOptions)
+def batch(request: Request, options: CandidateOptions) -> list[Proposal]:
+    """A batch by an acquisition function."""
     fit = _fit(request, options)
     explores = options.surrogate == "auto" and not fit.surrogate.informed
     return _acquired(request, options, fit, "explore" if explores else options.acquisition)
@@ -303,7 +301,7 @@ def _acquired(
 
     count, exploration = (
         (options.candidates, options.exploration)
-        if isinstance(options, AcquireOptions)
+        if isinstance(options, CandidateOptions)
         else (CANDIDATES, 1.0)
     )
     # To explore is to try what no run has.
