@@ -10,7 +10,7 @@ Ginsbourger, Le Riche and Carraro 2010).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,6 +56,18 @@ class Prices(Settings):
         """The steps of a run after `since`, and their predictions."""
         scored = sum(step > since for step in self.scored_steps) / len(self.scored_steps)
         return self.training * (self.steps - since) / self.steps + self.prediction * scored
+
+
+class Budget(NamedTuple):
+    """GPU-hours that a strategy may spend."""
+
+    hours: float
+    prices: Prices
+
+    @property
+    def runs(self) -> int:
+        """How many whole runs they hold; at least so many are finished, if there are as many places."""
+        return int(self.hours / self.prices.whole * (1 + 1e-9))
 
 
 class Decision(BaseModel):

@@ -9,12 +9,13 @@ from pydantic import BaseModel
 
 from modomodo.config.schema import Study
 from modomodo.errors import InputError, nearest
+from modomodo.mixtures.budget import Budget
 from modomodo.mixtures.cheaper_runs import check_full, check_records, check_strategy, keyed
 from modomodo.mixtures.constraints import allowed
 from modomodo.mixtures.mixture import Weights
 from modomodo.mixtures.races import Place, Stretch, places_further, places_of, stretches_of
 from modomodo.mixtures.records import BASE, empty
-from modomodo.mixtures.strategies.acquire import affordable, budget_of
+from modomodo.mixtures.strategies.acquire import budget_of
 from modomodo.mixtures.strategies.base import (
     declaration,
     learns,
@@ -50,7 +51,7 @@ class Plan:
     stretches: Mapping[tuple[str, int], Stretch] = field(
         default_factory=dict
     )  # what a run's job trains of it
-    budgets: Mapping[str, float] = field(default_factory=dict)  # strategy → its GPU-hours
+    budgets: Mapping[str, Budget] = field(default_factory=dict)  # by strategy
 
     @property
     def later(self) -> list[tuple[str, int]]:
@@ -131,19 +132,19 @@ def _plan(study: Study, where: str) -> Plan:
     )
     for name in races:  # as of the places, which any of them may take
         support |= dict.fromkeys(by_strategy[name], usable_domains(study, name))
+    budgets = {name: budget for name in by_strategy if (budget := budget_of(study, name))}
     for name, strategy in study.strategies.items():
         if strategy.names_learned and not learned_from(study, name):
             raise InputError(
                 f"strategies.{name}.learns_from: only online runs, which are of no one mixture: name others"
             )
         full = [
-            races[other].finish if other in races else affordable(study, other, len(by_strategy[other]))
+            races[other].finish if other in races else len(sure_of(by_strategy[other], budgets.get(other)))
             for other in learned_from(study, name)
         ]
         check_cheaper_runs(study, name, sum(full), where)
     seed = study.training.seed
     places, stretches = lay_out(races, by_strategy, seed)
-    budgets = {name: hours for name in by_strategy if (hours := budget_of(study, name)) is not None}
     check_continued(study, list(budgets), list(races))
     for name in budgets:
         for race in learned_from(study, name):
@@ -240,6 +241,11 @@ def lay_out(
         stretches |= {(place.name, seed): of_step[place.step] for place in own}
         places += own
     return places, stretches
+
+
+def sure_of(mixtures: Sequence[str], budget: Budget | None) -> Sequence[str]:
+    """As many of a strategy's mixtures as runs are sure to be finished."""
+    return mixtures if budget is None else mixtures[: budget.runs]
 
 
 def check_continued(study: Study, budgets: Sequence[str], races: Sequence[str]) -> None:

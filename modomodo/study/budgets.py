@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modomodo.config.schema import Study
-from modomodo.mixtures.budget import Prices
 from modomodo.mixtures.plan import Plan, race_options
-from modomodo.mixtures.strategies.acquire import runs_within
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,11 @@ class BudgetCost:
 def budgets_of(study: Study, plan: Plan, folder: Path) -> list[BudgetCost]:
     """What may be spent of each budget that is not decided yet."""
     found = []
-    for name, hours in plan.budgets.items():
+    for name, budget in plan.budgets.items():
         proposed = plan.by_strategy[name]
         if (folder / f"mixtures/{proposed[0]}.json").exists():
             continue
-        prices = Prices.of(study, f"strategies.{name}.options.budget")
+        hours, prices = budget.hours, budget.prices
         shortest = [
             rung
             for place in plan.places
@@ -40,7 +38,7 @@ def budgets_of(study: Study, plan: Plan, folder: Path) -> list[BudgetCost]:
         most = min(hours, len(proposed) * prices.whole)
         # What is left over holds no whole run, or there are no more places.
         least = min(len(proposed) * cheapest, max(cheapest, hours - prices.whole))
-        expected = min(len(proposed), runs_within(hours, study)) * prices.whole
+        expected = min(len(proposed), budget.runs) * prices.whole
         found.append(BudgetCost(name, least, expected, most))
     return found
 

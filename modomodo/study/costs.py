@@ -20,7 +20,6 @@ from modomodo.mixtures.mixture import Weights, read_mixture
 from modomodo.mixtures.plan import Plan
 from modomodo.mixtures.races import WHOLE, Stretch
 from modomodo.mixtures.records import BASE
-from modomodo.mixtures.strategies.acquire import runs_within
 from modomodo.mixtures.stream import checkpoint_steps
 from modomodo.study.budgets import BudgetCost, budgets_of
 from modomodo.study.estimates import Estimate, estimate_of
@@ -144,7 +143,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
         prediction_rate(study, results) or _by_formula(known.prediction if known else None),
     )
     missing = [result for result in results if not result.path.exists()]
-    spare = spare_places(study, plan, folder)
+    spare = spare_places(plan, folder)
     untrained = [result.run for result in missing if result.stage == RUNS and result.run]
     unpredicted = [result.run for result in missing if result.stage == PREDICTIONS and result.run]
     races = races_of(study, plan, times, {RUNS: untrained, PREDICTIONS: unpredicted}, spare)
@@ -198,14 +197,14 @@ def scored_in(stretch: Stretch, scored_steps: Sequence[int]) -> list[int]:
     ]
 
 
-def spare_places(study: Study, plan: Plan, folder: Path) -> set[Run]:
+def spare_places(plan: Plan, folder: Path) -> set[Run]:
     """The jobs that may have nothing to do, as far as that is not known yet, and those that have nothing.
 
     Of a budget as many new mixtures count as it holds whole runs.
     """
     spare = {place.name for place in plan.places if place.spare}
-    for name, hours in plan.budgets.items():
-        spare |= set(plan.by_strategy[name][runs_within(hours, study) :])
+    for name, budget in plan.budgets.items():
+        spare |= set(plan.by_strategy[name][budget.runs :])
     files = {name: folder / f"mixtures/{name}.json" for name in spare}
     undecided = {name for name, path in files.items() if not path.exists()}
     proposed = [mixture for name in plan.budgets for mixture in plan.proposed(name)]

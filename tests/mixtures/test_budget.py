@@ -150,6 +150,19 @@ def test_without_a_budget_nothing_is_as_it_was_not(budgeted) -> None:
     assert "prices" not in ProposeSettings.of(study, "next").text()
 
 
+def test_only_figures_are_announced_that_its_sure_runs_give(budgeted) -> None:
+    from modomodo.reporting.figures import figures_of
+
+    study = budgeted["strategies"]
+    for name in ("single", "alpha", "surface"):
+        del study[name]
+    study["next"] |= {"count": 40, "learns_from": ["all", "race"]}
+    study["next"]["options"]["budget"] = 2.1
+    few = figures_of(plan(study_of(budgeted)))
+    del study["next"]["options"]["budget"]
+    assert set(few) < set(figures_of(plan(study_of(budgeted))))
+
+
 def test_the_plan_prices_a_budget(budgeted, tmp_path) -> None:
     study = study_of(budgeted)
     text = costs_text.render(study, costs.costs_of(study, plan(study), tmp_path))

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from modomodo.config.schema import Study
 from modomodo.errors import InputError
-from modomodo.mixtures.budget import Belief, Decision, Prices, spend
+from modomodo.mixtures.budget import Belief, Budget, Decision, Prices, spend
 from modomodo.mixtures.constraints import allowed, without
 from modomodo.mixtures.mixture import SAME, normalise
 from modomodo.mixtures.strategies.base import (
@@ -70,7 +70,7 @@ def _within(request: Request, options: AcquireOptions, budget: float) -> list[Pr
         raise InputError("budget: only a study that trains has one: remove it")
     fit = _fit(request, options)
     if options.surrogate == "auto" and not fit.surrogate.informed:
-        number = min(request.count, int(budget / prices.whole * (1 + 1e-9)))
+        number = min(request.count, Budget(budget, prices).runs)
         explored = _acquired(replace(request, count=number), options, fit, "explore")
         whole = Decision(does="train", hours=prices.whole)
         found = [replace(proposal, budget=whole) for proposal in explored]
@@ -146,8 +146,8 @@ def _idle(request: Request, fit: Fit, decision: Decision) -> Proposal:
     return Proposal(weights, note=decision.does, comparison=fit.surrogate.comparison, budget=decision)
 
 
-def budget_of(study: Study, name: str) -> float | None:
-    """The GPU-hours that a strategy may spend; None of one without a budget.
+def budget_of(study: Study, name: str) -> Budget | None:
+    """What a strategy may spend; None of one without a budget.
 
     Raises InputError for less than one run, and where what a run costs is not known.
     """
@@ -158,21 +158,10 @@ def budget_of(study: Study, name: str) -> float | None:
     options = cast(AcquireOptions, read_options(strategy.propose, strategy.options, where))
     if options.budget is None:
         return None
-    whole = Prices.of(study, f"{where}.budget").whole
-    if options.budget < whole * (1 - 1e-9):
+    budget = Budget(options.budget, Prices.of(study, f"{where}.budget"))
+    if not budget.runs:
         raise InputError(
-            f"{where}.budget: {options.budget:g}: below one run ({whole:.3g} h by the study's costs): raise it, or "
-            "remove it for a batch of `count` mixtures"
+            f"{where}.budget: {options.budget:g}: below one run ({budget.prices.whole:.3g} h by the study's costs): "
+            "raise it, or remove it for a batch of `count` mixtures"
         )
-    return options.budget
-
-
-def affordable(study: Study, name: str, count: int) -> int:
-    """How many whole runs a strategy of `count` mixtures pays for at least."""
-    budget = budget_of(study, name)
-    return count if budget is None else min(count, runs_within(budget, study))
-
-
-def runs_within(budget: float, study: Study) -> int:
-    """How many whole runs a budget of GPU-hours holds."""
-    return int(budget / Prices.of(study, "budget").whole * (1 + 1e-9))
+    return budget

@@ -95,10 +95,13 @@ def drawable(
 def figures_of(plan: "Plan") -> list[str]:
     """Names of the figures of a study, known before its first run.
 
-    Of a race as many mixtures count as are sure to be trained to the end, whichever they are.
+    Of a race or a budget as many mixtures count as are sure to be trained to the end, whichever they are.
     """
+    from modomodo.mixtures.plan import sure_of
+
     raced = {mixture for mixture, _ in plan.stretches}
-    names = [mixture for mixture in plan.mixtures if mixture not in raced]
+    sure = [sure_of(mixtures, plan.budgets.get(name)) for name, mixtures in plan.by_strategy.items()]
+    names = [mixture for mixtures in sure for mixture in mixtures if mixture not in raced]
     weights = [plan.weights.get(mixture) for mixture in names]
     rows = [None if row is None else list(row.values()) for row in weights]
     unknown = [math.nan]  # those that an online run came to serve no fit
