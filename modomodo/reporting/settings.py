@@ -68,11 +68,12 @@ def group_title(group: str) -> str:
 
 @dataclass(frozen=True)
 class Heading:
-    """A strategy in Table 2: its group, its label, its mixtures."""
+    """A strategy in Table 2: its group, its label, its mixtures. `some`: of a budget, that may leave some untrained."""
 
     group: str
     label: str
     mixtures: Sequence[str]
+    some: bool = False
 
 
 class TableSettings(Settings):
@@ -84,7 +85,9 @@ class TableSettings(Settings):
     @classmethod
     def of(cls, study: Study, plan: Plan) -> Self:
         headings = [
-            Heading(strategy.group, strategy.label or name, list(plan.by_strategy[name]))
+            Heading(
+                strategy.group, strategy.label or name, list(plan.by_strategy[name]), name in plan.budgets
+            )
             for name, strategy in study.strategies.items()
         ]
         return cls(seed=study.training.seed, headings=headings)

@@ -34,11 +34,11 @@ def table2(records: Records, headings: Sequence[Heading]) -> pd.DataFrame:
     Columns: group, strategy, mixture, w_<domain>…, y_<benchmark>…, in_score, out_score, the standard errors
     se_…, seeds, the number of runs, and unparsed, the share of all questions without an answer, where the records
     have it; the base model comes first, with empty weights. Mixtures whose every run was stopped before the last step
-    are in `stopped_mixtures`. Raises InputError for a mixture without a record.
+    are in `stopped_mixtures`. Raises InputError for a mixture without a record, if a budget has not left it untrained.
     """
     last = mixture_means(last_step(records))
     named = [(BASE, "Base", BASE), *_named(records, headings)]
-    known = set(records.frame["mixture"])
+    known = {*records.frame["mixture"], *(name for each in headings if each.some for name in each.mixtures)}
     rows = []
     for group, label, mixture in named:
         found = last[last["mixture"] == mixture]

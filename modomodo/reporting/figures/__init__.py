@@ -104,8 +104,11 @@ def figures_of(plan: "Plan") -> list[str]:
     names = [mixture for mixtures in sure for mixture in mixtures if mixture not in raced]
     weights = [plan.weights.get(mixture) for mixture in names]
     rows = [None if row is None else list(row.values()) for row in weights]
-    unknown = [math.nan]  # those that an online run came to serve no fit
-    rows = [unknown if name in plan.online else row for name, row in zip(names, rows, strict=True)]
+    # Those that an online run came to serve no fit, and a run that goes on may be of a mixture that others have too.
+    unknown = [math.nan]
+    repeated = {name for place in plan.places if place.of for name in plan.by_strategy[place.strategy]}
+    unsure = repeated.union(plan.online)
+    rows = [unknown if name in unsure else row for name, row in zip(names, rows, strict=True)]
     last = {place.strategy: place.step for place in plan.places}
     rows += [None for place in plan.places if place.step == last[place.strategy] and not place.spare]
     return drawable(rows)
