@@ -103,7 +103,7 @@ def _by_gain(
     found = []
     for chosen in spend(belief, hours, budget, request.count, excludes):
         i = chosen.action
-        about = {"hours": hours[i], "gain_an_hour": chosen.gain_an_hour}
+        about = {"hours": round(hours[i], 6), "gain_an_hour": chosen.gain_an_hour}
         note = f"gain {chosen.gain_an_hour:.3g} an hour, {hours[i]:.3g} h, {fit.note}"
         if i < len(names):
             since = request.stopped[names[i]].step
