@@ -290,7 +290,7 @@ def test_a_mean_alone_equals_the_prediction(opened, surface: Surface) -> None:
 def test_a_slice_shows_the_real_runs_near_it(opened, data: dict, surface: Surface) -> None:
     opened.execute_script("weights = arguments[0]; show(null)", AT)
     show_section(opened, "slices")
-    wait_for(lambda: len(opened.find_elements("css selector", "#slice-charts figure")) == 3)
+    wait_for(lambda: len(opened.find_elements("css selector", "#slice-charts .slice")) == 3)
     runs = np.array([run["weights"] for run in data["runs"]])
     for i, domain in enumerate(DOMAINS):
         near = int((apart(surface, np.array(AT), domain, runs) <= 0.15).sum())
@@ -306,15 +306,31 @@ def show_section(browser, name: str) -> None:
 
 
 def test_a_slice_is_drawn_when_it_is_seen_and_not_before(opened) -> None:
-    assert opened.find_elements("css selector", "#slice-charts figure") == []
+    assert opened.find_elements("css selector", "#slice-charts .slice") == []
     show_section(opened, "slices")
-    wait_for(lambda: opened.find_elements("css selector", "#slice-charts figure"))
+    wait_for(lambda: opened.find_elements("css selector", "#slice-charts .slice"))
+
+
+def test_what_is_drawn_late_has_its_room_before(opened) -> None:
+    """Else what lies below moves away from under the pointer."""
+    sections = (
+        "return ['slices', 'triangle', 'effects'].map((id) => document.getElementById(id).offsetHeight)"
+    )
+    before = opened.execute_script(sections)
+    for section, drawn in (
+        ("slices", "#slice-charts .slice"),
+        ("triangle", "#triangle-chart .cell"),
+        ("effects", "#effect td[title]"),
+    ):
+        show_section(opened, section)
+        wait_for(lambda drawn=drawn: opened.find_elements("css selector", drawn))
+    assert opened.execute_script(sections) == pytest.approx(before, abs=2)
 
 
 def test_effects_are_a_table_that_says_its_errors(opened, surface: Surface) -> None:
     opened.execute_script("weights = arguments[0]; show(null)", AT)
     show_section(opened, "effects")
-    wait_for(lambda: opened.find_elements("css selector", "#effect tbody tr"))
+    wait_for(lambda: opened.find_elements("css selector", "#effect td[title]"))
     found = effects(surface, np.array(AT)).set_index(["domain", "target"])
     rows = opened.find_elements("css selector", "#effect tbody tr")
     assert len(rows) == 6
@@ -332,7 +348,7 @@ def test_effects_are_a_table_that_says_its_errors(opened, surface: Surface) -> N
 def test_numbers_on_the_map_of_effects_stand_out(opened, theme: str) -> None:
     opened.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
     show_section(opened, "effects")
-    wait_for(lambda: opened.find_elements("css selector", "#effect tbody tr"))
+    wait_for(lambda: opened.find_elements("css selector", "#effect td[title]"))
     pairs = opened.execute_script(
         "return [...document.querySelectorAll('#effect .heat')].map((cell) => getComputedStyle(cell))"
         ".map((style) => [style.color, style.backgroundColor])"
@@ -417,7 +433,7 @@ def test_what_is_seen_is_saved_as_csv(saved, data: dict) -> None:
 def test_what_is_drawn_is_saved_as_png(opened, saved, view: str) -> None:
     section = {"runs": "tradeoff"}.get(view, view)
     show_section(opened, section)
-    wait_for(lambda: opened.find_elements("css selector", f"#{section} svg, #{section} td"))
+    wait_for(lambda: opened.find_elements("css selector", f"#{section} svg text, #{section} td[title]"))
     path = saved(f"{view}: save as PNG", f"small-study-{view}.png")
     with Image.open(path) as image:
         colours = image.convert("RGB").getcolors(1 << 24)
@@ -583,7 +599,7 @@ def test_long_names_leave_the_page_as_wide_as_the_screen(browser, tmp_path: Path
     size = {"width": width, "height": 6000, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get(path.as_uri())
-    wait_for(lambda: browser.find_elements("css selector", "#slice-charts figure"))
+    wait_for(lambda: browser.find_elements("css selector", "#slice-charts .slice"))
     wide, room = browser.execute_script(
         "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )

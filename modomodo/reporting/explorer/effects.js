@@ -5,7 +5,13 @@
 const EDGES = [-0.03, 1.03];
 const SLICE = { width: 220, height: 165, left: 34, right: 8, top: 8, bottom: 34 };
 
+// Their room is taken before they are drawn: what lies below must not move away under a pointer.
 function buildEffects() {
+  const { width, height } = SLICE;
+  sayOfSlices();
+  find("slice-charts").replaceChildren(...slicedDomains().map(() => element("figure", {}, element("svg", { viewBox: `0 0 ${width} ${height}` }))));
+  sayOfEffects();
+  fillEffects(slicedDomains(), () => element("td", { class: "number heat" }, "\u00a0"));
   showsWhenSeen("slices", drawSlices);
   showsWhenSeen("effects", drawEffects);
 }
@@ -33,13 +39,18 @@ function runsNear(i, t) {
 const slicedDomains = () => data.order.filter((i) => !data.untried.includes(i));
 let drawing = 0;
 
+function sayOfSlices() {
+  const t = targetPlace(aim), target = data.targets[t], known = !data.undetermined[target.name];
+  find("slices-said").textContent = `${target.title} along the weight of one domain, through the mixture above; the other ` +
+    `domains keep their proportions. ${known ? "Band: 80% of what one run would score. " : ""}Points: real runs that differ from it in at ` +
+    `most ${100 * data.slices.near}% of the prompts${data.runs.some((run) => run.errors[t]) ? ", with one standard error" : ""}.`;
+}
+
 // One small chart after another, so that the page answers in between; a newer mixture ends an older drawing.
 function drawSlices() {
   const t = targetPlace(aim), target = data.targets[t], mine = ++drawing;
   const known = !data.undetermined[target.name];
-  find("slices-said").textContent = `${target.title} along the weight of one domain, through the mixture above; the other ` +
-    `domains keep their proportions. ${known ? "Band: 80% of what one run would score. " : ""}Points: real runs that differ from it in at ` +
-    `most ${100 * data.slices.near}% of the prompts${data.runs.some((run) => run.errors[t]) ? ", with one standard error" : ""}.`;
+  sayOfSlices();
   const all = data.runs.map((run) => run.scores[t]);
   const left = slicedDomains(), found = [];
   const next = () => {
@@ -111,13 +122,22 @@ function drawEffects() {
   const shown = slicedDomains();
   const columns = shown.map((i) => ({ i, cells: effectsOf(i) }));
   const most = Math.max(...columns.flatMap(({ cells }) => cells.map(({ effect }) => Math.abs(effect))), 0.005);
+  sayOfEffects();
+  fillEffects(shown, (target, t, place) => effectCell(columns[place].i, target, columns[place].cells[t], most));
+}
+
+function sayOfEffects() {
   find("effects-said").textContent = `What each score is expected to gain from ${data.slices.step.toFixed(2)} more weight of a domain in the mixture above; the ` +
     "others keep their proportions. Blue gains, orange loses. Bold: beyond the doubt of the fit (1.96 standard errors of the difference).";
+}
+
+// The table, with a cell for each target and domain.
+function fillEffects(shown, cell) {
   find("effect").tHead.rows[0].replaceChildren(element("th", { scope: "col" }, "score"),
     ...shown.map((i) => element("th", { scope: "col", class: "number" }, domains[i])));
   find("effect").tBodies[0].replaceChildren(...data.targets.map((target, t) => element("tr", { class: target.aggregate ? "aggregate" : "" },
     element("th", { scope: "row" }, target.title),
-    ...columns.map(({ i, cells }) => effectCell(i, target, cells[t], most)))));
+    ...shown.map((_, place) => cell(target, t, place)))));
 }
 
 function effectCell(i, target, { effect, error }, most) {

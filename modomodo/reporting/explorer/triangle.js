@@ -27,6 +27,9 @@ function buildTriangle() {
     cornersShown().forEach((i, place) => { fields[place].value = i; });
     drawTriangle();
   };
+  sayOfTriangle();
+  const { width, height } = TRIANGLE;
+  find("triangle-chart").append(element("svg", { viewBox: `0 0 ${width} ${height}` }));  // its room, before it is drawn
   showsWhenSeen("triangle", drawn);
   shows({
     link: (parts) => (corners || []).forEach((i) => parts.append("corner", domains[i])),
@@ -108,10 +111,16 @@ function drawTriangle() {
     const second = ((event.clientX - box.left) * scale - left) / side - third / 2;
     pick(chosen, [1 - second - third, second, third]);
   });
+  sayOfTriangle();
+  find("triangle-chart").replaceChildren(svg);
+}
+
+function sayOfTriangle() {
+  const title = data.targets[targetPlace(aim)].title, chosen = cornersShown();
+  const mass = chosen.reduce((sum, i) => sum + weights[i], 0);
   find("triangle-said").textContent = `Expected ${title} where ${chosen.map((i) => domains[i]).join(", ")} share ` +
     (count > 3 ? `the ${(mass > 1e-9 ? mass : 1).toFixed(2)} that they have in the mixture above; the others keep theirs. ` : "all the weight. ") +
     `Orange diamond: this mixture. Points: real runs that differ in at most ${100 * data.slices.near}% of the prompts. A click sets the weights.`;
-  find("triangle-chart").replaceChildren(svg);
 }
 
 function colourKey(y, low, most) {
