@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modomodo.config.loading import parse
 from modomodo.evaluation.settings import PredictSettings
 from modomodo.files import FIX_LINE, digest, file_digest, read_json, read_jsonl, write_jsonl
-from modomodo.training.run_folder import FINISHED, weights_removed
+from modomodo.training.run_folder import finished_parts, weights_removed
 
 CACHE_VERSION = 2  # raise when the same settings would give other predictions: all are then predicted again
 
@@ -153,8 +153,8 @@ def runs_without_weights(
     questions = {name: file_digest(path) if path.is_file() else "" for name, path in files.items()}
     found = []
     for mixture, seed in runs:
-        parts = (results / f"runs/{mixture}/{seed}").glob(f"{Path(FINISHED).stem}*.json")
-        kept = [checkpoint for part in sorted(parts) for checkpoint in read_checkpoints(part)]
+        parts = finished_parts(results / f"runs/{mixture}/{seed}")
+        kept = [checkpoint for part in parts for checkpoint in read_checkpoints(part)]
         gone = [each for each in kept if weights_removed(each.directory)]
         listed = list_predictions(gone, questions, settings, results / f"predictions/{mixture}/{seed}")
         asked = {file.benchmark for file in listed if not file.is_cached()}

@@ -287,7 +287,7 @@ def labels(study: Study, plan: Plan) -> dict[str, str]:
     for name, mixtures in plan.by_strategy.items():
         strategy = study.strategies[name]
         label = strategy.label or name
-        only = f"{label} (online)" if declaration(strategy.propose).online else label
+        only = f"{label} (online)" if is_online(study, name) else label
         for mixture in mixtures:
             found[mixture] = f"{label}: {mixture.removeprefix(f'{name}-')}" if len(mixtures) > 1 else only
     return found

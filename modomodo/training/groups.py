@@ -122,9 +122,7 @@ def with_shares(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     prompts: Counter[str] = Counter()
     zero: Counter[str] = Counter()
     for row in rows:
-        for domain, count in _of_step(row, PROMPTS):
-            prompts[domain] += round(count)
-            zero[domain] += round(count * row.get(f"{ZERO_STD}{domain}", 0.0))
+        _count(row, prompts, zero)
         yield {
             **row,
             **{f"realised/{domain}": share for domain, share in _shares(prompts).items()},
@@ -141,9 +139,7 @@ def groups_of(log: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     prompts: Counter[str] = Counter()
     zero: Counter[str] = Counter()
     for row in log:
-        for domain, count in _of_step(row, PROMPTS):
-            prompts[domain] += round(count)
-            zero[domain] += round(count * row.get(f"{ZERO_STD}{domain}", 0.0))
+        _count(row, prompts, zero)
     if not prompts:
         return {}
     return {
@@ -152,8 +148,13 @@ def groups_of(log: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def _of_step(row: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
-    return ((key.removeprefix(prefix), value) for key, value in row.items() if key.startswith(prefix))
+def _count(row: Mapping[str, Any], prompts: Counter[str], zero: Counter[str]) -> None:
+    """Add what a row of a log says of each domain: its prompts, and those that taught nothing."""
+    for key, count in row.items():
+        if key.startswith(PROMPTS):
+            domain = key.removeprefix(PROMPTS)
+            prompts[domain] += round(count)
+            zero[domain] += round(count * row.get(f"{ZERO_STD}{domain}", 0.0))
 
 
 def _shares(counts: Mapping[str, int]) -> dict[str, float]:

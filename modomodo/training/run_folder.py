@@ -42,7 +42,7 @@ def open_run(folder: Path, fingerprint: str, steps: Collection[int] | None = Non
         with atomic_write(noted) as file:
             file.write(fingerprint + "\n")
         return None
-    for finished in sorted(folder.glob("finished*.json")):
+    for finished in finished_parts(folder):
         run = read_json(finished)
         asked = {str(step) for step in steps} if steps is not None else set(run["checkpoints"])
         if asked <= set(run["checkpoints"]) and all(
@@ -52,9 +52,14 @@ def open_run(folder: Path, fingerprint: str, steps: Collection[int] | None = Non
     return None
 
 
+def finished_parts(folder: Path) -> list[Path]:
+    """What is kept of the finished parts of a run: one file, or one for each job of a run in a race."""
+    return sorted(folder.glob("finished*.json"))
+
+
 def trained_to(folder: Path) -> int:
     """The last step of the parts of a run that are finished, 0 where none is."""
-    parts = [read_json(finished, "checkpoints") for finished in folder.glob("finished*.json")]
+    parts = [read_json(finished, "checkpoints") for finished in finished_parts(folder)]
     return max((kept["step"] for part in parts for kept in part["checkpoints"].values()), default=0)
 
 

@@ -43,7 +43,7 @@ from modomodo.training.processors import check_images, load_processor
 from modomodo.training.resume import complete_checkpoint, keep_newest_complete, step_of
 from modomodo.training.reward_functions import reward_functions, summed_weights
 from modomodo.training.rewards import columns
-from modomodo.training.run_folder import link_shared_checkpoints
+from modomodo.training.run_folder import link_shared_checkpoints, names_of_steps
 from modomodo.training.stream_trainer import StreamTrainer
 from modomodo.training.trackers import NOWHERE, Tracking, finish_trackers, tell_trackers
 from modomodo.training.vision import (
@@ -330,10 +330,9 @@ class KeepScored(TrainerCallback):
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         # The first scored step of a step names its directory; link_shared_checkpoints gives it its other names.
-        names = [scored for scored, step in self.checkpoint_steps().items() if step == state.global_step]
-        if not names:
+        name = names_of_steps(self.checkpoint_steps()).get(state.global_step)
+        if name is None:
             return
-        name = min(names)
         weights = self.gather() if self.gather else None  # of which each process may hold a part
         if not state.is_world_process_zero:
             return
