@@ -1,6 +1,5 @@
 """The prompts of a run whose stream is decided while it trains, for the trainer that asks for them."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,9 @@ class LiveRows:
         self._step: list[Used] = []  # of the step at hand, replaced ones too
         self._shown: list[tuple[str, str]] = []  # (domain, id) at each of its places
         self._tries: list[int] = []
+        self._left: dict[
+            str, int
+        ] = {}  # by domain, before the step at hand: counted once, since a run has many
         self._domains, exhausted = next_step(stream, [])
         if not self._domains:
             raise InputError(
@@ -76,16 +78,18 @@ class LiveRows:
     def begin(self) -> None:
         """Choose the prompts of the next step."""
         self._step, self._shown = [], []
+        self._left = left(self.stream, self.used)
         self._tries = [0] * len(self._domains)
         for domain in self._domains:
             self._shown.append((domain, self._next_of(domain)))
 
     def _next_of(self, domain: str) -> str:
-        shown = Counter(name for name, _ in self._shown)[domain] + sum(
-            row.domain == domain for row in self._step
-        )
         order = self.stream.orders[domain]
-        return order[len(order) - left(self.stream, self.used)[domain] + shown]
+        return order[len(order) - self._left[domain] + self._taken(domain)]
+
+    def _taken(self, domain: str) -> int:
+        """Examples of a domain that the step at hand has had, replaced ones too."""
+        return self.domains.count(domain) + sum(row.domain == domain for row in self._step)
 
     def rows(self, first: int, count: int) -> list[dict[str, Any]]:
         """The rows of some completions of the step, those of a prompt one after the other."""
@@ -100,8 +104,7 @@ class LiveRows:
             domain = self._shown[place][0]
             if outcome.right_differs or self._tries[place] >= self.max_tries:
                 continue
-            waiting = Counter(name for name, _ in self._shown) + Counter(row.domain for row in self._step)
-            if left(self.stream, self.used)[domain] <= waiting[domain]:
+            if self._left[domain] <= self._taken(domain):
                 continue  # no other example is left: the step keeps this one, and is the last
             following = self._next_of(domain)
             self._step.append(self._noted(place, outcome))
