@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from chromium import FLAGS
 
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.explorer import page_data, render
@@ -20,17 +21,6 @@ from modomodo.reporting.results import results_of
 
 DOMAINS = ["a", "b", "c", "d", "e"]
 BENCHMARKS = [f"benchmark_{i}" for i in range(7)]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,1000",
-]
 
 
 def page(runs: int) -> str:
@@ -76,7 +66,7 @@ def main() -> None:
         path.write_text(text, encoding="utf-8")
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium") or ""
-        for flag in [*FLAGS, f"--user-data-dir={folder}/profile"]:
+        for flag in [*FLAGS, f"--user-data-dir={folder}/profile", "--window-size=1200,1000"]:
             options.add_argument(flag)
         browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         try:

@@ -7,19 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import FLAGS
 from study_records import DOMAINS
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def start_browser(profile: Path):

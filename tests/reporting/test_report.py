@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from explorer_page import CHROMIUM, FLAGS
+from chromium import FLAGS
+from explorer_page import CHROMIUM
 from study_records import BENCHMARKS, DOMAINS, SIDES, example_results, records
 
 from modomodo.config.schema import Lora, Reporting, Training
