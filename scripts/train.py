@@ -27,7 +27,15 @@ from modomodo.files import digest, file_digest, read_json, read_jsonl, write_jso
 from modomodo.training import launch as launching
 from modomodo.training.gpus import acquire_gpus
 from modomodo.training.groups import groups_of
-from modomodo.training.job import TrainJob, decided, decided_stream, digest_of, live_stream, spare_rows
+from modomodo.training.job import (
+    TrainJob,
+    decided,
+    decided_stream,
+    digest_of,
+    live_stream,
+    spare_rows,
+    with_known_end,
+)
 from modomodo.training.lessons import lessons, unfit_rewards
 from modomodo.training.model_directory import untried
 from modomodo.training.run_folder import (
@@ -75,7 +83,7 @@ def main() -> None:
         return
     job = read_job(arguments, settings, drawn)
     if launching.is_trainer():
-        train_here(job)
+        train_here(with_known_end(job))
         return
     fingerprint = decides(job, settings, arguments.base_info, drawn)
     run = open_run(job.folder, digest(fingerprint), job.scored)
@@ -85,8 +93,10 @@ def main() -> None:
         inputs = [arguments.base_info, arguments.stream, summary, *arguments.examples]
         unfit = untried(job.base) + unfit_rewards(settings.rewards, (example for example, _ in job.rows))
         warn(arguments.output, unfit)  # before the hours that it may be wrong for
+        job = with_known_end(job)  # of work that is the run's own
         trained, stream = train_and_describe(job, drawn)
-        log = [row for _, row in read_jsonl(job.folder / "log.jsonl")]
+        # A run in a race may have been trained further than this part of it goes.
+        log = [row for _, row in read_jsonl(job.folder / "log.jsonl") if row["step"] <= job.last_step]
         run = {
             "mixture": drawn.get("mixture", arguments.mixture),
             **trained,
@@ -107,7 +117,9 @@ def main() -> None:
 
 def decides(job: TrainJob, settings: TrainSettings, base_info: Path, drawn: dict) -> dict:
     """All that decides the result of a run, the same for each of its parts."""
-    whole = job.checkpoint_steps if job.live else drawn["checkpoint_steps"]
+    whole = (
+        {step: step for step in job.settings.training.scored_steps} if job.live else drawn["checkpoint_steps"]
+    )
     return {
         "cache_version": CACHE_VERSION,
         "settings": settings.changed(),
@@ -160,8 +172,8 @@ def read_job(arguments: argparse.Namespace, settings: TrainSettings, drawn: dict
     spare = [] if online else spare_rows(rows, arguments.examples, arguments.seed)
     return replace(
         job,
-        last_step=training.steps,
-        checkpoint_steps={step: step for step in training.scored_steps},
+        last_step=until or training.steps,
+        checkpoint_steps={step: step for step in training.scored_steps if step <= (until or step)},
         spare=spare,
         live=live_stream(training, [*rows, *spare], arguments.seed, None if online else rows, online),
     )
@@ -216,7 +228,8 @@ def train_and_describe(job: TrainJob, drawn: dict) -> tuple[dict, dict]:
     stream, scored = drawn, job.scored
     if job.live:
         stream = decided_stream(job, drawn)
-        scored = stream["checkpoint_steps"]
+        ends = stream["checkpoint_steps"]
+        scored = {step: ends[str(step)] for step in scored}
     checkpoints = {
         str(step): {
             "step": real,

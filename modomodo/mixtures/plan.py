@@ -210,11 +210,6 @@ def race_options(study: Study, name: str) -> RaceOptions | None:
         return None
     where = f"strategies.{name}.options"
     options = cast(RaceOptions, read_options(strategy.propose, strategy.options, where))
-    if study.training.dynamic_sampling is not None:
-        raise InputError(
-            f"strategies.{name}: a race trains runs in parts, and with training.dynamic_sampling a run decides its "
-            "prompts as it trains: remove one of the two"
-        )
     scored = study.training.scored_steps
     for step in options.rungs:
         if step > study.training.steps:

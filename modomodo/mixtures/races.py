@@ -183,6 +183,8 @@ def described(paths: Sequence[Path]) -> list[Path]:
 def run_so_far(path: Path, *keys: str) -> dict[str, Any]:
     """The contents of a run.json; of a run in a race with all that its later stretches added, seconds in sum.
 
+    Its stream is that of the last stretch, with what became of its prompts until then.
+
     Raises InputError for a file that is missing or damaged, or that lacks one of the `keys`.
     """
     run = read_json(path, *keys)
@@ -195,4 +197,5 @@ def run_so_far(path: Path, *keys: str) -> dict[str, Any]:
             seconds[name] = seconds.get(name, 0.0) + value
     checkpoints = [entry for part in parts for entry in part["checkpoints"].items()]
     ordered = dict(sorted(checkpoints, key=lambda entry: int(entry[0])))
-    return {**run, "checkpoints": ordered, "seconds": seconds}
+    last = max(parts, key=lambda part: max(map(int, part["checkpoints"])))
+    return {**run, "checkpoints": ordered, "seconds": seconds, "stream": last["stream"]}

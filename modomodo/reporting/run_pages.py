@@ -193,10 +193,12 @@ def work_of(run: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> dict[
     """What a run cost, but for time, which differs between two equal runs."""
     stream, training = run["stream"], run["settings"]["training"]
     each = training.get("num_generations", Training.model_fields["num_generations"].default)
+    generated = stream.get("prompts_generated", stream["prompts"])
+    replaced = f", {generated - stream['prompts']:,} replaced" if generated > stream["prompts"] else ""
     facts = {
         "steps": f"{stream['steps']:,}",
-        "prompts": f"{stream['prompts']:,}",
-        "completions": f"{stream['prompts'] * each:,} ({each} for each prompt)",
+        "prompts": f"{stream['prompts']:,}{replaced}",
+        "completions": f"{generated * each:,} ({each} for each prompt)",
     }
     tokens = [line["num_tokens"] for line in lines if line.get("num_tokens") is not None]
     if tokens:

@@ -300,10 +300,14 @@ def training_rate(study: Study, results: Sequence[Output]) -> Rate | None:
 
 def prompts_generated(results: Sequence[Output]) -> float | None:
     """Prompts that completions were generated for, for one that was trained on; None where none counts them."""
-    streams = [run["stream"] for run in _described(results, RUNS)]
-    counted = [stream for stream in streams if "prompts_generated" in stream]
-    prompts = sum(stream["prompts"] for stream in counted)
-    return sum(stream["prompts_generated"] for stream in counted) / prompts if prompts else None
+    generated: dict[Run, tuple[int, int]] = {}
+    for run in _described(results, RUNS):
+        if "prompts_generated" in (stream := run["stream"]):
+            # Each part of a run in a race counts from the run's start.
+            of_run, counts = (run["mixture"], run["seed"]), (stream["prompts"], stream["prompts_generated"])
+            generated[of_run] = max(counts, generated.get(of_run, counts))
+    prompts = sum(trained for trained, _ in generated.values())
+    return sum(count for _, count in generated.values()) / prompts if prompts else None
 
 
 def prediction_rate(study: Study, results: Sequence[Output]) -> Rate | None:

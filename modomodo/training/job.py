@@ -1,7 +1,7 @@
 """One training run, as its script hands it to the trainer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from modomodo.config.loading import parse
 from modomodo.config.schema import Training
 from modomodo.data.examples import Example, read_examples
 from modomodo.files import digest
-from modomodo.mixtures.online import LiveStream, OnlineOptions, as_stream, read_used
+from modomodo.mixtures.online import ROWS, LiveStream, OnlineOptions, as_stream, next_step, read_used
 from modomodo.mixtures.stream import domain_order, summary
 from modomodo.training.run_folder import FINISHED, checkpoints_left
 from modomodo.training.settings import TrainSettings
@@ -22,8 +22,9 @@ class TrainJob:
 
     `rows` are the prompts in the order of the stream, each with the folder that its image paths start from.
     `last_step` is the step at which the stream ends. `checkpoint_steps` maps each scored step to the step at which its
-    checkpoint is really taken. With `live` both are as the schedule has them: the stream is decided while the run
-    trains, from its rows and from `spare` ones, in the order that their domains' examples come in.
+    checkpoint is really taken. With `live` both are as the schedule has them, until it is known where the stream ends
+    (`with_known_end`): it is decided while the run trains, from its rows and from `spare` ones, in the order that their
+    domains' examples come in.
 
     Of a run in a race both go as far as this job trains it: it has been trained to step `since`, and where it `goes_on`
     it can be trained further from where this job ends.
@@ -108,12 +109,30 @@ def decided(job: TrainJob) -> dict[str, Any]:
     return {"spare": digest_of(job.spare), **options}
 
 
-def decided_stream(job: TrainJob, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary of a stream that was decided while the run trained, with all prompts that were generated for."""
-    assert job.live is not None
+def with_known_end(job: TrainJob) -> TrainJob:
+    """The job as it is once an earlier part of the run, or an earlier try, has come to the end of its live stream."""
+    if job.live is None or not (job.folder / ROWS).is_file():
+        return job
     used = read_used(job.folder)
-    found = summary(as_stream(job.live, used), drawn["requested"], job.settings.training.scored_steps)
-    ended = found["steps"] < job.settings.training.steps and found["exhausted"] is None
-    exhausted = {"exhausted": {**drawn["exhausted"], "step": found["steps"]}} if ended else {}
-    options = {"online": drawn["online"]} if "online" in drawn else {}
-    return {**found, **exhausted, "prompts_generated": len(used), **options}
+    if next_step(job.live, used)[0]:
+        return job
+    end = as_stream(job.live, used).steps
+    ended = {scored: min(step, end) for scored, step in job.checkpoint_steps.items()}
+    return replace(job, last_step=min(job.last_step, end), checkpoint_steps=ended)
+
+
+def decided_stream(job: TrainJob, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of a stream that was decided while the run trained, with all prompts that were generated for.
+
+    Of a part of a run, from the run's start to the end of that part.
+    """
+    assert job.live is not None
+    # What was trained further since, as when a race gets a rung between, is no part of it.
+    used = [row for row in read_used(job.folder) if row.step <= job.last_step]
+    found = summary(as_stream(job.live, used), drawn["requested"], list(job.checkpoint_steps))
+    found["steps"] = min(found["steps"], job.last_step)  # it may end between steps that share completions
+    ended = found["steps"] < job.settings.training.steps and not next_step(job.live, used)[0]
+    if ended and found["exhausted"] is None:
+        found["exhausted"] = {**drawn["exhausted"], "step": found["steps"]}
+    about = {key: drawn[key] for key in ("online", "mixture", "since", "until") if key in drawn}
+    return {**found, "prompts_generated": len(used), **about}

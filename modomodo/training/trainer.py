@@ -117,7 +117,7 @@ def train(job: TrainJob, server: str = "") -> dict[str, float]:
         {name: boxes.templates(own) for name, own in job.settings.own_prompts.items()},
     )
     live = live_rows(job, dataset, names, weighed) if job.live else None
-    end = (lambda: live.last_step) if live else (lambda: job.last_step)
+    end = (lambda: min(live.last_step, job.last_step)) if live else (lambda: job.last_step)
     keep = KeepScored(folder, job.base, lambda: scored_by(job, end()), live)
     common = {"live": live, "train_dataset": counted(job)} if live else {"train_dataset": dataset}
     trainer = (LiveTrainer if live else StreamTrainer)(

@@ -136,9 +136,20 @@ def test_a_count_that_contradicts_the_rungs_is_refused(raced):
     assert "strategies.race.count: 5, but its options ask for 4: remove it" in complaint(raced)
 
 
-def test_runs_that_decide_their_prompts_are_trained_in_one_part(raced):
-    raced["training"]["dynamic_sampling"] = {}
-    assert "strategies.race: a race trains runs in parts" in complaint(raced)
+def test_runs_of_a_race_may_decide_their_prompts(raced, tmp_path):
+    raced["training"]["dynamic_sampling"] = {"max_tries": 1}
+    study = study_of(raced)
+    found = plan(study)
+    assert found.later == [("race@7-01", 42), ("race@7-02", 42), ("race@9-01", 42)]
+    for name, generated in (("race-003", 7), ("race@7-01", 30)):
+        home = tmp_path / f"small/runs/{name}/42"
+        home.mkdir(parents=True)
+        prompts = 14 if "@" in name else 4  # of the run so far
+        stream = {"since": 0, "until": 7, "steps": 7, "prompts": prompts, "prompts_generated": generated}
+        run = {"mixture": "race-003", "seed": 42, "seconds": {"train": 7.0}, "stream": stream}
+        (home / "run.json").write_text(json.dumps(run))
+    text = costs_text.render(study, costs.costs_of(study, found, tmp_path))
+    assert "2.14 in the finished runs" in text, "each prompt counts once"
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------
@@ -279,16 +290,19 @@ def test_heuristics_see_finished_runs_alone(stopped):
 def test_a_run_json_holds_all_parts(tmp_path: Path):
     def part(name: str, steps: list[int], seconds: float) -> None:
         checkpoints = {str(step): {"path": f"checkpoint-{step}"} for step in steps}
+        stream = {"realised": {"boxes": 1 / steps[-1]}}  # what was learnt from until then
         written = {"mixture": "race-002", "checkpoints": checkpoints, "seconds": {"train": seconds}}
-        (tmp_path / name).write_text(json.dumps(written), encoding="utf-8")
+        (tmp_path / name).write_text(json.dumps({**written, "stream": stream}), encoding="utf-8")
 
-    for name in ("run.json", "finished-2.json"):
-        part(name, [2], 1.0)
+    for name in ("run.json", "finished-7.json"):
+        part(name, [7], 1.0)
     assert run_so_far(tmp_path / "run.json") == read_json(tmp_path / "run.json")
-    part("finished-7.json", [7], 2.0)
-    part("finished.json", [9], 4.0)
+    part("finished-10.json", [10], 2.0)
+    assert run_so_far(tmp_path / "run.json")["stream"] == {"realised": {"boxes": 1 / 10}}
+    part("finished.json", [12], 4.0)
     found = run_so_far(tmp_path / "run.json")
-    assert list(found["checkpoints"]) == ["2", "7", "9"] and found["seconds"] == {"train": 7.0}
+    assert list(found["checkpoints"]) == ["7", "10", "12"] and found["seconds"] == {"train": 7.0}
+    assert found["stream"] == {"realised": {"boxes": 1 / 12}}
 
 
 def test_of_a_run_in_parts_the_last_questions_count_and_an_empty_place_has_none(tmp_path: Path):

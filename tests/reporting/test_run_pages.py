@@ -15,7 +15,7 @@ from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.questions import QuestionScores, collect_questions, of_questions, write_questions
 from modomodo.reporting.results import results_of
-from modomodo.reporting.run_pages import render_runs, shares_of
+from modomodo.reporting.run_pages import render_runs, shares_of, work_of
 from modomodo.reporting.samples import Change, change, choose
 from modomodo.reporting.settings import Heading
 from modomodo.study.evidence import Evidence
@@ -248,6 +248,12 @@ def test_a_domain_that_an_online_run_found_later_is_shown_too() -> None:
 
 
 # --- the page ---------------------------------------------------------------------------------------------------
+
+
+def test_completions_of_replaced_prompts_are_work_too() -> None:
+    stream = {"steps": 2, "prompts": 4, "prompts_generated": 7}
+    facts = work_of({"stream": stream, "settings": {"training": {"num_generations": 3}}}, [])
+    assert (facts["prompts"], facts["completions"]) == ("4, 3 replaced", "21 (3 for each prompt)")
 
 
 def test_the_same_files_give_the_same_bytes_without_any_measured_time(page: Path, tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def test_what_dynamic_sampling_adds_is_said(study_data, tmp_path):
     home = tmp_path / "small/runs/all/42"
     home.mkdir(parents=True)
     stream = {"steps": 9, "prompts": 18, "prompts_generated": 27}
-    (home / "run.json").write_text(json.dumps({"seconds": {"train": 9.0}, "stream": stream}))
+    run = {"mixture": "all", "seed": 42, "seconds": {"train": 9.0}, "stream": stream}
+    (home / "run.json").write_text(json.dumps(run))
     found = priced(study, tmp_path)
     assert f"{said}1.50 in the finished runs" in costs_text.render(study, found)
     study_data["training"]["dynamic_sampling"] = None

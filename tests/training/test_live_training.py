@@ -16,7 +16,7 @@ from modomodo.errors import Interrupted
 from modomodo.files import read_jsonl
 from modomodo.mixtures.online import OnlineOptions, read_used, trained_on
 from modomodo.training import trainer
-from modomodo.training.job import TrainJob, decided_stream, live_stream
+from modomodo.training.job import TrainJob, decided_stream, live_stream, with_known_end
 from modomodo.training.run_folder import open_run
 from modomodo.training.settings import TrainSettings
 
@@ -54,9 +54,14 @@ def run(
     live: bool = True,
     flat: Callable[[str], bool] = lambda name: name.startswith("flat"),
     signal_at: int = 0,
+    since: int = 0,
+    until: int | None = None,
     **changes: Any,
 ) -> tuple[list[list[str]], TrainJob]:
-    """Train on these rows; the ids that the reward was asked about, call by call, and the job."""
+    """Train on these rows; the ids that the reward was asked about, call by call, and the job.
+
+    `since` and `until`: the part of the run that is trained, as in a race.
+    """
     settings = Training(**tiny_runs.QUICK | changes)
     asked: list[list[str]] = []
 
@@ -75,14 +80,19 @@ def run(
         folder=folder,
         settings=TrainSettings(training=settings, dtype="float32", rewards=rewards),
         seed=7,
-        last_step=last_step,
-        checkpoint_steps={step: min(step, last_step) for step in settings.scored_steps},
+        last_step=min(last_step, until or last_step),
+        checkpoint_steps={
+            step: min(step, last_step) for step in settings.scored_steps if step <= (until or step)
+        },
+        since=since,
+        goes_on=until is not None,
     )
     if live:
         drawn = None if online else placed
         stream = live_stream(settings, [*placed, *kept], 7, drawn, dict(online) if online else None)
         job = dataclasses.replace(job, spare=kept, live=stream)
     open_run(folder, "a fingerprint")
+    job = with_known_end(job)
     tiny_runs._with_reward("letters", letters, lambda: trainer.train(job))
     return asked, job
 
@@ -174,6 +184,70 @@ def same(one: Path, other: Path) -> bool:
         for folder in (one, other)
     ]
     return digests[0] == digests[1]
+
+
+# --- in parts, as in a race -------------------------------------------------------------------------------------
+
+PARTS = [(0, 2), (2, 4), (4, None)]
+RUNGS = {"steps": 6, "last_step": 6, "scored_steps": [2, 4, 6], **TRIES}
+
+
+def of_rungs(count: int, **given: Any) -> dict[str, Any]:
+    """A stream of six steps of one bars and one flat, of which there are `count` in all; with what `run` is given."""
+    rows = [row for pair in zip(examples("bars", 6), examples("flat", 6), strict=True) for row in pair]
+    return {"rows": rows, "spare": examples("bars", 9)[6:] + examples("flat", count)[6:], **given, **RUNGS}
+
+
+def test_killed_in_every_part_a_run_that_replaces_prompts_ends_as_the_whole(base, tmp_path) -> None:
+    # A prompt is replaced in each part.
+    given = of_rungs(20, flat=lambda name: name in ("flat0", "flat3", "flat7", "flat8"))
+    _, job = run(base, tmp_path / "whole", **given)
+    whole, log = stream_of(job), log_of(tmp_path / "whole")
+    used = read_used(tmp_path / "whole")
+    assert whole["prompts_generated"] == 16 and {row.step for row in used if row.attempt} == {1, 3, 6}
+    for since, until in PARTS:
+        with pytest.raises(Interrupted, match=f"saved at step {since + 1} of {until or 6}"):
+            run(base, tmp_path / "parts", since=since, until=until, signal_at=1, **given)
+        _, job = run(base, tmp_path / "parts", since=since, until=until, **given)
+        end = until or 6
+        assert log_of(tmp_path / "parts") == log[:end]
+        assert read_used(tmp_path / "parts") == (so_far := [row for row in used if row.step <= end])
+        found = stream_of(job)
+        assert (found["steps"], found["prompts"], found["exhausted"]) == (end, 2 * end, None)
+        assert found["prompts_generated"] == len(so_far)
+        assert found["checkpoint_steps"] == {str(step): step for step in (2, 4, 6) if step <= end}
+    assert same(tmp_path / "parts", tmp_path / "whole") and found == whole
+
+
+def test_a_part_is_described_as_it_was_when_the_run_has_gone_further(base, tmp_path) -> None:
+    given = of_rungs(20, flat=lambda name: name in ("flat0", "flat3", "flat7", "flat8"))
+    _, job = run(base, tmp_path, until=2, **given)
+    early = stream_of(job)
+    run(base, tmp_path, since=2, **given)
+    assert stream_of(job) == early
+    # The race gets a rung between.
+    asked, job = run(base, tmp_path, since=2, until=4, **given)
+    assert asked == [] and (found := stream_of(job))["steps"] == 4
+    assert found["prompts_generated"] == early["prompts_generated"] + 5
+
+
+def test_a_stream_that_runs_dry_in_a_part_ends_the_run_there(base, tmp_path) -> None:
+    # Three tries of three steps, of which the last has one fewer: after it no flat is left.
+    given = of_rungs(11)
+    run(base, tmp_path / "whole", **given)
+    shown = []
+    for since, until in PARTS:
+        asked, job = run(base, tmp_path / "parts", since=since, until=until, **given)
+        shown.append(len(asked))
+    # Step by step four tries and what is trained on, and three of the last.
+    assert shown == [10, 4, 0] and same(tmp_path / "parts", tmp_path / "whole")
+    found = stream_of(job)
+    assert (found["steps"], found["exhausted"]) == (3, {"domain": "flat", "step": 3})
+    assert (job.last_step, job.checkpoint_steps) == (3, {2: 2, 4: 3, 6: 3}) and not job.left
+    # A checkpoint that is lost is trained again, here from the start: of the saves only the last had been kept.
+    (tmp_path / "parts/checkpoint-4/model.safetensors").unlink()
+    asked, _ = run(base, tmp_path / "parts", since=4, **given)
+    assert len(asked) == 14 and same(tmp_path / "parts", tmp_path / "whole")
 
 
 MANY = examples("bars", 12) + examples("flat", 12)

@@ -155,6 +155,43 @@ def test_what_an_online_run_came_to_is_its_stream(
     assert {step: kept["step"] for step, kept in run["checkpoints"].items()} == {"1": 1, "9": 2}
 
 
+def test_a_part_of_a_run_that_replaces_prompts_tells_what_became_of_them_until_its_end(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = domain_order(["a", "b"], "shapes", 42)
+    write_jsonl(tmp_path / "42.jsonl", [{"domain": "shapes", "id": name} for name in order])
+    summary = {"steps": 2, "checkpoint_steps": {"1": 1, "9": 2}, "requested": {"shapes": 1.0}}
+    dry = {"exhausted": {"domain": "shapes", "step": 2}}
+    part = {"mixture": "elsewhere", "since": 0, "until": 1}
+    write_json(tmp_path / "42.summary.json", {**summary, **dry, **part})
+    changed(script, monkeypatch, dynamic_sampling={"max_tries": 1})
+    monkeypatch.setattr("sys.argv", ["elsewhere" if word == "all" else word for word in script.sys.argv])
+    monkeypatch.setattr("sys.argv", [word.replace("/7/", "/42/") for word in script.sys.argv])
+    note_used(script, monkeypatch, [(0, 0, order[0]), (1, 0, order[1])])  # as if it had gone further
+    script.main()
+    folder = tmp_path / "runs/elsewhere/42"
+    run = read_json(folder / "run.json")
+    assert {step: kept["step"] for step, kept in run["checkpoints"].items()} == {"1": 1}
+    assert run["stream"] == {
+        **{"steps": 1, "prompts": 1, "prompts_generated": 1, "exhausted": None, **part},
+        **{"requested": {"shapes": 1.0}, "realised": {"shapes": 1.0}, "checkpoint_steps": {"1": 1}},
+    }
+    assert run == read_json(folder / "finished-1.json")
+    # A place that this run takes.
+    rest = {**part, "since": 1, "until": None}
+    write_json(tmp_path / "42.summary.json", {**summary, **dry, **rest})
+    place = [word.replace("/elsewhere/", "/race@9-01/") for word in script.sys.argv]
+    monkeypatch.setattr("sys.argv", ["race@9-01" if word == "elsewhere" else word for word in place])
+    script.main()
+    run = read_json(tmp_path / "runs/race@9-01/42/run.json")
+    assert {step: kept["step"] for step, kept in run["checkpoints"].items()} == {"9": 2}
+    assert run["stream"] == {
+        **{"steps": 2, "prompts": 2, "prompts_generated": 2, **dry, **rest},
+        **{"requested": {"shapes": 1.0}, "realised": {"shapes": 1.0}, "checkpoint_steps": {"1": 1, "9": 2}},
+    }
+    assert run["mixture"] == "elsewhere" and (folder / "finished.json").is_file()
+
+
 def test_spare_examples_come_in_the_order_of_their_domain(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
