@@ -1,6 +1,7 @@
 """How fast the explorer is: bytes, first view and one move of a slider, with 200 runs of five domains.
 
     python benchmarks/explorer_page.py
+    python benchmarks/explorer_page.py --surrogate gp_average
 
 Needs Debian's chromium and chromium-driver (`make browser`). Times are of this machine, best and median of five.
 """
@@ -18,12 +19,13 @@ from chromium import FLAGS
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.explorer import page_data, render
 from modomodo.reporting.results import results_of
+from modomodo.reporting.settings import EXPORTABLE
 
 DOMAINS = ["a", "b", "c", "d", "e"]
 BENCHMARKS = [f"benchmark_{i}" for i in range(7)]
 
 
-def page(runs: int) -> str:
+def page(runs: int, surrogate: str) -> str:
     """The page of made-up runs, smooth in the weights."""
     random = np.random.default_rng(0)
     slopes = random.random((5, 7))
@@ -44,7 +46,8 @@ def page(runs: int) -> str:
         "in_score": dict.fromkeys(BENCHMARKS[:3], 100),
         "out_score": dict.fromkeys(BENCHMARKS[3:], 100),
     }
-    return render(page_data(results_of(from_rows(rows, DOMAINS, BENCHMARKS, sizes)), "200 runs", "gp_sqrt"))
+    found = results_of(from_rows(rows, DOMAINS, BENCHMARKS, sizes))
+    return render(page_data(found, f"{runs} runs", surrogate))
 
 
 def main() -> None:
@@ -52,15 +55,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=200)
-    runs = parser.parse_args().runs
+    parser.add_argument("--surrogate", default="gp_sqrt", choices=EXPORTABLE)
+    arguments = parser.parse_args()
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     start = time.process_time()
-    text = page(runs)
-    print(
-        f"page of {runs} runs: {len(text) / 1e6:.2f} MB, made in {time.process_time() - start:.1f} s of CPU"
-    )
+    text = page(arguments.runs, arguments.surrogate)
+    spent = time.process_time() - start
+    asked = f"{arguments.runs} runs, {arguments.surrogate}"
+    print(f"page of {asked}: {len(text) / 1e6:.2f} MB, made in {spent:.1f} s of CPU")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "explorer.html"
         path.write_text(text, encoding="utf-8")

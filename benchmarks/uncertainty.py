@@ -49,7 +49,9 @@ def judge(source: str, seen: Observations, surrogate: str, seed: int, count: int
     baselines = {"uniform": np.full(len(seen.domains), 1 / len(seen.domains))}
     baselines["best"] = best_observed(seen)[0].weights
     comparison = Comparison(candidates, optimum, baselines, {"optimum": optimum})
-    found = split_half(seen, refit(chosen, seen), comparison, seed, count, chosen.informed)
+    found = split_half(
+        seen, refit(chosen.predictor, chosen.name, seen), comparison, seed, count, chosen.informed
+    )
     against = found.over_baselines().set_index("baseline")
     other = found.proposals_over_reference().iloc[0]
     return {

@@ -136,6 +136,35 @@ def _independent(errors: np.ndarray) -> Errors:
 
 
 @one_blas_thread()
+def half_means(
+    observations: Observations,
+    fit: Surrogate,
+    points: np.ndarray,
+    seed: int,
+    count: int,
+    errors: Errors | None = None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What each half of the mixtures expects of `points` [n, domains], two halves at a time: [n, benchmarks] each.
+
+    None with fewer than FEWEST mixtures. The other arguments are those of `split_half`.
+    """
+    random = np.random.default_rng(seed)
+    final = observations.final()
+    folds = mixture_folds(final.weights)
+    mixtures = int(folds.max()) + 1
+    draw = errors or _independent(np.nan_to_num(final.errors))
+    found = []
+    for split in range((count + 1) // 2 if mixtures >= FEWEST else 0):
+        noisy = replace(final, scores=final.scores + draw(random))
+        order = random.permutation(mixtures)
+        one, other = (
+            fit(noisy.rows(np.isin(folds, half)), seed + split).mean(points)
+            for half in (order[: mixtures // 2], order[mixtures // 2 : mixtures // 2 * 2])
+        )
+        found.append((one, other))
+    return found
+
+
 def split_half(
     observations: Observations,
     fit: Surrogate,
@@ -152,23 +181,14 @@ def split_half(
     draws them where the answers of all runs to the same questions are known. Nothing is said of mixtures with a domain
     that no run has tried, nor of any where the runs tell no mixture from another.
     """
-    random = np.random.default_rng(seed)
     final = observations.final()
-    folds = mixture_folds(final.weights)
-    mixtures = int(folds.max()) + 1
-    draw = errors or _independent(np.nan_to_num(final.errors))
     points = comparison.points()
     supported = final.supports(points) & (not final.undetermined)
     candidates, baselines = len(comparison.candidates), len(comparison.baselines)
     known = slice(candidates, candidates + baselines)
     best, cross_fitted, in_sample, proposals = [], [], [], []
-    for split in range((count + 1) // 2 if mixtures >= FEWEST else 0):
-        noisy = replace(final, scores=final.scores + draw(random))
-        order = random.permutation(mixtures)
-        values = []
-        for half in (order[: mixtures // 2], order[mixtures // 2 : mixtures // 2 * 2]):
-            fitted = fit(noisy.rows(np.isin(folds, half)), seed + split)
-            values.append(np.where(supported, fitted.mean(points) @ final.shares, np.nan))
+    for means in half_means(observations, fit, points, seed, count, errors):
+        values = [np.where(supported, mean @ final.shares, np.nan) for mean in means]
         for own, other in (values, values[::-1]):
             chosen = int(np.nanargmax(own[:candidates])) if supported[:candidates].any() else 0
             best.append(comparison.candidates[chosen])

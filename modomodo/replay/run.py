@@ -154,7 +154,7 @@ def run(study: ReplayConfig, records: Records) -> Outcome:
     )
     uncertainty = split_half(
         observations,
-        refit(chosen, observations),
+        refit(chosen.predictor, chosen.name, observations),
         comparison,
         study.seed,
         study.replicates,

@@ -152,9 +152,9 @@ def is_large(observations: Observations) -> bool:
     return len(set(observations.mixtures)) > LARGE
 
 
-def refit(chosen: CrossValidated, observations: Observations) -> Surrogate:
-    """The same surrogate for parts of `observations`; of a large table they keep the kernels that all runs chose."""
-    return (chosen.predictor.refitting() if is_large(observations) else None) or surrogates[chosen.name]
+def refit(predictor: Predictor, name: str, observations: Observations) -> Surrogate:
+    """The surrogate `name` for parts of `observations`, of a large table with the kernels of `predictor` alone."""
+    return (predictor.refitting() if is_large(observations) else None) or surrogates[name]
 
 
 Asked = tuple[str, int, str, Surrogate]

@@ -1,8 +1,8 @@
 """The explorer: one HTML file that predicts any mixture's scores, from disk and without a network.
 
-The page evaluates the fitted surrogate itself (`surrogate.js`), from the coefficients that `exported` writes into it:
-kernel terms, the eigendecomposition of each kernel between the runs, and what each hypothesis counts.
-What it shows equals `Predictor.predict` but for rounding.
+The page evaluates the fitted surrogate itself (`surrogate.js`), from what `exported` writes into it: the runs, the
+terms of each kernel, and what each hypothesis counts. It computes and solves the kernels between the runs, which would
+be most of its bytes. What it shows equals `Predictor.predict` but for rounding.
 """
 
 import base64
@@ -21,11 +21,11 @@ from modomodo.mixtures.acquisition import CmaSearch, cma_candidates, pareto_fron
 from modomodo.mixtures.constraints import Constraints, epoch_caps, without
 from modomodo.mixtures.records import AGGREGATES, Records, last_step, score_column
 from modomodo.mixtures.surrogates.base import Objective, objective, observe, surrogates
-from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out, summary
+from modomodo.mixtures.surrogates.calibration import leave_one_mixture_out, refit, summary
 from modomodo.mixtures.surrogates.gaussian_processes import FittedGroup, ProcessPredictor
 from modomodo.mixtures.surrogates.kernels import FARTHEST, FLAT, LEVEL, Kernels, KernelTerm, MeanTerm
-from modomodo.mixtures.surrogates.posterior import SIGNALS, USED, ConditionedKernel, noise_share
-from modomodo.mixtures.uncertainty import Comparison, split_half
+from modomodo.mixtures.surrogates.posterior import SIGNALS, VARIANCES, ConditionedKernel, noise_share
+from modomodo.mixtures.uncertainty import half_means
 from modomodo.reporting.differences import near_best
 from modomodo.reporting.effects import NEAR, POINTS, STEP
 from modomodo.reporting.questions import QuestionScores
@@ -40,7 +40,10 @@ PARTS = {".html", ".css", ".js"}
 CANDIDATES = 3000  # mixtures that the Pareto front and the refits' best are taken from
 REFITS = 100
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-LARGEST = 3_000_000  # numbers in the page: some 30 MB
+LARGEST = 3_000_000_000  # runs³ summed over kernels, which the page solves when it opens: a few seconds
+COUNTS = (
+    1e-11  # weight from which on a hypothesis, signal share and variance can be seen in a number of the page
+)
 
 T = TypeVar("T", KernelTerm, MeanTerm)
 
@@ -55,14 +58,17 @@ def quality(records: Records, surrogate: str, target: str) -> dict[str, float | 
 
 
 def exported(predictor: ProcessPredictor) -> dict[str, Any]:
-    """A fitted process as plain data: kernel terms with their coefficients; `surrogate.js` says what each number is.
+    """A fitted process as plain data: runs, kernel terms and weights; `surrogate.js` says what each number is.
 
     Raises InputError when it is too large for a page.
     """
-    size = sum(kernel.eigen.vectors.size for fitted in predictor.groups for kernel in fitted.kernels)
+    size = sum(len(kernel.eigen.values) ** 3 for fitted in predictor.groups for kernel in fitted.kernels)
     if size > LARGEST:
+        runs = max(len(fitted.group.rows) for fitted in predictor.groups)
+        kernels = sum(len(fitted.kernels) for fitted in predictor.groups)
         raise InputError(
-            f"explorer: a page of {size:,} numbers is too large: use reporting.surrogate gp_sqrt, or fewer runs"
+            f"explorer: {runs:,} runs under {kernels} kernels are too many for a page: use reporting.surrogate "
+            "gp_sqrt, or fewer runs"
         )
     return {
         "domains": list(predictor.domains),
@@ -93,6 +99,8 @@ def _group(fitted: FittedGroup) -> dict[str, Any]:
     return {
         "columns": fitted.group.columns.tolist(),
         "runs": kernels.runs.tolist(),
+        "roots": (1 / np.sqrt(fitted.group.noise)).tolist(),  # [run], of its relative noise
+        "scores": fitted.group.scores.T.tolist(),  # [benchmark][run], standardised
         "terms": [
             {
                 "power": term.power,
@@ -109,29 +117,25 @@ def _group(fitted: FittedGroup) -> dict[str, Any]:
 
 
 def _posterior(kernel: ConditionedKernel) -> dict[str, Any]:
-    """What `ConditionedKernel.posterior` computes with, in the kernel's eigenbasis."""
-    used = np.where(kernel.weights > USED, kernel.weights, 0.0)
+    """What `ConditionedKernel.posterior` computes with, but for what follows from the runs."""
+    hypotheses, signals, variances, width = kernel.weights.shape
+    weights = kernel.weights.reshape(hypotheses, signals * variances, width)
+    weights = np.where(weights > COUNTS, weights, 0.0)
+    used = np.argwhere(weights.max(axis=-1) > 0)
     return {
-        "vectors": _packed(kernel.eigen.vectors),  # [run, eigenvector]
-        "values": _packed(kernel.eigen.values),  # [eigenvector]
-        "scores": _packed(
-            kernel.rotated[0]
-        ),  # [benchmark, eigenvector], less what the first hypothesis expected
-        # What each hypothesis expected less than the first, the same of all benchmarks.
-        "offsets": _packed(kernel.rotated[:, 0] - kernel.rotated[0, 0]),  # [hypothesis, eigenvector]
-        "weights": _packed(used),  # [hypothesis, pair, benchmark]
+        "used": used.tolist(),  # [hypothesis, pair] of some weight
+        "weights": _packed(weights[tuple(used.T)]),  # [used, benchmark]
         "prior": kernel.prior_variance().tolist(),  # [benchmark]
         "peak": kernel.peak,
-        "explained": _packed(kernel.explained.T),  # [benchmark, eigenvector]
     }
 
 
 def _pairs(floor: np.ndarray) -> list[dict[str, Any]]:
-    """Each signal share with each variance: the share, and the noise variance over v [benchmark]."""
+    """Each signal share with each variance v, and the noise variance over v [benchmark]."""
     return [
-        {"signal": signal, "noise": noise.tolist()}
+        {"signal": signal, "variance": variance, "noise": noise.tolist()}
         for signal, of_signal in zip(SIGNALS.tolist(), noise_share(floor), strict=True)
-        for noise in of_signal
+        for variance, noise in zip(VARIANCES.tolist(), of_signal, strict=True)
     ]
 
 
@@ -160,32 +164,64 @@ def _packed(array: np.ndarray) -> str:
 
 
 def best(
-    surface: Surface, target: str, constraints: Constraints, questions: QuestionScores | None = None
-) -> dict[str, Any]:
-    """The mixture of greatest predicted score, and where the best lies by halves of the mixtures (`split_half`).
+    surface: Surface,
+    targets: Sequence[str],
+    constraints: Constraints,
+    questions: QuestionScores | None = None,
+) -> dict[str, dict[str, Any]]:
+    """By target the mixture of greatest predicted score, and where the best lies by halves of the mixtures.
 
     `spread` has, per domain, the quantiles 5, 25, 50, 75 and 95 % of its weight in the halves' best mixtures; None
     where no halves can tell. With `questions`, errors are those of all runs on the same ones. Domains that no run has
     tried get no weight.
     """
-    predictor, shares = surface.predictor, surface.shares[target]
-    objective = Objective(target, predictor.benchmarks, shares)
-    observations = replace(predictor.observations, shares=shares)
+    predictor = surface.predictor
+    observations = predictor.observations
     limits = without(constraints, observations.untried)
     search = CmaSearch(list(predictor.domains), limits, SEED)
-    candidate = cma_candidates(predictor, objective, search, 1)[0]
-    among = np.vstack([candidate.weights, _candidates(surface, constraints)])
-    comparison = Comparison(among, candidate.weights)
+    found = {
+        target: cma_candidates(
+            predictor, Objective(target, predictor.benchmarks, surface.shares[target]), search, 1
+        )[0]
+        for target in targets
+    }
+    # A half expects the same whatever the target, so all are asked of one set of fits.
+    optima = np.array([candidate.weights for candidate in found.values()])
+    points = np.vstack([optima, _candidates(surface, constraints)])
+    supported = observations.supports(points)
     final = observations.final()
     errors = questions.errors(final.mixtures, final.benchmarks) if questions else None
-    refits = split_half(observations, surrogates[surface.name], comparison, SEED, REFITS, errors=errors)
-    spread = np.quantile(refits.best, QUANTILES, axis=0).T
-    known = len(refits.cross_fitted) > 0 and not observations.undetermined
+    fit_again = refit(predictor, surface.name, observations)
+    means = [
+        mean for both in half_means(observations, fit_again, points, SEED, REFITS, errors) for mean in both
+    ]
     return {
-        "weights": candidate.weights.tolist(),
-        "mean": candidate.mean,
-        "spread": np.round(spread, 4).tolist() if known else None,
+        target: {
+            "weights": candidate.weights.tolist(),
+            "mean": candidate.mean,
+            "spread": None
+            if _undetermined(surface, target)
+            else _spread(
+                points, [mean @ surface.shares[target] for mean in means], supported, place, len(found)
+            ),
+        }
+        for place, (target, candidate) in enumerate(found.items())
     }
+
+
+def _undetermined(surface: Surface, target: str) -> str:
+    return replace(surface.predictor.observations, shares=surface.shares[target]).undetermined
+
+
+def _spread(
+    points: np.ndarray, values: Sequence[np.ndarray], supported: np.ndarray, own: int, optima: int
+) -> list[list[float]] | None:
+    """Quantiles [domains, 5] of the best of `points` by each half's `values`, the optima of other targets left out."""
+    among = supported & ((np.arange(len(points)) == own) | (np.arange(len(points)) >= optima))
+    if not values:
+        return None
+    chosen = [int(np.where(among, value, -np.inf).argmax()) if among.any() else own for value in values]
+    return np.round(np.quantile(points[chosen], QUANTILES, axis=0).T, 4).tolist()
 
 
 def front(surface: Surface, constraints: Constraints) -> list[dict[str, list[float]]]:
@@ -228,7 +264,7 @@ def page_data(
     targets = [target for target in found.targets() if target in surface.shares]
     both = [name for name in AGGREGATES if name in targets]
     aims = [*both, *({found.target} - set(both))]
-    optima = {target: best(surface, target, limits, found.differences.questions) for target in aims}
+    optima = best(surface, aims, limits, found.differences.questions)
     place = [found.records.domains.index(domain) for domain in predictor.domains]
     return {
         "study": study,
@@ -239,10 +275,7 @@ def page_data(
         "quality": quality(found.records, surrogate, found.target),
         # Of these nothing is known: they keep weight 0.
         "untried": [predictor.domains.index(domain) for domain in predictor.observations.untried],
-        "undetermined": {
-            target: replace(predictor.observations, shares=surface.shares[target]).undetermined
-            for target in targets
-        },
+        "undetermined": {target: _undetermined(surface, target) for target in targets},
         "verdict": {
             "words": words(untimed(verdict)),
             "head": headed(untimed(verdict)),
