@@ -69,17 +69,22 @@ def needed(path: Path, *inputs: Path) -> bool:
 
 def make_base(world: World) -> None:
     """Examples and base model."""
-    for name in [*world.study.domains, *world.study.benchmarks]:
-        output = world.base / f"examples/{name}.jsonl"
-        if needed(output):
-            step = ExamplesSettings.of(world.study, name)
-            call("preprocess", "--settings", step.text(), "--name", name, "--output", output)
+    make_examples(world, [*world.study.domains, *world.study.benchmarks])
     if needed(world.base / "base.json"):
         call(
             "base_model",
             *("--settings", BaseModelSettings.of(world.study).text()),
             *("--output", world.base / "base", "--info", world.base / "base.json"),
         )
+
+
+def make_examples(world: World, names: Iterable[str]) -> None:
+    """Of domains and benchmarks."""
+    for name in names:
+        output = world.base / f"examples/{name}.jsonl"
+        if needed(output):
+            step = ExamplesSettings.of(world.study, name)
+            call("preprocess", "--settings", step.text(), "--name", name, "--output", output)
 
 
 def make_mixtures(world: World) -> None:

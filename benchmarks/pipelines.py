@@ -1,154 +1,269 @@
-"""Pipelines replayed on a world's table, and what their picks cost in full runs; rivals.py shows them beside others."""
+"""What each arm of rivals.py has picked by when: the checkpoint with the best observed Out-Score so far.
 
-from collections.abc import Iterator, Sequence
+An arm comes in stages: what is trained before anybody may pick anew, and what that takes. One run after another has a
+stage each; the seed mixtures of a search are one together, and so is a race.
+
+Time is told in full runs: one that is trained to its end without dynamic sampling, and answers once.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
-from modomodo.mixtures.acquisition import Acquisition, acquire
 from modomodo.mixtures.halving import go_on
-from modomodo.mixtures.records import Records, last_step, target_values, trained, weights_matrix
-from modomodo.mixtures.records_csv import read_records
-from modomodo.mixtures.strategies.base import Request, propose, read_options
-from modomodo.mixtures.surrogates.base import objective, observe, surrogates
-from modomodo.mixtures.surrogates.baselines import best_split, quadratic_features
-from modomodo.mixtures.surrogates.calibration import DEFAULT
+from modomodo.mixtures.records import Records
 
-TRAINING, ANSWERING = (
-    5.8,
-    6.7,
-)  # seconds of a full run and of its three checkpoints: benchmarks/tables/README.md
-BATCH = 8  # mixtures that a pipeline trains in full after the seed mixtures
-RACE = (13, 10, 3)  # runs that get to each step with halving, in the time of BATCH
-HEURISTICS = (("alpha", 1.0), ("alpha", 0.0), ("alpha", 0.5), ("collinearity", None), ("leave_one_out", None))
-TARGET = "out_score"
+# Seconds of a core, medians over this study's runs: training without dynamic sampling, and one checkpoint's answers.
+TRAINING, ANSWERING = 6.7, 1.5
+GENERATION = 0.74  # what a step takes more if each of its prompts is generated twice
+BATCH = 8  # runs after the seed mixtures, where no budget ends a search before
+RUNGS = (10, 20, 40)  # steps of a race
+RACES = {
+    8: (11, 5, 3),
+    5: (7, 3, 2),
+    4: (6, 2, 2),
+}  # so many runs → those that get to each rung in their time
+ORDERS = 2000  # drawn of restarts
+
+Picks = list["Pick"]
+Choose = Callable[[Picks], "Run"]
+HeldOut = Callable[["Run"], float]  # a run's Out-Score on questions that no choice saw
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A world's runs under one seed, and how the other seed judges a mixture."""
+class Run:
+    """A run. `work`: scored step → optimiser steps up to it, one with replaced prompts counting more."""
 
-    records: Records
-    steps: tuple[int, ...]
-    seeds: tuple[str, ...]  # seed mixtures
-    others: tuple[str, ...]
-    judged: pd.Series  # [mixture]
+    mixture: str
     seed: int
+    resampled: bool
+    work: Mapping[int, float]
+    steps: int  # of a full run
+    score: float  # observed Out-Score at the last step
 
-    def until(self, reached: dict[str, int]) -> Records:
-        """The scores of some mixtures, each up to a step."""
-        frame = self.records.frame
-        known = frame["step"] <= frame["mixture"].map(reached).fillna(-1)
-        return replace(self.records, frame=frame[known].reset_index(drop=True))
+    @property
+    def key(self) -> tuple[str, int, bool]:
+        """What makes it this run."""
+        return self.mixture, self.seed, self.resampled
 
-    def full(self, mixtures: Sequence[str]) -> Records:
-        """All scores of some mixtures."""
-        return self.until(dict.fromkeys(mixtures, self.steps[-1]))
-
-    def weights(self, mixtures: Sequence[str]) -> np.ndarray:
-        """Of mixtures, [n, domains], domains by name."""
-        first = self.records.frame.drop_duplicates("mixture").set_index("mixture").loc[list(mixtures)]
-        return weights_matrix(replace(self.records, frame=first.reset_index()), sorted(self.records.domains))
+    def time(self, step: int | None = None, answers: int = 1) -> float:
+        """In full runs, to a step or to its end."""
+        work = self.work[max(self.work) if step is None else step] / self.steps
+        return (TRAINING * work + ANSWERING * answers) / (TRAINING + ANSWERING)
 
 
-def read_world(path: Path) -> Iterator[Recorded]:
-    """The world under each of its two seeds."""
-    records = trained(read_records(path))
-    frame = records.frame
-    last = last_step(records)
-    scores = pd.Series(target_values(last, TARGET), [last.frame["mixture"], last.frame["seed"]]).unstack()
-    kind = frame.drop_duplicates("mixture").set_index("mixture")["strategy"].sort_index()
-    seed_mixtures = tuple(kind.index[kind.isin(["single", "exclude", "all"])])
-    others = tuple(kind.index.difference(seed_mixtures))
-    for seed, judge in (scores.columns, scores.columns[::-1]):
-        own = replace(records, frame=frame[frame["seed"] == seed].reset_index(drop=True))
-        yield Recorded(
-            own, tuple(sorted(set(frame["step"]))), seed_mixtures, others, scores[judge], int(seed)
+@dataclass(frozen=True)
+class Stage:
+    """The runs that finish, and what it takes in full runs."""
+
+    finished: tuple[Run, ...]
+    time: float
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What is picked from `time` on; its stage began at `begun`."""
+
+    begun: float
+    time: float
+    run: Run
+
+
+# --- stages ----------------------------------------------------------------------------------------------------------
+
+
+def whole(runs: Sequence[Run]) -> list[Stage]:
+    """One run after another."""
+    return [Stage((run,), run.time()) for run in runs]
+
+
+def together(runs: Sequence[Run]) -> Stage:
+    """Runs, none of which is picked before the last has ended."""
+    return Stage(tuple(runs), sum(run.time() for run in runs))
+
+
+def race(batch: Sequence[Run], records: Records, counts: Sequence[int]) -> Stage:
+    """A race in which so many of a batch get to each of RUNGS, the first of it starting.
+
+    `records`: what the batch scored at each of them, and other runs, known from the start. Who goes on is decided as in
+    `propose: race`.
+    """
+    frame, by_name = records.frame, {run.mixture: run for run in batch}
+    known = ~frame["mixture"].isin(by_name).to_numpy()
+    going = [run.mixture for run in batch[: counts[0]]]
+    time = 0.0
+    for before, step, count in zip((0, *RUNGS), RUNGS, counts, strict=False):
+        if before:
+            seen = replace(records, frame=frame[known].reset_index(drop=True))
+            going = list(go_on(seen, sorted(going), count, RUNGS[-1]).chosen)
+        for run in map(by_name.__getitem__, going):
+            time += run.time(step) - (run.time(before, 0) if before else 0.0)
+        known |= (frame["mixture"].isin(going) & (frame["step"] == step)).to_numpy()
+    return Stage(tuple(by_name[name] for name in going), time)
+
+
+def begun(stages: Iterable[Stage], budget: float) -> tuple[Stage, ...]:
+    """Those that begin before a budget is spent."""
+    kept, spent = [], 0.0
+    for stage in stages:
+        if spent >= budget:
+            break
+        kept.append(stage)
+        spent += stage.time
+    return tuple(kept)
+
+
+# --- picks -----------------------------------------------------------------------------------------------------------
+
+
+def picks(stages: Sequence[Stage]) -> Picks:
+    """Each that scored better than all before it."""
+    found: Picks = []
+    ends = itertools.accumulate(stage.time for stage in stages)
+    for stage, end in zip(stages, ends, strict=True):
+        best = max(stage.finished, key=lambda run: run.score)
+        if not found or best.score > found[-1].run.score:
+            found.append(Pick(end - stage.time, end, best))
+    return found
+
+
+def at(time: float) -> Choose:
+    """The pick at a time."""
+    return lambda found: [pick.run for pick in found if pick.time <= time][-1]
+
+
+def begun_by(budget: float) -> Choose:
+    """The pick once all is finished that was begun before the budget was spent."""
+    return lambda found: [pick.run for pick in found if pick.begun < budget][-1]
+
+
+# --- arms ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of what an arm delivers: its mean, the standard error of that, and the spread over replicates."""
+
+    observed: float
+    held_out: float
+    error: float
+    spread: float
+    replicates: tuple[float, ...]  # held-out Out-Scores; none of restarts, whose orders are drawn
+
+    def row(self) -> dict[str, float | str]:
+        """For a table."""
+        numbers = {
+            "observed": self.observed,
+            "held_out": self.held_out,
+            "standard_error": self.error,
+            "spread": self.spread,
+        }
+        rounded = {name: round(value, 4) for name, value in numbers.items()}
+        return rounded | {"replicates": " ".join(f"{value:.3f}" for value in self.replicates)}
+
+
+@dataclass(frozen=True)
+class Search:
+    """An arm that was run under each of some seeds."""
+
+    stages: tuple[tuple[Stage, ...], ...]
+
+    @cached_property
+    def found(self) -> list[Picks]:
+        """The picks under each seed."""
+        return [picks(stages) for stages in self.stages]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The times from which on, and to which, there is a pick under every seed."""
+        ends = [sum(stage.time for stage in stages) for stages in self.stages]
+        return max(stages[0].time for stages in self.stages), max(ends)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All that finish."""
+        return [run for stages in self.stages for stage in stages for run in stage.finished]
+
+    @property
+    def asked(self) -> list[Run]:
+        """Those that are picked at some time."""
+        return [pick.run for found in self.found for pick in found]
+
+    def time(self, budget: float) -> float:
+        """When all is finished that is begun within a budget, mean over the seeds."""
+        return float(np.mean([sum(stage.time for stage in begun(one, budget)) for one in self.stages]))
+
+    def estimate(self, choose: Choose, time: float, held_out: HeldOut) -> Estimate:
+        """Of the runs that are chosen among its picks."""
+        chosen = [choose(found) for found in self.found]
+        values = [held_out(run) for run in chosen]
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        observed = float(np.mean([run.score for run in chosen]))
+        return Estimate(
+            observed, float(np.mean(values)), spread / math.sqrt(len(values)), spread, tuple(values)
         )
 
 
-def replayed(world: Recorded, repeat: int) -> Iterator[dict]:
-    """What each pipeline would use after the seed mixtures, and at the end; `repeat` draws what it may propose.
+@dataclass(frozen=True)
+class Restarts:
+    """An arm that trains one recipe under seed after seed: a pool of runs, of which orders are drawn.
 
-    By the best score, as the verdict says it, and by what the default surrogate expects of the mixtures.
+    The mean is that of orders without repetition. The spread is that of orders in which a run may come again; a pool is
+    worth as many replicates as it holds times the runs of one.
     """
-    random = np.random.default_rng(repeat)
-    pool = sorted(random.permutation(world.others)[: len(world.others) // 2])
-    start, batch = float(len(world.seeds)), _batch(world, pool, RACE[0], repeat)
-    ends = {
-        "the paper's": ([*world.seeds, *_papers(world, pool, repeat)], start + BATCH),
-        "ours": ([*world.seeds, *batch[:BATCH]], start + BATCH),
-        "ours with halving": (_raced(world, batch, True), start + race_time(world.steps)),
-        "ours with ASHA": (_raced(world, batch, False), start + race_time(world.steps)),
-    }
-    for arm, (finished, runs) in ends.items():
-        for place, (known, time) in enumerate([(list(world.seeds), start), (finished, runs)]):
-            about = {"arm": arm, "seed": world.seed, "repeat": repeat, "place": place, "runs": time}
-            for rule, choose in (("score", _best_score), ("expected", _expected_best)):
-                pick = choose(world, known)
-                yield about | {"pick": rule, "mixture": pick, "out_score": float(world.judged[pick])}
+
+    pool: tuple[Run, ...]
+
+    @cached_property
+    def found(self) -> list[Picks]:
+        """The picks in each order."""
+        return [picks(whole(order)) for order in self._orders(again=False)]
+
+    @cached_property
+    def again(self) -> list[Picks]:
+        """The same where a run may come again."""
+        return [picks(whole(order)) for order in self._orders(again=True)]
+
+    def _orders(self, again: bool) -> Iterator[list[Run]]:
+        random = np.random.default_rng(0)
+        for _ in range(ORDERS):
+            yield [self.pool[i] for i in random.choice(len(self.pool), len(self.pool), replace=again)]
+
+    @property
+    def mean_time(self) -> float:
+        """Of a run."""
+        return float(np.mean([run.time() for run in self.pool]))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The times from which on, and to which, there is a pick in every order."""
+        return max(run.time() for run in self.pool), sum(run.time() for run in self.pool)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All of the pool."""
+        return list(self.pool)
+
+    asked = runs  # each is picked at some time, in some order
+
+    def time(self, budget: float) -> float:
+        """When all is finished that is begun within a budget, mean over the orders."""
+        orders = (begun(whole(order), budget) for order in self._orders(again=False))
+        return float(np.mean([sum(stage.time for stage in stages) for stages in orders]))
+
+    def estimate(self, choose: Choose, time: float, held_out: HeldOut) -> Estimate:
+        """Of the runs that are chosen in each order, when so much time is spent."""
+        chosen = [choose(found) for found in self.found]
+        again = [held_out(choose(found)) for found in self.again]
+        spread = float(np.std(again))
+        observed = float(np.mean([run.score for run in chosen]))
+        replicates = len(self.pool) * self.mean_time / time
+        mean = float(np.mean([held_out(run) for run in chosen]))
+        return Estimate(observed, mean, spread / math.sqrt(max(1.0, replicates)), spread, ())
 
 
-def race_time(steps: Sequence[int]) -> float:
-    """Of a race, in full runs."""
-    spent, before = 0.0, 0
-    for step, count in zip(steps, RACE, strict=True):
-        spent += count * (TRAINING * (step - before) / steps[-1] + ANSWERING / len(steps))
-        before = step
-    return round(spent / (TRAINING + ANSWERING), 2)
-
-
-def _best_score(world: Recorded, mixtures: Sequence[str]) -> str:
-    last = last_step(world.full(mixtures))
-    return str(last.frame["mixture"].iloc[int(np.argmax(target_values(last, TARGET)))])
-
-
-def _expected_best(world: Recorded, mixtures: Sequence[str]) -> str:
-    known = last_step(world.full(mixtures))
-    aim = objective(known, TARGET)
-    fitted = surrogates[DEFAULT](observe(known, aim), 0)
-    return mixtures[int(np.argmax(fitted.mean(world.weights(mixtures)) @ aim.shares))]
-
-
-def _papers(world: Recorded, pool: Sequence[str], repeat: int) -> list[str]:
-    """Recorded mixtures: the nearest to each heuristic's, and the best of the quadratic surface through these."""
-    domains, left, chosen = sorted(world.records.domains), list(pool), []
-    known = last_step(world.full(world.seeds))
-    for name, alpha in HEURISTICS:
-        options = read_options(name, {} if alpha is None else {"alpha": alpha}, name)
-        proposal = propose(name, Request(known, domains, options=options))[0]
-        wanted = np.array([proposal.weights[domain] for domain in domains])
-        chosen.append(left.pop(int(np.abs(world.weights(left) - wanted).sum(axis=1).argmin())))
-    known = last_step(world.full([*world.seeds, *chosen]))
-    weights = weights_matrix(known, domains)
-    surface, _ = best_split(weights, target_values(known, TARGET), repeat, 5)
-    expected = quadratic_features(world.weights(left)) @ surface
-    return chosen + [left[i] for i in np.argsort(-expected, kind="stable")[: BATCH - len(chosen)]]
-
-
-def _batch(world: Recorded, pool: Sequence[str], count: int, repeat: int) -> list[str]:
-    """By expected improvement on the default surrogate, the best first."""
-    known = last_step(world.full(world.seeds))
-    aim = objective(known, TARGET)
-    fitted = surrogates[DEFAULT](observe(known, aim), repeat)
-    wanted = Acquisition("expected_improvement", count)
-    weights = world.weights(pool)
-    found = acquire(fitted, aim, weights, wanted, np.random.default_rng(repeat))
-    return [pool[int(np.abs(weights - one.weights).sum(axis=1).argmin())] for one in found]
-
-
-def _raced(world: Recorded, batch: Sequence[str], by_expectation: bool) -> list[str]:
-    """The seed mixtures, and those of the batch that get to the end."""
-    reached = dict.fromkeys(world.seeds, world.steps[-1])
-    going = list(batch)
-    for rung, count in enumerate(RACE):
-        if rung and by_expectation:
-            going = list(go_on(world.until(reached), sorted(going), count, world.steps[-1], TARGET).chosen)
-        elif rung:
-            scored = last_step(world.until({mixture: world.steps[rung - 1] for mixture in going}))
-            order = np.argsort(-target_values(scored, TARGET), kind="stable")
-            going = [str(scored.frame["mixture"].iloc[i]) for i in order[:count]]
-        reached |= dict.fromkeys(going, world.steps[rung])
-    return [*world.seeds, *going]
+Arm = Search | Restarts
