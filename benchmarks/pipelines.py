@@ -178,10 +178,9 @@ class Search:
         return [picks(stages) for stages in self.stages]
 
     @property
-    def span(self) -> tuple[float, float]:
-        """The times from which on, and to which, there is a pick under every seed."""
-        ends = [sum(stage.time for stage in stages) for stages in self.stages]
-        return max(stages[0].time for stages in self.stages), max(ends)
+    def first(self) -> float:
+        """The time from which on there is a pick under every seed."""
+        return max(stages[0].time for stages in self.stages)
 
     @property
     def runs(self) -> list[Run]:
@@ -239,9 +238,9 @@ class Restarts:
         return float(np.mean([run.time() for run in self.pool]))
 
     @property
-    def span(self) -> tuple[float, float]:
-        """The times from which on, and to which, there is a pick in every order."""
-        return max(run.time() for run in self.pool), sum(run.time() for run in self.pool)
+    def first(self) -> float:
+        """The time from which on there is a pick in every order."""
+        return max(run.time() for run in self.pool)
 
     @property
     def runs(self) -> list[Run]:

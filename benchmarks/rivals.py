@@ -340,8 +340,10 @@ def tables(
                 reading = {"reading": "equal time" if end == limit else "all planned", "time": round(time, 2)}
                 rows.append(about | reading | got.row())
         if budget == limit:
-            first, last = arm.span
-            for time in sorted({first, *(t / 2 for t in range(2, 60) if first < t / 2 < last), last}):
+            first, last = arm.first, arm.time(limit)
+            for time in sorted(
+                {first, *(half / 2 for half in range(2, int(2 * last)) if half / 2 > first), last}
+            ):
                 got = arm.estimate(at(time), time, held_out)
                 curves.append(about | {"time": round(time, 2)} | got.row())
     return {"rivals": pd.DataFrame(rows), "rivals_curves": pd.DataFrame(curves)}

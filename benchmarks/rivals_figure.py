@@ -41,11 +41,16 @@ def _over_time(axis, arm: str, curves: pd.DataFrame) -> None:
         if arm != BASELINE:
             axis.plot(baseline["time"], baseline["held_out"], color=colour, linewidth=0.8, linestyle=":")
         axis.step(line["time"], line["held_out"], color=colour, where="post", linewidth=1.6)
+        axis.plot(*line[["time", "held_out"]].iloc[-1], color=colour, marker="o", markersize=4)
         low, high = (line["held_out"] + sign * line["standard_error"] for sign in (-1, 1))
         axis.fill_between(line["time"], low, high, color=colour, alpha=0.15, linewidth=0, step="post")
+    if arm != BASELINE:
+        axis.text(
+            0.97, 0.05, "dotted: equal weights", transform=axis.transAxes, ha="right", fontsize=8, color="0.4"
+        )
     axis.set_title(arm, fontsize=10)
     axis.set_xlabel("time, in full runs")
-    axis.set_xlim(0, 26)
+    axis.set_xlim(0, 1.06 * curves["time"].max())
     axis.grid(alpha=0.25)
     if arm == BASELINE:
         axis.text(
@@ -64,6 +69,6 @@ def _side_by_side(axis, arms: list[str], ends: pd.DataFrame) -> None:
         axis.errorbar(
             places, of["held_out"], of["standard_error"], color=colour, fmt="o", markersize=4, capsize=2
         )
-    axis.set_xticks(range(len(arms)), arms, rotation=40, ha="right", fontsize=8)
+    axis.set_xticks(range(len(arms)), arms, rotation=90, fontsize=8)
     axis.set_title("at equal time", fontsize=10)
     axis.grid(alpha=0.25, axis="y")
