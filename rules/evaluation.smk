@@ -23,7 +23,7 @@ if STUDY.training.keep_weights is not None:
         asked = ", ".join(sorted({name for *_, names in lost for name in names}))
         folders = " ".join(f"results/{STUDY.name}/runs/{mixture}/{seed}" for mixture, seed, _ in lost)
         sys.exit(
-            f"error: {WHERE}: {len(lost)} runs have not answered {asked}, and training.keep_weights removed their "
+            f"error: {WHERE}: {sum(bool(names) for *_, names in lost)} runs have not answered {asked}, and training.keep_weights removed their "
             f"weights: to train them again, rm -r {folders}"
         )
 

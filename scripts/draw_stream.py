@@ -15,7 +15,8 @@ Stops when even a mixture of all domains could not reach the last step. Fewer do
 ends early, as in the paper.
 
 Of a run in a race the whole stream is drawn each time, and its summary says which steps of it are trained now; a place
-that no run takes has an empty one, and so has a mixture whose share of a budget went elsewhere.
+that no run takes has an empty one, and so has a mixture whose share of a budget went elsewhere. Where a budget trains a
+known mixture again, the mixture's file says under which seed, in place of --seed.
 """
 
 from pathlib import Path
@@ -50,6 +51,7 @@ def main() -> None:
     settings = command_line.settings(arguments.settings, StreamSettings, StreamSettings.of)
     mixture = read_mixture(arguments.mixture)
     weights, stretch = mixture.weights, (settings.since, settings.until)
+    seed = mixture.repeats_with or arguments.seed
     further = taken(mixture, arguments.mixture.stem)
     if further and mixture.budget:
         stretch = (mixture.budget.since, None)
@@ -68,18 +70,20 @@ def main() -> None:
             settings.iterations,
         )
     if mixture.online:
-        orders = {name: domain_order(of_domain, name, arguments.seed) for name, of_domain in ids.items()}
+        orders = {name: domain_order(of_domain, name, seed) for name, of_domain in ids.items()}
         rows = [{"domain": name, "id": one} for name, order in sorted(orders.items()) for one in order]
         drawn = online_summary(mixture, settings)
     else:
-        stream = draw(arguments.mixture, weights, ids, settings, arguments.seed)
+        stream = draw(arguments.mixture, weights, ids, settings, seed)
         rows = [one._asdict() for one in stream.draws]
         drawn = summary(stream, weights, settings.scored_steps)
-    if stretch != (0, None):
+    if mixture.repeats_with is not None:
+        drawn |= {"mixture": mixture.name, "seed": seed}
+    elif stretch != (0, None):
         drawn = of_stretch(drawn, mixture.name, *stretch)
     write_jsonl(arguments.output, rows)
     write_json(arguments.output.with_suffix(".summary.json"), drawn)
-    describe(arguments.output, settings, [arguments.mixture, *arguments.examples], arguments.seed)
+    describe(arguments.output, settings, [arguments.mixture, *arguments.examples], seed)
 
 
 def draw(

@@ -15,7 +15,7 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.evaluation.scores import read_scored
 from modomodo.files import write_json
-from modomodo.mixtures.mixture import read_mixture, write_mixture
+from modomodo.mixtures.mixture import read_mixtures, write_mixture
 from modomodo.mixtures.races import promote
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 from modomodo.study.provenance import describe
@@ -47,7 +47,7 @@ def main() -> None:
     )
     records = read_scored(arguments.scores, arguments.mixtures, shown.domains, dict(shown.benchmarks))
     promotion = promote(records, arguments.strategy, settings.strategy, arguments.step)
-    mixtures = {mixture.name: mixture for mixture in map(read_mixture, arguments.mixtures)}
+    mixtures = read_mixtures(arguments.mixtures)
     going = [run.mixture for run in promotion.runs if run.goes_on]
     for number, path in enumerate(sorted(arguments.places)):
         if number < len(going):

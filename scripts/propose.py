@@ -14,10 +14,11 @@ One strategy of a study that trains, as the rule calls it:
 The records are a table (--records), or the scores of runs and their mixtures (--scores, --mixtures), as the
 rule passes them. Each mixture tells its strategy and round, the digest of the records used and what was
 predicted; the note of why goes to the log. With a budget the outputs hold the places of stopped runs too
-(next@race-01.json).
+(next@race-01.json), and a mixture that is trained again is written with its own name and another seed.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from modomodo import command_line
@@ -27,7 +28,7 @@ from modomodo.evaluation.scores import read_scored
 from modomodo.files import write_csv
 from modomodo.mixtures.budget import Decision
 from modomodo.mixtures.cheaper_runs import with_cheaper_runs
-from modomodo.mixtures.mixture import Mixture, read_mixture, write_mixture
+from modomodo.mixtures.mixture import Mixture, read_mixtures, write_mixture
 from modomodo.mixtures.races import stopped_runs
 from modomodo.mixtures.records import Records, empty, learnable, observed_digest
 from modomodo.mixtures.records_csv import read_records
@@ -99,7 +100,11 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
     records = with_cheaper_runs(records, name, strategy, aimed_at)
     merged = read_records(arguments.merged[0], of_cheaper=True) if arguments.merged else None
     proposals = propose_named(
-        name, strategy, records, settings.domains, merged=merged, stopped=stopped, prices=settings.prices
+        *(name, strategy, records, settings.domains),
+        merged=merged,
+        stopped=stopped,
+        prices=settings.prices,
+        seeds=settings.seeds,
     )
     if arguments.comparison:
         compared = [found.comparison for found in proposals.values() if found.comparison is not None]
@@ -116,29 +121,40 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
     observed = observed_digest(records) if len(records) else None
     inputs = [arguments.records] if arguments.records else [*arguments.scores, *arguments.mixtures]
     inputs += [Path(other.records) for other in strategy.cheaper_runs]
-    for path in own:
+    mixtures = read_mixtures(arguments.mixtures)
+    for path in sorted(own):  # a mixture before it is repeated
         proposal = proposals[path.stem]
-        mixture = Mixture(
-            name=path.stem,
-            weights={domain: proposal.weights.get(domain, 0.0) for domain in settings.domains},
-            strategy=name,
-            round=arguments.round,
-            observed=observed,
-            predicted=proposal.predicted,
-            online=proposal.online,
-            budget=proposal.budget,
-        )
+        if proposal.budget and proposal.budget.does == "repeat":
+            mixture = again(proposal.budget, mixtures)
+        else:
+            mixture = Mixture(
+                name=path.stem,
+                weights={domain: proposal.weights.get(domain, 0.0) for domain in settings.domains},
+                strategy=name,
+                round=arguments.round,
+                observed=observed,
+                predicted=proposal.predicted,
+                online=proposal.online,
+                budget=proposal.budget,
+            )
+            mixtures[mixture.name] = mixture
         write_mixture(path, mixture)
         describe(path, settings, inputs)
         shares = ", ".join(f"{domain} {weight:.2f}" for domain, weight in mixture.weights.items() if weight)
-        print(f"{mixture.name}: {shares}" + (f" ({proposal.note})" if proposal.note else ""))
+        print(f"{path.stem}: {shares}" + (f" ({proposal.note})" if proposal.note else ""))
     if further:
-        mixtures = {mixture.name: mixture for mixture in map(read_mixture, arguments.mixtures)}
         nobody = next(iter(mixtures.values()))
         decisions = [proposal.budget for proposal in proposals.values() if proposal.budget]
         for path, mixture in going_on(further, decisions, mixtures, nobody).items():
             write_mixture(path, mixture)
             describe(path, settings, inputs)
+
+
+def again(decision: Decision, mixtures: Mapping[str, Mixture]) -> Mixture:
+    """The mixture that a place of a budget repeats, under its own name. Raises InputError where its file is missing."""
+    if decision.run not in mixtures:
+        raise InputError(f"--mixtures: {decision.run}.json is missing: it is to be trained again")
+    return mixtures[decision.run].model_copy(update={"budget": decision})
 
 
 def going_on(

@@ -22,7 +22,7 @@ from modomodo.evaluation.benchmarks import load_benchmarks
 from modomodo.merging.arguments import add_experts, experts_of
 from modomodo.merging.screening import MergeScorer, log_regressions, merged_records
 from modomodo.merging.settings import MergeSettings
-from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.mixture import read_mixtures
 from modomodo.mixtures.records import write_records
 from modomodo.study.provenance import describe
 
@@ -38,7 +38,7 @@ def main() -> None:
     settings = command_line.settings(arguments.settings, MergeSettings, MergeSettings.of)
     load_plugins(settings.plugins)
     experts = experts_of(arguments)
-    mixtures = [read_mixture(path, settings.domains) for path in arguments.mixtures]
+    mixtures = list(read_mixtures(arguments.mixtures, settings.domains).values())
     for mixture in mixtures:
         experts.coefficients(mixture.weights, 1.0)  # reports a missing expert before hours of answers
     groups = dict(settings.benchmarks)

@@ -24,7 +24,7 @@ from modomodo.evaluation.scores import read_scored
 from modomodo.merging.arguments import add_experts, experts_of
 from modomodo.merging.screening import MergeScorer, log_regressions, merged_records, screen
 from modomodo.merging.settings import ScreenSettings
-from modomodo.mixtures.mixture import read_mixture
+from modomodo.mixtures.mixture import read_mixtures
 from modomodo.mixtures.records import one_step, write_records
 from modomodo.mixtures.strategies.search import MergeScreenOptions
 from modomodo.study.provenance import describe
@@ -48,7 +48,7 @@ def main() -> None:
     groups = dict(settings.benchmarks)
     records = read_scored(arguments.scores, arguments.mixtures, settings.domains, groups)
     records = one_step(records, settings.strategy.scores)
-    mixtures = [read_mixture(path, settings.domains) for path in arguments.mixtures]
+    mixtures = list(read_mixtures(arguments.mixtures, settings.domains).values())
     experts = experts_of(arguments)
     questions = load_benchmarks(arguments.benchmarks, groups)
     scorer = MergeScorer(experts, questions, settings, arguments.output.parent / "scored", options.questions)

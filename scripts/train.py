@@ -145,12 +145,14 @@ def seen_from(folder: Path, home: Path, run: dict) -> dict:
 def read_job(arguments: argparse.Namespace, settings: TrainSettings, drawn: dict) -> TrainJob:
     """What is trained, by the command's arguments and the stream's summary. Raises InputError naming file and line.
 
-    A place in a race is a part of the run that takes it, and is trained in that run's folder.
+    A place in a race is a part of the run that takes it, and is trained in that run's folder; a place of a budget that
+    repeats a mixture is that mixture's run under another seed.
     """
     mixture, until = drawn.get("mixture", arguments.mixture), drawn.get("until")
+    seed = drawn.get("seed", arguments.seed)
     folder = arguments.output.parent
     if mixture != arguments.mixture:
-        folder = folder.parents[1] / mixture / str(arguments.seed)
+        folder = folder.parents[1] / mixture / str(seed)
     training = settings.training.model_copy(update={"save_steps": arguments.save_steps})
     rows = read_rows(arguments.stream, arguments.examples)
     steps = {int(step): real for step, real in drawn["checkpoint_steps"].items()}
@@ -159,23 +161,23 @@ def read_job(arguments: argparse.Namespace, settings: TrainSettings, drawn: dict
         rows=rows,
         folder=folder,
         settings=settings.model_copy(update={"training": training}),
-        seed=arguments.seed,
+        seed=seed,
         last_step=min(drawn["steps"], until or drawn["steps"]),
         checkpoint_steps={step: real for step, real in steps.items() if step <= (until or step)},
-        tracking=Tracking(arguments.report_to, arguments.group, mixture, arguments.seed, drawn["requested"]),
+        tracking=Tracking(arguments.report_to, arguments.group, mixture, seed, drawn["requested"]),
         since=drawn.get("since", 0),
         goes_on=until is not None,
     )
     online = drawn.get("online")
     if online is None and training.dynamic_sampling is None:
         return job
-    spare = [] if online else spare_rows(rows, arguments.examples, arguments.seed)
+    spare = [] if online else spare_rows(rows, arguments.examples, seed)
     return replace(
         job,
         last_step=until or training.steps,
         checkpoint_steps={step: step for step in training.scored_steps if step <= (until or step)},
         spare=spare,
-        live=live_stream(training, [*rows, *spare], arguments.seed, None if online else rows, online),
+        live=live_stream(training, [*rows, *spare], seed, None if online else rows, online),
     )
 
 

@@ -613,13 +613,23 @@ NEXT = {
     "options": {"budget": 2.5, "surrogate": "gp_sqrt", "candidates": 90},
 }
 COSTS = {"training_hours": 0.9, "prediction_hours": 0.3}
+# Nothing but a known mixture keeps to its constraints.
+AGAIN = {
+    **{"propose": "acquire", "group": "model", "count": 2, "learns_from": ["seed", "race", "next"]},
+    "options": {
+        "budget": 1.3,
+        "repeats": 2,
+        "surrogate": "gp_sqrt",
+        "constraints": {"fixed": {"science": 1.0}},
+    },
+}
 
 
-def test_a_budget_is_spent_on_new_mixtures_and_stopped_runs(raced: Path, tmp_path: Path) -> None:
+def test_a_budget_is_spent_on_new_mixtures_stopped_runs_and_repeats(raced: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(raced, copy, symlinks=True)
     before = pd.read_csv(copy / RESULTS / "records.csv")
-    study = changed(strategies__race=RACE, strategies__next=NEXT, costs=COSTS)
+    study = changed(strategies__race=RACE, strategies__next=NEXT, strategies__again=AGAIN, costs=COSTS)
     (copy / "config/changed.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
     succeed(snakemake(copy, "--configfile", "config/changed.yaml"))
     files = {
@@ -644,8 +654,25 @@ def test_a_budget_is_spent_on_new_mixtures_and_stopped_runs(raced: Path, tmp_pat
         last = json.loads((copy / RESULTS / f"streams/{name}/42.summary.json").read_text())["steps"]
         logged = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
         assert [json.loads(line)["step"] for line in logged] == list(range(1, last + 1))
-    table = pd.read_csv(copy / RESULTS / "table2.csv")
-    assert whole <= set(table["mixture"])
+    table = pd.read_csv(copy / RESULTS / "table2.csv").set_index("mixture")
+    assert whole <= set(table.index)
+
+    # A known mixture again, under its own name and another seed: its mean is that of both.
+    files = [json.loads((copy / RESULTS / f"mixtures/again-00{n}.json").read_text()) for n in (1, 2)]
+    assert [file["budget"]["does"] for file in files] == ["repeat", "nothing"]
+    assert (files[0]["name"], files[0]["budget"]["seed"]) == ("single-science", 43)
+    alone = copy / RESULTS / "runs/single-science"
+    assert (alone / "43/checkpoint-9/model.safetensors").exists() and not (alone / "43/trainer").exists()
+    assert not list((copy / RESULTS / "runs/again-001").glob("*/checkpoint-*"))
+    digests = [json.loads((alone / f"{seed}/finished.json").read_text())["rows"] for seed in (42, 43)]
+    assert digests[0] != digests[1]
+    both = records[(records["mixture"] == "single-science") & (records["step"] == 9)]
+    assert sorted(both["seed"]) == [42, 43] and table.loc["single-science", "seeds"] == 2
+    assert table.loc["single-science", "out_score"] == pytest.approx(both["out_score"].mean())
+    assert "single-science/43" in (copy / RESULTS / "runs.html").read_text(encoding="utf-8")
+    chain = ("--mixture", "single-science", "--seed", 43, "--benchmark", "chart")
+    said = script(copy, "provenance", "--study", "config/changed.yaml", *chain).stdout
+    assert "seed 43, step 9" in said and "every link holds" in said
     assert planned(copy, study) == set()
 
 

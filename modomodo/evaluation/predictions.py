@@ -148,11 +148,17 @@ def list_predictions(
 def runs_without_weights(
     results: Path, runs: Iterable[tuple[str, int]], benchmarks: Iterable[str], settings: PredictSettings
 ) -> list[tuple[str, int, list[str]]]:
-    """(mixture, seed, benchmarks) of runs that have yet to predict what they no longer have the weights for."""
+    """(mixture, seed, benchmarks) of runs that have yet to predict what they no longer have the weights for.
+
+    Where a place of a budget points to another run, which it repeats, also the place, with no benchmarks.
+    """
     files = {name: results / "examples" / f"{name}.jsonl" for name in benchmarks}
     questions = {name: file_digest(path) if path.is_file() else "" for name, path in files.items()}
     found = []
-    for mixture, seed in runs:
+    for job in runs:
+        written = results / "runs" / job[0] / str(job[1]) / "run.json"
+        about = read_json(written, "mixture", "seed") if written.is_file() else {}
+        mixture, seed = about.get("mixture", job[0]), about.get("seed", job[1])
         parts = finished_parts(results / f"runs/{mixture}/{seed}")
         kept = [checkpoint for part in parts for checkpoint in read_checkpoints(part)]
         gone = [each for each in kept if weights_removed(each.directory)]
@@ -160,4 +166,5 @@ def runs_without_weights(
         asked = {file.benchmark for file in listed if not file.is_cached()}
         if asked:
             found.append((mixture, seed, sorted(asked)))
+            found += [(*job, [])] if job != (mixture, seed) else []
     return found

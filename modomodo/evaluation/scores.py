@@ -12,7 +12,7 @@ from modomodo.errors import InputError
 from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
 from modomodo.metrics.metric import Metric, Score, Summary, summarise
-from modomodo.mixtures.mixture import Mixture, Weights, read_mixture
+from modomodo.mixtures.mixture import Mixture, Weights, read_mixtures
 from modomodo.mixtures.records import (
     AGGREGATES,
     BASE,
@@ -160,11 +160,11 @@ def read_scored(
 
     Raises InputError naming file and field, and as `collect` does.
     """
-    found = [read_mixture(path, domains) for path in mixtures]
+    found = read_mixtures(mixtures, domains)
     runs = [read_run_scores(path) for path in scores]
     described = [read_json(path, "mixture", "seed", "stream") for path in online]
     realised = {(run["mixture"], run["seed"]): run["stream"]["realised"] for run in described}
-    return collect(runs, {mixture.name: mixture for mixture in found}, domains, groups, realised)
+    return collect(runs, found, domains, groups, realised)
 
 
 def collect(

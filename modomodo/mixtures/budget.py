@@ -1,14 +1,16 @@
-"""GPU-hours spent where they promise most: new mixtures and further steps of stopped runs, by expected gain an hour.
+"""GPU-hours spent where they promise most, by expected gain an hour: new mixtures, stopped runs, mixtures again.
 
 The gain of an action is what its score is expected to add to the best posterior mean: the knowledge gradient (Frazier,
 Powell and Dayanik 2009, INFORMS Journal on Computing 21(4), for correlated normal beliefs over a finite set). So
-actions are compared by what is learned from them. They are chosen one by one; for the next, each earlier one
+actions are compared by what is learned from them, a further seed of a mixture too: its score is as noisy as the first,
+and counts by how much it still narrows that mixture's mean. They are chosen one by one; for the next, each earlier one
 is taken to have scored what is expected of it, which leaves the means and narrows the rest (the kriging believer of
 Ginsbourger, Le Riche and Carraro 2010).
 """
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
@@ -58,11 +60,31 @@ class Prices(Settings):
         return self.training * (self.steps - since) / self.steps + self.prediction * scored
 
 
+class Seeds(Settings):
+    """The seeds of a study's runs: `first` of every mixture, `planned` of those under the study's `repeats`."""
+
+    first: int
+    planned: dict[str, list[int]] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        """Of a study."""
+        return cls(
+            first=study.training.seed, planned={name: sorted(study.repeats[name]) for name in study.repeats}
+        )
+
+    def further(self, mixture: str, known: Collection[int]) -> int:
+        """The next seed after the first that no run of a mixture has; `known`: those that it was trained with."""
+        taken = {*known, *self.planned.get(mixture, ())}
+        return next(seed for seed in itertools.count(self.first + 1) if seed not in taken)
+
+
 class Budget(NamedTuple):
-    """GPU-hours that a strategy may spend."""
+    """GPU-hours that a strategy may spend. `repeats`: how many further seeds of one mixture it may train."""
 
     hours: float
     prices: Prices
+    repeats: int = 0
 
     @property
     def runs(self) -> int:
@@ -75,8 +97,11 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    does: Literal["train", "further", "nothing"]
-    run: str | None = Field(None, description="The mixture whose stopped run is trained further.")
+    does: Literal["train", "further", "repeat", "nothing"]
+    run: str | None = Field(
+        None, description="The mixture whose stopped run is trained further, or that is repeated."
+    )
+    seed: int | None = Field(None, description="What it is repeated with.")
     since: int = Field(0, description="The step that it was trained to.")
     hours: float = Field(0.0, description="GPU-hours that it costs.")
     gain_an_hour: float | None = Field(
@@ -115,6 +140,13 @@ class Belief:
         return Belief(self.mean, self.covariance - np.outer(slopes, slopes), self.noise)
 
 
+class Action(NamedTuple):
+    """What a run of a mixture costs, and how many may be trained."""
+
+    hours: float
+    times: int = 1
+
+
 @dataclass(frozen=True)
 class Chosen:
     """An action by its number, and its expected gain an hour."""
@@ -150,15 +182,17 @@ def expected_gain(mean: np.ndarray, slopes: np.ndarray) -> float:
 
 
 def spend(
-    belief: Belief, hours: Sequence[float], budget: float, count: int, excludes: np.ndarray
+    belief: Belief, actions: Sequence[Action], budget: float, count: int, excludes: np.ndarray
 ) -> list[Chosen]:
     """At most `count` actions of greatest expected gain an hour that the budget holds together, in their order.
 
-    Action i trains the mixture at place i of the belief, for `hours[i]`. `excludes` [actions, actions]: which rule each
-    other out. Of equal gain an hour the cheaper comes first.
+    Action i trains the mixture at place i of the belief. `excludes` [actions, actions]: which others are ruled out by
+    one. Of equal gain an hour the cheaper comes first.
     """
     chosen: list[Chosen] = []
-    free = np.ones(len(hours), bool)
+    hours = [action.hours for action in actions]
+    left_of = np.array([action.times for action in actions])
+    free = left_of > 0
     left = budget
     while len(chosen) < count:
         able = [i for i in range(len(hours)) if free[i] and hours[i] <= left * (1 + 1e-9)]
@@ -168,7 +202,8 @@ def spend(
         best = min(able, key=lambda i: (-gains[i], hours[i], i))
         chosen.append(Chosen(best, gains[best]))
         left -= hours[best]
-        free[best] = False
+        left_of[best] -= 1
         free &= ~excludes[best]
+        free[best] = left_of[best] > 0
         belief = belief.after(best)
     return chosen

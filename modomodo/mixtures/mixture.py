@@ -1,7 +1,7 @@
 """The simplex: weights by domain name, their file, the seed mixtures and the constraints on a mixture."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,11 @@ class Mixture(BaseModel):
         """Whether nothing is trained under its own name: its share of a budget went elsewhere."""
         return self.budget is not None and self.budget.does != "train"
 
+    @property
+    def repeats_with(self) -> int | None:
+        """The seed that a place of a budget trains this known mixture with; None elsewhere."""
+        return self.budget.seed if self.budget else None
+
 
 def read_mixture(path: str | Path, domains: Sequence[str] | None = None) -> Mixture:
     """A mixture whose weights name every one of `domains` (default: those of the file), in that order.
@@ -153,10 +158,19 @@ def read_mixture(path: str | Path, domains: Sequence[str] | None = None) -> Mixt
     return mixture.model_copy(update={"weights": weights})
 
 
+def read_mixtures(paths: Iterable[str | Path], domains: Sequence[str] | None = None) -> dict[str, Mixture]:
+    """Mixtures by name, as `read_mixture`: one that took places too is in several files."""
+    return {mixture.name: mixture for mixture in (read_mixture(path, domains) for path in paths)}
+
+
 def write_mixture(path: str | Path, mixture: Mixture) -> None:
     """Write the file; weights are rounded to six digits and still sum to 1, so rewriting keeps the bytes."""
     rounded = mixture.model_copy(update={"weights": round_weights(mixture.weights)})
     plain = rounded.model_dump(mode="json", exclude={"online", "budget"})
     online = {"online": mixture.online.changed()} if mixture.online else {}
-    budget = {"budget": mixture.budget.model_dump(mode="json")} if mixture.budget else {}
+    budget = {"budget": _decided(mixture.budget)} if mixture.budget else {}
     write_json(path, plain | online | budget)
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    return decision.model_dump(mode="json", exclude={"seed"} if decision.seed is None else None)

@@ -1,6 +1,6 @@
 """What a study will run, known before its first run: its mixtures, rounds and runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -145,7 +145,8 @@ def _plan(study: Study, where: str) -> Plan:
         check_cheaper_runs(study, name, sum(full), where)
     seed = study.training.seed
     places, stretches = lay_out(races, by_strategy, seed)
-    check_continued(study, list(budgets), list(races))
+    check_continued(study, budgets, races)
+    check_repeats(study, by_strategy, budgets)
     for name in budgets:
         for race in learned_from(study, name):
             if race in races:
@@ -239,20 +240,40 @@ def lay_out(
 
 
 def sure_of(mixtures: Sequence[str], budget: Budget | None) -> Sequence[str]:
-    """As many of a strategy's mixtures as runs are sure to be finished."""
-    return mixtures if budget is None else mixtures[: budget.runs]
+    """As many of a strategy's mixtures as are sure to be new ones whose runs are finished."""
+    if budget is None:
+        return mixtures
+    return mixtures[: 0 if budget.repeats else budget.runs]
 
 
-def check_continued(study: Study, budgets: Sequence[str], races: Sequence[str]) -> None:
-    """Raises InputError where two budgets might train the same stopped run, neither having seen what the other did."""
-    for place, name in enumerate(budgets):
-        for other in budgets[:place]:
+def check_continued(study: Study, budgets: Mapping[str, Budget], races: Collection[str]) -> None:
+    """Raises InputError where two budgets might train the same run, neither having seen what the other did."""
+    for place, (name, budget) in enumerate(budgets.items()):
+        for other in list(budgets)[:place]:
             seen, before = learned_from(study, name), learned_from(study, other)
-            shared = [race for race in races if race in seen and race in before]
-            if shared and other not in seen and name not in before:
+            shared = [one for one in seen if one in before]
+            stopped = [one for one in shared if one in races]
+            repeated = shared if budget.repeats and budgets[other].repeats else []
+            if (stopped or repeated) and other not in seen:
+                does = (
+                    f"train runs of '{stopped[0]}' further" if stopped else f"repeat those of '{repeated[0]}'"
+                )
                 raise InputError(
-                    f"strategies.{name}.learns_from: both its budget and that of '{other}' may train runs of "
-                    f"'{shared[0]}' further: add '{other}', so that it sees which"
+                    f"strategies.{name}.learns_from: both its budget and that of '{other}' may {does}: "
+                    f"add '{other}', so that it sees which"
+                )
+
+
+def check_repeats(
+    study: Study, by_strategy: Mapping[str, Sequence[str]], budgets: Mapping[str, Budget]
+) -> None:
+    """Raises InputError for a place of a budget under `repeats`, where it may itself repeat another mixture."""
+    for name, budget in budgets.items():
+        for mixture in study.repeats if budget.repeats else ():
+            if mixture in by_strategy[name]:
+                raise InputError(
+                    f"repeats.{mixture}: strategies.{name} chooses what it repeats, and '{mixture}' may be another "
+                    "mixture again: remove it here"
                 )
 
 

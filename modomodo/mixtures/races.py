@@ -8,6 +8,7 @@ where the work lies: in the folders of the run, whose training goes on there, an
 A place that nobody takes has its own name in its file, and nothing is trained.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -178,6 +179,12 @@ def stopped_runs(records: Records) -> dict[str, StoppedRun]:
 def described(paths: Sequence[Path]) -> list[Path]:
     """Of some run.json those of runs that were trained: with a budget a mixture may be none."""
     return [path for path in paths if read_json(path).get("checkpoints", True)]
+
+
+def home_of(path: Path, run: Mapping[str, Any]) -> Path:
+    """The folder that a run's work lies in: that of its run.json, or of a place's file another one."""
+    first = next(iter(run["checkpoints"].values()))
+    return Path(os.path.normpath(path.parent / first["path"])).parent
 
 
 def run_so_far(path: Path, *keys: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Field
 from modomodo.config.schema import Draw, Settings, Strategy, Study
 from modomodo.errors import InputError, nearest
 from modomodo.files import file_digest
-from modomodo.mixtures.budget import Prices
+from modomodo.mixtures.budget import Prices, Seeds
 from modomodo.mixtures.races import WHOLE, Stretch
 
 
@@ -69,6 +69,7 @@ class ProposeSettings(Settings):
     domains: list[str]
     cheaper: list[str] = []  # digests of other studies' records that it learns from
     prices: Prices | None = None  # of a strategy with a budget
+    seeds: Seeds | None = None  # of runs, where its budget may repeat some
 
     @classmethod
     def of(cls, study: Study, name: str) -> Self:
@@ -90,4 +91,5 @@ class ProposeSettings(Settings):
             domains=sorted(study.domains),
             cheaper=digests,
             prices=prices,
+            seeds=Seeds.of(study) if strategy.options.get("repeats") else None,
         )

@@ -11,7 +11,7 @@ import pandas as pd
 from modomodo.config.schema import Call, name_and_options
 from modomodo.files import read_jsonl
 from modomodo.metrics.weights import reward_weight
-from modomodo.mixtures.races import run_so_far
+from modomodo.mixtures.races import home_of, run_so_far
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ def rewards_by_domain(
 
 
 def read_run(path: Path) -> Run:
-    """A finished run from its `run.json` and the `log.jsonl` in its folder.
+    """A finished run from its `run.json` and the `log.jsonl` where its work lies.
 
     Raises InputError when a file is missing or damaged.
     """
-    run = run_so_far(path, "mixture", "seed", "settings", "stream", "seconds")
+    run = run_so_far(path, "mixture", "seed", "settings", "stream", "seconds", "checkpoints")
     settings, stream = run["settings"], run["stream"]
     weights = settings["training"].get("reward_weights", {})
-    lines = [line for _, line in read_jsonl(path.with_name("log.jsonl"))]
+    lines = [line for _, line in read_jsonl(home_of(path, run) / "log.jsonl")]
     return Run(
         mixture=run["mixture"],
         seed=run["seed"],

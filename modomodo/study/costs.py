@@ -17,7 +17,7 @@ from modomodo.config.schema import Study
 from modomodo.console import HOUR
 from modomodo.files import read_json
 from modomodo.mixtures.mixture import Weights, read_mixture
-from modomodo.mixtures.plan import Plan
+from modomodo.mixtures.plan import Plan, race_options
 from modomodo.mixtures.races import WHOLE, Stretch
 from modomodo.mixtures.records import BASE
 from modomodo.mixtures.stream import checkpoint_steps
@@ -89,6 +89,8 @@ class Costs:
     rounds: Sequence[Mapping[str, int]]  # round → group of strategies → mixtures
     checkpoints: int  # missing ones that will be kept
     checkpoint_bytes: float | None
+    resumes: int  # runs to come that races stop, and that keep what they can be trained further from
+    resume_bytes: float | None
     chain: float | None  # seconds from first to last run if all of a round ran at once
     free_bytes: int
     estimate: Estimate | str | None  # by formula; what it lacks; None where no GPU is named
@@ -105,7 +107,9 @@ class Costs:
     @property
     def disk(self) -> float | None:
         """Bytes of the checkpoints to come."""
-        return None if self.checkpoint_bytes is None else self.checkpoints * self.checkpoint_bytes
+        if self.checkpoint_bytes is None or self.resume_bytes is None:
+            return None
+        return self.checkpoints * self.checkpoint_bytes + self.resumes * self.resume_bytes
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
     races = races_of(study, plan, times, {RUNS: untrained, PREDICTIONS: unpredicted}, spare)
     untrained, unpredicted = ([run for run in runs if run not in spare] for runs in (untrained, unpredicted))
     base = _base_rate(folder)
+    checkpoint = _checkpoint_bytes(study, plan, folder)
     each = {
         RUNS: times.training and times.training.times(training.steps),
         PREDICTIONS: times.prediction and times.prediction.times(len(training.scored_steps)),
@@ -176,7 +181,9 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
         ],
         rounds=rounds_of(study, plan),
         checkpoints=sum(_checkpoints_kept(study, plan, run, steps[run], scored[run]) for run in untrained),
-        checkpoint_bytes=_checkpoint_bytes(study, plan, folder),
+        checkpoint_bytes=checkpoint,
+        resumes=_stopped_to_come(study, plan, untrained),
+        resume_bytes=_resume_bytes(folder, checkpoint),
         chain=_chain(plan, times, untrained, unpredicted),
         free_bytes=shutil.disk_usage(
             next(p for p in (folder, *folder.absolute().parents) if p.exists())
@@ -367,6 +374,27 @@ def _checkpoint_bytes(study: Study, plan: Plan, folder: Path) -> float | None:
             if found := sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file()):
                 return float(found)
     return None if study.costs.checkpoint_gb is None else study.costs.checkpoint_gb * 1e9
+
+
+def _stopped_to_come(study: Study, plan: Plan, untrained: Collection[Run]) -> int:
+    """How many runs will be stopped by races, of those that have not come to their first rung."""
+    stopped = 0
+    for name in {place.strategy for place in plan.places if not place.of}:
+        options = race_options(study, name)
+        if options is not None:
+            first = [run for run in untrained if run[0] in plan.by_strategy[name] and run in plan.stretches]
+            stopped += min(len(first), options.start - options.finish)
+    return stopped
+
+
+def _resume_bytes(folder: Path, checkpoint: float | None) -> float | None:
+    """Bytes of a resume checkpoint, as found on disk, else by what a checkpoint takes.
+
+    That is its weights and, in float32 as they are, AdamW's two moments of each: less where some are frozen.
+    """
+    for kept in sorted(folder.glob("runs/*/*/trainer/checkpoint-*/complete")):
+        return float(sum(path.stat().st_size for path in kept.parent.rglob("*") if path.is_file()))
+    return None if checkpoint is None else 3 * checkpoint
 
 
 def _chain(plan: Plan, times: RunTimes, untrained: Sequence[Run], unpredicted: Sequence[Run]) -> float | None:

@@ -63,7 +63,9 @@ def _totals(study: Study, costs: Costs) -> list[str]:
     if costs.disk is None:
         lines.append("disk left: not known: set costs.checkpoint_gb in the study, or finish one run")
     else:
-        text = f"disk left: {size(costs.disk)} for {costs.checkpoints} checkpoints, {size(costs.free_bytes)} are free"
+        what = f"{costs.checkpoints} checkpoints"
+        what += f" and what {costs.resumes} stopped runs are resumed from" if costs.resumes else ""
+        text = f"disk left: {size(costs.disk)} for {what}, {size(costs.free_bytes)} are free"
         if costs.disk > costs.free_bytes:
             text += ": TOO LITTLE: free some, or keep fewer (training.keep_weights)"
         lines.append(text)

@@ -12,7 +12,7 @@ from modomodo.data.examples import Box, Example, image_paths, read_examples
 from modomodo.errors import InputError
 from modomodo.evaluation.predictions import Prediction, RunPredictions, read_predictions, read_run_predictions
 from modomodo.files import read_jsonl
-from modomodo.mixtures.races import run_so_far
+from modomodo.mixtures.races import home_of, run_so_far
 from modomodo.mixtures.records import BASE
 from modomodo.reporting.pictures import Pictures
 from modomodo.reporting.results import Results
@@ -182,14 +182,15 @@ class Evidence:
         """What a training left: shares, curves, cost, where it lies, its warnings."""
         path = self.runs[run]
         written = run_so_far(path, "mixture", "seed", "settings", "stream", "checkpoints", "base", "rows")
-        lines = [line for _, line in read_jsonl(path.with_name("log.jsonl"))]
+        log = home_of(path, written) / "log.jsonl"
+        lines = [line for _, line in read_jsonl(log)]
         last = written["checkpoints"][max(written["checkpoints"], key=int)]
         facts = work_of(written, lines) | {
             "weights": f"SHA-256 {last['weights']}",
             "base model": f"SHA-256 {written['base']}",
             "rows trained on": f"digest {written['rows']}",
         }
-        files = (path, path.with_name("log.jsonl"), path.parent / last["path"], self.predictions[run])
+        files = (path, log, path.parent / last["path"], self.predictions[run])
         results = [path, *([self.scores[run]] if run in self.scores else [])]
         return {
             "shares": shares_of(written, self.found.records.domains),

@@ -6,7 +6,7 @@ predictions, which are kept while their inputs are rewritten with equal content,
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from modomodo.study.outputs import (
     RUNS,
     SCORES,
     STREAMS,
+    Run,
     outputs_of,
 )
 from modomodo.study.provenance import described_at
@@ -85,10 +86,13 @@ def trace(study: Study, plan: Plan, number: Number, root: Path = Path("results")
     mixture = {label: name for name, label in called.items()}.get(mixture, mixture)
     _check(mixture, [BASE, *plan.mixtures], "MIXTURE", "mixture")
     _check(target, [*study.benchmarks, *AGGREGATES], "BENCHMARK", "benchmark or aggregate")
-    seed = _seed(study, plan, mixture, seed)
+    repeated = _repeated(study, plan, root / study.name)
+    seed = _seed(study, plan, mixture, seed, repeated)
     paths = {(output.stage, output.name): output.path for output in outputs_of(study, plan, root)}
     job = _job(plan, mixture, seed, step, root / study.name)
     run = f"{job}/{seed}"
+    if (mixture, seed) in repeated:
+        job, run = repeated[mixture, seed], f"{repeated[mixture, seed]}/{study.training.seed}"
     if not paths[SCORES, run].exists():
         raise InputError(f"{paths[SCORES, run]}: not scored yet: make status shows how far the study is")
     steps = read_run_scores(paths[SCORES, run]).steps
@@ -144,8 +148,17 @@ def _check(name: str, known: list[str], variable: str, kind: str) -> None:
         raise InputError(f"{variable}={name}: the study has no such {kind}: {nearest(name, known)}")
 
 
-def _seed(study: Study, plan: Plan, mixture: str, seed: int | None) -> int:
-    seeds = [of for name, of in plan.scored if name == mixture]
+def _repeated(study: Study, plan: Plan, folder: Path) -> dict[Run, str]:
+    """A run that repeats a mixture → the place of a budget that trained it."""
+    budgets = [name for name, budget in plan.budgets.items() if budget.repeats]
+    places = [mixture for name in budgets for mixture in plan.by_strategy[name]]
+    files = {place: folder / f"scores/{place}/{study.training.seed}.json" for place in places}
+    scored = {place: read_run_scores(path) for place, path in files.items() if path.exists()}
+    return {(run.mixture, run.seed): place for place, run in scored.items() if run.mixture != place}
+
+
+def _seed(study: Study, plan: Plan, mixture: str, seed: int | None, repeated: Collection[Run]) -> int:
+    seeds = [of for name, of in [*plan.scored, *repeated] if name == mixture]
     if seed is None:
         return study.training.seed if study.training.seed in seeds else seeds[0]
     if seed not in seeds:

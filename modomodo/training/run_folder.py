@@ -8,7 +8,8 @@
                           trainer/             the checkpoints to resume from, while unfinished
                           fingerprint          digest of all that decides the result
                           finished.json        a copy of run.json; finished-<step>.json of a run in a race, for each
-                                               job that has trained a part of it. While it may go on, trainer/ stays
+                                               job that has trained a part of it. While it may go on, the newest of
+                                               trainer/ stays
 
 Snakemake deletes the outputs it knows of before it runs a job again and when a job fails. Only run.json
 is one, so an interrupted run finds its checkpoints, and a run that is asked for again with the same fingerprint
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from modomodo.errors import InputError
 from modomodo.files import atomic_write, file_digest, read_json, write_json
+from modomodo.training.resume import keep_newest_complete
 
 CACHE_VERSION = 2  # raise when the same settings would train other weights: every run is then trained again
 REMOVED = "weights-removed.json"
@@ -94,10 +96,12 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def close_run(folder: Path, run: dict, finished: str = FINISHED) -> None:
-    """The run is done: keep its description, remove the checkpoints to resume from, unless it may go on."""
+    """The run is done: keep its description, remove the checkpoints to resume from, but the newest if it may go on."""
     write_json(folder / finished, run)
     if finished == FINISHED:
         shutil.rmtree(folder / "trainer", ignore_errors=True)
+    else:
+        keep_newest_complete(folder / "trainer")
 
 
 def remove_weights(folder: Path, run: dict, keep: Collection[str]) -> list[str]:

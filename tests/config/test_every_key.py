@@ -516,7 +516,7 @@ def test_every_option_of_a_strategy_has_a_case() -> None:
             continue
         cases = OPTIONS.get(name, ({}, {}))[1]
         # tests/mixtures/test_budget.py: a budget is no other choice of mixtures alone
-        assert set(declared.options.model_fields) - {"constraints", "budget"} == set(cases), name
+        assert set(declared.options.model_fields) - {"constraints", "budget", "repeats"} == set(cases), name
 
 
 def test_every_proof_is_there() -> None:

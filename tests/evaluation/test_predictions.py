@@ -69,6 +69,10 @@ def test_runs_that_cannot_answer_a_new_benchmark_any_more(tmp_path, small_study)
     assert runs_without_weights(tmp_path, runs, ["chart", "math"], settings) == [("a", 42, ["math"])]
     (tmp_path / "examples/chart.jsonl").write_text("{ }\n")
     assert runs_without_weights(tmp_path, runs, ["chart"], settings) == [("a", 42, ["chart"])]
+    # A place of a budget, whose run.json is that of the run that it repeats.
+    write_json(tmp_path / "runs/next-001/42/run.json", {"mixture": "a", "seed": 42, **described})
+    found = runs_without_weights(tmp_path, [("next-001", 42)], ["chart"], settings)
+    assert found == [("a", 42, ["chart"]), ("next-001", 42, [])]
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from scipy.stats import norm
 from modomodo.errors import InputError
 from modomodo.evaluation.scores import RunScores, collect
 from modomodo.files import read_json, write_json
-from modomodo.mixtures.budget import Belief, Decision, Prices, StoppedRun, expected_gain, spend
+from modomodo.mixtures.budget import Action, Belief, Decision, Prices, Seeds, StoppedRun, expected_gain, spend
 from modomodo.mixtures.mixture import Mixture, read_mixture, write_mixture
-from modomodo.mixtures.plan import plan
+from modomodo.mixtures.plan import plan, sure_of
 from modomodo.mixtures.races import Stretch, described, stopped_runs
 from modomodo.mixtures.records import BASE, learnable
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
@@ -54,7 +54,7 @@ def two(mean: list[float], deviations: list[float]) -> Belief:
 
 
 def test_a_promising_run_goes_on_before_a_new_one_and_the_other_way_round() -> None:
-    hours = [0.25, 1.0]
+    hours = [Action(0.25), Action(1.0)]
     promising = spend(two([0.5, 0.5], [0.2, 0.3]), hours, 1.0, 1, ALONE)
     assert [one.action for one in promising] == [0]
     hopeless = spend(two([0.0, 0.5], [0.1, 0.3]), hours, 1.0, 1, ALONE)
@@ -63,8 +63,8 @@ def test_a_promising_run_goes_on_before_a_new_one_and_the_other_way_round() -> N
 
 def test_of_equal_gain_the_cheaper_is_done() -> None:
     belief = two([0.5, 0.5], [0.2, 0.2])
-    assert spend(belief, [1.0, 0.5], 2.0, 1, ALONE)[0].action == 1
-    assert spend(belief, [0.5, 1.0], 2.0, 1, ALONE)[0].action == 0
+    assert spend(belief, [Action(1.0), Action(0.5)], 2.0, 1, ALONE)[0].action == 1
+    assert spend(belief, [Action(0.5), Action(1.0)], 2.0, 1, ALONE)[0].action == 0
 
 
 def test_a_budget_is_never_exceeded_and_nothing_is_left_that_fits() -> None:
@@ -73,7 +73,8 @@ def test_a_budget_is_never_exceeded_and_nothing_is_left_that_fits() -> None:
         root = random.normal(size=(20, 20))
         hours = [*random.uniform(0.2, 0.9, 5), *[1.0] * 15]
         chosen = spend(
-            Belief(random.normal(size=20), root @ root.T, 0.1), hours, budget, 9, np.zeros((20, 20), bool)
+            Belief(random.normal(size=20), root @ root.T, 0.1),
+            *([Action(each) for each in hours], budget, 9, np.zeros((20, 20), bool)),
         )
         spent = sum(hours[one.action] for one in chosen)
         taken = {one.action for one in chosen}
@@ -87,9 +88,33 @@ def test_what_was_chosen_is_taken_to_have_scored_as_expected() -> None:
     covariance = np.array([[1.0, 0.99, 0.0], [0.99, 1.0, 0.0], [0.0, 0.0, 0.8]])
     belief = Belief(np.zeros(3), covariance, 0.01)
     free = np.zeros((3, 3), bool)
-    chosen = [one.action for one in spend(belief, [1.0, 1.0, 1.0], 2.0, 3, free)]
+    chosen = [one.action for one in spend(belief, [Action(1.0)] * 3, 2.0, 3, free)]
     assert len(chosen) == 2 and chosen[1] == 2
     assert belief.after(0).covariance[0, 0] == pytest.approx(0.01 / 1.01)
+
+
+def test_a_known_mixture_is_trained_again_where_its_score_may_have_been_luck() -> None:
+    # Two known mixtures ahead, one of them surely; a new one that is as open, but far behind.
+    again, other, new = Action(1.0, times=2), Action(1.0, times=0), Action(1.0, times=3)
+    belief = Belief(np.array([0.62, 0.6, 0.2]), np.diag([0.003, 0.0001, 0.003]), 0.002)
+    alone = np.zeros((3, 3), bool)
+    chosen = spend(belief, [again, other, new], 3.0, 3, alone)
+    assert [one.action for one in chosen] == [0, 0, 2], "no oftener than allowed, then what is left"
+    assert chosen[1].gain_an_hour < chosen[0].gain_an_hour, "each time less is left to know"
+    noisier = spend(Belief(belief.mean, belief.covariance, 0.2), [again, other, new], 1.0, 1, alone)
+    assert noisier[0].gain_an_hour < chosen[0].gain_an_hour, "a noisy score tells less"
+
+
+def test_a_new_mixture_may_be_repeated_in_its_own_batch_though_none_near_it_is_trained() -> None:
+    belief = Belief(np.array([0.6, 0.6]), np.diag([0.02, 0.019]), 0.02)
+    near = np.ones((2, 2), bool)
+    assert [one.action for one in spend(belief, [Action(1.0, 2)] * 2, 9.0, 9, near)] == [0, 0]
+    assert [one.action for one in spend(belief, [Action(1.0)] * 2, 9.0, 9, near)] == [0]
+
+
+def test_a_repeat_takes_the_next_seed_that_no_run_has() -> None:
+    seeds = Seeds(first=42, planned={"a": [44]})
+    assert [seeds.further("a", {42}), seeds.further("a", {42, 43}), seeds.further("b", {42})] == [43, 45, 43]
 
 
 # --- prices -----------------------------------------------------------------------------------------------------
@@ -148,6 +173,13 @@ def test_without_a_budget_nothing_is_as_it_was_not(budgeted) -> None:
     found = plan(study)
     assert found.proposed("next") == found.by_strategy["next"] and not found.budgets
     assert "prices" not in ProposeSettings.of(study, "next").text()
+    budgeted["strategies"]["next"]["options"]["budget"] = 9.5
+    assert "seeds" not in ProposeSettings.of(study_of(budgeted), "next").text()
+    budgeted["strategies"]["next"]["options"]["repeats"] = 1
+    budgeted["repeats"] = {"all": [44]}
+    settings = ProposeSettings.of(study_of(budgeted), "next")
+    assert settings.seeds == Seeds(first=42, planned={"all": [44]})
+    assert ProposeSettings.model_validate_json(settings.text()) == settings
 
 
 def test_only_figures_are_announced_that_its_sure_runs_give(budgeted) -> None:
@@ -193,6 +225,8 @@ def test_the_plan_prices_a_budget(budgeted, tmp_path) -> None:
             {"exploration": 2.0},
             "exploration: a budget is spent by expected gain an hour: remove one of the two",
         ),
+        ({"repeats": -1}, "strategies.next.options: repeats: input should be greater than or equal to 0"),
+        ({"repeats": 2, "budget": None}, "repeats: only a budget is spent on them: add one"),
     ],
 )
 def test_a_budget_that_makes_no_sense_is_told_when_the_study_is_read(budgeted, change, message) -> None:
@@ -221,6 +255,36 @@ def test_two_budgets_do_not_train_the_same_run(budgeted) -> None:
     }
     found = plan(study_of(budgeted))
     assert ("next@race-01", 42) in found.learns_from["more"]
+
+
+def test_two_budgets_do_not_repeat_the_same_mixture(budgeted) -> None:
+    again = {**budgeted["strategies"]["next"], "learns_from": ["single", "all"]}
+    again["options"] = {**again["options"], "repeats": 1}
+    budgeted["strategies"] |= {"next": again, "more": again}
+    with pytest.raises(
+        InputError, match="strategies.more.learns_from: .* repeat those of 'single': add 'next'"
+    ):
+        plan(study_of(budgeted))
+    budgeted["strategies"]["more"] = {**again, "learns_from": ["single", "all", "next"]}
+    assert ("next-001", 42) in plan(study_of(budgeted)).learns_from["more"]
+    budgeted["strategies"]["more"] = {**again, "options": {"budget": 9.5}}
+    plan(study_of(budgeted))
+
+
+def test_a_place_that_may_be_a_repeat_is_under_no_repeats(budgeted) -> None:
+    budgeted["repeats"] = {"next-001": [43]}
+    plan(study_of(budgeted))
+    budgeted["strategies"]["next"]["options"]["repeats"] = 1
+    with pytest.raises(
+        InputError, match=r"repeats.next-001: strategies.next chooses what it repeats, .*: remove it"
+    ):
+        plan(study_of(budgeted))
+
+
+def test_no_mixture_of_a_budget_that_repeats_is_sure_to_be_new(budgeted) -> None:
+    budgeted["strategies"]["next"]["options"]["repeats"] = 1
+    found = plan(study_of(budgeted))
+    assert sure_of(found.by_strategy["next"], found.budgets["next"]) == []
 
 
 # --- what is proposed -------------------------------------------------------------------------------------------
@@ -282,6 +346,7 @@ def propose(study, **more):
         DOMAINS,
         stopped=stopped_runs(given),
         prices=prices,
+        seeds=Seeds.of(study),
         **more,
     )
 
@@ -308,6 +373,28 @@ def test_a_stopped_run_outside_the_constraints_does_not_go_on(budgeted) -> None:
     budgeted["strategies"]["next"]["options"]["constraints"] = {"maximum": {"science": 0.05}}
     found = [proposal.budget for proposal in propose(study_of(budgeted)).values()]
     assert "further" not in [one.does for one in found]
+
+
+def test_a_known_mixture_and_a_new_one_are_repeated_under_further_seeds(budgeted) -> None:
+    options = budgeted["strategies"]["next"]["options"]
+    options |= {"repeats": 2, "constraints": {"fixed": {"boxes": 1.0}}}
+    budgeted["repeats"] = {"single-boxes": [43]}
+    found = [proposal.budget for proposal in propose(study_of(budgeted)).values()]
+    assert [(one.does, one.run, one.seed, one.hours) for one in found] == [
+        *(("repeat", "single-boxes", seed, 2.1) for seed in (44, 45)),
+        *[("nothing", None, None, 0.0)] * 3,
+    ], "as often as allowed, and the known mixture is no new one"
+    options["constraints"] = {"fixed": {"boxes": 0.2, "science": 0.5}}
+    proposals = propose(study_of(budgeted))
+    assert [(one.budget.does, one.budget.run, one.budget.seed) for one in proposals.values()] == [
+        ("train", None, None),
+        *(("repeat", "next-001", seed) for seed in (43, 44)),
+        *[("nothing", None, None)] * 2,
+    ]
+    assert proposals["next-001"].weights == proposals["next-003"].weights
+    options["constraints"] = {"maximum": {"boxes": 0.3}}
+    wanted = [one.budget.run for one in propose(study_of(budgeted)).values() if one.budget.does == "repeat"]
+    assert not {"single-boxes", "all"} & set(wanted), "they do not keep to the constraints"
 
 
 def test_where_nothing_is_known_whole_runs_explore(budgeted, monkeypatch) -> None:
@@ -350,7 +437,29 @@ def test_the_files_say_who_goes_on(budgeted, tmp_path) -> None:
     assert "goes on: gain" in done.stdout
 
 
-def draw(tmp_path: Path, mixture: Path, **settings) -> dict:
+def test_the_files_say_what_is_repeated(budgeted, tmp_path) -> None:
+    fixed = {"fixed": {"boxes": 0.2, "science": 0.5}}
+    budgeted["strategies"]["next"]["options"] |= {"repeats": 1, "constraints": fixed}
+    study = study_of(budgeted)
+    outputs = [tmp_path / f"out/{name}.json" for name in reversed(plan(study).proposed("next"))]
+    (tmp_path / "out").mkdir()
+    subprocess.run(
+        [
+            *(sys.executable, ROOT / "scripts/propose.py", "--strategy", "next", "--round", "1"),
+            *("--settings", ProposeSettings.of(study, "next").text()),
+            *("--records-settings", RecordsSettings.of(study).unordered().text()),
+            *(*files_of(tmp_path), "--output", *outputs),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    first, again = (read_mixture(tmp_path / f"out/next-00{number}.json") for number in (1, 2))
+    assert (first.name, again.name, again.repeats_with) == ("next-001", "next-001", 43)
+    assert again == first.model_copy(update={"budget": again.budget})
+    assert "seed" not in read_json(tmp_path / "out/next-001.json")["budget"], "as without repeats"
+
+
+def draw(tmp_path: Path, mixture: Path, seed: int = 42, **settings) -> dict:
     examples = []
     for domain in DOMAINS:
         rows = [
@@ -364,7 +473,7 @@ def draw(tmp_path: Path, mixture: Path, **settings) -> dict:
     output.parent.mkdir(exist_ok=True)
     done = subprocess.run(
         [
-            *(sys.executable, ROOT / "scripts/draw_stream.py", "--settings", text, "--seed", "42"),
+            *(sys.executable, ROOT / "scripts/draw_stream.py", "--settings", text, "--seed", str(seed)),
             *("--mixture", mixture, "--examples", *examples, "--output", output),
         ],
         capture_output=True,
@@ -382,6 +491,15 @@ def test_a_job_trains_what_its_file_says(tmp_path) -> None:
     found = draw(tmp_path, tmp_path / "next@race-01.json", since=2)
     assert (found["mixture"], found["since"], found["until"], found["steps"]) == ("race-003", 7, None, 9)
     assert draw(tmp_path, tmp_path / "next-002.json")["checkpoint_steps"] == {}
+    again = Decision(does="repeat", run="race-003", seed=43, hours=0.5, gain_an_hour=0.1)
+    write_mixture(tmp_path / "next-003.json", Mixture(name="race-003", budget=again, **about))
+    found = draw(tmp_path, tmp_path / "next-003.json")
+    assert (found["mixture"], found["seed"], found["steps"]) == ("race-003", 43, 9) and "since" not in found
+    write_mixture(tmp_path / "race-003.json", Mixture(name="race-003", **about))
+    own = draw(tmp_path, tmp_path / "race-003.json", seed=43)
+    assert own == {key: value for key, value in found.items() if key not in ("mixture", "seed")}
+    streams = [(tmp_path / f"streams/{name}.jsonl").read_text() for name in ("next-003", "race-003")]
+    assert streams[0] == streams[1]
 
 
 def test_a_mixture_that_was_not_trained_is_no_run_to_report(tmp_path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from modomodo.errors import InputError
 from modomodo.evaluation.scores import RunScores, collect
-from modomodo.files import read_json
+from modomodo.files import read_json, write_json
 from modomodo.mixtures.mixture import Mixture
 from modomodo.mixtures.plan import plan, searches
 from modomodo.mixtures.races import Stretch, promote, run_so_far, stretches_of
@@ -176,6 +176,31 @@ def test_the_plan_prices_each_part(raced, tmp_path):
         4 * 12,
     ]
     assert found.stage("runs").seconds == pytest.approx((7 * 9 + 4 * 2 + 2 * 5 + 2) * 3600)
+
+
+def test_what_stopped_runs_are_resumed_from_takes_disk(raced, tmp_path):
+    raced["costs"] = {"training_hours": 9.0, "prediction_hours": 3.0, "checkpoint_gb": 1.0}
+    raced["training"]["gpus"] = 1
+    study = study_of(raced)
+    found = costs.costs_of(study, plan(study), tmp_path)
+    # Checkpoints of 7 runs, of all four at the first rung, two and one; the weights and two moments of three.
+    assert (found.checkpoints, found.resumes, found.disk) == (7 * 3 + 4 + 2 + 1, 3, 28e9 + 3 * 3e9)
+    assert "for 28 checkpoints and what 3 stopped runs are resumed from" in costs_text.render(study, found)
+    for number in (1, 2, 3):
+        run = tmp_path / f"{study.name}/runs/race-00{number}/42"
+        write_json(run / "run.json", {"stream": {"steps": 9, "since": 0, "until": 2}, "seconds": {}})
+    kept = tmp_path / f"{study.name}/runs/race-001/42/trainer/checkpoint-2"
+    kept.mkdir(parents=True)
+    (kept / "optimizer.pt").write_bytes(b"x" * 998)
+    (kept / "complete").write_text("{}")
+    found = costs.costs_of(study, plan(study), tmp_path)
+    assert (found.resumes, found.resume_bytes) == (1, 1000), (
+        "one is still to come, as large as those that are here"
+    )
+    del raced["strategies"]["race"]
+    study = study_of(raced)
+    found = costs.costs_of(study, plan(study), tmp_path)
+    assert found.disk == 21e9 and "for 21 checkpoints, " in costs_text.render(study, found)
 
 
 def test_the_end_of_a_stream_ends_its_parts():

@@ -9,7 +9,7 @@ import pytest
 from study_records import DOMAINS, example_results
 
 from modomodo.errors import InputError
-from modomodo.files import write_json, write_jsonl
+from modomodo.files import read_json, write_json, write_jsonl
 from modomodo.reporting.figures.style import Page
 from modomodo.reporting.figures.training import cost, realised_shares, reward_curves
 from modomodo.reporting.training_logs import Run, read_run, rewards_by_domain, smooth
@@ -49,12 +49,20 @@ def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
             "seconds": {"import": 1.0, "train": 9.0},
             "stream": {"prompts": 4, "requested": {"a": 1.0}, "realised": {"a": 1.0}},
             "settings": {"training": {"reward_weights": {"accuracy": 3.0}}, "rewards": {"a": ["accuracy"]}},
+            "checkpoints": {"9": {"step": 9, "path": "checkpoint-9", "weights": "ab"}},
         },
     )
     write_jsonl(folder / "log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.5}])
     run = read_run(folder / "run.json")
     assert (run.mixture, run.seed, run.seconds, run.prompts) == ("all", 42, 10.0, 4)
     assert run.rewards["a"].tolist() == [0.5]
+    # A place's file points to where the work lies, whatever an earlier run left beside it.
+    place = read_json(folder / "run.json") | {"seed": 43}
+    place["checkpoints"]["9"]["path"] = "../all/43/checkpoint-9"
+    write_json(tmp_path / "place/run.json", place)
+    write_jsonl(tmp_path / "place/log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.1}])
+    write_jsonl(tmp_path / "all/43/log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.25}])
+    assert read_run(tmp_path / "place/run.json").rewards["a"].tolist() == [0.25]
     (folder / "log.jsonl").unlink()
     with pytest.raises(InputError, match=r"log\.jsonl: no such file"):
         read_run(folder / "run.json")

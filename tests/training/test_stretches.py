@@ -6,6 +6,7 @@ import pytest
 import tiny_runs
 
 from modomodo.errors import Interrupted
+from modomodo.training.resume import complete_checkpoint
 from modomodo.training.run_folder import (
     checkpoints_left,
     close_run,
@@ -76,9 +77,13 @@ def finished(folder: Path, until: int | None, steps: list[int]) -> dict:
 
 def test_a_finished_part_is_returned_and_the_next_one_is_not(tmp_path: Path) -> None:
     assert open_run(tmp_path, "one", [2]) is None
-    (tmp_path / "trainer").mkdir()
+    for step in (1, 2):
+        (tmp_path / f"trainer/checkpoint-{step}").mkdir(parents=True)
+        complete_checkpoint(tmp_path / f"trainer/checkpoint-{step}")
     run = finished(tmp_path, 2, [2])
-    assert (tmp_path / "trainer").exists(), "it may go on"
+    assert [path.name for path in (tmp_path / "trainer").iterdir()] == ["checkpoint-2"], (
+        "it may go on, from there"
+    )
     assert open_run(tmp_path, "one", [2]) == run
     assert open_run(tmp_path, "one", [4]) is None
     finished(tmp_path, None, [4])

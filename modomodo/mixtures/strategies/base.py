@@ -10,7 +10,7 @@ from modomodo.config.loading import parse
 from modomodo.config.schema import Settings
 from modomodo.config.schema import Strategy as StrategySettings
 from modomodo.errors import InputError, nearest
-from modomodo.mixtures.budget import Decision, Prices, StoppedRun
+from modomodo.mixtures.budget import Decision, Prices, Seeds, StoppedRun
 from modomodo.mixtures.constraints import Constraints, check_names
 from modomodo.mixtures.mixture import Predicted, Weights, validate_weights
 from modomodo.mixtures.online import OnlineOptions
@@ -32,8 +32,8 @@ class Request:
     `domains` are those that may get weight; `records` may hold more, several steps (the last is read, so pass
     `average_steps(records)` for step-averaged scores) and several seeds. `aggregates` ({"out_score":
     {benchmark: size}}) is only needed where the records do not show how an aggregate is made. `merged`: records
-    of merged experts, for a strategy that screens. `stopped`: mixture → its run that a race stopped, and `prices` of
-    training, for a strategy with a budget.
+    of merged experts, for a strategy that screens. For a strategy with a budget: `stopped`, mixture → its run that a
+    race stopped, `prices` of training, `seeds` of runs where it may repeat some, and the `names` of its own mixtures.
     """
 
     records: Records
@@ -46,6 +46,8 @@ class Request:
     merged: Records | None = None
     stopped: Mapping[str, StoppedRun] = field(default_factory=dict)
     prices: Prices | None = None
+    seeds: Seeds | None = None
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -213,15 +215,18 @@ def propose_named(
     merged: Records | None = None,
     stopped: Mapping[str, StoppedRun] | None = None,
     prices: Prices | None = None,
+    seeds: Seeds | None = None,
 ) -> dict[str, Proposal]:
     """Mixture → proposal, of the strategy that a study calls `name`. `domains` are all of the study's.
 
     Raises InputError, naming the strategy, for bad options and as `propose` does.
     """
+    usable = [domain for domain in domains if domain not in strategy.without]
+    count = requested(name, strategy)
     request = Request(
         records=records,
-        domains=[domain for domain in domains if domain not in strategy.without],
-        count=requested(name, strategy),
+        domains=usable,
+        count=count,
         seed=strategy.seed,
         target=strategy.target,
         options=read_options(strategy.propose, strategy.options, f"strategies.{name}.options"),
@@ -229,6 +234,8 @@ def propose_named(
         merged=merged,
         stopped=stopped or {},
         prices=prices,
+        seeds=seeds,
+        names=[mixture_name(name, suffix) for suffix in suffixes(strategy.propose, usable, count)],
     )
     try:
         proposals = propose(strategy.propose, request)
