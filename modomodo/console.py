@@ -125,7 +125,10 @@ def digits(errors: Iterable[float]) -> int:
 
 
 def with_error(value: float, error: float, space: str = " ", sign: str = "") -> str:
-    """`0.652 ± 0.022`, with as many decimals as the error allows; a gap's `sign` is `+`, to show it always."""
+    """`0.652 ± 0.022`, with as many decimals as the error allows; a gap's `sign` is `+`, to show it always.
+
+    What is 0 to so many decimals is not negative.
+    """
     shown = digits([error])
-    text = f"{value:{sign}.{shown}f}".replace("-", "−")
+    text = f"{value:{sign}z.{shown}f}".replace("-", "−")
     return f"{text}{space}±{space}{error:.{shown}f}" if math.isfinite(error) else text

@@ -47,18 +47,30 @@ def warn(output: Path, texts: Sequence[str], said: Sequence[str] = ()) -> None:
 def warned(outputs: Iterable[Path]) -> list[Warned]:
     """The warnings about these results, each once. Raises InputError for a damaged file.
 
-    A run's result is named by its mixture and seed, any other by its file.
+    A run's result is named by its mixture and seed, any other by its file. Of a run that took places of a race
+    (`race@60-01`), the last of its results counts, and its own name.
     """
-    results: dict[str, list[str]] = {}
+    found: dict[tuple[Path, str], list[str]] = {}
     for output in outputs:
         path = warnings_at(output)
-        if path.is_file():
-            for text in read_json(path, "warnings")["warnings"]:
-                results.setdefault(text, []).append(_name(output))
-    return [Warned(text, names) for text, names in results.items()]
+        texts = read_json(path, "warnings")["warnings"] if path.is_file() else []
+        if texts or (_of_place(output) and output.is_file()):
+            found[path.parent.parent.parent, _name(output)] = texts
+    results: dict[str, list[str]] = {}
+    for (_, name), texts in found.items():
+        for text in texts:
+            results.setdefault(text, []).append(name)
+    return [Warned(text, list(dict.fromkeys(names))) for text, names in results.items()]
+
+
+def _of_place(output: Path) -> bool:
+    return "@" in "/".join(output.parts[-3:])
 
 
 def _name(output: Path) -> str:
+    if _of_place(output):
+        taken = read_json(output)
+        return f"{taken.get('mixture')}/{taken.get('seed')}"
     if output.name == "run.json":
         return "/".join(output.parts[-3:-1])
     return "/".join(output.with_suffix("").parts[-2:]) if output.suffix == ".json" else output.name

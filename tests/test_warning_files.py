@@ -1,5 +1,6 @@
 """Warnings that lie beside results: said once in the log, and read from there by report and status."""
 
+from modomodo.files import write_json
 from modomodo.warning_files import warn, warned, warnings_at
 
 
@@ -19,6 +20,16 @@ def test_warnings_lie_beside_their_result(tmp_path, capsys):
     ]
     warn(run, [])
     assert [warning.text for warning in warned([run, scores, tmp_path / "table1.csv"])] == ["third"]
+
+
+def test_of_a_run_in_a_race_the_last_warnings_count_under_its_own_name(tmp_path):
+    start, place = (tmp_path / f"scores/{name}/42.json" for name in ("race-001", "race@9-01"))
+    write_json(place, {"mixture": "race-001", "seed": 42})
+    warn(start, ["at step 2"])
+    missing = tmp_path / "scores/race@9-02/42.json"
+    assert warned([start, place, missing]) == []
+    warn(place, ["at step 9"])
+    assert [str(warning) for warning in warned([start, place])] == ["at step 9 (race-001/42)"]
 
 
 def test_a_warning_about_many_results_is_shown_once(tmp_path):

@@ -5,7 +5,7 @@ Its text is `report/report.html.jinja`, whose engine escapes what is written int
 
 import base64
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Explained:
-    """A strategy function in words, and what this study asked of it: label, group, number of mixtures, its settings."""
+    """A strategy function in words, and what this study asked of it: label, group, mixtures, its settings."""
 
     function: str
     text: str
-    asked: Sequence[tuple[str, str, int, str]]
+    asked: Sequence[tuple[str, str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def report(
     noise = noise_report(found.records, found.table)
     winners = [winner for target in reversed(AGGREGATES) if (winner := winner_of(found, target)) is not None]
     best = next((winner for winner in winners if winner.title == title(found.target)), None)
-    counted = sum(row.count for row in settings.strategies)
+    mixtures = {*found.mixtures["mixture"], *found.stopped.get("mixture", ())}
     return render_template(
         "report.html",
         settings=settings,
@@ -115,12 +115,15 @@ def report(
         examples=examples,
         warned=[str(warning) for warning in warned],
         in_domain=gains_of(in_domain),
-        strategies=explained(settings.strategies),
-        mixtures=counted,
+        strategies=explained(settings.strategies, mixtures),
+        mixtures=len(mixtures),
+        count=int(found.mixtures["seeds"].sum()) + len(found.stopped),
+        online=bool(found.online),
         beyond_noise=BEYOND_NOISE,
         paired=found.differences.questions is not None,
         noise=[_noise_row(found, target, noise[target]) for target in found.targets()],
         seeds_known=noise[found.target]["between_seeds"] is not None,
+        repeated_online=bool((found.mixtures["seeds"] > 1).any()),
         stopped=came_to(found.stopped),
         machine=machine_of(runs, found) if runs else None,
         differences=differences(settings),
@@ -250,21 +253,32 @@ def _noise_row(found: Results, target: str, values: Mapping[str, float | int | N
 # --- the method -------------------------------------------------------------------------------------------------
 
 
-def explained(rows: Sequence[ProposedBy]) -> list[Explained]:
-    """Each strategy function once, in the words of its own description, in the order of the study."""
+def explained(rows: Sequence[ProposedBy], trained: Collection[str]) -> list[Explained]:
+    """Each strategy function once, in the words of its own description, in the order of the study.
+
+    `trained`: the mixtures that were.
+    """
     groups = {row.group for row in rows}
     return [
         Explained(
             function,
             _summary(function),
             [
-                (row.label, group_title(row.group), row.count, _asked(row, groups))
+                (row.label, group_title(row.group), _counted(row, trained), _asked(row, groups))
                 for row in rows
                 if row.propose == function
             ],
         )
         for function in dict.fromkeys(row.propose for row in rows)
     ]
+
+
+def _counted(row: ProposedBy, trained: Collection[str]) -> str:
+    """How many mixtures are of a strategy, and how many might have been where a budget decides."""
+    count, most = sum(name in trained for name in row.mixtures), len(row.mixtures)
+    if count == most:
+        return f"{count} mixture{'s' * (count != 1)}"
+    return f"{count or 'none'} of at most {most} new mixture{'s' * (most != 1)}"
 
 
 def chosen_by(choice: str, rows: Sequence[ProposedBy]) -> tuple[str, str] | None:
@@ -288,7 +302,7 @@ def _summary(function: str) -> str:
 
 def _asked(row: ProposedBy, groups: Iterable[str]) -> str:
     """What a study says of a strategy but its name, in words."""
-    parts = [f"{name.replace('_', ' ')} {in_words(value)}" for name, value in row.options.items()]
+    parts = [_option(name, value) for name, value in row.options.items()]
     if row.mean_of_steps:
         parts.append("scores averaged over the steps")
     if row.target != "out_score":
@@ -299,6 +313,12 @@ def _asked(row: ProposedBy, groups: Iterable[str]) -> str:
         learned = [group_title(name) if name in groups else name for name in row.learns_from]
         parts.append(f"learns from {', '.join(learned)}")
     return "; ".join(parts)
+
+
+def _option(name: str, value: Any) -> str:
+    if name == "rungs":
+        return ", ".join(f"{in_words(count)} to step {step}" for step, count in value.items())
+    return f"{name.replace('_', ' ')} {in_words(value)}"
 
 
 def differences(settings: ReportSettings) -> list[tuple[str, str, str]]:

@@ -18,6 +18,7 @@ from modomodo.mixtures.records import BASE, score_column
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.samples import Change, change
 from modomodo.reporting.settings import group_title
+from modomodo.reporting.tables import came_to
 from modomodo.reporting.templates import render_template, script_digest
 from modomodo.reporting.training_logs import rewards_by_domain, smooth
 from modomodo.standard_errors import paired_error
@@ -129,6 +130,11 @@ class RunPage:
         """`all/42`: its anchor."""
         return f"{self.mixture}/{self.seed}"
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Domain → what the run is known by: its weight, or the share of the prompts that an online run came to."""
+        return {share.domain: share.realised if self.online else share.weight for share in self.shares}
+
 
 def render_runs(
     study: str, found: Results, pages: Sequence[RunPage], questions: Sequence[Asked], pictures: Sequence[str]
@@ -146,6 +152,7 @@ def render_runs(
         domains=found.records.domains,
         colours=COLOURS,
         script=script_digest("runs.js"),
+        stopped=came_to(found.stopped),
     )
 
 

@@ -171,7 +171,7 @@ class ProposedBy:
     group: str
     label: str
     propose: str
-    count: int
+    mixtures: list[str]
     learns_from: list[str]
     options: dict[str, Any] = field(default_factory=dict)
     mean_of_steps: bool = False
@@ -190,7 +190,6 @@ class ReportSettings(TableSettings):
     benchmarks: list[tuple[str, str]]
     training: Training
     strategies: list[ProposedBy]
-    runs: int
 
     @classmethod
     def of(cls, study: Study, plan: Plan) -> Self:
@@ -211,7 +210,7 @@ class ReportSettings(TableSettings):
                     group=row.group,
                     label=row.label or name,
                     propose=row.propose,
-                    count=len(plan.by_strategy[name]),
+                    mixtures=list(plan.by_strategy[name]),
                     learns_from=[*row.names_learned, *(other.title for other in row.cheaper_runs)],
                     options=row.options,
                     mean_of_steps=row.scores == "mean",
@@ -220,7 +219,6 @@ class ReportSettings(TableSettings):
                 )
                 for name, row in study.strategies.items()
             ],
-            runs=len(plan.runs),
         )
 
 

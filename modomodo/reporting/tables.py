@@ -153,6 +153,7 @@ def render(
         noise=spread,
         digits=digits([spread["between_seeds"] or 0.0]),
         paired=found.questions is not None,
+        repeated_online=bool((table["seeds"] > 1).any()),
         stopped=[] if stopped is None else came_to(stopped),
     )
 

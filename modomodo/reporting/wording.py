@@ -22,12 +22,11 @@ def words(verdict: Verdict) -> list[str]:
 def headed(verdict: Verdict) -> list[int]:
     """Places of the sentences that stand under the answer where there is room for few: the lead over equal weights.
 
-    Of a verdict without that lead, the first one.
+    Of a verdict without that lead, the first one; and that the mixture to use changed while it was trained.
     """
-    if not verdict.leads:
-        return []
     equal = [i for i, lead in enumerate(verdict.leads) if lead.over.startswith("equal weights")]
-    return [1 + (verdict.case == Case.TIED) + (equal or [0])[0]]
+    leads = [1 + (verdict.case == Case.TIED) + (equal or [0])[0]] if verdict.leads else []
+    return leads + ([1 + len(_comparisons(verdict))] if verdict.online else [])
 
 
 def untimed(verdict: Verdict) -> Verdict:
@@ -183,7 +182,7 @@ def _named(verdict: Verdict, mixture: str, more: str = "") -> str:
 
 
 def _signed(value: float, places: int) -> str:
-    return f"{value:+.{places}f}".replace("-", "−")
+    return f"{value:+z.{places}f}".replace("-", "−")
 
 
 def _probability(value: float) -> str:

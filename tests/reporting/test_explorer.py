@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from explorer_page import contrast, put, shown, slider, wait_for, weights
@@ -334,9 +336,17 @@ def test_a_domain_that_no_run_tried_has_no_weight_anywhere() -> None:
 
 def test_its_slider_does_not_move_and_the_page_says_so(browser, tmp_path: Path) -> None:
     path = tmp_path / "explorer.html"
-    path.write_text(render(page_data(with_untried(), "untried", "gp_sqrt")), encoding="utf-8")
+    online = (records().frame["mixture"] == "other-1").astype(int)
+    found = changed(w_law=records().frame["w_maths"] * 0, online=online)
+    stopped = pd.DataFrame([{"strategy": "Race: 002", "step": 7, "out_score": 0.25, "se_out_score": 0.01}])
+    found = replace(found, stopped=stopped)
+    path.write_text(render(page_data(found, "untried", "gp_sqrt")), encoding="utf-8")
     browser.get(path.as_uri())
-    assert "No run has tried law: nothing is known" in browser.find_element("id", "about").text
+    about = browser.find_element("id", "about").text
+    assert "No run has tried law: nothing is known" in about
+    assert "fitted to 12 runs" in about, "not to the online one"
+    below = browser.find_element("id", "left-out").text
+    assert below.startswith("(online): the weights are the shares") and "Race: 002 at step 7" in below
     browser.find_element("xpath", "//button[text()='equal weights']").click()
     field = browser.find_element("css selector", "[aria-label='weight of law']")
     assert float(field.get_property("value")) == 0 and field.get_property("disabled")

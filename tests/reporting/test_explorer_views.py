@@ -68,6 +68,8 @@ def test_the_lead_over_equal_weights_stands_in_the_head_else_the_first() -> None
     assert next(words(found)[i] for i in headed(found)).startswith("+0.10 against equal weights")
     found = found.model_copy(update={"leads": leads[:1], "case": Case.CLEAR, "ties": []})
     assert next(words(found)[i] for i in headed(found)).startswith("+0.30 against the base model")
+    found = found.model_copy(update={"online": True})
+    assert words(found)[headed(found)[1]].startswith("It was trained online")
     assert headed(Verdict(case=Case.NOTHING, score="Out-Score")) == []
 
 

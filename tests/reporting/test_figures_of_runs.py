@@ -6,12 +6,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from study_records import DOMAINS, example_results
+from study_records import DOMAINS, example_results, rows_of
 
 from modomodo.errors import InputError
 from modomodo.files import read_json, write_json, write_jsonl
-from modomodo.reporting.figures.style import Page
+from modomodo.mixtures.records import from_rows
+from modomodo.reporting.figures.style import Page, styled
 from modomodo.reporting.figures.training import cost, realised_shares, reward_curves
+from modomodo.reporting.results import results_of
 from modomodo.reporting.training_logs import Run, read_run, rewards_by_domain, smooth
 
 
@@ -87,6 +89,21 @@ def test_repeats_have_one_entry_in_the_legend_of_the_cost() -> None:
     texts = [text.get_text() for text in made.legends[0].texts]
     assert [text for text in texts if "seed" in text] == ["seed mixtures", "repeat with another seed"]
     plt.close(made)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_labels_of_reward_curves_are_inside_the_figure(count: int) -> None:
+    domains = DOMAINS[:count]
+    rows = rows_of(np.eye(count), np.full((count, 1), 0.5), domains, ["chart"])
+    found = results_of(from_rows(rows, domains, ["chart"], {"out_score": {"chart": 10}}))
+    runs = [Run("m0", 42, {name: np.full(9, 0.5) for name in domains}, {}, {}, 18, 60.0)]
+    with styled():
+        made, _ = reward_curves(found, runs, Page())
+        made.draw_without_rendering()
+        for label in (made._supylabel, made._supxlabel):
+            box = label.get_window_extent()
+            assert box.y0 >= 0 and box.y1 <= made.bbox.height and box.x0 >= 0, label.get_text()
+        plt.close(made)
 
 
 def test_the_best_mixture_stands_out_among_the_reward_curves_and_every_panel_names_its_steps() -> None:

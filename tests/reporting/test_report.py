@@ -20,6 +20,7 @@ from modomodo.reporting.report import (
     Figure,
     chosen_by,
     differences,
+    explained,
     in_words,
     interval_plot,
     read_figures,
@@ -33,6 +34,9 @@ from modomodo.reporting.winner import elsewhere, winner_of
 from modomodo.reporting.wording import words
 from modomodo.warning_files import Warned
 
+SINGLES = ["single-boxes", "single-maths", "single-science"]
+OTHERS = ["other-1", "other-2", "other-3", "other-4"]
+
 
 def settings_of(**changes: object) -> ReportSettings:
     values = {
@@ -44,13 +48,21 @@ def settings_of(**changes: object) -> ReportSettings:
         "benchmarks": [(name, SIDES[name]) for name in BENCHMARKS],
         "training": Training(steps=10, scored_steps=[5, 10]),
         "strategies": [
-            ProposedBy("seed", "Single", "single", 3, []),
-            ProposedBy("own", "Mine in", "alpha", 4, ["seed"], {"alpha": 1.0, "alpha_single": None}, True),
+            ProposedBy("seed", "Single", "single", SINGLES, []),
             ProposedBy(
-                "own", "Mine out", "alpha", 4, ["seed"], {"alpha": 0.0}, target="in_score", without=["maths"]
+                "own", "Mine in", "alpha", OTHERS, ["seed"], {"alpha": 1.0, "alpha_single": None}, True
+            ),
+            ProposedBy(
+                "own",
+                "Mine out",
+                "alpha",
+                OTHERS,
+                ["seed"],
+                {"alpha": 0.0},
+                target="in_score",
+                without=["maths"],
             ),
         ],
-        "runs": 13,
     }
     return ReportSettings(**values | changes)
 
@@ -167,6 +179,34 @@ def test_runs_that_a_race_stopped_cost_something_and_have_no_page() -> None:
     assert "compare with none above: Other-4 at step 5: 0.1" in text_of(shown)
     assert "Other-4, seed 42: 60 s" in text_of(shown) and "runs.html#other-4" not in shown
     assert 'href="runs.html#all/42">All, seed 42</a>' in shown
+    mixtures = len({*frame["mixture"]} - {"base"})
+    again = report(settings_of(headings=headings), found, verdict_of(found), [])
+    assert f"{mixtures} mixtures in {mixtures + 2} runs, 2 of them the same mixture again" in text_of(again)
+    assert "1 of them stopped early by a race" in text_of(shown)
+
+
+def test_it_says_how_online_runs_and_replaced_prompts_came_about() -> None:
+    said = (
+        "Runs marked (online) choose the domain",
+        "is replaced by the next example of its domain, at most 3 times",
+    )
+    assert not any(words in text_of(report(settings_of(), FOUND, VERDICT, RUNS)) for words in said)
+    whole = records()
+    frame = whole.frame.assign(online=(whole.frame["mixture"] == "all").astype(int))
+    found = results_of(replace(whole, frame=frame))
+    training = Training(steps=10, scored_steps=[5, 10], dynamic_sampling={"max_tries": 3})
+    shown = text_of(report(settings_of(training=training), found, verdict_of(found), []))
+    assert all(words in shown for words in said)
+    # It alone has several seeds in these records, and they are runs of different weights.
+    assert "Only online runs were repeated with another seed" in shown
+
+
+def test_a_strategy_has_as_many_mixtures_as_were_trained_and_its_rungs_in_words() -> None:
+    budget = ProposedBy("model", "Next", "acquire", ["all", "next-1", "next-2"], [], {"budget": 2.5})
+    race = ProposedBy("race", "Race", "race", ["other-1"], [], {"rungs": {"2": 5, "9": 1}})
+    listed = {each.function: each.asked[0] for each in explained([budget, race], {"all", "other-1"})}
+    assert listed["acquire"] == ("Next", "model", "1 of at most 3 new mixtures", "budget 2.5")
+    assert listed["race"] == ("Race", "race", "1 mixture", "5 to step 2, 1 to step 9")
 
 
 def test_it_says_what_differs_from_the_paper_and_nothing_as_python_would(text: str) -> None:

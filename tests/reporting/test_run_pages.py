@@ -2,11 +2,14 @@
 
 import base64
 import gzip
+import html
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import PIL.Image
 import PIL.PngImagePlugin
 import pytest
@@ -15,7 +18,7 @@ from modomodo.files import write_json, write_jsonl
 from modomodo.mixtures.records import from_rows
 from modomodo.reporting.questions import QuestionScores, collect_questions, of_questions, write_questions
 from modomodo.reporting.results import results_of
-from modomodo.reporting.run_pages import render_runs, shares_of, work_of
+from modomodo.reporting.run_pages import Share, render_runs, shares_of, work_of
 from modomodo.reporting.samples import Change, change, choose
 from modomodo.reporting.settings import Heading
 from modomodo.study.evidence import Evidence
@@ -245,6 +248,24 @@ def test_a_domain_that_an_online_run_found_later_is_shown_too() -> None:
     ]
     assert shown == [("a", 1.0, 0.5, 1.0), ("c", 0.0, 0.5, 0.0)]
     assert [share.effective for share in shares_of({"stream": {**stream, "effective": None}}, "a")] == [None]
+
+
+def test_an_online_run_is_listed_by_what_it_came_to_and_stopped_ones_are_named_below(tmp_path: Path) -> None:
+    evidence = write_study(tmp_path)
+    one, two = evidence.found.records.domains[:2]
+    shares = [Share(one, 0.5, 0.75, None), Share(two, 0.5, 0.25, None)]
+    online, static = (
+        replace(page, shares=shares, online=changing)
+        for page, changing in zip(evidence.pages()[:2], (True, False), strict=True)
+    )
+    assert online.weights == {one: 0.75, two: 0.25} and static.weights == {one: 0.5, two: 0.5}
+    stopped = pd.DataFrame([{"strategy": "Race: 002", "step": 7, "out_score": 0.25, "se_out_score": 0.01}])
+    shown = render_runs("s", replace(evidence.found, stopped=stopped), [online, static], [], [])
+    listed = html.unescape(shown)
+    assert f"{one} 0.75 {two} 0.25" in listed and f"{one} 0.50 {two} 0.50" in listed
+    assert "have no page: Race: 002 at step 7: 0.250 ± 0.010." in shown
+    assert "shares of the prompts that the run came to" in shown
+    assert "Stopped" not in render_runs("s", evidence.found, [static], [], [])
 
 
 # --- the page ---------------------------------------------------------------------------------------------------

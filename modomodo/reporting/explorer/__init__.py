@@ -32,6 +32,7 @@ from modomodo.reporting.questions import QuestionScores
 from modomodo.reporting.results import COLOURS, Results
 from modomodo.reporting.settings import EXPLORER_SCRIPTS, group_title
 from modomodo.reporting.surface import SEED, Surface, fit
+from modomodo.reporting.tables import came_to
 from modomodo.reporting.verdict import Verdict, verdict_of
 from modomodo.reporting.wording import as_yaml, headed, untimed, words
 
@@ -272,6 +273,7 @@ def page_data(
         "surrogate": surrogate,
         "proposing": list(proposing),
         "runPages": run_pages,
+        "fitted": len(predictor.observations),
         "quality": quality(found.records, surrogate, found.target),
         # Of these nothing is known: they keep weight 0.
         "untried": [predictor.domains.index(domain) for domain in predictor.observations.untried],
@@ -289,6 +291,8 @@ def page_data(
         "limits": _limits(limits, predictor.domains, runs_dry or {}),
         "targets": [_target(found, surface, target) for target in targets],
         "runs": _runs(found, list(predictor.domains), targets),
+        "online": bool(found.online & set(found.mixtures["mixture"])),
+        "stopped": came_to(found.stopped),
         "groups": [group_title(group) for group in found.groups],
         "best": optima,
         "judged": aims,

@@ -21,7 +21,7 @@ function about() {
   const gaps = (untried.length ? ` No run has tried ${untried.join(", ")}: nothing is known of a mixture with it.` : "") +
     (data.undetermined[data.aim] ? ` How far mixtures differ is not known: ${data.undetermined[data.aim]}.` : "");
   const others = data.proposing.length ? ` Proposals of this study are also made by ${data.proposing.join(", ")}, which this page does not show.` : "";
-  find("about").textContent = `Predicted by ${data.surrogate}, a Gaussian process fitted to ${data.runs.filter((run) => run.weights).length} runs. ` +
+  find("about").textContent = `Predicted by ${data.surrogate}, a Gaussian process fitted to ${data.fitted} runs. ` +
     `Tested on ${runs} runs that it was not shown, left out by mixture${trust}${inside}.${doubt}${gaps}${others}`;
 }
 

@@ -91,6 +91,10 @@ function buildTable() {
     return element("th", { scope: "col", class: column.number ? "number" : "" }, button);
   }));
   find("near-own").hidden = aim !== OWN;
+  find("left-out").textContent = [
+    ...data.online ? ["(online): the weights are the shares of the prompts that the run came to; nothing is fitted to its scores."] : [],
+    ...data.stopped.length ? [`Stopped by a race before the last step, so that they compare with none above: ${data.stopped.join("; ")}.`] : [],
+  ].join(" ");
   showRuns();
 }
 

@@ -90,7 +90,7 @@ def _write_cells(axes: plt.Axes, values: np.ndarray, errors: np.ndarray, page: P
         text = (
             "–"
             if np.isnan(value)
-            else f"{value:+.{places}f}".replace("-", "−")
+            else f"{value:+z.{places}f}".replace("-", "−")
             if fits
             else "•"
             if beyond

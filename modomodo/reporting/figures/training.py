@@ -74,7 +74,8 @@ def reward_curves(found: Results, runs: Sequence[Run], page: Page) -> tuple[plt.
     if best is not None and "best" in handles:
         handles = {wrapped(f"best: {best['strategy']}", 0.35 * page.width): handles.pop("best"), **handles}
     figure.supxlabel("optimiser step", fontsize=7.5)
-    figure.supylabel("reward over the largest possible", fontsize=7.5)
+    called = wrapped("reward over the largest possible", 1.12 * height - 0.3)  # less than the figure's height
+    figure.supylabel(called, fontsize=7.5)
     if len(domains) % 2:
         panels.flat[-1].legend(handles.values(), handles.keys(), loc="center left")
     else:
