@@ -70,6 +70,7 @@ _LISTS = [
 ]
 _LOCATIONS = re.compile(r"<loc(\d{4})>" * 4)
 _BOX_TAGS = re.compile(r"</?box>")
+_LABEL = re.compile(r"""(,\s*)?(["'])label\2\s*:\s*(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')(\s*,)?""")
 _KEYS = {"position": "p", "confidence": "c"}
 _LARGEST = 1e6  # more than any image's side; keeps areas finite
 
@@ -82,6 +83,8 @@ def parse_boxes(text: str) -> list[ScoredBox] | None:
     - `[{'Position': [x1, y1, x2, y2], 'Confidence': c}, …]`, the prompt's form (paper, Fig. 8), also without
       its outer brackets, its braces (as the figure prints it) or its confidences;
     - `[x1, y1, x2, y2]`, or several of them, and `(x1,y1),(x2,y2)`, which Qwen2-VL writes by itself;
+    - `[{"bbox_2d": [x1, y1, x2, y2], "label": "cup"}, …]`, also in a Markdown fence, whatever the labels say: what
+      Qwen2.5-VL and Qwen3-VL write by themselves;
     - `<box>[[x1, y1, x2, y2]]</box>`, which InternVL writes by itself, and `<loc0000><loc0000><loc1023><loc1023>`,
       PaliGemma's location tokens, y first;
     - `No Objects` and `[]`: no box.
@@ -90,6 +93,8 @@ def parse_boxes(text: str) -> list[ScoredBox] | None:
     """
     if " ".join(text.split()).strip("'\".[] ").lower() == "no objects":
         return []
+    if "bbox_2d" in text:
+        text = _LABEL.sub(_between, _unfenced(text)).replace("bbox_2d", "Position")
     read = _read(_LOCATIONS.sub(r"[\2,\1,\4,\3]", _BOX_TAGS.sub(" ", text)))
     if read is None:
         return None
@@ -106,6 +111,17 @@ def parse_boxes(text: str) -> list[ScoredBox] | None:
             confidence = next(values)
         boxes.append(ScoredBox(corners, 1.0 if confidence is None else confidence))
     return boxes
+
+
+def _unfenced(text: str) -> str:
+    """What stands in a Markdown fence, or the text where there is none."""
+    head, _, rest = text.strip().partition("\n")
+    return rest[:-3] if re.fullmatch(r"```\w*", head.rstrip()) and rest.endswith("```") else text
+
+
+def _between(label: re.Match[str]) -> str:
+    """What stays of a label: the comma between its neighbours, if it has two."""
+    return "," if label[1] and label[3] else ""
 
 
 def _read(text: str) -> tuple[str, list[float]] | None:

@@ -105,6 +105,19 @@ OTHER = (0.5, 0.0, 2.5, 10.0)
         ("(1,366),(344,657)", [ScoredBox(BOX)]),
         ("(1, 366), (344, 657), (0.5, 0), (2.5, 10)", [ScoredBox(BOX), ScoredBox(OTHER)]),
         ("[9, 9, 3, 3]", [ScoredBox((9, 9, 3, 3))]),
+        # What Qwen2.5-VL and Qwen3-VL write by themselves.
+        ('{"bbox_2d": [1, 366, 344, 657]}', [ScoredBox(BOX)]),
+        ('[{"bbox_2d": [1, 366, 344, 657], "label": "a \\"cup\\", [red]"}]', [ScoredBox(BOX)]),
+        (
+            """```json
+[
+\t{"bbox_2d": [1, 366, 344, 657], "label": "cup"},
+\t{"label": "it's", "bbox_2d": [0.5, 0, 2.5, 10], "confidence": 0.5}
+]
+```""",
+            [ScoredBox(BOX), ScoredBox(OTHER, 0.5)],
+        ),
+        ("{'bbox_2d': [1, 366, 344, 657], 'label': 'cup', 'Confidence': 0.2}", [ScoredBox(BOX, 0.2)]),
         ("No Objects", []),
         (" 'no  objects'. ", []),
         ("[]", []),
@@ -129,6 +142,10 @@ def test_boxes_are_read(text, boxes):
         "[{'Position': [1, 2, 3, 4], 'Confidence': 1}, …]",
         "[{'Confidence': 1}]",
         "[{'Box': [1, 2, 3, 4]}]",
+        '[{"box_2d": [1, 2, 3, 4], "label": "cup"}]',  # Gemini's, y first
+        '[{"bbox_2d": [1, 2, 3, 4], "label": "cup"}',
+        '[{"bbox_2d": [1, 2, 3], "label": "cup"}]',
+        'I see ```json\n[{"bbox_2d": [1, 2, 3, 4]}]\n```',
         "The box is [1, 2, 3, 4]",
         "[1, 2, 3, 1e999]",
         "[1, 2, 3, 1000001]",  # larger than any image
@@ -194,6 +211,9 @@ def is_number(value):
         "[" + "'Position':[1,2,3,4],'Confidence':1," * 5_000 + "}",
         "{'Confidence':1," * 10_000,
         "no " * 60_000,
+        "bbox_2d" + '"label": \'' * 20_000,
+        '{"bbox_2d": [1, 2, 3, 4], "label": "x"},' * 5_000,
+        "bbox_2d" + ", \n" * 60_000,
     ],
 )
 def test_long_texts_take_linear_time(text):

@@ -5,7 +5,8 @@ repository, named as `source: {repo: owner/name, revision: commit}`. `name` and 
 configurations and splits, `slice` takes rows from and to ("80%:"), `filter` those for which a jinja expression is
 true. `columns` says which column is the question, answer, image, choices, box or id; what it leaves out is recognised
 by the names that common trainers use, and said. `template` is jinja for the question. `answer_pattern` finds the answer
-in a longer text: "####", "<answer>", "\boxed{}" or a regular expression with one group; "" takes the whole cell.
+in a longer text: "####", "<answer>", "\boxed{}", '[""]' or a regular expression with one group; "" takes the whole
+cell.
 `box_format` gives units and layout of boxes, e.g. "pixels xywh". docs/extending.md shows it all.
 """
 
@@ -19,9 +20,10 @@ from modomodo.config.schema import Dataset
 from modomodo.data.examples import AnswerType, RawExample
 from modomodo.data.readers.published import Hosted, Published, hosted
 from modomodo.data.readers.registry import datasets
+from modomodo.data.table.doubts import WARNING
 from modomodo.data.table.files import needed_files
 from modomodo.data.table.reading import Role, options_of, read
-from modomodo.data.table.settling import WARNING, named_images, opened, refuse_hopeless, settle
+from modomodo.data.table.settling import named_images, opened, refuse_hopeless, settle
 from modomodo.errors import InputError
 from modomodo.files import canonical
 

@@ -1,27 +1,25 @@
-"""Cells of a table → questions, answers, boxes, options and images. A cell that fits nothing is an InvalidRow."""
+"""Cells of a table → texts, answers, options and boxes. A cell that fits nothing is an InvalidRow."""
 
-import base64
-import binascii
 import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, Literal
 
 from modomodo.data.answers import parse_boxes
 from modomodo.data.conventions import SIDES
-from modomodo.data.examples import Box, leaves_its_folder
-from modomodo.data.images import ImageLike, InvalidRow
+from modomodo.data.examples import Box
+from modomodo.data.images import InvalidRow
 from modomodo.data.letters import letter
 from modomodo.errors import InputError, nearest
 
 UNITS = tuple(
     convention for convention in SIDES if convention != "locations"
 )  # those that numbers are written in
-MARK = "<image>"  # in a question: here the model sees the next image
 
 
 # --- texts --------------------------------------------------------------------------------------------------
@@ -44,22 +42,41 @@ def text_of_cell(value: object, name: str) -> str:
         raise InvalidRow(f"{name}: empty")
     if isinstance(value, str):
         return value.strip()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRow(f"{name}: {value} is no finite number")
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    if isinstance(value, bool | int | float):
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bool | int | float | date | time):
         return str(value)
     if isinstance(value, list | tuple) and len(value) == 1:
         return text_of_cell(value[0], name)
+    if isinstance(value, Mapping):
+        keys = [key for key in map(str, value) if not is_empty(value[key])]
+        raise InvalidRow(
+            f"{name}: found keys and values ({', '.join(keys)}), expected a text or a number: name one of them, as "
+            f"<column>.{keys[0]}"
+        )
     raise InvalidRow(f"{name}: found {type(value).__name__}, expected a text or a number")
 
 
 def texts_of_cell(value: object, name: str) -> list[str]:
-    """A cell that may list several answers."""
+    """A cell that may list several answers, each of which is accepted.
+
+    Raises InvalidRow for several numbers: a point, a set and the like are right as a whole, and none of its numbers is.
+    """
     if isinstance(value, list | tuple):
-        texts = [text_of_cell(inner, name) for inner in value if not is_empty(inner)]
-        if not texts:
+        filled = [inner for inner in value if not is_empty(inner)]
+        if not filled:
             raise InvalidRow(f"{name}: empty")
-        return list(dict.fromkeys(texts))
+        texts = list(dict.fromkeys(text_of_cell(inner, name) for inner in filled))
+        if len(texts) > 1 and all(isinstance(inner, int | float | Decimal) for inner in filled):
+            raise InvalidRow(
+                f"{name}: a list of {len(filled)} numbers: write them as one text where they are right together, as "
+                "texts where each of them is"
+            )
+        return texts
     return [text_of_cell(value, name)]
 
 
@@ -96,7 +113,19 @@ def _boxed(text: str) -> str | None:
     return None
 
 
+def _listed(text: str) -> str | None:
+    """The one text of a list in JSON, as Skywork-OR1 writes its answers."""
+    if not text.lstrip().startswith("["):
+        return None
+    with suppress(ValueError, RecursionError):
+        listed = json.loads(text)
+        if isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], str):
+            return listed[0].strip() or None
+    return None
+
+
 PATTERNS: dict[str, Callable[[str], str | None]] = {
+    '[""]': _listed,
     "####": _after_hashes,
     "<answer>": _in_tags,
     "\\boxed{}": _boxed,
@@ -109,7 +138,8 @@ def pattern_named(text: str) -> Callable[[str], str | None]:
     Raises InputError for one that is neither.
     """
     text = text.replace("\boxed", "\\boxed")  # "\boxed" between YAML's double quotes begins with a backspace
-    for start, name in (("####", "####"), ("<answer>", "<answer>"), ("\\boxed", "\\boxed{}")):
+    named = (('["', '[""]'), ("####", "####"), ("<answer>", "<answer>"), ("\\boxed", "\\boxed{}"))
+    for start, name in named:
         if text.strip().startswith(start) and "(" not in text:
             return PATTERNS[name]
     try:
@@ -136,7 +166,7 @@ def pattern_named(text: str) -> Callable[[str], str | None]:
 def options_of_cell(value: object) -> tuple[list[str], list[str] | None]:
     """Texts of the options, and their names where the table has them (ARC's {text, label}). Raises InvalidRow."""
     if isinstance(value, str):
-        value = _as_data(value)
+        value = data_in(value)
     names = None
     if isinstance(value, Mapping):
         if set(value) >= {"text", "label"}:
@@ -159,7 +189,7 @@ def options_of_cell(value: object) -> tuple[list[str], list[str] | None]:
     return texts, names
 
 
-def _as_data(text: str) -> Any:
+def data_in(text: str) -> Any:
     """A list or mapping that a text cell holds as JSON or as Python writes it; else the text."""
     import ast
 
@@ -188,6 +218,10 @@ def letter_of_answer(
     found = re.match(r"(?:option\s+)?[*(\[]*([A-Za-z])(?:[*)\].:]+\s*(.*))?$", answer, re.DOTALL)
     if found:
         place = ord(found.group(1).upper()) - ord("A")
+        if names is not None and all(
+            re.fullmatch("[A-Z]", name) for name in names
+        ):  # B may be none of A, C, D
+            place = list(names).index(found.group(1).upper()) if found.group(1).upper() in names else -1
         if 0 <= place < len(choices) and (not found.group(2) or found.group(2).strip(" .") in choices[place]):
             return letter(place)
     folded = [choice.casefold().rstrip(".") for choice in choices]
@@ -234,7 +268,7 @@ def boxes_of_cell(value: object) -> list[Box]:
         parsed = parse_boxes(value)
         if parsed:
             return [scored.box for scored in parsed]
-        data = _as_data(value)
+        data = data_in(value)
         if isinstance(data, str):
             raise InvalidRow(f"box: '{value[:60]}' is no box")
         value = data
@@ -266,130 +300,3 @@ def stored_box(box: Box, form: BoxFormat) -> Box:
     if not (-rounding <= min(x1, y1) and max(x1, y1, x2, y2) <= most + rounding):
         raise InvalidRow(f"box: [{x1:g}, {y1:g}, {x2:g}, {y2:g}] lies outside {form.units}")
     return max(0.0, x1), max(0.0, y1), min(most, x2), min(most, y2)
-
-
-# --- images -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ImagePlace:
-    """Where the images lie that a table names."""
-
-    folder: Path
-    inside: bool  # a download's paths may not lead out of it; one's own files may name any
-
-
-def images_of_cell(value: object, place: ImagePlace) -> list[ImageLike]:
-    """None, one or several images: decoded, encoded, a path, {bytes, path}, or base64. Raises InvalidRow."""
-    if is_empty(value):
-        return []
-    if isinstance(value, list | tuple):
-        return [image for inner in value for image in images_of_cell(inner, place)]
-    if isinstance(value, Mapping):
-        data, path = value.get("bytes"), value.get("path") or value.get("url")
-        return images_of_cell(path if data is None else data, place)
-    if isinstance(value, str):
-        return [_named_image(value.strip(), place)]
-    return [value]  # type: ignore[list-item]  # whose form is judged where it is decoded
-
-
-def _named_image(text: str, place: ImagePlace) -> ImageLike:
-    if text.startswith("data:image/") or (len(text) > 200 and "." not in text):
-        try:
-            return base64.b64decode(
-                text.partition(",")[2] if text.startswith("data:") else text, validate=True
-            )
-        except (binascii.Error, ValueError):
-            raise InvalidRow(f"image: '{text[:40]}…' is neither a path nor base64") from None
-    if "://" in text and not text.startswith("file://"):
-        raise InvalidRow(f"image: {text} is an address: download it, and name the file")
-    path = Path(text.removeprefix("file://")).expanduser()
-    if place.inside and leaves_its_folder(text):
-        raise InvalidRow(f"image: '{text}' leads out of the downloaded files")
-    return place.folder / path
-
-
-# --- conversations ------------------------------------------------------------------------------------------
-
-_ROLES = {
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "system": "system",
-}
-
-
-@dataclass(frozen=True)
-class Turns:
-    """A conversation of one question: its text with a mark for each image in it, and what answers it, if anything."""
-
-    question: str
-    answer: str | None
-    images: list[Any]  # cells of images that stand in the question itself
-
-
-def is_conversation(value: object) -> bool:
-    """Whether a cell is a list of turns: {role, content}, {from, value} or {human, assistant}."""
-    value = _unpacked(value)
-    return isinstance(value, list) and bool(value) and all(_turns_of(turn) is not None for turn in value)
-
-
-def _unpacked(value: object) -> object:
-    """A conversation that a text cell holds as JSON."""
-    if isinstance(value, str) and value.lstrip().startswith("[{"):
-        with suppress(json.JSONDecodeError):
-            return json.loads(value)
-    return value
-
-
-def _turns_of(turn: object) -> list[tuple[str, object]] | None:
-    if not isinstance(turn, Mapping):
-        return None
-    for role, content in (("role", "content"), ("from", "value")):
-        if role in turn and content in turn and str(turn[role]) in _ROLES:
-            return [(_ROLES[str(turn[role])], turn[content])]
-    if "human" in turn and "assistant" in turn:
-        return [("user", turn["human"]), ("assistant", turn["assistant"])]
-    return None
-
-
-def has_system_turn(value: object) -> bool:
-    """Whether a conversation begins with instructions, which are left out."""
-    turns: Any = _unpacked(value) if is_conversation(value) else []
-    return any("system" in (turn.get("role"), turn.get("from")) for turn in turns)
-
-
-def turns_of_cell(value: object, name: str) -> Turns:
-    """Raises InvalidRow for no conversation, and for one that asks several questions."""
-    if not is_conversation(value):
-        raise InvalidRow(f"{name}: no conversation")
-    said = [turn for part in _unpacked(value) for turn in _turns_of(part) or ()]  # type: ignore[attr-defined]
-    questions = [content for role, content in said if role == "user"]
-    if len(questions) != 1:
-        raise InvalidRow(f"{name}: {len(questions)} turns of the user, one expected")
-    answers = [content for role, content in said if role == "assistant"]
-    question, images = _content(questions[0], name)
-    answer = _content(answers[-1], name)[0] if answers and not is_empty(answers[-1]) else None
-    return Turns(question, answer, images)
-
-
-def _content(content: object, name: str) -> tuple[str, list[Any]]:
-    """Text and images of a turn, which may be a text or blocks of text and images."""
-    if not isinstance(content, list):
-        return text_of_cell(content, name), []
-    texts: list[str] = []
-    images: list[Any] = []
-    for block in content:
-        kind = block.get("type") if isinstance(block, Mapping) else None
-        if kind == "text":
-            texts.append(str(block.get("text") or ""))
-        elif kind in ("image", "image_url"):
-            texts.append(MARK)
-            image = block.get("image") or block.get("image_url") or block.get("url") or block.get("path")
-            images += [] if is_empty(image) else [image]
-        else:
-            raise InvalidRow(f"{name}: a block of type '{kind}', text or image expected")
-    return "".join(texts).strip(), images

@@ -9,9 +9,9 @@ from pathlib import Path
 from modomodo.data.raw_folder import README, readme_in
 from modomodo.errors import InputError, nearest
 
-PACKED = (".gz", ".bz2", ".xz")
+PACKED = (".gz", ".bz2", ".xz", ".zst")
 TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow")
-_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # What lies beside a table and is none: of this project's downloads, of the hub and of save_to_disk.
 _BESIDE = ("manifest.json", "origin.json", "dataset_info.json", "dataset_infos.json", "state.json")
 _METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # of a folder of images
@@ -68,7 +68,7 @@ def folder_source(folder: Path, name: str | None, split: str | None) -> Source:
         return Source("disk", (folder,), split, folder)
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     files = files_of_split(names, readme_in(folder), name, split, str(folder))
-    kind = "images" if any(Path(file).suffix.lower() in _IMAGES for file in files) else "files"
+    kind = "images" if any(Path(file).suffix.lower() in IMAGES for file in files) else "files"
     return Source(kind, tuple(folder / file for file in files), split, folder)
 
 
@@ -86,7 +86,7 @@ def needed_files(
 ) -> list[str]:
     """Of a repository's files, those of one split, its README, and the images that a table without any may name."""
     chosen = files_of_split(names, readme, config, split, where)
-    if not any(name.endswith((".parquet", ".arrow")) or Path(name).suffix in _IMAGES for name in chosen):
+    if not any(name.endswith((".parquet", ".arrow")) or Path(name).suffix in IMAGES for name in chosen):
         chosen += _readable(names)[1]
     return sorted({*chosen, *(name for name in names if name == README)})
 
@@ -123,7 +123,7 @@ def files_of_split(
 def _readable(names: Iterable[str]) -> tuple[list[str], list[str]]:
     """The tables among files, and the images with what is said of them."""
     shown = [name for name in names if not any(part.startswith(".") for part in Path(name).parts)]
-    images = [name for name in shown if Path(name).suffix.lower() in _IMAGES or Path(name).name in _METADATA]
+    images = [name for name in shown if Path(name).suffix.lower() in IMAGES or Path(name).name in _METADATA]
     return [name for name in shown if _is_table(name)], images
 
 

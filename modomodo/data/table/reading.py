@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 from modomodo.data.examples import AnswerType, Filtered, RawExample, Rejected
 from modomodo.data.images import ImageLike, InvalidRow
-from modomodo.data.letters import lettered
+from modomodo.data.letters import letter, lettered
 from modomodo.data.table import cells
-from modomodo.data.table.cells import BoxFormat, Counting, ImagePlace
+from modomodo.data.table.cells import BoxFormat, Counting
+from modomodo.data.table.conversations import answer_in, is_conversation, question_in
 from modomodo.data.table.files import Source
+from modomodo.data.table.image_cells import ImagePlace, images_of_cell
 from modomodo.data.table.sources import sliced
 from modomodo.data.table.spellings import Columns, Row, cell
 from modomodo.errors import told
@@ -61,9 +63,9 @@ def answer_cell(reading: Reading, row: Row) -> Any:
     """The cell of the answer, or what answers in a conversation; of several columns a list, all of them accepted."""
     given = [cell(row, column) for column in reading.columns.answer]
     value = given[0] if len(given) == 1 else [one for one in given if not cells.is_empty(one)] or None
-    if cells.is_conversation(value):
+    if is_conversation(value):
         try:
-            return cells.turns_of_cell(value, "answer").answer
+            return answer_in(value, "answer")
         except InvalidRow:
             return None
     return value
@@ -99,7 +101,12 @@ def example_of(reading: Reading, row: Row, id_: str) -> RawExample:
     answers = [extracted(reading, text) for text in cells.texts_of_cell(answer_cell(reading, row), "answer")]
     choices, names = choices_in(reading, row) if reading.chooses else ([], None)
     if choices:
-        fields["answer"] = cells.letter_of_answer(answers[0], choices, names, reading.counting)
+        letters = [cells.letter_of_answer(text, choices, names, reading.counting) for text in answers]
+        if len(set(letters)) > 1:
+            raise InvalidRow(
+                f"answer: {len(set(letters))} options answer, {', '.join(letters)}: a choice has one"
+            )
+        fields["answer"] = letters[0]
         fields |= {"answer_type": "choice", "choices": choices}
         if reading.template is None and not all(choice in question for choice in choices):
             question = f"{question}\n{lettered(choices)}"
@@ -116,10 +123,10 @@ def question_and_images(reading: Reading, row: Row) -> tuple[str, list[ImageLike
     inside: list[Any] = []
     for column in reading.columns.question:
         value = cell(row, column)
-        if cells.is_conversation(value):
-            turns = cells.turns_of_cell(value, column)
-            texts.append(turns.question)
-            inside += turns.images
+        if is_conversation(value):
+            asked = question_in(value, column)
+            texts.append(asked.question)
+            inside += asked.images
         elif isinstance(value, str):
             texts.append(value.strip())
         elif not cells.is_empty(value):
@@ -130,7 +137,7 @@ def question_and_images(reading: Reading, row: Row) -> tuple[str, list[ImageLike
     if not question:
         raise InvalidRow("question: empty")
     given = inside or [cell(row, column) for column in reading.columns.image]
-    return question, [image for value in given for image in cells.images_of_cell(value, reading.place)]
+    return question, [image for value in given for image in images_of_cell(value, reading.place)]
 
 
 def choices_in(reading: Reading, row: Row) -> tuple[list[str], list[str] | None]:
@@ -139,7 +146,13 @@ def choices_in(reading: Reading, row: Row) -> tuple[list[str], list[str] | None]
     if len(columns) == 1:
         value = cell(row, columns[0])
         return ([], None) if cells.is_empty(value) else cells.options_of_cell(value)
-    filled = [cell(row, column) for column in columns if not cells.is_empty(cell(row, column))]
+    values = [cell(row, column) for column in columns]
+    while values and (
+        cells.is_empty(values[-1]) or str(values[-1]).strip() == "nan"
+    ):  # as pandas writes a gap
+        values.pop()
+    # By the letters of their columns: where the second of three is empty, C is the last one's.
+    filled = {letter(place): value for place, value in enumerate(values) if not cells.is_empty(value)}
     return cells.options_of_cell(filled) if filled else ([], None)
 
 

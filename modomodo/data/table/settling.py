@@ -2,7 +2,6 @@
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,8 +11,11 @@ from typing import Any
 from modomodo.data.examples import AnswerType, Rejected
 from modomodo.data.images import InvalidRow, size_of
 from modomodo.data.table import cells
-from modomodo.data.table.cells import Counting, ImagePlace
+from modomodo.data.table.cells import Counting
+from modomodo.data.table.conversations import has_system_turn
+from modomodo.data.table.doubts import WARNING, doubts_of_answers, doubts_of_columns
 from modomodo.data.table.files import Source, download_source, source_of
+from modomodo.data.table.image_cells import ImagePlace
 from modomodo.data.table.reading import (
     Options,
     Reading,
@@ -33,12 +35,10 @@ from modomodo.errors import InputError
 FIRST_ROWS, FIRST_BYTES = 200, 32 << 20  # that settle how a table is read, whichever is reached first
 LOOKED_AT = 20 * FIRST_ROWS  # rows among which those are sought that a filter lets through
 MEASURED = 20  # images whose sizes are compared with their boxes
-LONG_ANSWER = 300  # characters: more than a reward is likely to find word for word
 _APPLIED = 0.95  # share of the first answers that hold a pattern for it to be applied unasked
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?")
 _UNITS = {"norm1": "0-1", "real": "pixels", "norm1000": "0-1000"}  # ms-swift's objects.bbox_type
 
-WARNING = "warning: "  # begins what is said of rows that may be wrong
 First = list[tuple[int, str, Row]]
 
 
@@ -82,7 +82,7 @@ def settle(options: Options, source: Source) -> tuple[Reading, First]:
         place=ImagePlace(folder, inside=not options.path),
         template=template_of(options.template) if options.template else None,
         stays=stays,
-        said=tuple(_said_of_columns(columns, names, rows)),
+        said=tuple(_said_of_columns(columns, names, rows, options)),
     )
     return _with_answers(reading, options, rows), first
 
@@ -122,17 +122,20 @@ def _size(value: object) -> int:
     return sum(_size(one) for one in inner)
 
 
-def _said_of_columns(columns: Columns, names: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+def _said_of_columns(
+    columns: Columns, names: Sequence[str], rows: Sequence[Row], options: Options
+) -> Iterator[str]:
     if columns.found:
         pairs = (f"{role}: {' + '.join(columns.of(role))}" for role in columns.found)
         yield f"columns recognised: {', '.join(pairs)}"
-    if any(cells.has_system_turn(cell(row, column)) for row in rows for column in columns.question):
+    if any(has_system_turn(cell(row, column)) for row in rows for column in columns.question):
         yield "system turns are left out: the study's prompts take their place"
     used = {name for role in ("question", "answer", "image", "choices", "box") for name in columns.of(role)}
     if columns.answer and not columns.box:
         spare = [name for name in ("bbox", "bboxes", "objects.bbox", "bbox_2d") if name in names]
         if spare and not used & set(spare):
             yield f"column '{spare[0]}' is not asked for: columns: {{box: {spare[0]}}} would"
+    yield from doubts_of_columns(used, names, rows, bool(options.template))
 
 
 # --- answers, by the first rows -----------------------------------------------------------------------------
@@ -149,7 +152,7 @@ def _with_answers(reading: Reading, options: Options, rows: Sequence[Row]) -> Re
     answers = list(_texts(reading, given))
     if options.answer_type is None and answers and all(_is_text_of_boxes(text) for text in answers):
         return _with_boxes(reading, options, rows, reading.columns.answer)
-    doubts = (*_said_of_mixture(reading, given), *_said_of_length(reading, answers))
+    doubts = doubts_of_answers(".".join(reading.columns.answer), given, answers)
     reading = replace(reading, said=(*reading.said, *doubts))
     wanted = options.answer_type
     chooses = bool(reading.columns.choices) and wanted in (None, "choice")
@@ -190,7 +193,7 @@ def _with_pattern(reading: Reading, options: Options, given: Sequence[Any]) -> R
         return replace(reading, patterns=(pattern,))
     said = list(reading.said)
     patterns: list[Callable[[str], str | None]] = []
-    for name in ("<answer>", "####", "\\boxed{}"):
+    for name in ('[""]', "<answer>", "####", "\\boxed{}"):
         pattern = cells.PATTERNS[name]
         found = [pattern(text) for text in texts]
         share = sum(answer is not None for answer in found) / len(texts)
@@ -204,39 +207,6 @@ def _with_pattern(reading: Reading, options: Options, given: Sequence[Any]) -> R
                 "answers; name answer_pattern to reject the others"
             )
     return replace(reading, patterns=tuple(patterns), said=tuple(said))
-
-
-def _said_of_mixture(reading: Reading, given: Sequence[Any]) -> Iterator[str]:
-    """A warning for answers of several kinds, of which some will be rejected or read as texts."""
-    kinds = Counter(
-        "truth values"
-        if isinstance(value, bool)
-        else "numbers"
-        if isinstance(value, int | float)
-        else "texts"
-        if isinstance(value, str)
-        else "lists"
-        if isinstance(value, list | tuple)
-        else "mappings"
-        for value in given
-        if not cells.is_empty(value)
-    )
-    if len(kinds) > 1:
-        shares = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        yield f"warning: column '{'.'.join(reading.columns.answer)}' mixes {shares}"
-    empty = sum(map(cells.is_empty, given))
-    if empty:
-        yield f"{WARNING}{empty} of the first {len(given)} rows have no answer and are rejected"
-
-
-def _said_of_length(reading: Reading, answers: Sequence[str]) -> Iterator[str]:
-    """A warning for answers that are whole texts: the solution rather than what it ends in."""
-    lengths = sorted(map(len, answers))
-    if lengths and lengths[len(lengths) // 2] > LONG_ANSWER:
-        yield (
-            f"{WARNING}half of the first answers have more than {LONG_ANSWER} characters, e.g. "
-            f"'{shortened(answers[0])}': name answer_pattern where they end in the answer"
-        )
 
 
 def _counting(reading: Reading, rows: Sequence[Row]) -> tuple[Counting, tuple[str, ...]]:
@@ -339,7 +309,7 @@ def refuse_hopeless(reading: Reading, first: First) -> None:
     if paths and len(paths) == len(images) and not any(path.exists() for path in paths):
         raise InputError(
             f"options.image_folder: none of the {len(paths)} images of the first rows is there, e.g. {paths[0]}: name "
-            "the folder that their paths start from"
+            "the folder that their paths start from, or columns: {image: null} for text alone"
         )
     if reading.box_format is not None and reading.box_format.units == "pixels":
         _refuse_other_pixels(read[:MEASURED])

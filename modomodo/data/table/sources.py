@@ -5,8 +5,10 @@ read is a text, the reason, and costs no other row.
 """
 
 import bz2
+import codecs
 import csv
 import gzip
+import io
 import itertools
 import json
 import lzma
@@ -22,8 +24,19 @@ Row = dict[str, Any]
 Rows = Iterator[tuple[str, Row | str]]  # (where it stands, the row or why it cannot be read)
 
 BATCH_ROWS = 16  # of a parquet or Arrow file, decoded at once: few, since a row may hold whole images
-_OPENED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+def _zstandard(path: Path, mode: str) -> Any:
+    import pyarrow
+
+    return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+
+
+_OPENED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, ".zst": _zstandard}
 _DELIMITERS = ",\t;|"
+_EXCEL = re.compile(
+    r"sep=(.)", re.IGNORECASE
+)  # its first line, for a delimiter that its country does not have
 
 
 def rows_of(source: Source) -> Rows:
@@ -60,8 +73,11 @@ def _file_rows(path: Path, split: str | None) -> Rows:
 
 
 def _text(path: Path) -> Any:
+    """The file as text: UTF-8, or the UTF-16 that Excel calls Unicode, as its first bytes say."""
     opened = _OPENED.get(path.suffix.lower(), open)
-    return opened(path, "rt", encoding="utf-8-sig", newline="")
+    with opened(path, "rb") as file:
+        utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return io.TextIOWrapper(opened(path, "rb"), encoding="utf-16" if utf16 else "utf-8-sig", newline="")
 
 
 def _json_lines(path: Path) -> Rows:
@@ -112,29 +128,34 @@ def _is_list_of_rows(value: object) -> bool:
 
 
 def _csv_rows(path: Path) -> Rows:
-    """Cells as texts; the delimiter is what parts the header into most columns."""
+    """Cells as texts; the delimiter is what parts the header into most columns. Columns without a name are left out."""
     csv.field_size_limit(2**31 - 1)  # a cell may hold an image in base64
     with _text(path) as file:
         first = file.readline()
-        delimiter = (
-            "\t"
-            if ".tsv" in path.name.lower()
-            else max(_DELIMITERS, key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
+        told = _EXCEL.fullmatch(first.strip())
+        if told:
+            first = file.readline()
+        lines = csv.reader(
+            itertools.chain([first], file), delimiter=told[1] if told else _delimiter(path, first)
         )
-        file.seek(0)
-        lines = csv.reader(file, delimiter=delimiter)
         header = [name.strip() for name in next(lines, [])]
-        twice = next((name for name in header if header.count(name) > 1), None)
-        if not header or twice is not None:
+        twice = next((name for name in header if name and header.count(name) > 1), None)
+        if not any(header) or twice is not None:
             raise InputError(f"{path}: {f'two columns {twice!r}' if twice is not None else 'no header'}")
         for cells in lines:
             if not cells:
                 continue
-            where = f"{path}:{lines.line_num}"
+            where = f"{path}:{lines.line_num + bool(told)}"
             if len(cells) != len(header):
                 yield where, f"{len(cells)} cells, but the header has {len(header)}"
             else:
-                yield where, dict(zip(header, cells, strict=True))
+                yield where, {name: value for name, value in zip(header, cells, strict=True) if name}
+
+
+def _delimiter(path: Path, header: str) -> str:
+    if ".tsv" in path.name.lower():
+        return "\t"
+    return max(_DELIMITERS, key=lambda sign: len(next(csv.reader([header], delimiter=sign), [])))
 
 
 def _labels(schema: Any) -> dict[str, list[str]]:
@@ -165,7 +186,7 @@ def _parquet_rows(path: Path) -> Rows:
         with pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             labels = _labels(file.schema_arrow)
             batches = file.iter_batches(BATCH_ROWS, use_threads=False)
-            yield from _batch_rows(path, (batch.to_pylist() for batch in batches), labels)
+            yield from _batch_rows(path, batches, labels)
     except pyarrow.ArrowException as error:
         raise InputError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]})") from None
 
@@ -183,7 +204,7 @@ def _arrow_rows(path: Path) -> Rows:
                 reader = pyarrow.ipc.open_file(file)
                 batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
             parts = (
-                batch.slice(start, BATCH_ROWS).to_pylist()
+                batch.slice(start, BATCH_ROWS)
                 for batch in batches
                 for start in range(0, batch.num_rows, BATCH_ROWS)
             )
@@ -192,9 +213,24 @@ def _arrow_rows(path: Path) -> Rows:
         raise InputError(f"{path}: cannot be read as Arrow ({str(error).splitlines()[0]})") from None
 
 
-def _batch_rows(path: Path, batches: Iterable[list[Row]], labels: Mapping[str, Sequence[str]]) -> Rows:
-    for number, row in enumerate(itertools.chain.from_iterable(batches), 1):
+def _batch_rows(path: Path, batches: Iterable[Any], labels: Mapping[str, Sequence[str]]) -> Rows:
+    """Rows of Arrow's batches or tables."""
+    rows = itertools.chain.from_iterable(_with_short_numbers(batch).to_pylist() for batch in batches)
+    for number, row in enumerate(rows, 1):
         yield f"{path}:row {number}", _named(row, labels)
+
+
+def _with_short_numbers(batch: Any) -> Any:
+    """A batch whose numbers of 32 bits are as they were written: 0.1, and not 0.10000000149011612."""
+    import pyarrow as pa
+
+    for place, field in enumerate(batch.schema):
+        listed = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+        inner = field.type.value_type if listed else field.type
+        if pa.types.is_float32(inner):
+            text, number = (pa.list_(kind) if listed else kind for kind in (pa.string(), pa.float64()))
+            batch = batch.set_column(place, field.name, batch.column(place).cast(text).cast(number))
+    return batch
 
 
 def _disk_rows(folder: Path, split: str | None) -> Rows:
@@ -218,7 +254,7 @@ def _disk_rows(folder: Path, split: str | None) -> Rows:
         column: feature.names for column, feature in data.features.items() if isinstance(feature, ClassLabel)
     }
     tables = data.with_format("arrow").iter(BATCH_ROWS)
-    yield from _batch_rows(folder, (table.to_pylist() for table in tables), labels)
+    yield from _batch_rows(folder, tables, labels)
 
 
 def _image_rows(source: Source) -> Rows:

@@ -8,11 +8,14 @@
 - TRL: prompt as a text or a conversation, solution (huggingface.co/docs/trl/dataset_formats)
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from modomodo.data.table.cells import is_conversation, is_empty
+from modomodo.data.table.cells import is_empty
+from modomodo.data.table.conversations import is_conversation
+from modomodo.data.table.image_cells import holds_images, holds_pixels
 from modomodo.errors import InputError, nearest
 
 Row = Mapping[str, Any]
@@ -52,7 +55,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "id": (),
 }
 _PLAIN = ("question", "problem", "query")  # the same question as a text, where there is a conversation too
-_CONVERSATIONS = ("messages", "conversations", "conversation", "prompt")
+_CONVERSATIONS = ("messages", "conversations", "conversation", "message", "prompt")
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
 
@@ -80,10 +83,17 @@ def cell(row: Row, column: str) -> Any:
         return row[column]
     value: Any = row
     for part in column.split("."):
-        if not isinstance(value, Mapping) or part not in value:
+        if _is_list_of_mappings(value):  # VQAv2's answers.answer
+            value = [one.get(part) for one in value]
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
             return None
-        value = value[part]
     return value
+
+
+def _is_list_of_mappings(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
 
 
 def names_of(rows: Iterable[Row]) -> list[str]:
@@ -92,8 +102,10 @@ def names_of(rows: Iterable[Row]) -> list[str]:
     for row in rows:
         for name, value in row.items():
             names[name] = None
-            if isinstance(value, Mapping):
-                names |= dict.fromkeys(f"{name}.{key}" for key in value)
+            for inner in (
+                [value] if isinstance(value, Mapping) else value if _is_list_of_mappings(value) else ()
+            ):
+                names |= dict.fromkeys(f"{name}.{key}" for key in inner)
     return list(names)
 
 
@@ -123,6 +135,12 @@ def columns_of(
     filled = [name for name in names if any(not is_empty(cell(row, name)) for row in rows)]
     spelt = {role: _spelt(role, filled, rows) for role in ROLES if role not in given}
     spelt |= _answer_or_box(spelt, roles, rows)
+    if spelt.get("choices", ())[:1] == ("A",):  # of which the last may be empty at first
+        spelt["choices"] = _spelt("choices", names, rows)
+    if "image" not in given:
+        others = {name for role in ROLES if role != "image" for name in (spelt | roles).get(role, ())}
+        own = {name for row in rows for name in row} - others
+        spelt["image"] = _image_columns(spelt["image"], [name for name in names if name in own], rows)
     if templated:
         spelt.pop("question", None)
     found = {role: which for role, which in spelt.items() if which}
@@ -154,11 +172,44 @@ def _spelt(role: str, names: Sequence[str], rows: Sequence[Row]) -> tuple[str, .
     if role == "question" and known[:1] == ["instruction"] and "input" in names:
         return ("instruction", "input")  # Alpaca's, the second often empty
     if role == "choices" and not known:
-        letters = [name for name in _LETTERS if name in names]
-        return tuple(letters) if letters[:2] == ["A", "B"] else ()
+        return tuple(name for name in _LETTERS if name in names) if {"A", "B"} <= {*names} else ()
     if role == "answer" and not known and (asks := _spelt("question", names, rows)):
         return asks if _converses(asks[0], rows) else ()
-    return tuple(known[:1])
+    return tuple(known if role == "image" else known[:1])
+
+
+_NUMBERED = re.compile(r"(.*?)[_ -]?(\d+)")
+
+
+def _image_columns(known: Sequence[str], names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
+    """The columns whose cells are images: one of a known name, or else the only one; with those numbered like it.
+
+    Of known names, one that holds images goes before one that names files, which may be elsewhere. Numbered columns may
+    be empty at first. Raises InputError where several columns hold images and none has a known name.
+    """
+    held = [name for name in known if any(holds_pixels(cell(row, name)) for row in rows)]
+    first = (held or list(known))[:1] or [name for name in names if _shows(name, rows)]
+    stems = dict.fromkeys(_stem(name)[0] for name in first)
+    if len(stems) > 1:
+        raise InputError(
+            f"options.columns.image: {_listed(first)} hold images: name those that the model is to see, in order, or "
+            "null for none"
+        )
+    alike = [name for name in names if _stem(name)[0] in stems and name not in first]
+    empty = [name for name in alike if all(is_empty(row.get(name)) for row in rows)]
+    return tuple(sorted({*first, *empty, *(name for name in alike if _shows(name, rows))}, key=_stem))
+
+
+def _stem(name: str) -> tuple[str, int, str]:
+    """(image, 2, image_2) of `image_2`; 0 for a name without a number."""
+    found = _NUMBERED.fullmatch(name)
+    return (found[1], int(found[2]), name) if found else (name, 0, name)
+
+
+def _shows(name: str, rows: Sequence[Row]) -> bool:
+    """Whether cells of a column are images: one in twenty, as a table may hold videos too, or rows without any."""
+    filled = [row[name] for row in rows if not is_empty(row.get(name))]
+    return bool(filled) and sum(map(holds_images, filled)) >= len(filled) / 20
 
 
 def _converses(name: str, rows: Sequence[Row]) -> bool:
