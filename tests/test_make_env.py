@@ -415,6 +415,39 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "a tree")
 
 
+@pytest.mark.parametrize("name", ["vllm", "lmms"])
+def test_a_layer_lies_over_a_finished_environment(tree: Tree, name: str):
+    for path in ("layer.sh", f"{name}.sh"):
+        shutil.copy(ROOT / "envs" / path, tree.root / "envs" / path)
+    script = [str(tree.root / f"envs/{name}.sh")]
+
+    def said(*arguments: str) -> str:
+        done = subprocess.run(
+            [*script, *arguments], env=tree.environment, cwd=tree.root.parent, capture_output=True, text=True
+        )
+        return (done.stdout if done.returncode == 0 else done.stderr).splitlines()[-1]
+
+    assert said() == f"{name}: .venv is not built: make env first"
+    command = [sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", tree.root / ".venv"]
+    subprocess.run(command, check=True)
+    (tree.root / ".venv/finished").touch()
+    make_wheel(tree.root / "simple/torch", "torch", "2.0+cpu")
+    site = next((tree.root / ".venv/lib").glob("python*/site-packages"))
+    with zipfile.ZipFile(tree.root / "simple/torch/torch-2.0+cpu-py3-none-any.whl") as wheel:
+        wheel.extractall(site)
+    lock = {"vllm": "vllm-cpu.lock", "lmms": "lmms.lock"}[name]
+    tree.add(lock, make_wheel(tree.root / "simple/top", "top", "2.0"))
+    key = said("--key")
+    (tree.root / f".venv-{name}/bin").mkdir(parents=True)
+    (tree.root / f".venv-{name}/finished").write_text(key)
+    shutil.copy("/bin/true", tree.root / f".venv-{name}/bin/python")
+    assert said() == f"{name}: .venv-{name} is up to date"
+    tree.add(lock, make_wheel(tree.root / "simple/other", "other", "1.0").replace("1.0", "3.0"))
+    assert said("--key") != key
+    assert said().startswith(f"{name}: the index lacks a package of envs/{lock}: ERROR: No matching")
+    assert not (tree.root / f".venv-{name}/finished").exists()
+
+
 def test_make_runs_its_commands_in_order():
     def commands(*targets: str) -> str:
         return subprocess.run(
