@@ -4,10 +4,11 @@
 # The interpreter to build .venv with; empty: the first one on the PATH that fits.
 PYTHON ?=
 
-# The study that table, report, status, plan and provenance are about, and the folder of its results.
+# The study that table, report, status, plan and provenance are about, and the folder of its results; what is wrong with a
+# study is told by what reads it next.
 STUDY ?= config/tiny.yaml
 NAME = import sys; from modomodo.config.reading import read_yaml; print(read_yaml(sys.argv[1])["name"])
-RESULTS = results/$(shell $(RUN) python -c '$(NAME)' "$(STUDY)")
+RESULTS = results/$(shell $(RUN) python -c '$(NAME)' "$(STUDY)" 2>/dev/null)
 
 # Tests at a time: one per core of the smallest machine that is supported. They train models with one thread each.
 WORKERS ?= 2

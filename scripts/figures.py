@@ -21,7 +21,7 @@ from modomodo.mixtures.races import described
 from modomodo.mixtures.surrogates.base import DEFAULT
 from modomodo.replay.config import load
 from modomodo.replay.run import replay_results, surrogate_in
-from modomodo.reporting.figures import FROM_RECORDS, FROM_RUNS, drawable, drawings, file_name
+from modomodo.reporting.figures import FITTED, FROM_RECORDS, FROM_RUNS, drawable, drawings, file_name, too_few
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import FiguresSettings
 from modomodo.reporting.training_logs import read_run
@@ -57,7 +57,7 @@ def main() -> None:
     )
     wanted = arguments.only or possible
     for name in wanted:
-        if name not in possible:
+        if name not in possible and not (settings and name in FITTED):
             raise InputError(f"--only: {name}: {where} does not give it; it gives {', '.join(possible)}")
 
     from modomodo.reporting.figures.style import Page, save, styled
@@ -75,7 +75,7 @@ def main() -> None:
     draw = drawings(found, runs, page, surrogate)
     for name in wanted:
         with styled():
-            figure, numbers = draw[name]()
+            figure, numbers = draw[name]() if name in possible else too_few(found, page)
             save(figure, numbers, arguments.output / f"{file_name(name, found.target)}.svg", page.dpi)
     missing = [name for name in (*FROM_RECORDS, *FROM_RUNS) if name not in wanted]
     print(

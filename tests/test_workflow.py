@@ -922,7 +922,9 @@ def test_the_plan_of_a_finished_study(done: Path) -> None:
     shown = script(done, "plan", "--study", "config/test.yaml")
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
-    assert lines[0] == ("study test: 3 mixtures of 2 domains, 3 runs, scored at step 2, 7, 9 on 2 benchmarks")
+    assert lines[0] == (
+        "study test: 3 mixtures of 2 domains, 3 runs, scored at steps 2, 7, 9 on 2 benchmarks"
+    )
     runs = next(line for line in lines if line.startswith("runs")).split()
     assert runs[:4] == ["runs", "3", "3", "0"] and "measured on 3" in shown.stdout
     assert lines[-1] == "nothing is left to train or predict"

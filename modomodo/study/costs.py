@@ -99,6 +99,7 @@ class Costs:
     )
     races: Sequence[RaceCost] = ()
     budgets: Sequence[BudgetCost] = ()
+    places: int = 0  # of the runs, those in which one may be trained further
 
     def stage(self, name: str) -> StageCost:
         """One stage by name."""
@@ -192,6 +193,7 @@ def costs_of(study: Study, plan: Plan, root: Path = Path("results")) -> Costs:
         generated=prompts_generated(results),
         races=races,
         budgets=budgets_of(study, plan, folder),
+        places=len(plan.places),
     )
 
 

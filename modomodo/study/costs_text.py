@@ -13,11 +13,13 @@ from modomodo.study.outputs import PREDICTIONS, RUNS
 def render(study: Study, costs: Costs) -> str:
     """The plan as a screen of text."""
     runs = costs.stage(RUNS)
-    steps_text = ", ".join(map(str, study.training.scored_steps))
+    scored = study.training.scored_steps
+    steps_text = f"step{'s' * (len(scored) > 1)} {', '.join(map(str, scored))}"
+    places = f", {costs.places} places to train one of them further" if costs.places else ""
     mixtures = sum(sum(groups.values()) for groups in costs.rounds)
+    asked = f"{mixtures} mixtures of {len(study.domains)} domains, {runs.total - costs.places} runs{places}"
     lines = [
-        f"study {study.name}: {mixtures} mixtures of {len(study.domains)} domains, {runs.total} runs, scored at step "
-        f"{steps_text} on {len(study.benchmarks)} benchmarks",
+        f"study {study.name}: {asked}, scored at {steps_text} on {len(study.benchmarks)} benchmarks",
         "",
         f"{'':<12}{'all':>6}{'done':>6}{'missing':>9}  {'each':<26}left",
     ]
@@ -74,7 +76,7 @@ def _totals(study: Study, costs: Costs) -> list[str]:
 
 def _race(race: RaceCost) -> str:
     least, most = _work(race.least), _work(race.most)
-    return f"race {race.name}: least {least}, expected {least}, most {most}"
+    return f"race {race.name}: {least if least == most else f'least {least}, expected {least}, most {most}'}"
 
 
 def _money(study: Study, stages: Sequence[StageCost]) -> str:

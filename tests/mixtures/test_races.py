@@ -166,11 +166,15 @@ def test_the_plan_prices_each_part(raced, tmp_path):
     # Three rounds of 9 + 3 hours; the race's rungs, 3 + 6 + 3, go beside the first.
     assert found.chain == pytest.approx(3 * 12 * 3600)
     text = costs_text.render(study, found)
-    assert "race race: least 20 GPU-hours and 7 h 0 min of jobs on CPUs, expected 20 GPU-hours" in text
+    assert "race race: 20 GPU-hours and 7 h 0 min of jobs on CPUs\n" in text
+    assert ", 11 runs, 3 places to train one of them further, scored at steps 2, 7, 9" in text
     raced["strategies"]["race"]["options"]["if_uninformative"] = "finish"
     study = study_of(raced)
     found = costs.costs_of(study, plan(study), tmp_path)
     (race,) = found.races
+    assert "race race: least 20 GPU-hours and 7 h 0 min of jobs on CPUs, expected" in costs_text.render(
+        study, found
+    )
     assert [sum(stage.seconds for stage in stages) / 3600 for stages in (race.least, race.most)] == [
         27,
         4 * 12,

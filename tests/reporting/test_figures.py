@@ -1,5 +1,6 @@
 """Figures: the numbers shown, and the same bytes for the same numbers."""
 
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pandas as pd
 import PIL.Image
 import pytest
 from matplotlib.container import ErrorbarContainer
-from study_records import DOMAINS, bare, example_results, records, without_base
+from study_records import DOMAINS, SIDES, bare, example_results, records, without_base
 
+from modomodo.errors import InputError
 from modomodo.mixtures.mixture import seed_kind
 from modomodo.mixtures.plan import plan
 from modomodo.mixtures.records import from_rows
@@ -20,7 +22,9 @@ from modomodo.reporting.figures.strategies import FEWEST, scores
 from modomodo.reporting.figures.style import Page, look, save, styled
 from modomodo.reporting.figures.surface import fits, principal_plane
 from modomodo.reporting.results import results_of
-from modomodo.reporting.settings import Heading
+from modomodo.reporting.settings import FiguresSettings, Heading
+
+ROOT = Path(__file__).parents[2]
 
 SCORED = (
     ("base", 0.30, 0.02),
@@ -189,6 +193,25 @@ def test_a_study_has_the_figures_that_its_mixtures_give() -> None:
     assert {"reward_curves", "realised_shares", "cost"} <= few(ALL)
     assert few([np.nan] * 3, runs=False) == {"out_score"}, "scores without weights"
     assert few() == set()
+
+
+def test_where_proposals_were_known_mixtures_figures_say_what_they_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = records()
+    few = whole.frame[whole.frame["mixture"].isin(["base", "all", "single-maths"])].reset_index(drop=True)
+    few.to_csv(tmp_path / "records.csv", index=False)
+    settings = FiguresSettings(
+        seed=42, headings=[Heading("seed", "Seeds", ["all", "single-maths"])], benchmarks=[*SIDES.items()]
+    )
+    words = ["figures.py", "--settings", settings.text(), "--records", str(tmp_path / "records.csv")]
+    monkeypatch.setattr("sys.argv", [*words, "--only", "effects", "--output", str(tmp_path)])
+    runpy.run_path(str(ROOT / "scripts/figures.py"))["main"]()
+    assert "2 different mixtures have a score, 5 are needed" in (tmp_path / "effects.csv").read_text()
+    assert (tmp_path / "effects.svg").exists()
+    monkeypatch.setattr("sys.argv", [*words, "--only", "cost", "--output", str(tmp_path)])
+    with pytest.raises(InputError, match="cost: .*does not give it"):
+        runpy.run_path(str(ROOT / "scripts/figures.py"))["main"]()
 
 
 def test_the_figures_of_a_study_are_known_before_its_first_run(small_study) -> None:

@@ -32,7 +32,7 @@ def test_configured_costs_by_hand(study_data, tmp_path):
     # Three rounds, each as long as one run and its predictions.
     assert found.chain == pytest.approx(3 * 2.5 * 3600)
     text = costs_text.render(study, found)
-    assert "study small: 7 mixtures of 3 domains, 7 runs, scored at step 2, 7, 9 on 2 benchmarks" in text
+    assert "study small: 7 mixtures of 3 domains, 7 runs, scored at steps 2, 7, 9 on 2 benchmarks" in text
     assert "56 GPU-hours (4 GPUs a job)" in text
     assert "round 0: 4 mixtures: seed mixtures 4" in text
     assert "round 2: 2 mixtures: model 2" in text

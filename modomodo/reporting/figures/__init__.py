@@ -61,6 +61,7 @@ DRAWN_BY = (
     "response",
 )
 FEWEST = 5  # different mixtures that a surface and its test on others need
+FITTED = ("mixture_model", "effects", "slices", "calibration")  # which need so many
 
 
 def drawable(
@@ -83,11 +84,8 @@ def drawable(
         "all_against_single": {"all", "single"} <= kinds,
         "all_against_exclude_one": {"all", "exclude-one"} <= kinds,
         "out_score": bool(rows),
-        "mixture_model": different >= FEWEST,
         "mixtures": different > 0,
-        "effects": different >= FEWEST,
-        "slices": different >= FEWEST,
-        "calibration": different >= FEWEST,
+        **dict.fromkeys(FITTED, different >= FEWEST),
     }
     return [name for name in FROM_RECORDS if wants[name]] + (list(FROM_RUNS) if runs and rows else [])
 
@@ -95,7 +93,8 @@ def drawable(
 def figures_of(plan: "Plan") -> list[str]:
     """Names of the figures of a study, known before its first run.
 
-    Of a race or a budget as many mixtures count as are sure to be trained to the end, whichever they are.
+    Of a race or a budget as many mixtures count as are sure to be trained to the end, whichever they are. What is
+    proposed may turn out to be a known mixture; then `too_few` stands in for what cannot be drawn.
     """
     from modomodo.mixtures.plan import sure_of
 
@@ -117,6 +116,17 @@ def figures_of(plan: "Plan") -> list[str]:
 def file_name(figure: str, target: str) -> str:
     """What a figure's files are called: Figure 6 after the Out-Score only where it shows that."""
     return "scores" if figure == "out_score" and target != "out_score" else figure
+
+
+def too_few(found: "Results", page: "Page") -> "tuple[plt.Figure, pd.DataFrame]":
+    """In the place of a figure that needs more different mixtures than strategies have proposed: says so."""
+    import pandas as pd
+
+    from modomodo.reporting.figures.style import note
+
+    known = {tuple(np.round(row, 6)) for row in found.weights()[found.known()] if np.isfinite(row).all()}
+    text = f"not drawn: {len(known)} different mixtures have a score, {FEWEST} are needed"
+    return note(text, page), pd.DataFrame({"note": [text]})
 
 
 def drawings(

@@ -60,6 +60,13 @@ def wrapped(text: str, width: float) -> str:
     return "\n".join(textwrap.wrap(text, max(int(LETTERS * width), 12)))
 
 
+def note(text: str, page: Page) -> plt.Figure:
+    """A text in the place of a figure."""
+    figure = plt.figure(figsize=(page.width, 0.3 * page.width))
+    figure.text(0.5, 0.5, wrapped(text, 0.8 * page.width), ha="center", va="center", color=GREY)
+    return figure
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """Matplotlib's settings while a figure is drawn and written."""
