@@ -44,9 +44,10 @@ def as_yaml(verdict: Verdict) -> str:
         "label": "Chosen",
         "options": {"weights": verdict.weights},
     }
-    return yaml.safe_dump(
+    text = yaml.safe_dump(
         {"strategies": {"chosen": strategy}}, sort_keys=False, allow_unicode=True, width=200
     )
+    return f"# what the online run came to, from the start: not measured\n{text}" if verdict.online else text
 
 
 def as_text(verdict: Verdict) -> str:
@@ -64,7 +65,7 @@ def as_markdown(verdict: Verdict) -> str:
 def _answer(verdict: Verdict) -> str:
     if verdict.case == Case.NOTHING:
         return f"No mixture has a score ({verdict.score}) yet."
-    name = f"{verdict.choice}{_shares(verdict.weights)}"
+    name = f"{verdict.choice}{_shares(verdict.weights, 'came to ' if verdict.online else '')}"
     assert verdict.value is not None
     number = with_error(verdict.value, math.nan if verdict.error is None else verdict.error)
     value, count = f"{verdict.score} {number}", verdict.mixtures
@@ -88,12 +89,12 @@ def _answer(verdict: Verdict) -> str:
     return f"Use {name}: {value}, the best of {count} mixtures{beyond}."
 
 
-def _shares(weights: Mapping[str, float]) -> str:
+def _shares(weights: Mapping[str, float], how: str = "") -> str:
     shown = sorted((-weight, domain) for domain, weight in weights.items() if weight > 0)
     text = ", ".join(f"{domain} {-weight:.2f}" for weight, domain in shown[:WEIGHED])
     if len(shown) > WEIGHED:
         text += f" and {len(shown) - WEIGHED} more"
-    return f" ({text})" if text else ""
+    return f" ({how}{text})" if text else ""
 
 
 def _comparisons(verdict: Verdict) -> list[str]:

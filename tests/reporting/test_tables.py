@@ -1,6 +1,7 @@
 """Table 2 and its noise, on numbers done by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -151,6 +152,19 @@ def test_one_mixture_has_no_spread():
     records = records_of(("single-x", 42, 9, 0.5), ("single-x", 43, 9, 0.6))
     table = table2(records, [Heading("seed", "Single", ["single-x"])])
     assert noise_report(records, table)["out_score"]["between_mixtures"] is None
+
+
+def test_what_is_said_of_the_noise_is_what_is_known():
+    runs = [("single-x", 42, 9, 0.5), ("single-y", 42, 9, 0.8), ("best", 42, 9, 0.2)]
+    assert "No mixture was repeated with another seed: the noise" in rendered(records_of(*runs))
+    again = records_of(*runs, ("best", 43, 9, 0.2))
+    assert "0.300 between mixtures, 0.000 between seeds of one mixture (1 degrees of freedom).\n" in rendered(
+        again
+    )
+    online = again.frame.assign(online=(again.frame["mixture"] == "best").astype(int))
+    assert "Only online runs were repeated with another seed" in rendered(replace(again, frame=online))
+    one = records_of(("single-x", 42, 9, 0.5), ("single-x", 43, 9, 0.6))
+    assert "standard deviation 0.071 between seeds" in rendered(one, [Heading("seed", "X", ["single-x"])])
 
 
 # --- Markdown -----------------------------------------------------------------------------------------------

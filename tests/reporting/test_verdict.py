@@ -169,6 +169,14 @@ def test_a_surrogate_that_predicts_nothing_explains_nothing() -> None:
     assert verdict_of(found(x=0.3, y=0.3, all=[0.2, 0.4], mine=0.31)).surprise is None
 
 
+def test_of_an_online_run_the_weights_are_what_it_came_to_on_every_page() -> None:
+    verdict = verdict_of(found(x=0.3, y=0.2, mine=0.5)).model_copy(update={"online": True})
+    assert words(verdict)[0].startswith("Use mine (came to y 0.75, x 0.25): ")
+    assert as_yaml(verdict).startswith(
+        "# what the online run came to, from the start: not measured\nstrategies:"
+    )
+
+
 def test_the_yaml_is_a_strategy_of_a_study() -> None:
     verdict = verdict_of(found(x=0.3, mine=0.5))
     assert yaml.safe_load(as_yaml(verdict))["strategies"]["chosen"] == {
