@@ -97,7 +97,8 @@ def check_snakemake(arguments: Sequence[str]) -> None:
     files = _config_files(arguments)
     try:
         for file in files:
-            if Path(file).suffix not in (".yaml", ".yml", ".json"):
+            target = file != files[0] and file.startswith("results/")  # such as a run.json
+            if target or Path(file).suffix not in (".yaml", ".yml", ".json"):
                 raise InputError(
                     f"--configfile takes every word that follows for a file, so also '{file}': write "
                     f"--configfile={files[0]} {file}"

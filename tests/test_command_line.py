@@ -326,6 +326,10 @@ def test_sizes(count, text):
         ),
         (["-n", "results/test/records.csv"], "write --configfile=config/test.yaml results/test/records.csv"),
         (["--configfile", "config/test.yaml", "config/tiny.yaml"], "2 studies after --configfile"),
+        (
+            ["--configfile", "config/test.yaml", "results/test/runs/all/42/run.json"],
+            "write --configfile=config/test.yaml results/test/runs/all/42/run.json",
+        ),
         (["--configfile=no/such.yaml"], "no/such.yaml: no such study: its folder holds no YAML file"),
     ],
 )
