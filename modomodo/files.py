@@ -114,10 +114,15 @@ def read_json(path: str | Path, *keys: str) -> Any:
         raise InputError(f"{path}: no such file") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error}): delete it and run again") from None
+    check_keys(path, value, *keys)
+    return value
+
+
+def check_keys(path: str | Path, value: Any, *keys: str) -> None:
+    """Raises InputError when what was read from a file lacks one of the keys."""
     for key in keys:
         if key not in value:
             raise InputError(f"{path}: no '{key}': delete it and run again")
-    return value
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> int:

@@ -17,14 +17,13 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.errors import InputError
 from modomodo.mixtures.plan import plan
-from modomodo.mixtures.races import described
 from modomodo.mixtures.surrogates.base import DEFAULT
 from modomodo.replay.config import load
 from modomodo.replay.run import replay_results, surrogate_in
 from modomodo.reporting.figures import FITTED, FROM_RECORDS, FROM_RUNS, drawable, drawings, file_name, too_few
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import FiguresSettings
-from modomodo.reporting.training_logs import read_run
+from modomodo.reporting.training_logs import read_runs
 
 
 def main() -> None:
@@ -67,12 +66,11 @@ def main() -> None:
         surrogate = settings.surrogate
     else:
         surrogate = surrogate_in(load(arguments.config)) if arguments.config else DEFAULT
-    paths = described(arguments.runs) if set(wanted) & set(FROM_RUNS) else []
-    runs = [read_run(path) for path in paths]
-    for path, run in zip(paths, runs, strict=True):
+    runs = read_runs(arguments.runs) if set(wanted) & set(FROM_RUNS) else {}
+    for path, run in runs.items():
         if run.mixture not in {*found.mixtures["mixture"], *found.stopped.get("mixture", ())}:
             raise InputError(f"--runs: {path}: {where} has no mixture '{run.mixture}'")
-    draw = drawings(found, runs, page, surrogate)
+    draw = drawings(found, list(runs.values()), page, surrogate)
     for name in wanted:
         with styled():
             figure, numbers = draw[name]() if name in possible else too_few(found, page)

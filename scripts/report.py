@@ -22,7 +22,7 @@ from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.files import atomic_write
 from modomodo.mixtures.plan import plan
-from modomodo.mixtures.races import described, run_so_far
+from modomodo.mixtures.trained_runs import runs_so_far
 from modomodo.reporting.report import Figure, read_figures, report, text_report
 from modomodo.reporting.results import read_results
 from modomodo.reporting.settings import ReportSettings
@@ -79,7 +79,7 @@ def _of_records(arguments: argparse.Namespace, figures: Sequence[Figure]) -> str
         settings,
         found,
         read_verdict(arguments.verdict),
-        [run_so_far(path) for path in described(arguments.runs)],
+        list(runs_so_far(arguments.runs).values()),
         figures,
         sizes,
         warned(outputs),

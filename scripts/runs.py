@@ -10,14 +10,16 @@ Weights asked for and realised, rewards while training, scores, and answers to a
 what the training made right, what it made wrong, and the first others. /tmp/runs.html#all/42 is the page of one run.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from modomodo import command_line
 from modomodo.config.loading import load_plugins
 from modomodo.data.examples import find_examples
 from modomodo.files import atomic_write, read_json
 from modomodo.mixtures.plan import plan
-from modomodo.mixtures.races import described
+from modomodo.mixtures.trained_runs import runs_so_far
 from modomodo.reporting.results import read_results
 from modomodo.reporting.run_pages import render_runs
 from modomodo.reporting.settings import RunPagesSettings
@@ -54,7 +56,7 @@ def main() -> None:
         found=found,
         benchmarks=find_examples(arguments.benchmarks, dict(settings.benchmarks), "--benchmarks"),
         predictions={run: path for path in arguments.predictions if (run := _run(path)) in ended},
-        runs={_run(path): path for path in described(arguments.runs)},
+        runs={_name(run): path for path, run in runs_so_far(arguments.runs, "mixture", "seed").items()},
         scores={_run(path): path for path in arguments.scores},
         folder=arguments.output.parent,
     )
@@ -66,8 +68,11 @@ def main() -> None:
 
 
 def _run(path: Path) -> str:
-    """`all/42`: the run that a run.json or predictions.json is of."""
-    written = read_json(path, "mixture", "seed")
+    """`all/42`: the run that a predictions.json or a score is of."""
+    return _name(read_json(path, "mixture", "seed"))
+
+
+def _name(written: Mapping[str, Any]) -> str:
     return f"{written['mixture']}/{written['seed']}"
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from modomodo import command_line
 from modomodo.files import atomic_write, write_csv, write_json
 from modomodo.mixtures.plan import plan
-from modomodo.mixtures.races import described, run_so_far
 from modomodo.mixtures.records_csv import read_records
+from modomodo.mixtures.trained_runs import runs_so_far
 from modomodo.reporting.questions import read_question_scores
 from modomodo.reporting.results import results_of
 from modomodo.reporting.settings import VerdictSettings
@@ -50,9 +50,7 @@ def main() -> None:
     questions = read_question_scores(arguments.questions) if arguments.questions else None
     results = results_of(records, settings.headings, questions=questions)
     records, table, found = results.records, results.table, results.differences
-    verdict = verdict_of(
-        results, settings.surrogate, [run_so_far(path) for path in described(arguments.runs)]
-    )
+    verdict = verdict_of(results, settings.surrogate, list(runs_so_far(arguments.runs).values()))
     write_csv(arguments.output, with_differences(table, found))
     with atomic_write(arguments.output.with_suffix(".md")) as file:
         file.write(f"{as_markdown(verdict)}\n{render(records, table, found, results.stopped)}")

@@ -8,16 +8,13 @@ where the work lies: in the folders of the run, whose training goes on there, an
 A place that nobody takes has its own name in its file, and nothing is trained.
 """
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from modomodo.config.schema import Strategy
 from modomodo.errors import InputError
-from modomodo.files import read_json
 from modomodo.mixtures.budget import StoppedRun
 from modomodo.mixtures.mixture import Mixture
 from modomodo.mixtures.records import Records, is_stopped, last_of_each
@@ -167,42 +164,10 @@ def promote(records: Records, name: str, strategy: Strategy, step: int) -> Promo
 def stopped_runs(records: Records) -> dict[str, StoppedRun]:
     """Mixture → its run that a race stopped, of all in the records."""
     reached = last_of_each(records)
-    rows = reached.frame[is_stopped(reached)].sort_values("mixture")
+    rows = reached.frame[is_stopped(reached.frame)].sort_values("mixture")
     return {
         str(row["mixture"]): StoppedRun(
             int(row["step"]), {name: float(row[f"w_{name}"]) for name in records.domains}, row["strategy"]
         )
         for _, row in rows.iterrows()
     }
-
-
-def described(paths: Sequence[Path]) -> list[Path]:
-    """Of some run.json those of runs that were trained: with a budget a mixture may be none."""
-    return [path for path in paths if read_json(path).get("checkpoints", True)]
-
-
-def home_of(path: Path, run: Mapping[str, Any]) -> Path:
-    """The folder that a run's work lies in: that of its run.json, or of a place's file another one."""
-    first = next(iter(run["checkpoints"].values()))
-    return Path(os.path.normpath(path.parent / first["path"])).parent
-
-
-def run_so_far(path: Path, *keys: str) -> dict[str, Any]:
-    """The contents of a run.json; of a run in a race with all that its later stretches added, seconds in sum.
-
-    Its stream is that of the last stretch, with what became of its prompts until then.
-
-    Raises InputError for a file that is missing or damaged, or that lacks one of the `keys`.
-    """
-    run = read_json(path, *keys)
-    parts = [read_json(part) for part in sorted(path.parent.glob("finished*.json"))]
-    if len(parts) < 2:
-        return run
-    seconds: dict[str, float] = {}
-    for part in parts:
-        for name, value in part["seconds"].items():
-            seconds[name] = seconds.get(name, 0.0) + value
-    checkpoints = [entry for part in parts for entry in part["checkpoints"].items()]
-    ordered = dict(sorted(checkpoints, key=lambda entry: int(entry[0])))
-    last = max(parts, key=lambda part: max(map(int, part["checkpoints"])))
-    return {**run, "checkpoints": ordered, "seconds": seconds, "stream": last["stream"]}

@@ -188,12 +188,22 @@ def trained(records: Records) -> Records:
 
 
 def is_online(frame: "pd.DataFrame") -> np.ndarray:
-    """Which rows are of runs that changed their mixture while they trained [rows]."""
-    if ONLINE not in frame:
+    """Which rows are of runs that changed their mixture while they trained, [rows]."""
+    return _marked(frame, ONLINE)
+
+
+def is_stopped(frame: "pd.DataFrame") -> np.ndarray:
+    """Which rows are of a run that was stopped, [rows]."""
+    return _marked(frame, STOPPED)
+
+
+def _marked(frame: "pd.DataFrame", column: str) -> np.ndarray:
+    """Which rows have a number above 0 there; anything else is a word of whoever else has a column of that name."""
+    if column not in frame:
         return np.zeros(len(frame), dtype=bool)
     import pandas as pd
 
-    return (pd.to_numeric(frame[ONLINE], errors="coerce") > 0).to_numpy()
+    return (pd.to_numeric(frame[column], errors="coerce") > 0).to_numpy()
 
 
 def mark_stopped(records: Records) -> Records:
@@ -210,18 +220,11 @@ def mark_stopped(records: Records) -> Records:
     )
 
 
-def is_stopped(records: Records) -> np.ndarray:
-    """Which rows are of a run that was stopped, [rows]."""
-    if STOPPED not in records.frame:
-        return np.zeros(len(records), bool)
-    return records.frame[STOPPED].fillna(0).astype(float).to_numpy() > 0
-
-
 def finished(records: Records) -> Records:
     """Without the runs that were stopped."""
     if STOPPED not in records.frame:
         return records
-    frame = records.frame[~is_stopped(records)].drop(columns=STOPPED)
+    frame = records.frame[~is_stopped(records.frame)].drop(columns=STOPPED)
     return _with_frame(records, frame.reset_index(drop=True))
 
 
@@ -232,7 +235,7 @@ def learnable(records: Records, scores: str) -> Records:
     """
     found, reached = one_step(records, scores), last_of_each(records)
     early = {}
-    for step in sorted(set(reached.frame["step"][is_stopped(reached)])):
+    for step in sorted(set(reached.frame["step"][is_stopped(reached.frame)])):
         rows = records.frame[records.frame["step"] == step].drop(columns=STOPPED).reset_index(drop=True)
         early[f"step {step}"] = replace(_with_frame(records, rows), fidelities={})
     return replace(found, fidelities={**found.fidelities, **early}) if early else found

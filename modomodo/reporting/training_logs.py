@@ -1,6 +1,6 @@
 """What a training run wrote down: rewards by domain, step by step, and the shares that its prompts really had."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pandas as pd
 from modomodo.config.schema import Call, name_and_options
 from modomodo.files import read_jsonl
 from modomodo.metrics.weights import reward_weight
-from modomodo.mixtures.races import home_of, run_so_far
+from modomodo.mixtures.trained_runs import home_of, runs_so_far
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,16 @@ def rewards_by_domain(
     return curves
 
 
-def read_run(path: Path) -> Run:
-    """A finished run from its `run.json` and the `log.jsonl` where its work lies.
+def read_runs(paths: Iterable[Path]) -> dict[Path, Run]:
+    """The runs that were trained, each from its `run.json` and the `log.jsonl` where its work lies.
 
     Raises InputError when a file is missing or damaged.
     """
-    run = run_so_far(path, "mixture", "seed", "settings", "stream", "seconds", "checkpoints")
+    found = runs_so_far(paths, "mixture", "seed", "settings", "stream", "seconds", "checkpoints")
+    return {path: _with_log(path, run) for path, run in found.items()}
+
+
+def _with_log(path: Path, run: Mapping[str, Any]) -> Run:
     settings, stream = run["settings"], run["stream"]
     weights = settings["training"].get("reward_weights", {})
     lines = [line for _, line in read_jsonl(home_of(path, run) / "log.jsonl")]

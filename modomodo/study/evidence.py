@@ -12,8 +12,8 @@ from modomodo.data.examples import Box, Example, image_paths, read_examples
 from modomodo.errors import InputError
 from modomodo.evaluation.predictions import Prediction, RunPredictions, read_predictions, read_run_predictions
 from modomodo.files import read_jsonl
-from modomodo.mixtures.races import home_of, run_so_far
 from modomodo.mixtures.records import BASE
+from modomodo.mixtures.trained_runs import home_of, run_so_far
 from modomodo.reporting.pictures import Pictures
 from modomodo.reporting.results import Results
 from modomodo.reporting.run_pages import (

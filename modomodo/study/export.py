@@ -9,7 +9,7 @@ from typing import Any
 
 from modomodo.errors import InputError, first_line
 from modomodo.files import atomic_directory
-from modomodo.mixtures.races import run_so_far
+from modomodo.mixtures.trained_runs import run_so_far
 from modomodo.training.run_folder import weights_digest, weights_removed
 
 

@@ -11,7 +11,8 @@ from modomodo.data.examples import Example, read_examples
 from modomodo.files import digest
 from modomodo.mixtures.online import ROWS, LiveStream, OnlineOptions, as_stream, next_step, read_used
 from modomodo.mixtures.stream import domain_order, summary
-from modomodo.training.run_folder import FINISHED, checkpoints_left
+from modomodo.mixtures.trained_runs import FINISHED
+from modomodo.training.run_folder import checkpoints_left
 from modomodo.training.settings import TrainSettings
 from modomodo.training.trackers import NOWHERE, Tracking
 

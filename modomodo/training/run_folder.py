@@ -23,11 +23,11 @@ from pathlib import Path
 
 from modomodo.errors import InputError
 from modomodo.files import atomic_write, file_digest, read_json, write_json
+from modomodo.mixtures.trained_runs import FINISHED, finished_parts
 from modomodo.training.resume import keep_newest_complete
 
 CACHE_VERSION = 2  # raise when the same settings would train other weights: every run is then trained again
 REMOVED = "weights-removed.json"
-FINISHED = "finished.json"  # a copy of run.json that survives Snakemake
 
 
 def open_run(folder: Path, fingerprint: str, steps: Collection[int] | None = None) -> dict | None:
@@ -52,11 +52,6 @@ def open_run(folder: Path, fingerprint: str, steps: Collection[int] | None = Non
         ):
             return {**run, "checkpoints": {step: run["checkpoints"][step] for step in sorted(asked, key=int)}}
     return None
-
-
-def finished_parts(folder: Path) -> list[Path]:
-    """What is kept of the finished parts of a run: one file, or one for each job of a run in a race."""
-    return sorted(folder.glob("finished*.json"))
 
 
 def trained_to(folder: Path) -> int:

@@ -15,10 +15,11 @@ from modomodo.files import read_json, write_json
 from modomodo.mixtures.budget import Action, Belief, Decision, Prices, Seeds, StoppedRun, expected_gain, spend
 from modomodo.mixtures.mixture import Mixture, read_mixture, write_mixture
 from modomodo.mixtures.plan import plan, sure_of
-from modomodo.mixtures.races import Stretch, described, stopped_runs
+from modomodo.mixtures.races import Stretch, stopped_runs
 from modomodo.mixtures.records import BASE, learnable
 from modomodo.mixtures.settings import ProposeSettings, RecordsSettings
 from modomodo.mixtures.strategies.base import propose_named
+from modomodo.mixtures.trained_runs import runs_so_far
 from modomodo.study import costs, costs_text
 from modomodo.study.checks import study_from
 
@@ -506,4 +507,4 @@ def test_a_mixture_that_was_not_trained_is_no_run_to_report(tmp_path) -> None:
     paths = [tmp_path / name for name in ("idle.json", "trained.json")]
     write_json(paths[0], {"mixture": "next-002", "checkpoints": {}})
     write_json(paths[1], {"mixture": "all", "checkpoints": {"9": {}}})
-    assert described(paths) == paths[1:]
+    assert list(runs_so_far(paths)) == paths[1:]

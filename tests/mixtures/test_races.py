@@ -11,11 +11,12 @@ from modomodo.evaluation.scores import RunScores, collect
 from modomodo.files import read_json, write_json
 from modomodo.mixtures.mixture import Mixture
 from modomodo.mixtures.plan import plan, searches
-from modomodo.mixtures.races import Stretch, promote, run_so_far, stretches_of
-from modomodo.mixtures.records import BASE, Records, finished, last_step, learnable
+from modomodo.mixtures.races import Stretch, promote, stretches_of
+from modomodo.mixtures.records import BASE, Records, finished, is_online, is_stopped, last_step, learnable
 from modomodo.mixtures.settings import StreamSettings
 from modomodo.mixtures.strategies.base import propose_named
 from modomodo.mixtures.surrogates.base import objective, observe, surrogates
+from modomodo.mixtures.trained_runs import run_so_far
 from modomodo.study import costs, costs_text
 from modomodo.study.checks import study_from
 from modomodo.study.outputs import outputs_of
@@ -292,6 +293,11 @@ def test_they_stay_in_the_records_and_have_no_last_score(stopped):
 
 def test_records_without_one_have_no_such_column():
     assert "stopped" not in scored(STARTED, [2, 9]).frame
+
+
+def test_words_in_a_strangers_column_of_that_name_mark_no_run(stopped):
+    strange = stopped.frame.assign(stopped="no, it ran", online="yes")
+    assert not is_stopped(strange).any() and not is_online(strange).any()
 
 
 def test_surrogates_take_their_scores_for_early_ones(stopped):

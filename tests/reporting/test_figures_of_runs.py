@@ -14,7 +14,7 @@ from modomodo.mixtures.records import from_rows
 from modomodo.reporting.figures.style import Page, styled
 from modomodo.reporting.figures.training import cost, realised_shares, reward_curves
 from modomodo.reporting.results import results_of
-from modomodo.reporting.training_logs import Run, read_run, rewards_by_domain, smooth
+from modomodo.reporting.training_logs import Run, read_runs, rewards_by_domain, smooth
 
 
 def test_rewards_by_domain_are_weighted_and_a_step_without_its_prompts_is_unknown() -> None:
@@ -55,7 +55,7 @@ def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
         },
     )
     write_jsonl(folder / "log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.5}])
-    run = read_run(folder / "run.json")
+    [run] = read_runs([folder / "run.json"]).values()
     assert (run.mixture, run.seed, run.seconds, run.prompts) == ("all", 42, 10.0, 4)
     assert run.rewards["a"].tolist() == [0.5]
     # A place's file points to where the work lies, whatever an earlier run left beside it.
@@ -64,10 +64,11 @@ def test_a_run_is_read_from_its_files(tmp_path: Path) -> None:
     write_json(tmp_path / "place/run.json", place)
     write_jsonl(tmp_path / "place/log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.1}])
     write_jsonl(tmp_path / "all/43/log.jsonl", [{"step": 1, "rewards/a/accuracy": 0.25}])
-    assert read_run(tmp_path / "place/run.json").rewards["a"].tolist() == [0.25]
+    [run] = read_runs([tmp_path / "place/run.json"]).values()
+    assert run.rewards["a"].tolist() == [0.25]
     (folder / "log.jsonl").unlink()
     with pytest.raises(InputError, match=r"log\.jsonl: no such file"):
-        read_run(folder / "run.json")
+        read_runs([folder / "run.json"])
 
 
 def test_cost_adds_up_and_repeats_come_last() -> None:

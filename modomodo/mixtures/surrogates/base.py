@@ -316,7 +316,7 @@ def observe(records: Records, objective: Objective, merged: Records | None = Non
     errors = np.column_stack([frame[f"se_{name}"].to_numpy(float) for name in objective.benchmarks])
     steps = frame["step"].to_numpy(float)
     last = frame.groupby(["mixture", "seed"])["step"].transform("max").to_numpy(float)
-    last = np.where(is_stopped(runs), last.max(initial=0), last)
+    last = np.where(is_stopped(runs.frame), last.max(initial=0), last)
     progress = np.divide(steps, last, out=np.ones(len(frame)), where=last > 0)
     observations = Observations(
         weights_matrix(runs, domains),
