@@ -135,5 +135,5 @@ def decided_stream(job: TrainJob, drawn: Mapping[str, Any]) -> dict[str, Any]:
     ended = found["steps"] < job.settings.training.steps and not next_step(job.live, used)[0]
     if ended and found["exhausted"] is None:
         found["exhausted"] = {**drawn["exhausted"], "step": found["steps"]}
-    about = {key: drawn[key] for key in ("online", "mixture", "since", "until") if key in drawn}
+    about = {key: drawn[key] for key in ("online", "mixture", "seed", "since", "until") if key in drawn}
     return {**found, "prompts_generated": len(used), **about}

@@ -85,11 +85,12 @@ def letters(prompts, completions, id, **columns):
 
 
 import trl.generation.vllm_generation as theirs
+from transformers import TrainerCallback
 
-from modomodo.training import trainer
+from modomodo.training import trainer, trl_arguments
 
 # Unlike in a study: TRL then logs how far the log-probabilities of trainer and vLLM lie apart.
-trainer.OBJECTIVE["vllm_importance_sampling_correction"] = True
+trl_arguments.OBJECTIVE["vllm_importance_sampling_correction"] = True
 # To vLLM, the precision of a float32 model is bfloat16 unless it is told; TRL does not tell.
 theirs.LLM = functools.partial(theirs.LLM, dtype="float32")
 
@@ -118,7 +119,7 @@ class Watched(trainer.StreamTrainer):
             self.add_callback(Crash())
 
 
-class Crash(trainer.TrainerCallback):
+class Crash(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == stop_after:
             os._exit(9)
@@ -128,14 +129,14 @@ trainer.StreamTrainer = Watched
 settings = Training(
     steps=6, scored_steps=[3, 6], gpus=1, vllm="colocate", learning_rate=1e-3, max_completion_length=12, save_steps=2,
     bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0},
-).model_copy(update={"gpus": 0})
+)
 rows = [(example, examples.parent) for example in read_examples(examples)][:12]
 trainer.train(TrainJob(
     base=base, rows=rows, folder=folder, seed=7, last_step=6, checkpoint_steps={3: 3, 6: 6},
     settings=TrainSettings(
         training=settings, dtype="float32", prompts=read_study(sys.argv[5]).prompts,
         rewards={rows[0][0].dataset: ["letters"]},
-    ),
+    ).model_copy(update={"training": settings.model_copy(update={"gpus": 0})}),  # which no study can ask for
 ))
 """
 
@@ -286,7 +287,7 @@ import psutil
 import safetensors.torch
 import torch
 import trl.generation.vllm_generation as theirs
-from modomodo.training import trainer
+from modomodo.training import trainer, trl_arguments
 from modomodo.data.examples import read_examples
 from modomodo.training.job import TrainJob
 from modomodo.training.rewards import rewards
@@ -326,7 +327,7 @@ class ByFile(theirs.VLLMClient):
 
 
 theirs.VLLMClient = ByFile
-trainer.OBJECTIVE["vllm_importance_sampling_correction"] = True  # for the log, as above
+trl_arguments.OBJECTIVE["vllm_importance_sampling_correction"] = True  # for the log, as above
 # Two trainers load their save to "cpu:0" and "cpu:1", for which torch has no word.
 torch.serialization.register_package(0, lambda _: None, lambda obj, place: obj if "cpu:" in place else None)
 (folder / "weights").mkdir(exist_ok=True)

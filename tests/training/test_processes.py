@@ -31,6 +31,7 @@ import json, os, signal, sys, time
 from pathlib import Path
 import torch
 import modomodo.command_line
+from transformers import TrainerCallback
 from modomodo.config.schema import Training
 from modomodo.data.examples import Example
 from modomodo.training import trainer
@@ -60,7 +61,7 @@ settings = Training(
     reward_weights={"letters": 1.0},
 )
 if stop_after:
-    class Crash(trainer.TrainerCallback):
+    class Crash(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
             if state.global_step == stop_after:
                 os._exit(9)

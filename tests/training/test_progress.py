@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from modomodo.training import trainer as training
+from modomodo.training import callbacks as training
 
 
 class Clock:

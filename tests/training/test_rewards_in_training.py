@@ -18,17 +18,13 @@ from modomodo.data.prompts import messages
 from modomodo.errors import InputError
 from modomodo.metrics import judge as judging
 from modomodo.study.checks import study_from
+from modomodo.training.callbacks import SaveOnSignal, StopAt, write_log
 from modomodo.training.reward_functions import reward_functions, summed_weights
+from modomodo.training.run_folder import link_shared_checkpoints
 from modomodo.training.settings import TrainSettings
 from modomodo.training.stream_trainer import one_placeholder_per_image
-from modomodo.training.trainer import (
-    SaveOnSignal,
-    StopAt,
-    link_shared_checkpoints,
-    trainer_arguments,
-    training_dataset,
-    write_log,
-)
+from modomodo.training.trainer import training_dataset
+from modomodo.training.trl_arguments import trainer_arguments
 
 RIGHT = "<think>one and two</think><answer>3</answer>"
 WRONG = "<think>no idea</think><answer>4</answer>"

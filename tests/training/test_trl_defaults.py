@@ -15,7 +15,7 @@ from trl import GRPOConfig
 
 from modomodo.config.schema import Training
 from modomodo.tiny.qwen2vl import make_model, make_processor
-from modomodo.training import trainer
+from modomodo.training import trainer, trl_arguments
 from modomodo.training.models import load_model
 
 RECORDED = Path(__file__).parent / "trl_defaults.json"
@@ -33,8 +33,8 @@ def installed_defaults() -> dict[str, Any]:
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The options that reach TRL, for some training settings."""
-    monkeypatch.setattr(trainer, "GRPOConfig", lambda **options: options)
-    return lambda **settings: trainer.trainer_arguments(Training(**settings), tmp_path, 42, ["format"])
+    monkeypatch.setattr(trl_arguments, "GRPOConfig", lambda **options: options)
+    return lambda **settings: trl_arguments.trainer_arguments(Training(**settings), tmp_path, 42, ["format"])
 
 
 def test_no_default_that_is_relied_on_has_changed(passed) -> None:
@@ -72,7 +72,7 @@ def documented() -> dict[str, tuple[str, str]]:
 
 def test_the_documents_table_is_what_is_installed_and_what_is_set(passed) -> None:
     options, defaults = passed(), installed_defaults()
-    assert documented().keys() >= trainer.OBJECTIVE.keys()
+    assert documented().keys() >= trl_arguments.OBJECTIVE.keys()
     for name, (default, here) in documented().items():
         assert defaults[name] == ast.literal_eval(default), name
         if not here.startswith("training."):
@@ -82,7 +82,7 @@ def test_the_documents_table_is_what_is_installed_and_what_is_set(passed) -> Non
 
 
 def test_the_optimiser_is_the_papers_whatever_its_own_defaults(tmp_path: Path) -> None:
-    arguments = trainer.trainer_arguments(Training(bf16=False), tmp_path, 42, ["format"])
+    arguments = trl_arguments.trainer_arguments(Training(bf16=False), tmp_path, 42, ["format"])
     optimiser, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
     assert optimiser is torch.optim.AdamW
     assert options == {"lr": 1e-6, "betas": (0.9, 0.999), "eps": 1e-8, "fused": True}
@@ -102,7 +102,7 @@ def test_the_gradient_is_that_of_the_papers_equation_1(tmp_path: Path) -> None:
     training = Training(bf16=False, gradient_checkpointing=False, beta=0.5, threads=1)
     trained = trainer.StreamTrainer(
         model=load_model(tmp_path),
-        args=trainer.trainer_arguments(training, tmp_path / "trainer", 42, ["format"]),
+        args=trl_arguments.trainer_arguments(training, tmp_path / "trainer", 42, ["format"]),
         reward_funcs=[lambda completions, **columns: [0.0] * len(completions)],
         train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": "How many?"}]}]),
         processing_class=processor,
