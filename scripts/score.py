@@ -22,7 +22,14 @@ from modomodo.data.lmms_eval.environment import VERSION as LMMS_VERSION
 from modomodo.errors import InputError
 from modomodo.evaluation.benchmarks import Questions, load_benchmarks
 from modomodo.evaluation.predictions import read_predictions, read_run_predictions
-from modomodo.evaluation.scores import Ask, BenchmarkScore, RunScores, score_benchmark, unparsed_warnings
+from modomodo.evaluation.scores import (
+    Ask,
+    BenchmarkScore,
+    RunScores,
+    score_benchmark,
+    truths_warnings,
+    unparsed_warnings,
+)
 from modomodo.evaluation.settings import ScoreSettings
 from modomodo.files import write_json
 from modomodo.metrics.judge import replies
@@ -60,7 +67,12 @@ def main() -> None:
                 answered.append(of_questions(name, examples, values))
     run = RunScores(mixture=listed.mixture, seed=listed.seed, steps=steps)
     write_questions(arguments.output.with_suffix(".csv"), listed.mixture, listed.seed, answered)
-    warn(arguments.output, unparsed_warnings(run))
+    ours = [
+        (called(call), questions[name])
+        for name, call in settings.metrics.items()
+        if name not in settings.lmms_eval
+    ]
+    warn(arguments.output, [*unparsed_warnings(run), *truths_warnings(run, ours)])
     write_json(arguments.output, run.model_dump(mode="json", exclude_none=True))
     describe(arguments.output, settings, [arguments.predictions, *(each.path for each in questions.values())])
 

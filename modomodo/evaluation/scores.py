@@ -1,7 +1,7 @@
 """predictions → scores of one run, and the records of many runs."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from modomodo.config.loading import parse
 from modomodo.data.examples import Example, image_cluster
 from modomodo.errors import InputError
+from modomodo.evaluation.benchmarks import Questions
 from modomodo.evaluation.predictions import Prediction
 from modomodo.files import read_json
 from modomodo.metrics.metric import Metric, Score, Summary, summarise
+from modomodo.metrics.truths import unread_truths
 from modomodo.mixtures.mixture import Mixture, Weights, read_mixtures
 from modomodo.mixtures.records import (
     AGGREGATES,
@@ -113,6 +115,17 @@ def unparsed_warnings(run: RunScores) -> list[str]:
         f"metric {score.metric}): read some of its predictions"
         for benchmark, score in run.steps[max(run.steps)].items()
         if score.unparsed > MANY_UNPARSED * score.n
+    ]
+
+
+def truths_warnings(run: RunScores, asked: Iterable[tuple[Metric, Questions]]) -> list[str]:
+    """A warning for each metric that does not give the true answers themselves 1; once, with the base's scores."""
+    if run.mixture != BASE:
+        return []
+    return [
+        text
+        for metric, questions in asked
+        for text in unread_truths(f"{questions.name}: the metric", metric, questions.examples)
     ]
 
 

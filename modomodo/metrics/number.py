@@ -7,6 +7,7 @@ understood, and a text that gives several numbers is not read. Units are those o
 import functools
 import math
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
@@ -34,6 +35,13 @@ def _known_unit(text: str) -> str:
     return text
 
 
+# "3 million"; of "1,5 million" and "3 1/2 million" no part.
+_SCALED = re.compile(
+    r"(?<![\w.,/^])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?[ -]?(thousand|million|billion|trillion)s?\b",
+    re.IGNORECASE,
+)
+_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+
 Tolerance = Annotated[float, Field(ge=0)]
 
 
@@ -57,7 +65,7 @@ def number(
 
     A unit that Pint knows is converted to the true one: `unit`, or that in the true answer; of another kind ("5 kg" for
     "5 km") the answer is wrong. Without one a number counts as in the true unit, unless `unit_required`. "50%" is 50
-    and also 0.5. An answer from which no single number can be read counts as unparsed.
+    and also 0.5; "3 million" is 3000000. An answer from which no single number can be read counts as unparsed.
 
     Example: `{number: {rel_tol: 0.05}}`: "1,040 m" for "1 km" is 1.
     """
@@ -70,6 +78,7 @@ def number(
 
 def read(text: str) -> Quantity | None:
     """The number that an answer gives, with its unit; None when none is clear."""
+    text = _SCALED.sub(_in_digits, text)
     try:
         for part, told in telling_parts(text):
             if (found := read_quantity(part, told)) is not None:
@@ -78,6 +87,11 @@ def read(text: str) -> Quantity | None:
     except UnclearError:
         pass
     return None
+
+
+def _in_digits(found: re.Match[str]) -> str:
+    digits = Decimal(found[1].replace(",", "") + (found[2] or ""))
+    return format(digits.scaleb(_SCALES[found[3].lower()]), "f")
 
 
 def _true(text: str, unit: str | None) -> Quantity:

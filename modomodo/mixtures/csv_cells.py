@@ -19,7 +19,7 @@ def read_cells(path: str | Path) -> tuple[list[str], list[list[str]]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table: {error}") from None
+        raise InputError(f"{path}: not a CSV table: {error}: save it as CSV in UTF-8") from None
     while lines and not lines[-1]:
         lines.pop()
     if not lines:

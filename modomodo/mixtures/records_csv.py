@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ MISSING = {"", "nan", "NaN", "NA", "N/A", "null", "None"}
 
 # Weights of strangers' tables are rounded: a sum this near 1 is scaled, one further off is an error.
 SUM_TOLERANCE = 0.01
+ROUNDING = 1e-9  # of computed weights: three of 0.33 sum to 0.9900000000000001 or a little less
 
 
 def read_records(
@@ -44,8 +45,8 @@ def read_records(
     """Records from a CSV of ours or a stranger's.
 
     Only the `w_` and `y_` columns are needed. Without a `mixture` column, rows of equal weights are runs of
-    one mixture: it has the name of the first (`run`, `run_id` or `name`), or `mixture-0001`, … in file order, and
-    their seeds count from 0. What each benchmark
+    one mixture: it has the name of the first (`run`, `run_id` or `name`), or `mixture-0001`, … in file order. Without a
+    `seed` column the runs of a mixture count from 0. What each benchmark
     counts in an aggregate is read where the file says it (`n_in_…`, `n_out_…`). Other columns are kept at the
     right of the frame. Empty scores are NaN; weights that sum to 1 within 0.01 are
     scaled to 1. Rows with something in the column `fidelity` are cheaper runs of that name (a smaller model, an earlier
@@ -183,12 +184,16 @@ def _from_text(
     runs = next((text[name] for name in ("run", "run_id", "name") if name in text), None)
     fidelities = text[FIDELITY].str.strip() if FIDELITY in text else pd.Series("", text.index)
     mixtures, copies = _names_by_weights(data, domains, runs, fidelities)
-    data["mixture"] = text["mixture"].str.strip() if "mixture" in text else mixtures
+    if "mixture" in text:
+        data["mixture"] = text["mixture"].str.strip()
+        copies = _copies(data["mixture"].tolist(), data["step"].tolist(), fidelities)
+    else:
+        data["mixture"] = mixtures
     data["strategy"] = text["strategy"].str.strip() if "strategy" in text else ""
     if "seed" in text:
         data["seed"] = _integers(path, text["seed"], "seed")
     else:
-        data["seed"] = 0 if "mixture" in text else copies
+        data["seed"] = copies
     frame = pd.DataFrame(data, index=text.index)
     names = columns(domains, benchmarks)
     counts = _counts(path, text, benchmarks)
@@ -259,13 +264,15 @@ def _check_weights(path: Path, data: dict[str, np.ndarray], domains: list[str]) 
                 raise InputError(
                     f"{path}:{i + 2}: w_{domain}: empty, though other weights are given: write 0"
                 )
-            if weight < 0:
+            if weight < -ROUNDING:
                 raise InputError(
                     f"{path}:{i + 2}: w_{domain}: the weight {weight:g} is negative: give a number from 0 to 1"
                 )
+        matrix[i] = row = np.maximum(row, 0.0)
         total = math.fsum(row)
-        if abs(total - 1) > SUM_TOLERANCE:
-            hint = ": divide percentages by 100" if abs(total / 100 - 1) <= SUM_TOLERANCE else ""
+        if abs(total - 1) > SUM_TOLERANCE + ROUNDING:
+            hint = ": divide them by their sum" if total > 2 else ""
+            hint = ": divide percentages by 100" if abs(total / 100 - 1) <= SUM_TOLERANCE else hint
             raise InputError(f"{path}:{i + 2}: w_{domains[0]}…: the weights sum to {total:g}, not 1{hint}")
         if abs(total - 1) > 1e-9:
             matrix[i] = row / total
@@ -293,9 +300,15 @@ def _names_by_weights(
     names: dict[tuple[float, ...] | None, str] = {None: BASE}
     for number, (mixture, own) in enumerate(zip(mixtures, first, strict=True), 1):
         names[mixture] = own if named and own else f"mixture-{number:04d}"
+    named_rows = [names[key] for key in keys]
+    return named_rows, _copies(named_rows, data["step"].tolist(), fidelities)
+
+
+def _copies(mixtures: Iterable[str], steps: Iterable[int], fidelities: Iterable[str]) -> list[int]:
+    """For each row how often its mixture stood above at its step and fidelity: a seed, where a table has none."""
     seen: Counter[tuple[str, int, str]] = Counter()
     copies = []
-    for key, step, fidelity in zip(keys, data["step"].tolist(), fidelities, strict=True):
-        copies.append(seen[names[key], step, fidelity])
-        seen[names[key], step, fidelity] += 1
-    return [names[key] for key in keys], copies
+    for key in zip(mixtures, steps, fidelities, strict=True):
+        copies.append(seen[key])
+        seen[key] += 1
+    return copies

@@ -1,14 +1,13 @@
 """Whether a run could learn, and whether it did: what its log and its weights say, as warnings."""
 
 import contextlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from modomodo.config.schema import Call, name_and_options
-from modomodo.data.answers import extract_answer
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import Metric, called, metrics
+from modomodo.metrics.metric import called, metrics
+from modomodo.metrics.truths import completion_of_truth, unread_truths
 from modomodo.training.groups import PROMPTS, groups_of
 from modomodo.training.rewards import columns, reward_of, rewards
 
@@ -47,39 +46,15 @@ def unfit_rewards(domain_rewards: Mapping[str, Sequence[Call]], examples: Iterab
                     "teaches nothing there: name another one"
                 )
             elif not rewards.is_own(name):
-                texts += _unread_truths(domain, called(call), seen[domain].values())
+                texts += unread_truths(f"{domain}: the reward", called(call), seen[domain].values())
     return texts
-
-
-def _unread_truths(domain: str, metric: Metric, examples: Iterable[Example]) -> list[str]:
-    """A warning when true answers do not get the full value. One that asks a judge, or is of the form, is left out."""
-    if metric.prompt is not None or metric.form:
-        return []
-    asked = [example for example in examples if example.answer_type in metric.answers]
-    short = [
-        example
-        for example in asked
-        if metric(right := _right(example), extract_answer(right), example).value < 1
-    ]
-    if not short:
-        return []
-    return [
-        f"{domain}: the reward '{metric.name}' gives {len(short)} of {len(asked)} true answers less than 1, e.g. "
-        f"{json.dumps(short[0].answer, ensure_ascii=False)[:80]} of example '{short[0].id}': name another one"
-    ]
-
-
-def _right(example: Example) -> str:
-    """A completion with the true answer."""
-    answer = example.answer if isinstance(example.answer, str) else json.dumps(example.answer)
-    return f"<think>\n</think>\n<answer>{answer}</answer>"
 
 
 def _applies(call: Call, example: Example) -> bool:
     name, _ = name_and_options(call)
     if not rewards.is_own(name):
         return example.answer_type in metrics[name].answers
-    completion = [{"role": "assistant", "content": _right(example)}]
+    completion = [{"role": "assistant", "content": completion_of_truth(example)}]
     row = {column: [value] for column, value in columns(example).items()}
     # One that needs more than an example (a trainer's state, a network) can only be judged by the run's log.
     with contextlib.suppress(Exception):

@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from modomodo.data.examples import Rejected
+from modomodo.data.letters import lettered
 from modomodo.data.readers import datasets
 from modomodo.data.table.doubts import _ANNOUNCED
 from modomodo.errors import InputError
@@ -116,6 +117,29 @@ CHOICE = {"question": "Which?", "choices": ["red", "blue", "green"]}
 @pytest.mark.parametrize("answer", [["A", "C"], ["red", "green"]])
 def test_a_choice_of_several_options_is_no_choice_of_the_first(tmp_path, answer) -> None:
     assert "2 options answer, A, C: a choice has one" in reason(tmp_path, CHOICE | {"answer": answer})
+
+
+@pytest.mark.parametrize(
+    ("question", "choices", "listed"),
+    [
+        ("A triangle of 3, 4 and 5: which side is longest?", ["3", "4", "5"], False),
+        ("Is there no cat, yes?", ["yes", "no"], False),
+        ("Which?\n(A) red\n(B) blue", ["red", "blue"], True),
+        ("Which? a: red, b: blue", ["red", "blue"], True),
+        ("Which?\n**A.** Red\n**B.** Blue", ["red", "blue"], True),
+        ("Which?\nA\uff0ered\nB\uff0eblue", ["red", "blue"], True),
+    ],
+)
+def test_options_that_a_question_does_not_list_are_listed(tmp_path, question, choices, listed) -> None:
+    fields, _ = found(tmp_path, {"question": question, "choices": choices, "answer": "A"})
+    assert fields["question"] == (question if listed else f"{question}\n{lettered(choices)}")
+
+
+def test_positions_that_may_count_from_either_are_a_doubt(tmp_path) -> None:
+    row = {"question": "Which?", "choices": ["a", "b", "c"]}
+    said = "neither 0 nor the last position is among the first"
+    assert said in "".join(table(tmp_path, [row | {"answer": 1}, row | {"answer": 2}]).warnings)
+    assert not table(tmp_path, [row | {"answer": 0}, row | {"answer": 2}]).warnings
 
 
 def test_several_spellings_of_one_option_are_one(tmp_path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from modomodo.data.examples import Example
 from modomodo.errors import InputError
+from modomodo.evaluation.benchmarks import Questions
 from modomodo.evaluation.predictions import Prediction
 from modomodo.evaluation.scores import (
     BenchmarkScore,
@@ -16,6 +17,7 @@ from modomodo.evaluation.scores import (
     collect,
     read_run_scores,
     score_benchmark,
+    truths_warnings,
     unparsed_warnings,
 )
 from modomodo.files import write_json
@@ -270,6 +272,18 @@ def test_a_run_that_leaves_many_questions_unanswered_is_warned_of():
         "b: no answer was found for more than 20% of the questions (unparsed in scores/, metric m): read some of its "
         "predictions"
     ]
+
+
+def test_a_metric_that_does_not_give_the_truth_itself_is_said_with_the_base(tmp_path):
+    row = {"dataset": "d", "image": "", "question": "?", "answer_type": "text"}
+    examples = [Example(id=answer, answer=answer, **row) for answer in ("B", "Paris")]
+    asked = [(metrics["choice"], Questions("d", tmp_path, examples))]
+    base, trained_run = (RunScores(mixture=name, seed=1, steps={}) for name in ("base", "all"))
+    assert truths_warnings(base, asked) == [
+        "d: the metric 'choice' gives 1 of 2 true answers less than 1, e.g. \"Paris\" of example 'Paris': name another one"
+    ]
+    assert truths_warnings(trained_run, asked) == []
+    assert truths_warnings(base, [(metrics["exact_match"], asked[0][1])]) == []
 
 
 def test_the_share_of_unparsed_answers_goes_to_records_and_table(tmp_path):

@@ -348,6 +348,10 @@ def test_two_files_without_a_common_name_of_the_runs(tmp_path):
         ("w_a,w_b,y_x\n0.5,0.5,three\n", "R.csv:2: y_x: 'three' is not a number"),
         ("w_a,w_b,y_x\n0.5,0.5,1\n0.5,0.5,inf\n", "R.csv:3: y_x: 'inf' is not a finite number"),
         ("w_a,w_b,y_x\n0.5,0.5,1\n0.5,0.6,1\n", "R.csv:3: w_a…: the weights sum to 1.1, not 1"),
+        (
+            "w_a,w_b,y_x\n500,500,1\n",
+            "R.csv:2: w_a…: the weights sum to 1000, not 1: divide them by their sum",
+        ),
         ("w_a,w_b,y_x\n1.5,-0.5,1\n", "R.csv:2: w_b: the weight -0.5 is negative"),
         ("w_a,w_b,y_x\n1.0,,1\n", "R.csv:2: w_b: empty, though other weights are given: write 0"),
         ("w_a,y_x\n1.0,1\n1.0\n", "R.csv:3: 1 cells, expected 2"),
@@ -374,6 +378,22 @@ def test_a_damaged_table_is_reported_with_file_line_and_column(tmp_path, monkeyp
         records_csv.read_records("R.csv")
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_off_by_rounding(tmp_path):
+    text = "w_a,w_b,w_c,y_x\n0.33,0.33,0.33,1\n0.34,0.33,0.34,2\n-1e-17,0.5,0.5,3\n"
+    weights = (
+        records_csv.read_records(write(tmp_path / "R.csv", text)).frame[["w_a", "w_b", "w_c"]].to_numpy()
+    )
+    assert weights[0] == pytest.approx([1 / 3] * 3) and weights[2].tolist() == [0, 0.5, 0.5]
+    assert weights.sum(axis=1) == pytest.approx([1, 1, 1])
+
+
+def test_named_mixtures_without_seeds_are_repeats(tmp_path):
+    text = "mixture,step,w_a,w_b,y_x\nm,1,1,0,1\nm,2,1,0,1\nm,1,1,0,2\nn,1,0,1,3\n"
+    assert records_csv.read_records(write(tmp_path / "R.csv", text)).frame["seed"].tolist() == [0, 0, 1, 0]
+    with pytest.raises(InputError, match="mixture 'm' stands with different weights"):
+        records_csv.read_records(write(tmp_path / "R.csv", text.replace("2,1,0", "2,0,1")))
 
 
 def test_a_missing_file_and_ragged_rows(tmp_path):

@@ -201,6 +201,18 @@ def data_in(text: str) -> Any:
     return text
 
 
+def are_listed(choices: Sequence[str], question: str) -> bool:
+    """Whether a question lists its options, each behind its letter; texts that it happens to hold are no list.
+
+    >>> are_listed(["red", "blue"], "Which? (A) red (B) blue"), are_listed(["3", "4", "5"], "Of the 3-4-5 triangle?")
+    (True, False)
+    """
+    return all(
+        re.search(rf"(?<![A-Za-z]){letter(place)}\W{{0,6}}{re.escape(choice)}", question, re.IGNORECASE)
+        for place, choice in enumerate(choices)
+    )
+
+
 Counting = Literal["text", 0, 1]  # a number that answers is an option's text, or its position from 0 or 1
 
 
@@ -258,7 +270,12 @@ def box_format(text: str) -> BoxFormat:
     return BoxFormat(named[0], "xywh" not in words)
 
 
-_CORNERS = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom"))
+_CORNERS = (
+    ("x1", "y1", "x2", "y2"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("left", "top", "right", "bottom"),
+)
 _BOX_KEYS = ("bbox_2d", "bbox", "box", "Position", "position")
 
 

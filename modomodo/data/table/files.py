@@ -57,6 +57,8 @@ def source_of(path: str, name: str | None, split: str | None) -> Source:
 
 def _missing(path: str) -> str:
     hint = "no such file or folder (paths are relative to the study's file)"
+    if "$" in path:
+        hint += "; variables such as $HOME are not read, ~ is"
     if "huggingface.co" in path or (path.count("/") == 1 and not Path(path).suffix and path[0] not in "./~"):
         hint += "; a repository of the hub is named beside options: source: {repo: owner/name, revision: …}"
     return hint

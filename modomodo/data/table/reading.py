@@ -108,7 +108,7 @@ def example_of(reading: Reading, row: Row, id_: str) -> RawExample:
             )
         fields["answer"] = letters[0]
         fields |= {"answer_type": "choice", "choices": choices}
-        if reading.template is None and not all(choice in question for choice in choices):
+        if reading.template is None and not cells.are_listed(choices, question):
             question = f"{question}\n{lettered(choices)}"
     else:
         fields |= {"answer": answers[0], "answer_type": reading.answer_type}

@@ -238,6 +238,11 @@ def _counting(reading: Reading, rows: Sequence[Row]) -> tuple[Counting, tuple[st
         )
     if from_1 and not from_0:
         return 1, ("numbers that answer are positions from 1",)
+    if from_1 and from_0:
+        return 0, (
+            f"{WARNING}numbers that answer are taken for positions from 0, though neither 0 nor the last position is "
+            "among the first: if they are from 1, write letters",
+        )
     return 0, ("numbers that answer are positions from 0",)
 
 
