@@ -50,6 +50,10 @@ def open_run(folder: Path, fingerprint: str, steps: Collection[int] | None = Non
         if asked <= set(run["checkpoints"]) and all(
             _is_whole(folder / run["checkpoints"][step]["path"]) for step in asked
         ):
+            if finished.name == FINISHED:
+                shutil.rmtree(
+                    folder / "trainer", ignore_errors=True
+                )  # of one that was killed while it closed
             return {**run, "checkpoints": {step: run["checkpoints"][step] for step in sorted(asked, key=int)}}
     return None
 

@@ -41,6 +41,13 @@ def test_a_finished_run_of_the_same_key_is_handed_back(finished):
     assert not (folder / "trainer").exists(), "resume checkpoints of a finished run are of no use"
 
 
+def test_a_run_that_was_killed_while_it_closed_leaves_no_resume_checkpoints(finished):
+    folder, run = finished
+    (folder / "trainer/checkpoint-9").mkdir(parents=True)
+    assert open_run(folder, "one") == run
+    assert not (folder / "trainer").exists()
+
+
 def test_it_is_handed_back_after_snakemake_deleted_run_json(finished):
     folder, run = finished
     (folder / "run.json").unlink()
