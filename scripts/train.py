@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from modomodo import command_line, console
 from modomodo.config.loading import load_plugins
@@ -40,6 +41,7 @@ from modomodo.training.lessons import lessons, unfit_rewards
 from modomodo.training.model_directory import untried
 from modomodo.training.run_folder import (
     CACHE_VERSION,
+    alone_in,
     close_run,
     link_shared_checkpoints,
     open_run,
@@ -85,6 +87,16 @@ def main() -> None:
     if launching.is_trainer():
         train_here(with_known_end(job))
         return
+    with alone_in(job.folder):
+        run = trained_run(arguments, settings, job, drawn)
+        write_json(arguments.output, seen_from(arguments.output.parent, job.folder, run))
+
+
+def trained_run(
+    arguments: argparse.Namespace, settings: TrainSettings, job: TrainJob, drawn: dict[str, Any]
+) -> dict[str, Any]:
+    """The description of the run, trained now if it was not."""
+    summary = arguments.stream.with_suffix(".summary.json")
     fingerprint = decides(job, settings, arguments.base_info, drawn)
     run = open_run(job.folder, digest(fingerprint), job.scored)
     if run is None:
@@ -112,7 +124,7 @@ def main() -> None:
         )
         warn(arguments.output, learnt, said=unfit)
         close_run(job.folder, run, job.finished)
-    write_json(arguments.output, seen_from(arguments.output.parent, job.folder, run))
+    return run
 
 
 def decides(job: TrainJob, settings: TrainSettings, base_info: Path, drawn: dict) -> dict:

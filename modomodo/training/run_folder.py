@@ -17,9 +17,16 @@ is returned as it is.
 """
 
 import hashlib
+import os
 import shutil
-from collections.abc import Collection, Mapping
+import socket
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from modomodo.errors import InputError
 from modomodo.files import atomic_write, file_digest, read_json, write_json
@@ -28,6 +35,46 @@ from modomodo.training.resume import keep_newest_complete
 
 CACHE_VERSION = 2  # raise when the same settings would train other weights: every run is then trained again
 REMOVED = "weights-removed.json"
+
+
+@contextmanager
+def alone_in(folder: Path, poll: float = 5.0) -> Iterator[None]:
+    """While a job works on a run, another one that was started for it waits: Snakemake, killed, leaves its jobs behind.
+
+    `poll` is in seconds. Where the file system knows no locks, nobody waits.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    note = folder.with_name(f".{folder.name}.working")
+    descriptor, said = _locked(note), False
+    while descriptor is None:
+        if not said:
+            who = note.read_text(encoding="utf-8") if note.is_file() else "another process"
+            print(f"waiting: {who} works on {folder} since before", file=sys.stderr, flush=True)
+            said = True
+        time.sleep(poll)
+        descriptor = _locked(note)
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
+    finally:
+        note.unlink(
+            missing_ok=True
+        )  # before the lock is released: who waits sees that its file is another one
+        os.close(descriptor)
+
+
+def _locked(note: Path) -> int | None:
+    """A descriptor of the file, which is locked until it is closed; None where another process has it."""
+    descriptor = os.open(note, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        mine = lock_descriptor(descriptor, blocking=False) and os.fstat(descriptor).st_nlink > 0
+    except OSError:
+        return descriptor
+    if mine:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def open_run(folder: Path, fingerprint: str, steps: Collection[int] | None = None) -> dict | None:

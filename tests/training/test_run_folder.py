@@ -1,12 +1,23 @@
 """Whose work lies in a run's folder: handed back, resumed or cleared away."""
 
+import errno
 import hashlib
+import os
+import threading
+import time
 
 import pytest
 
 from modomodo.errors import InputError
 from modomodo.files import write_json
-from modomodo.training.run_folder import close_run, open_run, remove_weights, weights_digest, weights_removed
+from modomodo.training.run_folder import (
+    alone_in,
+    close_run,
+    open_run,
+    remove_weights,
+    weights_digest,
+    weights_removed,
+)
 
 
 def add_checkpoint(folder, step, weights=b"weights"):
@@ -26,6 +37,42 @@ def finished(tmp_path):
     close_run(folder, run)
     write_json(folder / "run.json", run)
     return folder, run
+
+
+def test_a_job_waits_for_another_one_that_works_on_the_run(tmp_path, capsys):
+    folder = tmp_path / "all/42"
+    order = []
+
+    def wait() -> None:
+        with alone_in(folder, poll=0.01):
+            order.append("second")
+
+    with alone_in(folder):
+        second = threading.Thread(target=wait)
+        second.start()
+        while "works on" not in (said := capsys.readouterr().err):
+            time.sleep(0.01)
+        assert said.startswith(f"waiting: process {os.getpid()} on ")
+        open_run(folder, "one")
+        order.append("first")
+    second.join(10)
+    assert order == ["first", "second"]
+    assert [path.name for path in folder.parent.iterdir()] == ["42"], "no file stays"
+
+
+def test_a_killed_job_and_a_file_system_without_locks_keep_nobody_waiting(tmp_path, monkeypatch):
+    folder = tmp_path / "all/42"
+    folder.mkdir(parents=True)
+    (tmp_path / "all/.42.working").write_text("process 1 on a node that is gone")
+    with alone_in(folder):
+        pass
+
+    def unsupported(descriptor, blocking):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("modomodo.training.run_folder.lock_descriptor", unsupported)
+    with alone_in(folder), alone_in(folder):
+        pass
 
 
 def test_a_new_folder_is_made_with_its_key(tmp_path):
