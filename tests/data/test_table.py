@@ -332,7 +332,7 @@ def test_answer_patterns(pattern, text, found) -> None:
 
 def test_a_whole_cell_is_the_answer_where_the_study_says_so(read) -> None:
     ((found, _),) = read([{"question": Q, "answer": "#### 4"}], answer_pattern="")
-    assert found["answer"] == "#### 4" and set(PATTERNS) == {'[""]', "####", "<answer>", "\\boxed{}"}
+    assert found["answer"] == "#### 4" and set(PATTERNS) == {"####", "<answer>", "\\boxed{}"}
 
 
 def warnings_of(path: Path, rows: list[dict[str, Any]]) -> str:

@@ -93,6 +93,13 @@ def test_several_images_in_a_text_cell(tmp_path) -> None:
     assert len(found(tmp_path, ASKED | {"image": str([image, image])})[1]) == 2
 
 
+def test_an_image_of_another_row(tmp_path) -> None:
+    image = base64.b64encode(png("noise", 100)).decode()
+    (tmp_path / "t.tsv").write_text(f"index\tquestion\tanswer\timage\n1\t?\t3\t{image}\n2\t?\t4\t1\n")
+    _, rejected = datasets["table"](None, path=str(tmp_path / "t.tsv"))
+    assert "'1' is no file; if it is the index of a row (VLMEvalKit), repeat" in rejected.reason
+
+
 def test_a_missing_folder_of_recognised_images_may_be_text_alone(tmp_path) -> None:
     with pytest.raises(InputError, match=r"image_folder: none of the 1 images .* columns: \{image: null\}"):
         table(tmp_path, [ASKED | {"logo": "1.png"}])
@@ -133,6 +140,30 @@ def test_a_choice_of_several_options_is_no_choice_of_the_first(tmp_path, answer)
 def test_options_that_a_question_does_not_list_are_listed(tmp_path, question, choices, listed) -> None:
     fields, _ = found(tmp_path, {"question": question, "choices": choices, "answer": "A"})
     assert fields["question"] == (question if listed else f"{question}\n{lettered(choices)}")
+
+
+@pytest.mark.parametrize(
+    ("names", "answer"),
+    [
+        (("option1", "option2", "option3"), "B"),
+        (("opa", "opb", "opc"), "B"),
+        (("Choice A", "Choice B", "Choice C"), "B"),
+        (("sol1", "sol2"), "blue"),
+    ],
+)
+def test_columns_of_options_of_any_name(tmp_path, names, answer) -> None:
+    options = dict(zip(names, ["red", "blue", "green"], strict=False))
+    fields, _ = found(tmp_path, {"question": "Which?"} | options | {"answer": answer})
+    assert (fields["answer"], fields["choices"]) == ("B", list(options.values()))
+
+
+@pytest.mark.parametrize(
+    ("question", "doubted"),
+    [("Which is red?", True), ("Which? (A) red (B) blue", False), ("Which?\nB: 3", False)],
+)
+def test_letters_without_options_are_a_doubt(tmp_path, question, doubted) -> None:
+    warnings = "".join(table(tmp_path, [{"question": question, "answer": "(B)"}]).warnings)
+    assert ("nor a column give the options" in warnings) == doubted
 
 
 def test_positions_that_may_count_from_either_are_a_doubt(tmp_path) -> None:
@@ -200,13 +231,36 @@ def test_answers_inside_of_cells(tmp_path, cell, column, answers) -> None:
     assert fields["meta"]["answers"] == answers
 
 
-def test_an_answer_as_a_list_in_json(tmp_path, capsys) -> None:
-    row = {"question": "?", "answer": json.dumps([r"\frac{1}{2}"])}  # Skywork-OR1
-    assert found(tmp_path, row)[0]["answer"] == r"\frac{1}{2}"
-    assert """answer_pattern recognised: '[""]'""" in capsys.readouterr().out
-    assert found(tmp_path, row, answer_pattern='["42"]')[0]["answer"] == r"\frac{1}{2}"
-    assert found(tmp_path, row, answer_pattern="")[0]["answer"] == row["answer"]
-    assert found(tmp_path, {"question": "?", "answer": "[1]"})[0]["answer"] == "[1]"
+@pytest.mark.parametrize(
+    ("cell", "answers"),
+    [
+        (json.dumps([r"\frac{1}{2}"]), [r"\frac{1}{2}"]),  # Skywork-OR1
+        ("['body butter', 'body-butter']", ["body butter", "body-butter"]),  # VizWiz in vero-rl
+        (json.dumps([r"\boxed{2}", r"\boxed{3}"]), ["2", "3"]),
+    ],
+)
+def test_a_text_that_lists_answers(tmp_path, capsys, cell, answers) -> None:
+    row = {"question": "?", "answer": cell}
+    fields, _ = found(tmp_path, row)
+    assert fields.get("meta", {}).get("answers", [fields["answer"]]) == answers
+    assert "are lists of accepted answers" in capsys.readouterr().out
+    assert found(tmp_path, row, answer_pattern="")[0]["answer"] == cell
+    for other in ("[1]", "['a' 'b']", "[]"):
+        assert found(tmp_path, {"question": "?", "answer": other})[0]["answer"] == other
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("['a', 'b']", "50% of the first answers are lists of texts"),
+        (
+            '[{"bbox_2d": [1, 2, 3, 4], "label": "a"}]',
+            "1 of the first 2 answers are boxes, the others are not",
+        ),
+    ],
+)
+def test_answers_of_several_kinds_are_a_doubt(tmp_path, cell, said) -> None:
+    assert said in "".join(table(tmp_path, [ASKED, ASKED | {"answer": cell}]).warnings)
 
 
 @pytest.mark.parametrize(

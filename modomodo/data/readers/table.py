@@ -5,8 +5,7 @@ repository, named as `source: {repo: owner/name, revision: commit}`. `name` and 
 configurations and splits, `slice` takes rows from and to ("80%:"), `filter` those for which a jinja expression is
 true. `columns` says which column is the question, answer, image, choices, box or id; what it leaves out is recognised
 by the names that common trainers use, and said. `template` is jinja for the question. `answer_pattern` finds the answer
-in a longer text: "####", "<answer>", "\boxed{}", '[""]' or a regular expression with one group; "" takes the whole
-cell.
+in a longer text: "####", "<answer>", "\boxed{}" or a regular expression with one group; "" takes the whole cell.
 `box_format` gives units and layout of boxes, e.g. "pixels xywh". docs/extending.md shows it all.
 """
 

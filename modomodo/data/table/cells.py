@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -80,6 +79,18 @@ def texts_of_cell(value: object, name: str) -> list[str]:
     return [text_of_cell(value, name)]
 
 
+def listed_texts(text: str) -> list[str] | None:
+    """The texts that a text lists, as JSON or as Python writes it: answers of Skywork-OR1 and of VizWiz; else None.
+
+    >>> listed_texts("['grey', 'gray']"), listed_texts("[1, 2]")
+    (['grey', 'gray'], None)
+    """
+    if not re.match(r"""\s*\[\s*["']""", text) or re.search(r"""["']\s+["']""", text):
+        return None  # numpy's ['a' 'b'] is one text to Python
+    listed = data_in(text)
+    return listed if isinstance(listed, list) and all(isinstance(one, str) for one in listed) else None
+
+
 # --- where the answer stands in a text ----------------------------------------------------------------------
 
 _TAGS = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -113,19 +124,7 @@ def _boxed(text: str) -> str | None:
     return None
 
 
-def _listed(text: str) -> str | None:
-    """The one text of a list in JSON, as Skywork-OR1 writes its answers."""
-    if not text.lstrip().startswith("["):
-        return None
-    with suppress(ValueError, RecursionError):
-        listed = json.loads(text)
-        if isinstance(listed, list) and len(listed) == 1 and isinstance(listed[0], str):
-            return listed[0].strip() or None
-    return None
-
-
 PATTERNS: dict[str, Callable[[str], str | None]] = {
-    '[""]': _listed,
     "####": _after_hashes,
     "<answer>": _in_tags,
     "\\boxed{}": _boxed,
@@ -138,8 +137,7 @@ def pattern_named(text: str) -> Callable[[str], str | None]:
     Raises InputError for one that is neither.
     """
     text = text.replace("\boxed", "\\boxed")  # "\boxed" between YAML's double quotes begins with a backspace
-    named = (('["', '[""]'), ("####", "####"), ("<answer>", "<answer>"), ("\\boxed", "\\boxed{}"))
-    for start, name in named:
+    for start, name in (("####", "####"), ("<answer>", "<answer>"), ("\\boxed", "\\boxed{}")):
         if text.strip().startswith(start) and "(" not in text:
             return PATTERNS[name]
     try:

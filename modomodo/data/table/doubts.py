@@ -56,8 +56,8 @@ def _is_video(value: Any) -> bool:
     return isinstance(value, str) and len(value) < 1000 and Path(value.strip()).suffix.lower() in _VIDEOS
 
 
-def doubts_of_answers(column: str, given: Sequence[Any], answers: Sequence[str]) -> Iterator[str]:
-    """`given`: the cells of the first rows; `answers`: the texts that were read from them."""
+def doubts_of_answers(column: str, given: Sequence[Any], answers: Sequence[str], boxes: int) -> Iterator[str]:
+    """`given`: the cells of the first rows; `answers`: the texts read from them, of which so many are `boxes`."""
     yield from _of_mixture(column, given)
     yield from _of_length(answers)
     half = len(answers) / 2
@@ -66,6 +66,11 @@ def doubts_of_answers(column: str, given: Sequence[Any], answers: Sequence[str])
         yield (
             f"{WARNING}the answers are JSON with the keys {', '.join(map(str, objects[0]))}, as of tests that a "
             "program runs: no reward here reads them, only one of your own would (docs/extending.md)"
+        )
+    if boxes > len(answers) / 20:
+        yield (
+            f"{WARNING}{boxes} of the first {len(answers)} answers are boxes, the others are not, and all are compared "
+            "as texts: filter the boxes into an entry of their own"
         )
     announced = [text for text in answers if _ANNOUNCED.search(text)]
     if announced and len(announced) >= half:

@@ -53,6 +53,10 @@ def _named_image(text: str, place: ImagePlace) -> ImageLike:
             raise InvalidRow(f"image: '{text[:40]}…' is neither a path nor base64") from None
     if "://" in text and not text.startswith("file://"):
         raise InvalidRow(f"image: {text} is an address: download it, and name the file")
+    if text.isdigit():
+        raise InvalidRow(
+            f"image: '{text}' is no file; if it is the index of a row (VLMEvalKit), repeat that row's image"
+        )
     path = Path(text.removeprefix("file://")).expanduser()
     if place.inside and leaves_its_folder(text):
         raise InvalidRow(f"image: '{text}' leads out of the downloaded files")

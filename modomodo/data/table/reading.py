@@ -51,6 +51,7 @@ class Reading:
     place: ImagePlace
     template: Callable[[Row], str] | None
     stays: Callable[[Row], bool] | None
+    listed: bool = False  # an answer is a text that lists accepted ones
     patterns: tuple[Callable[[str], str | None], ...] = ()
     answer_type: AnswerType = "text"  # of rows without options
     chooses: bool = False  # rows with options ask for a letter
@@ -68,6 +69,8 @@ def answer_cell(reading: Reading, row: Row) -> Any:
             return answer_in(value, "answer")
         except InvalidRow:
             return None
+    if reading.listed and isinstance(value, str):
+        return cells.listed_texts(value) or value
     return value
 
 

@@ -152,7 +152,8 @@ def _with_answers(reading: Reading, options: Options, rows: Sequence[Row]) -> Re
     answers = list(_texts(reading, given))
     if options.answer_type is None and answers and all(_is_text_of_boxes(text) for text in answers):
         return _with_boxes(reading, options, rows, reading.columns.answer)
-    doubts = doubts_of_answers(".".join(reading.columns.answer), given, answers)
+    boxes = sum(map(_is_text_of_boxes, answers))
+    doubts = doubts_of_answers(".".join(reading.columns.answer), given, answers, boxes)
     reading = replace(reading, said=(*reading.said, *doubts))
     wanted = options.answer_type
     chooses = bool(reading.columns.choices) and wanted in (None, "choice")
@@ -164,8 +165,24 @@ def _with_answers(reading: Reading, options: Options, rows: Sequence[Row]) -> Re
     kind: AnswerType = "number" if answers and all(map(_NUMBER.fullmatch, answers)) else "text"
     if wanted in ("text", "number"):
         kind = wanted
-    counting, said = _counting(reading, rows) if chooses else (0, ())
+    counting, said = _counting(reading, rows) if chooses else (0, tuple(_doubts_of_letters(reading, rows)))
     return replace(reading, answer_type=kind, chooses=chooses, counting=counting, said=(*reading.said, *said))
+
+
+def _doubts_of_letters(reading: Reading, rows: Sequence[Row]) -> Iterator[str]:
+    """A warning for letters that answer questions of which neither a column nor the text gives the options."""
+    lettered = unlisted = 0
+    for row in rows:
+        with suppress(InvalidRow):
+            text = cells.text_of_cell(answer_cell(reading, row), "answer")
+            if re.fullmatch(r"\(?[A-H][.)]?", extracted(reading, text)):
+                lettered += 1
+                unlisted += not re.search(r"\bB\W", question_and_images(reading, row)[0])
+    if unlisted and 2 * unlisted >= lettered and 2 * lettered >= len(rows):
+        yield (
+            f"{WARNING}{unlisted} of the first {len(rows)} answers are letters, and neither their questions nor a "
+            "column give the options: columns: {choices: …} names them, unless the images show them"
+        )
 
 
 def _texts(reading: Reading, given: Sequence[Any]) -> Iterator[str]:
@@ -191,9 +208,10 @@ def _with_pattern(reading: Reading, options: Options, given: Sequence[Any]) -> R
                 f"(0%): {shown}"
             )
         return replace(reading, patterns=(pattern,))
+    reading, texts = _with_lists(reading, texts)
     said = list(reading.said)
     patterns: list[Callable[[str], str | None]] = []
-    for name in ('[""]', "<answer>", "####", "\\boxed{}"):
+    for name in ("<answer>", "####", "\\boxed{}"):
         pattern = cells.PATTERNS[name]
         found = [pattern(text) for text in texts]
         share = sum(answer is not None for answer in found) / len(texts)
@@ -207,6 +225,23 @@ def _with_pattern(reading: Reading, options: Options, given: Sequence[Any]) -> R
                 "answers; name answer_pattern to reject the others"
             )
     return replace(reading, patterns=tuple(patterns), said=tuple(said))
+
+
+def _with_lists(reading: Reading, texts: list[str]) -> tuple[Reading, list[str]]:
+    """The reading and the texts that answer, of which nearly all may list accepted answers as texts."""
+    lists = [found for text in texts if (found := cells.listed_texts(text))]
+    if len(lists) >= _APPLIED * len(texts):
+        said = 'texts such as ["a", "b"] are lists of accepted answers (answer_pattern: "" takes them whole)'
+        return replace(reading, listed=True, said=(*reading.said, said)), list(
+            itertools.chain.from_iterable(lists)
+        )
+    if len(lists) >= (1 - _APPLIED) * len(texts):
+        said = (
+            f"{WARNING}{len(lists) / len(texts):.0%} of the first answers are lists of texts, the others are not: each is "
+            "compared as a whole; filter them into an entry of their own"
+        )
+        reading = replace(reading, said=(*reading.said, said))
+    return reading, texts
 
 
 def _counting(reading: Reading, rows: Sequence[Row]) -> tuple[Counting, tuple[str, ...]]:

@@ -56,6 +56,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 }
 _PLAIN = ("question", "problem", "query")  # the same question as a text, where there is a conversation too
 _CONVERSATIONS = ("messages", "conversations", "conversation", "message", "prompt")
+_OPTION = re.compile(r"(option|choice|opt|op|candidate|ending|sol)[_ -]?([a-h]|\d)", re.IGNORECASE)
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
 
@@ -135,8 +136,8 @@ def columns_of(
     filled = [name for name in names if any(not is_empty(cell(row, name)) for row in rows)]
     spelt = {role: _spelt(role, filled, rows) for role in ROLES if role not in given}
     spelt |= _answer_or_box(spelt, roles, rows)
-    if spelt.get("choices", ())[:1] == ("A",):  # of which the last may be empty at first
-        spelt["choices"] = _spelt("choices", names, rows)
+    if len(spelt.get("choices", ())) > 1:  # of which the last may be empty at first
+        spelt["choices"] = _option_columns(names)
     if "image" not in given:
         others = {name for role in ROLES if role != "image" for name in (spelt | roles).get(role, ())}
         own = {name for row in rows for name in row} - others
@@ -172,13 +173,25 @@ def _spelt(role: str, names: Sequence[str], rows: Sequence[Row]) -> tuple[str, .
     if role == "question" and known[:1] == ["instruction"] and "input" in names:
         return ("instruction", "input")  # Alpaca's, the second often empty
     if role == "choices" and not known:
-        return tuple(name for name in _LETTERS if name in names) if {"A", "B"} <= {*names} else ()
+        return _option_columns(names)
     if role == "answer" and not known and (asks := _spelt("question", names, rows)):
         return asks if _converses(asks[0], rows) else ()
     return tuple(known if role == "image" else known[:1])
 
 
 _NUMBERED = re.compile(r"(.*?)[_ -]?(\d+)")
+
+
+def _option_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns A, B, …, or option1, option2, … (II-Bench), opa, opb, … (MedMCQA), "Choice A", … (PMC-VQA), in order."""
+    if {"A", "B"} <= {*names}:
+        return tuple(name for name in _LETTERS if name in names)
+    families: dict[str, dict[str, str]] = {}
+    for name in names:
+        if found := _OPTION.fullmatch(name):
+            families.setdefault(found[1].casefold(), {})[found[2].casefold()] = name
+    numbered = (family for family in families.values() if len(family) > 1)
+    return next((tuple(name for _, name in sorted(family.items())) for family in numbered), ())
 
 
 def _image_columns(known: Sequence[str], names: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
