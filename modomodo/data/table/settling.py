@@ -237,8 +237,8 @@ def _with_lists(reading: Reading, texts: list[str]) -> tuple[Reading, list[str]]
         )
     if len(lists) >= (1 - _APPLIED) * len(texts):
         said = (
-            f"{WARNING}{len(lists) / len(texts):.0%} of the first answers are lists of texts, the others are not: each is "
-            "compared as a whole; filter them into an entry of their own"
+            f"{WARNING}{len(lists) / len(texts):.0%} of the first answers are lists of texts, the others are not: "
+            "each is compared as a whole; filter them into an entry of their own"
         )
         reading = replace(reading, said=(*reading.said, said))
     return reading, texts
