@@ -64,13 +64,16 @@ def warned(outputs: Iterable[Path]) -> list[Warned]:
 
 
 def _of_place(output: Path) -> bool:
-    return "@" in "/".join(output.parts[-3:])
+    """Whether it is the run, or the scores, of one that took a place: what has warnings for each part of a run."""
+    if output.name == "run.json":
+        return "@" in output.parent.parent.name
+    return output.parent.parent.name == "scores" and "@" in output.parent.name and output.suffix == ".json"
 
 
 def _name(output: Path) -> str:
     if _of_place(output):
-        taken = read_json(output)
-        return f"{taken.get('mixture')}/{taken.get('seed')}"
+        taken = read_json(output, "mixture", "seed")
+        return f"{taken['mixture']}/{taken['seed']}"
     if output.name == "run.json":
         return "/".join(output.parts[-3:-1])
     return "/".join(output.with_suffix("").parts[-2:]) if output.suffix == ".json" else output.name

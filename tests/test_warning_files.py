@@ -27,7 +27,12 @@ def test_of_a_run_in_a_race_the_last_warnings_count_under_its_own_name(tmp_path)
     write_json(place, {"mixture": "race-001", "seed": 42})
     warn(start, ["at step 2"])
     missing = tmp_path / "scores/race@9-02/42.json"
-    assert warned([start, place, missing]) == []
+    others = [tmp_path / f"{name}/race@9-01" for name in ("mixtures", "streams", "predictions")]
+    others = [*(folder / "42.jsonl" for folder in others), *(folder / "42.json" for folder in others)]
+    for other in others:
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_text("{}\n{}\n")
+    assert warned([start, place, missing, *others]) == [], "nothing else is read"
     warn(place, ["at step 9"])
     assert [str(warning) for warning in warned([start, place])] == ["at step 9 (race-001/42)"]
 
