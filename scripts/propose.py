@@ -144,7 +144,11 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
         print(f"{path.stem}: {shares}" + (f" ({proposal.note})" if proposal.note else ""))
     if further:
         nobody = next(iter(mixtures.values()))
-        decisions = [proposal.budget for proposal in proposals.values() if proposal.budget]
+        decisions = [
+            proposal.budget
+            for proposal in proposals.values()
+            if proposal.budget and proposal.budget.does == "further"
+        ]
         for path, mixture in going_on(further, decisions, mixtures, nobody).items():
             write_mixture(path, mixture)
             describe(path, settings, inputs)

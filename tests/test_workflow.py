@@ -615,7 +615,7 @@ NEXT = {
 COSTS = {"training_hours": 0.9, "prediction_hours": 0.3}
 # Nothing but a known mixture keeps to its constraints.
 AGAIN = {
-    **{"propose": "acquire", "group": "model", "count": 2, "learns_from": ["seed", "race", "next"]},
+    **{"propose": "acquire", "group": "model", "count": 2, "learns_from": ["seed"]},
     "options": {
         "budget": 1.3,
         "repeats": 2,

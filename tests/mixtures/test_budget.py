@@ -1,6 +1,7 @@
 """A budget in GPU-hours: what it is spent on, what is refused before anything runs, and what the plan says."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -438,9 +439,11 @@ def test_the_files_say_who_goes_on(budgeted, tmp_path) -> None:
     assert "goes on: gain" in done.stdout
 
 
-def test_the_files_say_what_is_repeated(budgeted, tmp_path) -> None:
+def test_the_files_say_what_is_repeated(budgeted, tmp_path, monkeypatch) -> None:
     fixed = {"fixed": {"boxes": 0.2, "science": 0.5}}
     budgeted["strategies"]["next"]["options"] |= {"repeats": 1, "constraints": fixed}
+    monkeypatch.setitem(REACHED, "race-002", [2, 7, 9])
+    monkeypatch.setitem(WEIGHTS, "race-002", [0.2, 0.5, 0.3])
     study = study_of(budgeted)
     outputs = [tmp_path / f"out/{name}.json" for name in reversed(plan(study).proposed("next"))]
     (tmp_path / "out").mkdir()
@@ -454,10 +457,23 @@ def test_the_files_say_what_is_repeated(budgeted, tmp_path) -> None:
         check=True,
         capture_output=True,
     )
-    first, again = (read_mixture(tmp_path / f"out/next-00{number}.json") for number in (1, 2))
-    assert (first.name, again.name, again.repeats_with) == ("next-001", "next-001", 43)
-    assert again == first.model_copy(update={"budget": again.budget})
-    assert "seed" not in read_json(tmp_path / "out/next-001.json")["budget"], "as without repeats"
+    files = {path.stem: read_mixture(path) for path in outputs}
+    again = files["next-001"]
+    known = read_mixture(tmp_path / "mixtures/race-002.json")
+    assert (again.name, again.repeats_with) == ("race-002", 43), "a race's run that came to the end"
+    assert again == known.model_copy(update={"budget": again.budget})
+    places = [mixture for name, mixture in files.items() if "@" in name]
+    assert places and all(mixture.budget.does == "nothing" for mixture in places), "nobody is trained further"
+    assert "seed" not in read_json(tmp_path / "out/next-002.json")["budget"], "as without repeats"
+
+
+def test_a_repeat_is_a_copy_of_its_mixtures_file() -> None:
+    script = runpy.run_path(str(ROOT / "scripts/propose.py"), run_name="step")
+    new = Mixture(name="next-001", weights=dict.fromkeys(DOMAINS, 1 / 3), strategy="next", round=1)
+    decision = Decision(does="repeat", run="next-001", seed=43)
+    assert script["again"](decision, {"next-001": new}) == new.model_copy(update={"budget": decision})
+    with pytest.raises(InputError, match=r"--mixtures: next-001.json is missing"):
+        script["again"](decision, {})
 
 
 def draw(tmp_path: Path, mixture: Path, seed: int = 42, **settings) -> dict:
