@@ -39,9 +39,10 @@ def math(answer: str, example: Example, seconds: Annotated[float, Field(gt=0, le
     text = _plain(answer)
     if any(_same(text, _plain(truth)) for truth in truths):
         return Score(1.0)
-    if not text or len(text) > _LONGEST:
+    formulas = [plain for truth in truths if not _goes_on(plain := _plain(truth))]
+    if not text or len(text) > _LONGEST or _goes_on(text) or not formulas:
         return Score(0.0, parsed=False)
-    verdict = _process().compare([_candidates(_plain(truth)) for truth in truths], _candidates(text), seconds)
+    verdict = _process().compare([_candidates(plain) for plain in formulas], _candidates(text), seconds)
     return Score(float(verdict["equal"]), verdict["read"])
 
 
@@ -53,6 +54,16 @@ _MIXED = re.compile(
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{3,}")
 _FUNCTIONS = re.compile(r"\b(?:sin|cos|tan|cot|sec|csc|log|exp|sqrt|max|min|mod|gcd|lcm|det|inf)\b")
+
+
+_AND = re.compile(r",?\s*(?:\\text\s*\{\s*and\s*\}|\band\b)\s*")
+_UPRIGHT = re.compile(r"\\mathrm\s*\{\s*([ei])\s*\}")  # which math-verify drops, as it does units
+_DOTS = re.compile(r"\\[cdlv]?dots|\.\.\.|\u2026")
+
+
+def _goes_on(plain: str) -> bool:
+    """Whether a formula leaves something out: math-verify would compare what is left."""
+    return bool(_DOTS.search(plain)) and not _PROSE.search(_DOTS.sub("", plain))
 
 
 def _plain(text: str) -> str:
@@ -68,6 +79,10 @@ def _plain(text: str) -> str:
     plain = plain.replace("\u03c0", r"\pi ").replace("\u221e", r"\infty ").replace("\u00b0", r"^{\circ}")
     plain = _GROUPS.sub(lambda found: found[0].replace(" ", ""), _DIGITS.sub("", plain))
     plain = _POWER.sub(r"\1\\times 10^{\2}", plain)
+    plain = _UPRIGHT.sub(r"\1", plain)
+    listed = _AND.sub(", ", plain)
+    if not _PROSE.search(_FUNCTIONS.sub("", listed)):  # of "1, 2 and 3" math-verify would compare the 3
+        plain = listed
     plain = unicodedata.normalize("NFKC", plain).replace("\u2044", "/")
     for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**")):
         if plain.startswith(left) and plain.endswith(right) and len(plain) > len(left + right):
@@ -80,7 +95,8 @@ _WORDS = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\s*\{([^{}]*)\}")
 
 def _same(one: str, other: str) -> bool:
     """Whether two texts need no mathematics: they are alike, words in any case and spaces apart."""
-    texts = [" ".join(_WORDS.sub(r"\1", text).split()) for text in (one, other)]
+    between = "" if _goes_on(one) and _goes_on(other) else " "
+    texts = [between.join(_WORDS.sub(r"\1", text).split()) for text in (one, other)]
     return texts[0] == texts[1] or (bool(_PROSE.search(texts[0])) and texts[0].lower() == texts[1].lower())
 
 

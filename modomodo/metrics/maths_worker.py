@@ -35,12 +35,35 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_REAL, asked["seconds"])
         try:
             answer = read(parse, asked["answer"])
-            equal = any(verify(read(parse, truth), answer, timeout_seconds=None) for truth in asked["truths"])
+            truths = [read(parse, truth) for truth in asked["truths"]]
+            equal = any(
+                verify(truth, answer, timeout_seconds=None) and not apart(truth, answer) for truth in truths
+            )
             verdict: dict[str, Any] = {"equal": bool(answer) and equal, "read": bool(answer)}
         except Exception:  # of any library below, on any text
             verdict = {"equal": False, "read": False}
         signal.setitimer(signal.ITIMER_REAL, 0)
         print(json.dumps(verdict), file=replies, flush=True)
+
+
+SMALL, NEAR = 1e-3, 1e-3
+
+
+def apart(truth: list[Any], answer: list[Any]) -> bool:
+    """Whether two numbers differ that verify, which rounds to six decimals, holds for equal: 2^-99 and 2^-98."""
+    pairs = [(one, other) for one in map(value, truth) for other in map(value, answer) if one and other]
+    if any(abs(one * scale / other - 1) <= NEAR for one, other in pairs for scale in (1, 100, 0.01)):
+        return False  # as they are, or one as a percentage
+    return any(min(abs(one), abs(other)) < SMALL for one, other in pairs)
+
+
+def value(found: Any) -> Any:
+    """What was read as a number of any size; None for what is none, and for 0."""
+    import sympy
+
+    number = sympy.N(found.doit(), 15) if getattr(found, "is_number", False) else None
+    real_or_complex = number is not None and number.is_finite and number.as_real_imag()[0].is_Float
+    return number if real_or_complex and number != 0 else None
 
 
 def read(parse: Any, candidates: list[str]) -> list[Any]:

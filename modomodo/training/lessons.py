@@ -6,7 +6,7 @@ from typing import Any
 
 from modomodo.config.schema import Call, name_and_options
 from modomodo.data.examples import Example
-from modomodo.metrics.metric import called, metrics
+from modomodo.metrics.metric import called, metrics, references
 from modomodo.metrics.truths import completion_of_truth, unread_truths
 from modomodo.training.groups import PROMPTS, groups_of
 from modomodo.training.rewards import columns, reward_of, rewards
@@ -47,19 +47,44 @@ def unfit_rewards(domain_rewards: Mapping[str, Sequence[Call]], examples: Iterab
                 )
             elif not rewards.is_own(name):
                 texts += unread_truths(f"{domain}: the reward", called(call), seen[domain].values())
+            else:
+                texts += _first_alone(domain, call, seen[domain].values())
     return texts
+
+
+def _first_alone(domain: str, call: Call, examples: Iterable[Example]) -> list[str]:
+    """A warning for a reward of one true answer, where examples accept several of which it gives some less."""
+    several = (one for one in examples if isinstance(one.answer, str) and len(references(one)) > 1)
+    example = next(several, None)
+    if example is None:
+        return []
+    first, *others = (example.model_copy(update={"answer": answer}) for answer in references(example))
+    earned = _earned(call, example, first)
+    less = next((one.answer for one in others if (_earned(call, example, one) or 0) < (earned or 0)), None)
+    if less is None:
+        return []
+    name, _ = name_and_options(call)
+    return [
+        f"{domain}: the reward '{name}' knows the first of several accepted answers alone, '{str(less)[:80]}' of "
+        f"example '{example.id}' earns less: name a metric, e.g. exact_match"
+    ]
 
 
 def _applies(call: Call, example: Example) -> bool:
     name, _ = name_and_options(call)
     if not rewards.is_own(name):
         return example.answer_type in metrics[name].answers
-    completion = [{"role": "assistant", "content": completion_of_truth(example)}]
+    return _earned(call, example, example) is not None
+
+
+def _earned(call: Call, example: Example, answered: Example) -> float | None:
+    """What a reward gives the true answer of one example to another."""
+    completion = [{"role": "assistant", "content": completion_of_truth(answered)}]
     row = {column: [value] for column, value in columns(example).items()}
     # One that needs more than an example (a trainer's state, a network) can only be judged by the run's log.
     with contextlib.suppress(Exception):
-        return reward_of(call)(prompts=[[]], completions=[completion], **row) != [None]
-    return True
+        return reward_of(call)(prompts=[[]], completions=[completion], **row)[0]
+    return 1.0
 
 
 def lessons(

@@ -108,6 +108,13 @@ EQUAL = [
     ("2\u03c0", r"2\pi"),
     ("3e5", "300000"),
     ("East", r"\text{east}"),
+    ("3 and 2", "2, 3"),
+    (r"21, 36, \text{ and } 82", "21, 36, 82"),
+    (r"1 - \frac{1}{\mathrm{e}}", "1 - 1/e"),
+    (r"1,2,\ldots,n", r"1, 2, \ldots, n"),
+    (r"\frac{2}{2^{100}}", r"2^{-99}"),
+    ("0.0005", r"0.05\%"),
+    ("Hmm... so it is 3", "3"),
 ]
 UNEQUAL = [
     ("3 or 4", "3"),
@@ -116,6 +123,15 @@ UNEQUAL = [
     ("x", "3"),
     ("(2,1)", "(1,2)"),
     ("5", "-5"),
+    # Of github.com/huggingface/Math-Verify/issues/14, which math-verify holds for equal.
+    ("21, 36, and 82", "19, 46, and 82"),
+    (r"1 + \frac{1}{\mathrm{e}}", r"1 - \frac{1}{\mathrm{e}}"),
+    (r"\frac{1}{2^{98}}", r"\frac{1}{2^{99}}"),
+    (r"\frac{1}{2006!}", r"\frac{1}{2004!}"),
+    ("-2^{-99}", "2^{-99}"),
+    (r"\frac{1}{3 \cdot 2^{2006}}", r"\frac{2^{2005}+1}{3 \cdot 2^{2006}}"),
+    (r"1, 3, 5, \ldots, 2n-1", r"1, 2, \ldots, n"),
+    ("1 and 2", "2"),
 ]
 
 

@@ -93,6 +93,16 @@ def test_true_answers_that_a_metric_gives_less_than_1_are_told():
     ]
 
 
+def test_a_reward_that_knows_one_of_several_accepted_answers_is_told():
+    rows = [example("a", "grey", "text", id="1"), example("a", "red", "text", id="2")]
+    assert unfit_rewards({"a": ["accuracy"]}, rows) == []
+    rows[0] = rows[0].model_copy(update={"meta": {"answers": ["grey", "gray"]}})
+    assert unfit_rewards({"a": ["accuracy", "format", "exact_match"]}, rows) == [
+        "a: the reward 'accuracy' knows the first of several accepted answers alone, 'gray' of example '1' earns less: "
+        "name a metric, e.g. exact_match"
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "share", "said"),
     [
