@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from modomodo.mixtures.halving import go_on
 from modomodo.mixtures.records import Records
@@ -208,8 +209,9 @@ class Search:
 class Restarts:
     """An arm that trains one recipe under seed after seed: a pool of runs, of which orders are drawn.
 
-    The mean is that of orders without repetition. The spread is that of orders in which a run may come again; a pool is
-    worth as many replicates as it holds times the runs of one.
+    A pool is worth as many replicates as it holds times the runs of one. Orders that take nearly all of it pick nearly
+    the same, so the spread between such replicates is told, at most, by orders of half of the pool: rather too much,
+    for the best of fewer runs spread more.
     """
 
     pool: tuple[Run, ...]
@@ -217,17 +219,12 @@ class Restarts:
     @cached_property
     def found(self) -> list[Picks]:
         """The picks in each order."""
-        return [picks(whole(order)) for order in self._orders(again=False)]
+        return [picks(whole(order)) for order in self._orders()]
 
-    @cached_property
-    def again(self) -> list[Picks]:
-        """The same where a run may come again."""
-        return [picks(whole(order)) for order in self._orders(again=True)]
-
-    def _orders(self, again: bool) -> Iterator[list[Run]]:
+    def _orders(self) -> Iterator[list[Run]]:
         random = np.random.default_rng(0)
         for _ in range(ORDERS):
-            yield [self.pool[i] for i in random.choice(len(self.pool), len(self.pool), replace=again)]
+            yield [self.pool[i] for i in random.permutation(len(self.pool))]
 
     @property
     def mean_time(self) -> float:
@@ -248,18 +245,88 @@ class Restarts:
 
     def time(self, budget: float) -> float:
         """When all is finished that is begun within a budget, mean over the orders."""
-        orders = (begun(whole(order), budget) for order in self._orders(again=False))
+        orders = (begun(whole(order), budget) for order in self._orders())
         return float(np.mean([sum(stage.time for stage in stages) for stages in orders]))
 
     def estimate(self, choose: Choose, time: float, held_out: HeldOut) -> Estimate:
         """Of the runs that are chosen in each order, when so much time is spent."""
+        runs = time / self.mean_time
+        half = begun_by(self.mean_time * (min(runs, len(self.pool) / 2) - 0.5))
+        spread = float(np.std([held_out(half(found)) for found in self.found]))
         chosen = [choose(found) for found in self.found]
-        again = [held_out(choose(found)) for found in self.again]
-        spread = float(np.std(again))
-        observed = float(np.mean([run.score for run in chosen]))
-        replicates = len(self.pool) * self.mean_time / time
-        mean = float(np.mean([held_out(run) for run in chosen]))
-        return Estimate(observed, mean, spread / math.sqrt(max(1.0, replicates)), spread, ())
+        observed, mean = (
+            float(np.mean(values))
+            for values in ([run.score for run in chosen], [held_out(run) for run in chosen])
+        )
+        return Estimate(observed, mean, spread * math.sqrt(min(1.0, runs / len(self.pool))), spread, ())
 
 
 Arm = Search | Restarts
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """An arm, with dynamic sampling or without, and what it picked."""
+
+    name: str
+    resampled: bool
+    arm: Arm
+
+
+def tables(
+    found: Sequence[tuple[float, Result]], limit: float, scores: Mapping[tuple, float]
+) -> dict[str, pd.DataFrame]:
+    """What was picked after a run, at equal time and, with dynamic sampling, at the end of what was planned; over time.
+
+    `limit`: full runs of the equal time.
+    """
+
+    def held_out(run: Run) -> float:
+        return scores[run.key]
+
+    planned = max(result.arm.time(math.inf) for budget, result in found if budget == math.inf)
+    rows, curves = [], []
+    for budget, result in found:
+        arm, about = result.arm, {"arm": result.name, "resampled": result.resampled}
+        for reading, end in _readings(result, budget, limit, planned):
+            time = arm.time(end)
+            got = arm.estimate(begun_by(end), time, held_out)
+            rows.append(about | {"reading": reading, "time": round(time, 2)} | got.row())
+        if budget == limit:
+            first, last = arm.first, arm.time(limit)
+            for time in sorted(
+                {first, *(half / 2 for half in range(2, int(2 * last)) if half / 2 > first), last}
+            ):
+                got = arm.estimate(at(time), time, held_out)
+                curves.append(about | {"time": round(time, 2)} | got.row())
+    return {"rivals": pd.DataFrame(rows), "rivals_curves": pd.DataFrame(curves)}
+
+
+def _readings(result: Result, budget: float, limit: float, planned: float) -> Iterator[tuple[str, float]]:
+    """What is told of an arm, and when: all that is begun by then is finished."""
+    restarts = isinstance(result.arm, Restarts)
+    if restarts:
+        yield "one run", 0.5
+    if restarts or budget == limit:
+        yield "equal time", limit
+    if result.resampled and (restarts or budget == math.inf):
+        yield "all planned", planned
+
+
+def runs_table(found: Sequence[tuple[float, Result]], scores: Mapping[tuple, float]) -> pd.DataFrame:
+    """A row a run that was trained for some arm; held-out scores of those that were picked, and of all restarts."""
+    runs = {run.key: run for _, result in found for run in result.arm.runs}
+    return pd.DataFrame(
+        {
+            "mixture": run.mixture,
+            "seed": run.seed,
+            "resampled": run.resampled,
+            "time": round(run.time(), 3),
+            "observed": round(run.score, 5),
+            "held_out": round(scores.get(key, math.nan), 5),
+        }
+        for key, run in sorted(runs.items())
+    )

@@ -25,7 +25,6 @@ from concurrent.futures import ProcessPoolExecutor as Pool
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from in_process import (
     World,
     answer,
@@ -43,15 +42,15 @@ from pipelines import (
     GENERATION,
     RACES,
     RUNGS,
-    Arm,
     Restarts,
+    Result,
     Run,
     Search,
     Stage,
-    at,
     begun,
-    begun_by,
     race,
+    runs_table,
+    tables,
     together,
     whole,
 )
@@ -297,18 +296,6 @@ def held_out_scores(study: Study, world: str, runs: Iterable[Run], pool: Pool) -
     return found
 
 
-# --- what came of it -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Result:
-    """An arm, with dynamic sampling or without, and what it picked."""
-
-    name: str
-    resampled: bool
-    arm: Arm
-
-
 def results(study: Study, world: str, seeds: Sequence[int], restarts: int) -> Iterator[tuple[float, Result]]:
     """With the budget each has kept; infinite: all that was planned, with a larger race."""
     for resampled in SAMPLING:
@@ -318,51 +305,6 @@ def results(study: Study, world: str, seeds: Sequence[int], restarts: int) -> It
             yield budget_of(study), Result(name, resampled, Restarts(pool))
         for (name, budget), found in searches(study, world, seeds, resampled).items():
             yield budget, Result(name, resampled, found)
-
-
-def tables(
-    found: Sequence[tuple[float, Result]], limit: float, scores: Mapping[tuple, float]
-) -> dict[str, pd.DataFrame]:
-    """What was picked at equal time and, with dynamic sampling, at the end of what was planned; and over time."""
-
-    def held_out(run: Run) -> float:
-        return scores[run.key]
-
-    planned = max(result.arm.time(math.inf) for budget, result in found if budget == math.inf)
-    rows, curves = [], []
-    for budget, result in found:
-        arm, about = result.arm, {"arm": result.name, "resampled": result.resampled}
-        restarted = isinstance(arm, Restarts)
-        for end in (limit, planned) if restarted else (budget,):
-            if end == limit or result.resampled:
-                time = arm.time(end)
-                got = arm.estimate(begun_by(end), time, held_out)
-                reading = {"reading": "equal time" if end == limit else "all planned", "time": round(time, 2)}
-                rows.append(about | reading | got.row())
-        if budget == limit:
-            first, last = arm.first, arm.time(limit)
-            for time in sorted(
-                {first, *(half / 2 for half in range(2, int(2 * last)) if half / 2 > first), last}
-            ):
-                got = arm.estimate(at(time), time, held_out)
-                curves.append(about | {"time": round(time, 2)} | got.row())
-    return {"rivals": pd.DataFrame(rows), "rivals_curves": pd.DataFrame(curves)}
-
-
-def runs_table(found: Sequence[tuple[float, Result]], scores: Mapping[tuple, float]) -> pd.DataFrame:
-    """A row a run that was trained for some arm; held-out scores of those that were picked, and of all restarts."""
-    runs = {run.key: run for _, result in found for run in result.arm.runs}
-    return pd.DataFrame(
-        {
-            "mixture": run.mixture,
-            "seed": run.seed,
-            "resampled": run.resampled,
-            "time": round(run.time(), 3),
-            "observed": round(run.score, 5),
-            "held_out": round(scores.get(key, math.nan), 5),
-        }
-        for key, run in sorted(runs.items())
-    )
 
 
 def main() -> None:
