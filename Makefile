@@ -64,7 +64,7 @@ provenance: env-there ## the chain behind one number of Table 2 (STUDY=… MIXTU
 tables: env ## benchmarks/tables/: 624 short runs of GRPO in tiny worlds; stop and start it at will
 	$(RUN) python benchmarks/rlvr_tables.py
 
-rivals: env ## docs/research/rivals.md: searches and online mixtures at equal time, some 330 short runs
+rivals: env ## docs/research/rivals.md: searches and online mixtures at equal time, some 470 short runs
 	$(RUN) python benchmarks/rivals.py --output results/rivals
 
 # What only looks at a study builds nothing.

@@ -296,11 +296,12 @@ def tables(
             got = arm.estimate(begun_by(end), time, held_out)
             rows.append(about | {"reading": reading, "time": round(time, 2)} | got.row())
         if budget == limit:
-            first, last = arm.first, arm.time(limit)
-            for time in sorted(
-                {first, *(half / 2 for half in range(2, int(2 * last)) if half / 2 > first), last}
-            ):
-                got = arm.estimate(at(time), time, held_out)
+            last = arm.time(limit)
+            halves = (half / 2 for half in range(2, int(2 * last)))
+            times = [arm.first, *(time for time in halves if arm.first < time < last)]
+            # Replicates end at different times: the last point is of all of them.
+            for time, choose in [*((time, at(time)) for time in times), (last, begun_by(limit))]:
+                got = arm.estimate(choose, time, held_out)
                 curves.append(about | {"time": round(time, 2)} | got.row())
     return {"rivals": pd.DataFrame(rows), "rivals_curves": pd.DataFrame(curves)}
 

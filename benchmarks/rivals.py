@@ -311,7 +311,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--world", default="conflict", help="a world of config/worlds (conflict)")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[42, 43, 44], help="of the searches (42 43 44)"
+        "--seeds", type=int, nargs="+", default=[42, 43, 44, 45, 46], help="of the searches (42 to 46)"
     )
     parser.add_argument(
         "--restarts", type=int, default=21, help="of what needs one run, from seed 42 on (21)"
