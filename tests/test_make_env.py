@@ -303,6 +303,20 @@ def test_the_slurm_profile_plans_the_papers_study():
             assert "runtime=" in text and re.search(r"mem_mb=\d", text)
 
 
+def test_a_part_of_a_run_asks_for_its_share_of_a_whole_runs_time(tmp_path):
+    study = yaml.safe_load((ROOT / "config/test.yaml").read_text())
+    race = {"propose": "race", "group": "race", "options": {"rungs": {2: 3, 7: 1, 9: 1}}}
+    study |= {"name": "parts", "strategies": {**study["strategies"], "race": race}}
+    (tmp_path / "parts.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    words = [sys.executable, "-m", "snakemake", "-n", "--configfile", str(tmp_path / "parts.yaml")]
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    shown = run.stdout
+    jobs = re.findall(r"rule train:.*?mixture=(\S+), seed.*?runtime=(\d+)", shown, flags=re.DOTALL)
+    wanted = {"single-science": "1440", "race-001": "320", "race@7-01": "800", "race@9-01": "320"}
+    assert wanted.items() <= dict(jobs).items()
+
+
 def test_the_default_profile_gives_way_to_another(monkeypatch, tmp_path):
     from snakemake.cli import parse_args
 
