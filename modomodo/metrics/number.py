@@ -40,6 +40,9 @@ _SCALED = re.compile(
     r"(?<![\w.,/^])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?[ -]?(thousand|million|billion|trillion)s?\b",
     re.IGNORECASE,
 )
+# "degrees Celsius", "deg C", "\u00b0 C", "celsius"
+_DEGREE = r"(?:\u00b0|deg(?:ree)?s?\.?)\s*"
+_DEGREES = re.compile(rf"(?i:(?:{_DEGREE})?(celsius|centigrade|fahrenheit))\b|(?i:{_DEGREE})([CF])\b")
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
 Tolerance = Annotated[float, Field(ge=0)]
@@ -98,7 +101,7 @@ def _true(text: str, unit: str | None) -> Quantity:
     found = read(text)
     if found is None:
         raise InputError(f"the true answer '{text[:60]}' gives no number")
-    return found if found.unit or unit is None else Quantity(found.value, undress(unit))
+    return found if found.unit or unit is None else Quantity(found.value, _unit_in(undress(unit)))
 
 
 def _is_near(found: Quantity, truth: Quantity, rel_tol: float, abs_tol: float, unit_required: bool) -> bool:
@@ -118,7 +121,9 @@ def _in_unit(found: Quantity, unit: str) -> list[float]:
         return [found.value, found.value / 100 if found.unit else found.value * 100]
     if not found.unit or not unit:
         return [found.value]
-    mine, true = unit_of(found.unit), unit_of(unit)
+    mine, true = (
+        unit_of(_temperature(one, other)) for one, other in ((found.unit, unit), (unit, found.unit))
+    )
     assert mine is not None and true is not None  # `_unit_in` gives no other
     try:
         return [_units().Quantity(found.value, mine).to(true).magnitude]
@@ -126,9 +131,16 @@ def _in_unit(found: Quantity, unit: str) -> list[float]:
         return []
 
 
+def _temperature(unit: str, other: str) -> str:
+    """C and F beside degrees, or beside each other, are degrees; by themselves they are coulombs and farads."""
+    return f"\u00b0{unit}" if unit in ("C", "F") and other in ("C", "F", "\u00b0C", "\u00b0F", "K") else unit
+
+
 def _unit_in(rest: str) -> str:
     """The unit that opens what stands behind a number; "" for none that is known."""
     whole = rest.strip(" .,;!?")
+    if found := _DEGREES.match(whole):
+        return f"\u00b0{(found[1] or found[2])[0].upper()}"
     if whole.startswith(("%", "percent", "per cent")):
         return "%"
     first = whole.split(" ")[0].strip(" .,;!?")

@@ -292,7 +292,7 @@ _UNITS = (
 )
 _TERM_AFTER = re.compile(
     r"\s?(?:\+\s?[\w(]|[\u00d7\u00f7*^\u221a\u00b1]|/\s?\d|:\s?\d|[-~]\s?-?[\d(\u221a]|x\s?\d"
-    r"|(?:to|or|and)\s-?[\d.]|and a (?:half|quarter)|(?:[xyn\u03c0]|pi)(?![A-Za-z])|\\[a-z]"
+    r"|(?:to|or|and)\s-?[\d.]|and a (?:half|quarter)|(?:[xy\u03c0]|(?-i:n)|pi)(?![A-Za-z])|\\[a-z]"
     r"|(?:hundred|thousand|million|billion|trillion|lakh|crore|dozen|tens)\b"
     r"|(?:halves|thirds|quarters|squared|cubed|percent of)\b"
     r"|(?:plus|minus|times|divided by|multiplied by|over)\b|[\u767e\u5343\u4e07\u4ebf])"

@@ -70,7 +70,10 @@ def read_records(
         ("y_", "score of a benchmark", benchmarks),
     ):
         if not found:
-            raise InputError(f"{path}: no column '{prefix}…' ({meaning}): name the columns {prefix}<name>")
+            there = ", ".join(list(text)[:6]) + (", …" if len(text.columns) > 6 else "")
+            raise InputError(
+                f"{path}: no column '{prefix}…' ({meaning}) among {there}: name the columns {prefix}<name>"
+            )
     return _from_text(path, text, domains, benchmarks, lower_is_better, aggregates, of_cheaper)
 
 
