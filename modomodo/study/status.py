@@ -291,7 +291,8 @@ def at_work(status: Status) -> str:
 
 def _best_lines(status: Status) -> list[str]:
     if not status.best:
-        return ["no mixture is scored yet"]
+        begun = status.done or status.jobs or status.at_work
+        return ["no mixture is scored yet" if begun else "nothing has run yet: make STUDY=… starts it"]
     lines = ["best Out-Score so far (± one standard error; table2.md says which can be told apart)"]
     for scored in status.best:
         shares = "  ".join(

@@ -93,6 +93,10 @@ def screen(study, project: Path) -> list[str]:
     return status.render(study, status.read_status(study, plan(study), project), project).splitlines()
 
 
+def test_of_a_study_that_never_ran_it_says_how_to_start(small_study, tmp_path):
+    assert screen(small_study, tmp_path)[-1] == "nothing has run yet: make STUDY=… starts it"
+
+
 def test_snakemakes_log_by_hand():
     jobs = read_job_log(LOG)
     assert [(job.rule, job.state) for job in jobs] == [
