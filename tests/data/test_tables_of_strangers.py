@@ -121,6 +121,18 @@ def reason(folder: Path, row: dict[str, Any], **options: Any) -> str:
 CHOICE = {"question": "Which?", "choices": ["red", "blue", "green"]}
 
 
+def test_more_options_than_letters(tmp_path) -> None:
+    row = {"question": "Which?", "choices": [f"o{number}" for number in range(27)], "answer": "o3"}
+    assert "choices: 27, more than there are letters" in reason(tmp_path, row)
+    assert found(tmp_path, row, columns={"choices": None})[0]["answer"] == "o3"
+
+
+def test_a_column_deep_in_a_cell(tmp_path) -> None:
+    row = {"prompt": "Who?", "reward_model": {"ground_truth": {"target": ["A. B.", "Ada B."]}}}  # Search-R1
+    fields, _ = found(tmp_path, row, columns={"answer": "reward_model.ground_truth.target"})
+    assert fields["meta"]["answers"] == ["A. B.", "Ada B."]
+
+
 @pytest.mark.parametrize("answer", [["A", "C"], ["red", "green"]])
 def test_a_choice_of_several_options_is_no_choice_of_the_first(tmp_path, answer) -> None:
     assert "2 options answer, A, C: a choice has one" in reason(tmp_path, CHOICE | {"answer": answer})
@@ -288,6 +300,18 @@ def test_an_answer_that_is_a_turn_of_its_own(tmp_path) -> None:
         "prompt": [{"role": "user", "content": "1 + 1?"}],
         "completion": [{"role": "assistant", "content": "2"}],
     }  # TRL's conversational prompt and completion
+    fields, _ = found(tmp_path, row)
+    assert (fields["question"], fields["answer"]) == ("1 + 1?", "2")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"conversations": {"from": ["human", "gpt"], "value": ["1 + 1?", "2"]}},  # of datasets.Sequence
+        {"texts": [{"user": "1 + 1?", "assistant": "2", "source": "x"}]},  # The Cauldron
+    ],
+)
+def test_conversations_in_other_forms(tmp_path, row) -> None:
     fields, _ = found(tmp_path, row)
     assert (fields["question"], fields["answer"]) == ("1 + 1?", "2")
 

@@ -161,6 +161,9 @@ def pattern_named(text: str) -> Callable[[str], str | None]:
 # --- multiple choice ----------------------------------------------------------------------------------------
 
 
+_MOST_OPTIONS = 26  # A to Z
+
+
 def options_of_cell(value: object) -> tuple[list[str], list[str] | None]:
     """Texts of the options, and their names where the table has them (ARC's {text, label}). Raises InvalidRow."""
     if isinstance(value, str):
@@ -179,6 +182,10 @@ def options_of_cell(value: object) -> tuple[list[str], list[str] | None]:
     texts = [text_of_cell(inner, "choices") for inner in value]
     if len(texts) < 2:
         raise InvalidRow(f"choices: {len(texts)}, at least two expected")
+    if len(texts) > _MOST_OPTIONS:
+        raise InvalidRow(
+            f"choices: {len(texts)}, more than there are letters: columns: {{choices: null}} asks for the text"
+        )
     lettered = [
         re.fullmatch(rf"\(?{letter(place)}[.):]\s*(.+)", text, re.DOTALL) for place, text in enumerate(texts)
     ]

@@ -11,6 +11,7 @@ from modomodo.data.table.cells import is_empty, text_of_cell
 
 MARK = "<image>"  # in a question: here the model sees the next image
 
+_KEYS = (("role", "content"), ("from", "value"))
 _ROLES = {
     "user": "user",
     "human": "user",
@@ -31,27 +32,33 @@ class Asked:
 
 
 def is_conversation(value: object) -> bool:
-    """Whether a cell is a list of turns: {role, content}, {from, value} or {human, assistant}."""
+    """Whether a cell is a list of turns: {role, content}, {from, value} or {user, assistant}."""
     value = _unpacked(value)
     return isinstance(value, list) and bool(value) and all(_turns_of(turn) is not None for turn in value)
 
 
 def _unpacked(value: object) -> object:
-    """A conversation that a text cell holds as JSON."""
+    """A conversation that a text cell holds as JSON, or that the datasets library keeps as a list for each key."""
     if isinstance(value, str) and value.lstrip().startswith("[{"):
         with suppress(json.JSONDecodeError):
             return json.loads(value)
+    if isinstance(value, Mapping):
+        for keys in _KEYS:
+            lists = [value.get(key) for key in keys]
+            if all(isinstance(one, list) for one in lists):
+                return [dict(zip(keys, turn, strict=True)) for turn in zip(*lists, strict=False)]
     return value
 
 
 def _turns_of(turn: object) -> list[tuple[str, object]] | None:
     if not isinstance(turn, Mapping):
         return None
-    for role, content in (("role", "content"), ("from", "value")):
+    for role, content in _KEYS:
         if role in turn and content in turn and str(turn[role]) in _ROLES:
             return [(_ROLES[str(turn[role])], turn[content])]
-    if "human" in turn and "assistant" in turn:
-        return [("user", turn["human"]), ("assistant", turn["assistant"])]
+    asks = next((key for key in ("human", "user") if key in turn), None)
+    if asks and "assistant" in turn:  # the second one's, of The Cauldron
+        return [("user", turn[asks]), ("assistant", turn["assistant"])]
     return None
 
 

@@ -9,7 +9,7 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "id": (),
 }
 _PLAIN = ("question", "problem", "query")  # the same question as a text, where there is a conversation too
-_CONVERSATIONS = ("messages", "conversations", "conversation", "message", "prompt")
+_CONVERSATIONS = ("messages", "conversations", "conversation", "message", "texts", "prompt")
 _OPTION = re.compile(r"(option|choice|opt|op|candidate|ending|sol)[_ -]?([a-h]|\d)", re.IGNORECASE)
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
@@ -102,12 +102,18 @@ def names_of(rows: Iterable[Row]) -> list[str]:
     names: dict[str, None] = {}
     for row in rows:
         for name, value in row.items():
-            names[name] = None
-            for inner in (
-                [value] if isinstance(value, Mapping) else value if _is_list_of_mappings(value) else ()
-            ):
-                names |= dict.fromkeys(f"{name}.{key}" for key in inner)
+            names |= dict.fromkeys(_names_in(name, value))
     return list(names)
+
+
+def _names_in(name: str, value: object) -> Iterator[str]:
+    yield name
+    inside: Sequence[Any] = [value] if isinstance(value, Mapping) else []
+    if isinstance(value, list) and _is_list_of_mappings(value):
+        inside = value
+    for mapping in inside:
+        for key, inner in mapping.items():
+            yield from _names_in(f"{name}.{key}", inner)
 
 
 def columns_of(
