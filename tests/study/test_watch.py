@@ -309,7 +309,7 @@ def test_an_online_run_is_among_the_best_and_called_so(study_data, tmp_path, mon
     project.makes("runs/dump/42/run.json")
     (project.root / RUN.format("dump")).write_text(json.dumps(run))
     best = project.watcher().look().best
-    assert best[0].startswith("Use dump (online) (science 0.75, boxes 0.25): Out-Score 1.00")
+    assert best[0].startswith("Use dump (online) (came to science 0.75, boxes 0.25): Out-Score 1.00")
     assert any(line.startswith("It was trained online") for line in best)
 
 
