@@ -75,8 +75,10 @@ def _totals(study: Study, costs: Costs) -> list[str]:
 
 
 def _race(race: RaceCost) -> str:
-    least, most = _work(race.least), _work(race.most)
-    return f"race {race.name}: {least if least == most else f'least {least}, expected {least}, most {most}'}"
+    least, expected, most = map(_work, (race.least, race.expected, race.most))
+    return (
+        f"race {race.name}: {least if least == most else f'least {least}, expected {expected}, most {most}'}"
+    )
 
 
 def _money(study: Study, stages: Sequence[StageCost]) -> str:

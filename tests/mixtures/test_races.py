@@ -183,6 +183,24 @@ def test_the_plan_prices_each_part(raced, tmp_path):
     assert found.stage("runs").seconds == pytest.approx((7 * 9 + 4 * 2 + 2 * 5 + 2) * 3600)
 
 
+def test_a_race_is_expected_to_cost_little_more_than_its_least(raced, tmp_path):
+    raced["costs"] = {"training_hours": 900.0, "prediction_hours": 300.0}
+    raced["training"]["gpus"], raced["evaluation"] = 1, {"gpus": 1}
+    raced["strategies"]["race"]["options"]["if_uninformative"] = "finish"
+    study = study_of(raced)
+    (race,) = costs.costs_of(study, plan(study), tmp_path).races
+    assert [stage.seconds for stage in race.expected] == [stage.seconds for stage in race.least], (
+        "by its prior"
+    )
+    raced["strategies"]["race"]["learns_from"] = ["single", "all"]
+    study = study_of(raced)
+    found = costs.costs_of(study, plan(study), tmp_path)
+    # A hundred hours a step and a checkpoint: 2,700 and 4,800, of which one in a hundred races.
+    assert "race race: least 2,700 GPU-hours, expected 2,721 GPU-hours, most 4,800" in costs_text.render(
+        study, found
+    )
+
+
 def test_what_stopped_runs_are_resumed_from_takes_disk(raced, tmp_path):
     raced["costs"] = {"training_hours": 9.0, "prediction_hours": 3.0, "checkpoint_gb": 1.0}
     raced["training"]["gpus"] = 1
