@@ -1,25 +1,31 @@
 """Successive halving replayed: what stopping runs early costs and saves, on recorded tables with several steps.
 
     1. from each table take --start random mixtures, many times (--seeds)
-    2. race them to the last step by each --rungs: those go on that modomodo.mixtures.halving expects to be best there
-       ("halving"), those with the best score so far ("ASHA": Li et al. 2020, MLSys), or any ("random"); or train all
-       to the end ("full"), or so many mixtures as the same steps allow ("fewer")
+    2. race them to the last step by each of RACES: those go on that modomodo.mixtures.halving expects to be best
+       ("halving", which knows whole runs of other mixtures, as of a study's seed mixtures; "halving, alone", which
+       knows none), those with the best score so far ("ASHA": Li et al. 2020, MLSys), any ("random"), or those that
+       will be judged best ("hindsight"); or train all to the end ("full"), or so many as the same steps allow ("fewer")
     3. pick the one with the best last score, or with the best that is expected ("…, expected"); its regret is the
        distance of its score to the best of the mixtures that were started, in standard deviations of the table's
-    4. write halving.csv, a row a race, and halving_summary.csv with the difference from "full", paired over the races,
-       and its standard error; draw halving.png
+    4. write halving_races.csv, a row a race; halving.csv, a row a table with the difference from "full", paired over
+       the races, and halving_summary.csv, a row a family; no_signal.csv, in how many races scores at some rung were
+       said to tell nothing; draw halving.png
 
 A pick is judged by a run that it was not chosen by: the same mixture's under the other seed, where the table has two;
 else by its own last score. A table has rows as records.csv (mixture, seed, step, w_…, y_…); --prepare brings the public
 tables into this form, in which the second seed of a jobs run is the mean of its checkpoints before and after the last.
+
+Standard errors are those over new tables of the same size, not over new races: races of one table share its runs. They
+are the infinitesimal jackknife's of subsampling (Wager and Athey 2018, JASA, eq. 8) over the table's mixtures, and the
+families' those of their tables on average, as if tables of one family told the same.
 
 Example:
     python benchmarks/halving.py --output build/halving --table benchmarks/tables/conflict.csv@out_score \\
         benchmarks/tables/worthless.csv@out_score build/steps/*.csv
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,134 +34,202 @@ import pandas as pd
 from modomodo import command_line, console
 from modomodo.errors import InputError
 from modomodo.files import write_csv
-from modomodo.mixtures.halving import go_on
-from modomodo.mixtures.records import Records, target_values, trained
+from modomodo.mixtures.halving import Decision, Trajectories, decide
+from modomodo.mixtures.records import Records, target_values, trained, weights_matrix
 from modomodo.mixtures.records_csv import read_records
 
-# Of 16: those that get to the second step and to the last.
-RUNGS = ((4, 2), (8, 4), (13, 3), (10, 6), (13, 10))
-PROMOTED = {"halving": True, "ASHA": False, "random": False}  # whether the pick is by what is expected
+# Share of the steps → how many of 16 get there. A table without scored steps near to all of them has no such race.
+RACES: tuple[Mapping[float, int], ...] = (
+    {0.25: 16, 0.5: 8, 1: 4},
+    {0.25: 16, 0.5: 12, 1: 4},
+    {0.25: 16, 0.5: 12, 0.75: 6, 1: 3},
+    {0.25: 16, 0.5: 13, 1: 10},
+)
+NEAR = 0.06  # of the steps
+SEEDS = ("single", "exclude", "all")  # strategies of a world's mixtures that a study trains first
+GIVEN = 11  # whole runs that halving knows where a table has none of these
+KEYS = ["family", "table", "seed"]
 SUMMARY = ["family", "method", "share of steps", "races", "regret", "difference", "standard error"]
 
 
 @dataclass(frozen=True)
 class StepTable:
-    """One seed of a table: rows to race with, and by mixture the score that a pick is judged by."""
+    """One seed of a table: scores to race with, and those that a pick is judged by."""
 
     name: str
     family: str
-    runs: Records  # one row a (mixture, step)
-    steps: tuple[int, ...]  # the rungs, the last of which is the end
-    target: str
-    scores: pd.DataFrame  # [mixture, step]
-    judged: pd.Series  # [mixture]
+    found: Trajectories
+    judged: np.ndarray  # [runs]
+    seeds: np.ndarray  # runs of the mixtures that a study trains first; may be none
+    _decisions: dict[tuple, Decision] = field(default_factory=dict)
 
-    def until(self, reached: Sequence[Sequence[str]]) -> Records:
-        """What is known once `reached` [rung] mixtures were trained to each rung."""
-        frame = self.runs.frame
-        known = np.zeros(len(frame), bool)
-        for step, mixtures in zip(self.steps, reached, strict=False):
-            known |= ((frame["step"] == step) & frame["mixture"].isin(mixtures)).to_numpy()
-        return replace(self.runs, frame=frame[known].reset_index(drop=True))
+    def chosen(self, start: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The runs of a race, and the whole runs that it may know."""
+        order = np.random.default_rng(seed).permutation(len(self.judged))
+        if len(self.seeds):
+            return np.sort(order[~np.isin(order, self.seeds)][:start]), self.seeds
+        return np.sort(order[:start]), np.sort(order[start : start + GIVEN])
 
-    def go_on(self, reached: Sequence[Sequence[str]], count: int) -> tuple[str, ...]:
-        """The mixtures at the last rung that was reached which are expected to be the best at the end."""
-        return go_on(self.until(reached), sorted(reached[-1]), count, self.steps[-1], self.target).chosen
-
-    def expected_best(self, reached: Sequence[Sequence[str]]) -> str:
-        """That of the mixtures at the last rung whose score is expected to be the best."""
-        decision = go_on(self.until(reached), sorted(reached[-1]), 1, self.steps[-1], self.target)
-        return max(decision.expected, key=lambda each: each.mean).mixture
-
-    def best(self, mixtures: Sequence[str], rung: int) -> list[str]:
-        """Mixtures by their score at a rung, the best first."""
-        return list(self.scores.loc[sorted(mixtures), self.steps[rung]].sort_values(ascending=False).index)
+    def decision(self, reached: Mapping[int, np.ndarray], given: np.ndarray) -> Decision:
+        """All that reached the last step of `reached` (index → runs), the most promising first."""
+        key = (given.tobytes(), *((step, runs.tobytes()) for step, runs in reached.items()))
+        if key not in self._decisions:
+            scores = np.full_like(self.found.scores, np.nan)
+            scores[given] = self.found.scores[given]
+            for step, runs in reached.items():
+                scores[runs, step] = self.found.scores[runs, step]
+            known = Trajectories(self.found.weights, self.found.steps, scores)
+            candidates = {str(run): int(run) for run in list(reached.values())[-1]}
+            self._decisions[key] = decide(known, candidates, len(candidates), self.found.steps[-1])
+        return self._decisions[key]
 
 
 def read_tables(path: Path, target: str) -> Iterator[StepTable]:
-    """A table for each seed that was scored at three steps or more; of more steps than three those at 30 and 50 %."""
+    """A table for each seed that was scored at three steps or more."""
     records = trained(read_records(path))
-    frame = records.frame
-    frame = frame.assign(value=target_values(records, target))
-    scores = frame.pivot_table(index="mixture", columns=["seed", "step"], values="value")
+    frame = records.frame.reset_index(drop=True)
+    weights = weights_matrix(records, records.domains)
+    frame = frame.assign(value=target_values(records, target), row=frame.index)
     for seed in sorted(set(frame["seed"])):
-        of_seed = scores[seed].dropna(axis=1, how="all")
-        if of_seed.shape[1] < 3:
+        table = frame[frame["seed"] == seed].pivot(index="mixture", columns="step", values=["value", "row"])
+        scores = table["value"].dropna(axis=1, how="all")
+        if scores.shape[1] < 3:
             continue
-        steps = _three(sorted(of_seed.columns))
-        others = [other for other in sorted(set(frame["seed"])) if other != seed]
-        last = scores[others[0]].iloc[:, -1] if others else of_seed[steps[-1]]
-        whole = of_seed[list(steps)].assign(judged=last).dropna()
-        rows = (frame["seed"] == seed) & frame["mixture"].isin(whole.index) & frame["step"].isin(steps)
+        others = sorted(set(frame["seed"]) - {seed})
+        end = frame[(frame["seed"] == others[0]) & (frame["step"] == scores.columns[-1])] if others else None
+        last = scores.iloc[:, -1] if end is None else end.set_index("mixture")["value"].reindex(scores.index)
+        whole = (scores.notna().all(axis=1) & last.notna()).to_numpy()
+        rows = table["row"].iloc[:, -1][whole].astype(int)
         name = f"{path.stem} {target}" + (f" {seed}" if others else "")
-        family = path.stem.partition("-")[0]
-        runs = replace(records, frame=records.frame[rows.to_numpy()].reset_index(drop=True))
-        yield StepTable(name, family, runs, steps, target, whole[list(steps)], whole["judged"])
+        strategies = frame["strategy"][rows] if "strategy" in frame else pd.Series([""] * len(rows))
+        yield StepTable(
+            name,
+            path.stem.partition("-")[0],
+            Trajectories(
+                weights[rows],
+                tuple(map(int, scores.columns)),
+                scores[whole].to_numpy(),
+            ),
+            last[whole].to_numpy(),
+            np.flatnonzero(strategies.isin(SEEDS)),
+        )
 
 
-def _three(steps: Sequence[int]) -> tuple[int, ...]:
-    if len(steps) == 3:
-        return tuple(steps)
-    near = [min(steps, key=lambda step: abs(step - share * steps[-1])) for share in (0.3, 0.5)]
-    return (*near, steps[-1])
+def rungs_of(steps: Sequence[int], shares: Mapping[float, int]) -> dict[int, int] | None:
+    """Index of a step → how many get there; None where no step is near."""
+    rungs = {}
+    for share, count in shares.items():
+        off = [abs(step / steps[-1] - share) for step in steps]
+        if min(off) > NEAR:
+            return None
+        rungs[int(np.argmin(off))] = count
+    return rungs
 
 
 def races(table: StepTable, start: int, seed: int) -> Iterator[dict]:
     """The regret of every method on one choice of mixtures."""
-    chosen = sorted(np.random.default_rng(seed).permutation(sorted(table.scores.index))[:start])
-    spread = float(table.judged.std())
-    best = float(table.judged[chosen].max())
+    chosen, given = table.chosen(start, seed)
+    none, scores, end = given[:0], table.found.scores, len(table.found.steps) - 1
+    spread, best = float(table.judged.std(ddof=1)), float(table.judged[chosen].max())
+    shuffle = np.random.default_rng([seed, start])
+    table._decisions.clear()
 
-    def row(method: str, reached: Sequence[Sequence[str]], pick: str) -> dict:
-        regret = (best - float(table.judged[pick])) / spread
+    def row(method: str, share: float, pick: int, silent: float = float("nan")) -> dict:
         about = {"family": table.family, "table": table.name, "seed": seed, "method": method}
-        return about | {"share of steps": _share(table.steps, reached, start), "regret": regret}
+        regret = (best - float(table.judged[pick])) / spread
+        return about | {"share of steps": share, "regret": regret, "no signal": silent}
 
-    everything = [chosen] * len(table.steps)
-    yield row("full", everything, table.best(chosen, -1)[0])
-    yield row("full, expected", everything, table.expected_best(everything))
-    for counts in RUNGS:
-        random = np.random.default_rng([seed, *counts])
-        for method, by_expectation in PROMOTED.items():
-            reached: list[Sequence[str]] = [chosen]
-            for rung, count in enumerate(counts):
-                if method == "halving":
-                    reached.append(table.go_on(reached, count))
-                elif method == "ASHA":
-                    reached.append(table.best(reached[-1], rung)[:count])
+    def top(runs: np.ndarray) -> int:
+        return int(runs[np.argmax(scores[runs, end])])
+
+    def expected(reached: Mapping[int, np.ndarray]) -> int:
+        return int(table.decision(reached, given).expected[0].mixture)
+
+    yield row("full", 1.0, top(chosen))
+    yield row("full, expected", 1.0, expected(dict.fromkeys(range(end + 1), chosen)))
+    for shares in RACES:
+        rungs = rungs_of(table.found.steps, shares)
+        if rungs is None:
+            continue
+        share = _share(table.found.steps, rungs, start)
+        for method in ("halving", "halving, alone", "ASHA", "random", "hindsight"):
+            reached, silent = {next(iter(rungs)): chosen}, False
+            for step, count in list(rungs.items())[1:]:
+                before, runs = list(reached.items())[-1]
+                if method.startswith("halving"):
+                    decision = table.decision(reached, given if method == "halving" else none)
+                    silent |= not decision.informed
+                    order = np.array([int(name) for name in decision.chosen])
+                elif method == "random":
+                    order = shuffle.permutation(runs)
                 else:
-                    reached.append(list(random.permutation(sorted(reached[-1]))[:count]))
-            yield row(method, reached, table.best(reached[-1], -1)[0])
-            if by_expectation:
-                yield row(f"{method}, expected", reached, table.expected_best(reached))
-        afford = max(1, round(_share(table.steps, reached, start) * start))
-        few = [list(random.permutation(chosen)[:afford])] * len(table.steps)
-        yield row("fewer", few, table.best(few[-1], -1)[0])
+                    order = runs[
+                        np.argsort(-(scores[runs, before] if method == "ASHA" else table.judged[runs]))
+                    ]
+                reached[step] = np.sort(order[:count])
+            finalists = reached[end]
+            yield row(method, share, top(finalists), float(silent))
+            if method == "halving":
+                yield row("halving, expected", share, expected(reached))
+        yield row("fewer", share, top(shuffle.permutation(chosen)[: max(1, round(share * start))]))
 
 
-def _share(steps: Sequence[int], reached: Sequence[Sequence[str]], start: int) -> float:
+def _share(steps: Sequence[int], rungs: Mapping[int, int], start: int) -> float:
     """Of the steps of full training."""
-    trained_steps = sum(
-        len(mixtures) * (step - before)
-        for mixtures, step, before in zip(reached, steps, (0, *steps), strict=False)
-    )
-    return round(trained_steps / (start * steps[-1]), 3)
+    ends = [steps[index] for index in rungs]
+    parts = zip(rungs.values(), ends, [0, *ends], strict=False)
+    return round(sum(count * (end - before) for count, end, before in parts) / (start * steps[-1]), 3)
 
 
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means over the races of a family and of all families; differences from full training are paired."""
-    keys = ["family", "table", "seed"]
-    full = rows[rows["method"] == "full"].set_index(keys)["regret"]
+def summarise(rows: pd.DataFrame, tables: Mapping[str, StepTable], start: int) -> pd.DataFrame:
+    """A row a table, method and share of steps; differences from full training are paired."""
+    full = rows[rows["method"] == "full"].set_index(KEYS)["regret"]
     rows = rows.assign(
-        difference=rows["regret"] - full.reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy()
+        difference=rows["regret"] - full.reindex(pd.MultiIndex.from_frame(rows[KEYS])).to_numpy()
     )
     found = []
-    for (family, method, share), group in rows.groupby(["family", "method", "share of steps"], sort=False):
-        # Races of one table share its runs: their scatter is not that of new tables.
-        error = group["difference"].std(ddof=1) / np.sqrt(len(group))
+    for (family, name, method, share), group in rows.groupby(
+        ["family", "table", "method", "share of steps"], sort=False
+    ):
+        within = np.zeros((len(group), len(tables[name].judged)))
+        for race, seed in zip(within, group["seed"], strict=True):
+            race[tables[name].chosen(start, seed)[0]] = 1
+        open_to = within.shape[1] - len(tables[name].seeds)
+        error = jackknife(group["difference"].to_numpy(), within, open_to)
         means = (group["regret"].mean(), group["difference"].mean(), error)
-        found.append((family, method, share, len(group), *(round(float(value), 4) for value in means)))
-    return pd.DataFrame(found, columns=SUMMARY)
+        found.append((family, name, method, share, len(group), *map(float, means)))
+    return pd.DataFrame(found, columns=["family", "table", *SUMMARY[1:]])
+
+
+def jackknife(values: np.ndarray, within: np.ndarray, size: int) -> float:
+    """Standard error of the mean of races, `within` [races, mixtures], over new tables of `size` mixtures.
+
+    Infinitesimal jackknife with its correction for the number of races, and the error of that number.
+    """
+    races, start = len(values), int(within[0].sum())
+    if races < 2:
+        return float("nan")
+    covariances = (within - within.mean(axis=0)).T @ (values - values.mean()) / races
+    chance = values.var() / races
+    of_table = float((covariances**2).sum()) - start * (1 - start / size) * chance
+    factor = (size - 1) / size * (size / (size - start)) ** 2
+    return float(np.sqrt(max(0.0, factor * of_table) + chance))
+
+
+def by_family(tables: pd.DataFrame) -> pd.DataFrame:
+    """Means over the tables of a family."""
+    return (
+        tables.groupby(["family", "method", "share of steps"], sort=False)
+        .agg({"races": "sum", "regret": "mean", "difference": "mean", "standard error": "mean"})
+        .round(4)
+        .reset_index()
+    )
+
+
+def without_signal(rows: pd.DataFrame) -> pd.DataFrame:
+    """Share of the races in which scores at some rung were said to tell nothing, by family and what was known."""
+    told = rows[rows["method"].isin(["halving", "halving, alone"])]
+    return told.groupby(["family", "method"], sort=False)["no signal"].mean().round(4).reset_index()
 
 
 def draw(summary: pd.DataFrame, path: Path) -> None:
@@ -173,7 +247,7 @@ def draw(summary: pd.DataFrame, path: Path) -> None:
         of_family = summary[summary["family"] == family]
         full = of_family[of_family["method"] == "full"].iloc[0]
         axis.axhline(full["regret"], color="black", linewidth=0.8, linestyle="--", label="full")
-        for number, method in enumerate(("halving", "halving, expected", "ASHA", "fewer", "random")):
+        for number, method in enumerate(("halving", "halving, alone", "ASHA", "fewer", "random")):
             line = of_family[of_family["method"] == method].sort_values("share of steps")
             axis.errorbar(
                 100 * line["share of steps"],
@@ -252,19 +326,24 @@ def main() -> None:
         return
     arguments.output.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = []
+    tables: dict[str, StepTable] = {}
     for spec in arguments.table:
         path, _, target = spec.partition("@")
-        records = read_records(path)
-        for table in read_tables(Path(path), target or _only(path, records)):
+        for table in read_tables(Path(path), target or _only(path, read_records(path))):
+            tables[table.name] = table
             for seed in console.progress(range(arguments.seeds), table.name):
                 rows += races(table, arguments.start, seed)
             # After every table, so that a stopped replay has the tables it got through.
             frame = pd.DataFrame(rows)
-            write_csv(arguments.output / "halving.csv", frame)
-            summary = summarise(frame)
-            write_csv(arguments.output / "halving_summary.csv", summary)
-            draw(summary, arguments.output / "halving.png")
+            write_csv(arguments.output / "halving_races.csv", frame)
+            each = summarise(frame, tables, arguments.start)
+            write_csv(arguments.output / "halving.csv", each.round(4))
+            write_csv(arguments.output / "no_signal.csv", without_signal(frame))
+    summary = by_family(each)
+    write_csv(arguments.output / "halving_summary.csv", summary)
+    draw(summary, arguments.output / "halving.png")
     print(summary.to_string(index=False))
+    print(without_signal(frame).to_string(index=False))
 
 
 def _only(path: str, records: Records) -> str:

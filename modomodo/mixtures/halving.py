@@ -1,23 +1,23 @@
-"""Which runs go on, of those that have been trained to some step: successive halving by what is expected at the end.
+"""Which runs of a race go on: successive halving by what is expected of the mixture at the last step.
 
-A run's score at a step, less the level that all runs have there, is
+A score at a step, less the level that all runs have there, is taken for
 
-    growth(s) · (f(w, s) + u(run, s)) + noise        f: of the mixture, u: of this run (its seed, its draw)
+    f(w) + u        f: of the mixture, a Gaussian process on √w (surrogates/kernels.py); u: of this run, luck included
 
-f and u are Gaussian: f as the surrogates' processes on √w (surrogates/kernels.py), and both keep a correlation of
-exp(-|log(t / s)| / τ) from step s to step t, as a process that forgets. How long τ is, how the spread grows with the
-steps, and how much of it is mixture, run and noise is not known from a dozen runs: every combination of a grid is a
-hypothesis, weighed by marginal likelihood. In one of them the early scores tell nothing of the later ones (τ = 0), in
-others nearly all is noise. Full runs of other mixtures, and runs that were stopped before, count as they are: a level
-of its own for each step keeps those that went on, the better ones, from shifting what is expected of the others.
+How much of the spread is the mixture's, and how far neighbours resemble each other, is averaged over by marginal
+likelihood, on all runs that were scored at that step, whole runs of other mixtures as well. Those go on whose
+f + LUCK · u is expected to be best, and not those with the best score: nobody can train a run's luck again. Errors of
+the questions are no part of u, because all runs answer the same.
+
+An early score can be worth nothing. How far scores at this step go with those at the last is told by the runs that
+were scored at both, such as seed mixtures trained before: the probability of each correlation, by Fisher's z. Where it
+is improbable that there is any to speak of, nothing is chosen by the scores.
 
 Successive halving (Jamieson and Talwalkar 2016, AISTATS) and ASHA (Li et al. 2020, MLSys) let the best at a step go on.
-An early rank can be worth nothing, so here those go on that are probably among the best at the last step.
 """
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,35 +25,33 @@ import numpy as np
 
 from modomodo.errors import InputError, nearest
 from modomodo.mixtures.records import Records, target_values, trained, weights_matrix
-from modomodo.mixtures.surrogates.gaussian_processes import OWN_QUESTIONS
-from modomodo.mixtures.surrogates.kernels import LEVEL as KERNEL_LEVEL
-from modomodo.mixtures.surrogates.kernels import KernelGrid, Kernels
+from modomodo.mixtures.surrogates.kernels import KernelGrid
 from modomodo.mixtures.surrogates.threads import one_blas_thread
 
 KERNELS = KernelGrid(powers=(0.5,), lengths=(0.4, 1.0), additive_lengths=(0.5,))
-# Values of the hypotheses and how probable each is before any score. τ: 0, 1, 3 and ∞ keep a correlation of 0, 0.25,
-# 0.63 and 1 from a quarter of the steps to the last.
-MEMORY = ((0.0, 0.1), (1.0, 0.3), (3.0, 0.3), (math.inf, 0.3))
-NOISE = (0.05, 0.3, 0.7, 1.0)  # share of the spread at a step that the next step knows nothing of
-OF_MIXTURE = (0.1, 0.5, 0.9)  # share of the rest that the mixture decides, and not the run
-GROWTH = (-0.5, 0.0, 0.5, 1.0)  # exponent of the step by which scores spread
-LEVEL = 10.0  # variance of the level at a step, in that of the runs
-CLIMB = 1.0  # and what a step e times as late adds to it
+OF_MIXTURE = (0.05, 0.3, 0.6, 0.9)  # shares of the spread that the mixture decides, each as probable
+# How much of a run's own part counts: none would ask for the mixture under another seed, all for this run, in which
+# its luck goes on (docs/research/halving.md).
+LUCK = 0.4
+LEVEL = 10.0  # variance of the level, in that of the scores
 BEFOREHAND = 2.0  # runs that the prior of the variance is worth
-# Probability, below which nobody chooses by the scores. Scores at one step say nothing of how long they last, so that
-# after the first rung it is near that of the hypotheses: half would leave it to chance (docs/research/halving.md).
-LEAST_SIGNAL = 0.25
-TELLING = 0.25  # least correlation of a run's latest score with its last one that is called a signal
-DRAWS = 4000
-NUGGET = 1e-9  # for scores that have no noise at all
-KEPT = 1e-3  # hypotheses of less weight are dropped
+CORRELATIONS = np.linspace(0.0, 1.0, 21)  # of the scores with the last ones
+NOTHING = 0.1  # probability that there is none, before any run is scored at both steps; others are alike
+HIGHEST = 0.999  # correlation of runs, beyond which z says no more
+TELLING = 0.25  # least correlation that is called a signal
+LEAST_SIGNAL = 0.25  # probability of one, below which nobody chooses by the scores
+FLAT = 1e-9  # scores that spread less are all alike
+DRAWS = 1000
 
 IfUninformative = Literal["spread", "finish"]
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is expected of a run's score at the last step; `probability`: of being among those asked for."""
+    """What is expected of a mixture's score at the last step; `probability`: of being among those asked for.
+
+    As long as no run has been scored at both steps, the level is that of the step that was reached.
+    """
 
     mixture: str
     mean: float
@@ -66,8 +64,8 @@ class Decision:
     """Which mixtures go on, best first, and why."""
 
     chosen: tuple[str, ...]
-    expected: tuple[Expected, ...]  # of every candidate, most probable first
-    signal: float  # probability that the latest scores have to do with the last ones
+    expected: tuple[Expected, ...]  # of every candidate, the best first
+    signal: float  # probability that the scores have to do with the last ones
     reason: str
 
     @property
@@ -78,23 +76,25 @@ class Decision:
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Scores of runs at steps, as arrays of one row a score."""
+    """Scores of runs at steps, NaN where a run was not scored."""
 
     weights: np.ndarray  # [runs, domains]
-    run: np.ndarray  # [scores], whose it is
-    steps: np.ndarray  # [scores]
-    scores: np.ndarray  # [scores]
-    errors: np.ndarray  # [scores], standard errors, 0 where unknown
+    steps: tuple[int, ...]
+    scores: np.ndarray  # [runs, steps]
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """The last scores of some runs by one hypothesis."""
+class Lasting:
+    """How scores at a step go on to the last, by the runs that were scored at both."""
 
-    log_weight: float  # log probability of hypothesis and scores, up to a constant
-    tells: bool  # whether the latest scores have to do with the last ones
-    mean: np.ndarray  # [runs]
-    covariance: np.ndarray  # [runs, runs], the noise of the last scores included
+    runs: int
+    probabilities: np.ndarray  # of CORRELATIONS
+    now: tuple[float, float]  # center and spread of the scores, in which the correlation is one
+    last: tuple[float, float]
+
+    @property
+    def signal(self) -> float:
+        return float(self.probabilities[CORRELATIONS >= TELLING].sum())
 
 
 def go_on(
@@ -106,169 +106,162 @@ def go_on(
     seed: int = 0,
     if_uninformative: IfUninformative = "spread",
 ) -> Decision:
-    """The `count` of the candidates (mixtures) that go on, by the probability of being the best at step `last`.
+    """The `count` of the candidates (mixtures) that go on to step `last`, those that are expected to be best there.
 
     `records` holds what was scored until now, a row for each run and step, of the candidates and of any other runs.
     Where that tells nothing of the last step: 'spread' chooses candidates far from each other; 'finish' chooses all.
 
-    Raises InputError for a candidate without a score, and for more to go on than there are.
+    Raises InputError for a candidate without a score, for candidates that were never scored at the same step, and for
+    more to go on than there are.
     """
-    trajectories, places = _trajectories(records, candidates, target)
+    found, places = _trajectories(records, candidates, target)
     if not 1 <= count <= len(candidates):
         raise InputError(f"{count} runs are to go on, of {len(candidates)}")
+    return decide(found, dict(zip(candidates, places, strict=True)), count, last, seed, if_uninformative)
+
+
+def decide(
+    found: Trajectories,
+    candidates: Mapping[str, int],
+    count: int,
+    last: int,
+    seed: int = 0,
+    if_uninformative: IfUninformative = "spread",
+) -> Decision:
+    """The same from arrays; `candidates`: mixture → its run."""
+    names, places = list(candidates), np.array(list(candidates.values()))
+    common = np.flatnonzero(np.isfinite(found.scores[places]).all(axis=0))
+    if not len(common):
+        raise InputError("no step at which all candidates were scored")
+    now = int(common[-1])
+    lasting = _lasting(found, now, last)
     with one_blas_thread():
-        forecasts = list(_forecasts(trajectories, places, last))
-    weights = np.array([each.log_weight for each in forecasts])
-    weights = np.exp(weights - weights.max())
-    weights /= weights.sum()
-    signal = float(weights @ [each.tells for each in forecasts])
-    expected = _expected(candidates, forecasts, weights, count, np.random.default_rng(seed))
-    reached = sorted({int(step) for step in trajectories.steps[np.isin(trajectories.run, places)]})
-    told = f"that scores at {_steps(reached)} tell anything of step {last} has a probability of {signal:.2f}"
-    if signal >= LEAST_SIGNAL:
-        return Decision(tuple(each.mixture for each in expected[:count]), expected, signal, told)
+        mixtures = _mixtures(found, now, places)
+        expected = _expected(names, mixtures, lasting, count, np.random.default_rng(seed))
+    told = (
+        f"that scores at step {found.steps[now]} tell anything of step {last} has a probability of "
+        f"{lasting.signal:.2f}, by {lasting.runs} runs scored at both"
+    )
+    if lasting.signal >= LEAST_SIGNAL:
+        return Decision(tuple(each.mixture for each in expected[:count]), expected, lasting.signal, told)
     if if_uninformative == "finish":
-        return Decision(tuple(candidates), expected, signal, f"{told}: all go on")
-    chosen = tuple(candidates[i] for i in _spread(trajectories.weights[places], count))
-    return Decision(chosen, expected, signal, f"{told}: mixtures far from each other go on")
+        return Decision(tuple(names), expected, lasting.signal, f"{told}: all go on")
+    chosen = tuple(names[i] for i in _spread(found.weights[places], count))
+    return Decision(chosen, expected, lasting.signal, f"{told}: mixtures far from each other go on")
 
 
-def _steps(steps: Sequence[int]) -> str:
-    return f"step{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"
-
-
-def _trajectories(
-    records: Records, candidates: Sequence[str], target: str
-) -> tuple[Trajectories, np.ndarray]:
+def _trajectories(records: Records, candidates: Sequence[str], target: str) -> tuple[Trajectories, list[int]]:
     """What was scored, and which of its runs the candidates are: of a mixture's repeats the first."""
     rows = trained(records)
-    frame = rows.frame.reset_index(drop=True)
-    scores = target_values(rows, target)
-    known = np.isfinite(scores)
+    frame, scores = rows.frame.reset_index(drop=True), target_values(rows, target)
     keys = list(zip(frame["mixture"], frame["seed"].astype(int), strict=True))
-    runs = sorted({key for key, scored in zip(keys, known, strict=True) if scored})
-    number = {key: place for place, key in enumerate(runs)}
-    first = {mixture: number[mixture, seed] for mixture, seed in reversed(runs)}
+    known = np.flatnonzero(np.isfinite(scores))
+    runs = {key: place for place, key in enumerate(sorted({keys[row] for row in known}))}
+    first = {mixture: runs[mixture, seed] for mixture, seed in reversed(runs)}
     for mixture in candidates:
         if mixture not in first:
             raise InputError(f"no score of '{mixture}': {nearest(mixture, first)}")
+    steps = sorted({int(step) for step in frame["step"][known]})
     weights = weights_matrix(rows, sorted(rows.domains))
-    of_run = {number[key]: weights[row] for row, key in enumerate(keys) if known[row]}
-    column = f"se_{target}"
-    errors = frame[column].to_numpy(float) if column in frame else np.zeros(len(frame))
-    order = sorted(np.flatnonzero(known), key=lambda row: (number[keys[row]], frame["step"][row]))
-    return (
-        Trajectories(
-            np.array([of_run[place] for place in range(len(runs))]),
-            np.array([number[keys[row]] for row in order]),
-            frame["step"].to_numpy(float)[order],
-            scores[order],
-            np.nan_to_num(errors[order]),
-        ),
-        np.array([first[mixture] for mixture in candidates]),
+    found = Trajectories(
+        np.zeros((len(runs), weights.shape[1])),
+        tuple(steps),
+        np.full((len(runs), len(steps)), np.nan),
+    )
+    for row in known:
+        place = runs[keys[row]], steps.index(int(frame["step"][row]))
+        found.scores[place] = scores[row]
+        found.weights[place[0]] = weights[row]
+    return found, [first[mixture] for mixture in candidates]
+
+
+def _lasting(found: Trajectories, now: int, last: int) -> Lasting:
+    """How scores at the step of index `now` go on to step `last`."""
+    scores = found.scores[np.isfinite(found.scores[:, now])]
+    end = scores[:, found.steps.index(last)] if last in found.steps else np.full(len(scores), np.nan)
+    both = np.isfinite(end)
+    pairs = np.column_stack([scores[:, now], end])[both]
+    probabilities = np.full(len(CORRELATIONS), (1 - NOTHING) / (len(CORRELATIONS) - 1))
+    probabilities[0] = NOTHING
+    if len(pairs) < 2 or (pairs.std(axis=0) < FLAT).any():
+        level = (float(scores[:, now].mean()), float(scores[:, now].std()))
+        return Lasting(len(pairs), probabilities, level, level)
+    correlation = float(np.clip(np.corrcoef(pairs.T)[0, 1], -HIGHEST, HIGHEST))
+    off = np.arctanh(np.minimum(CORRELATIONS, HIGHEST)) - math.atanh(correlation)
+    probabilities *= np.exp(-max(0, len(pairs) - 3) / 2 * (off**2 - (off**2).min()))
+    (now_center, last_center), (now_spread, last_spread) = pairs.mean(axis=0), pairs.std(axis=0)
+    return Lasting(
+        *(len(pairs), probabilities / probabilities.sum()),
+        *((now_center, now_spread), (last_center, last_spread)),
     )
 
 
-def _forecasts(found: Trajectories, places: np.ndarray, last: int) -> Iterator[Forecast]:
-    """The last scores of the runs at `places`, by each hypothesis."""
-    levels = _levels(found)
-    scores = found.scores - np.array([levels[step] for step in found.steps])
-    scale = float(scores[found.steps == found.steps.min()].std()) or float(scores.std()) or 1.0
-    floor = OWN_QUESTIONS * (found.errors / scale) ** 2
-    floor = np.concatenate([floor, np.full(len(places), np.median(floor))])
-    run = np.concatenate([found.run, places])
-    steps = np.maximum(np.concatenate([found.steps, np.full(len(places), float(last))]), 1.0)
-    late = np.log(steps / steps.min())
-    apart = np.abs(late[:, None] - late)
-    level = LEVEL + CLIMB * np.minimum(late[:, None], late)
-    latest = np.flatnonzero(np.isin(found.run, places))
-    latest = latest[found.steps[latest].argmax()]
-    center = levels[max(step for step in levels if step <= last)]
-    for own in _of_runs(found.weights, run):
-        for (memory, probable), growth, noise in itertools.product(MEMORY, GROWTH, NOISE):
-            kept = np.exp(-apart / memory) if memory else 1.0 * (apart == 0)
-            spread = np.exp(growth * late)
-            covariance = (1 - noise) * own * kept * np.outer(spread, spread) + level
-            covariance[np.diag_indices_from(covariance)] += noise * spread**2 + floor + NUGGET
-            log_weight, mean, left = _condition(covariance, scores / scale)
-            yield Forecast(
-                log_weight + math.log(probable),
-                (1 - noise) * float(kept[latest, -1]) >= TELLING,
-                center + scale * mean,
-                scale**2 * left,
-            )
-
-
-def _levels(found: Trajectories) -> dict[float, float]:
-    """Step → about where the scores lie there: the runs that are scored at two steps tell how far it climbs between.
-
-    So those that went on, the better ones, do not pass for all.
+def _mixtures(found: Trajectories, now: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is known of the candidates at a step: probabilities of the hypotheses, means [hypotheses, candidates] and
+    covariances of f + LUCK · u, with the level.
     """
-    steps = np.unique(found.steps)
-    levels = {float(steps[0]): float(found.scores[found.steps == steps[0]].mean())}
-    for before, step in itertools.pairwise(steps):
-        earlier, now = found.steps == before, found.steps == step
-        both = np.intersect1d(found.run[earlier], found.run[now])
-        if len(both):
-            climb = found.scores[now & np.isin(found.run, both)].mean()
-            climb -= found.scores[earlier & np.isin(found.run, both)].mean()
-            levels[float(step)] = levels[float(before)] + float(climb)
-        else:
-            levels[float(step)] = float(found.scores[now].mean())
-    return levels
-
-
-def _of_runs(weights: np.ndarray, run: np.ndarray) -> Iterator[np.ndarray]:
-    """Covariances of the scores of `run` at one step, by kernel and share of the mixture."""
-    kernels = Kernels(weights)
-    same = 1.0 * (run[:, None] == run)
-    surfaces = [
-        kernels.between_runs(spec, run) - KERNEL_LEVEL
-        for spec in KERNELS.specs(weights.shape[1])
-        if kernels.usable(spec)
-    ]
-    if not surfaces:  # all of the same mixture
-        yield same
-    for surface, share in itertools.product(surfaces, OF_MIXTURE):
-        yield share * surface + (1 - share) * same
-
-
-def _condition(covariance: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log likelihood of the scores, mean and covariance of the rows after them; the variance is integrated out."""
-    known = len(scores)
-    factor = np.linalg.cholesky(covariance[:known, :known])
-    white = np.linalg.solve(factor, np.column_stack([scores, covariance[:known, known:]]))
-    answer, cross = white[:, 0], white[:, 1:]
-    square = BEFOREHAND + float(answer @ answer)
-    log_likelihood = -np.log(np.diag(factor)).sum() - (BEFOREHAND + known) / 2 * math.log(square)
-    left = covariance[known:, known:] - cross.T @ cross
-    return float(log_likelihood), cross.T @ answer, square / (BEFOREHAND + known) * left
+    rows = np.flatnonzero(np.isfinite(found.scores[:, now]))
+    scores, weights = found.scores[rows, now], found.weights[rows]
+    center, scale = float(scores.mean()), float(scores.std())
+    scale = scale if scale > FLAT else 1.0
+    scores = (scores - center) / scale
+    specs = KERNELS.specs(weights.shape[1])
+    terms = [term for spec in specs for term, _ in spec.terms(weights.shape[1])]
+    # [hypotheses, runs, runs]
+    of_mixture = LEVEL + np.concatenate(
+        [share * np.stack([term(weights, weights) for term in terms]) for share in OF_MIXTURE]
+    )
+    own = np.repeat(1 - np.array(OF_MIXTURE), len(terms))[:, None, None] * np.eye(len(rows))
+    asked = np.searchsorted(rows, places)
+    observed = of_mixture + own
+    across = (of_mixture + LUCK * own)[:, asked]
+    known = np.broadcast_to(scores[:, None], (len(observed), len(rows), 1))
+    solved = np.linalg.solve(observed, np.concatenate([known, across.swapaxes(1, 2)], axis=2))
+    square = BEFOREHAND + solved[:, :, 0] @ scores
+    log_weights = -np.linalg.slogdet(observed)[1] / 2 - (BEFOREHAND + len(rows)) / 2 * np.log(square)
+    probabilities = np.exp(log_weights - log_weights.max())
+    means = (across @ solved[:, :, :1])[..., 0]
+    covariances = (of_mixture + LUCK**2 * own)[:, asked[:, None], asked] - across @ solved[:, :, 1:]
+    covariances *= (square / (BEFOREHAND + len(rows)))[:, None, None]
+    return probabilities / probabilities.sum(), center + scale * means, scale**2 * covariances
 
 
 def _expected(
     candidates: Sequence[str],
-    forecasts: Sequence[Forecast],
-    weights: np.ndarray,
+    found: tuple[np.ndarray, np.ndarray, np.ndarray],
+    lasting: Lasting,
     count: int,
     random: np.random.Generator,
 ) -> tuple[Expected, ...]:
-    """The average of the hypotheses, the most probable candidate first."""
-    weights = np.where(weights > KEPT * weights.max(), weights, 0.0)
-    drawn = random.multinomial(DRAWS, weights / weights.sum())
-    surfaces = np.concatenate(
-        [
-            random.multivariate_normal(each.mean, each.covariance, number, method="eigh")
-            for each, number in zip(forecasts, drawn, strict=True)
-            if number
-        ]
-    )
-    mean, deviation = surfaces.mean(axis=0), surfaces.std(axis=0)
+    """What `found` by `_mixtures` leads to expect at the last step, the best first."""
+    (center, spread), (last_center, last_spread) = lasting.now, lasting.last
+    if spread < FLAT:
+        spread = last_spread = 1.0
+    probabilities, means, covariances = found
+    means, covariances = (means - center) / spread, covariances / spread**2
+    mean = probabilities @ means
+    variance = probabilities @ (np.diagonal(covariances, axis1=1, axis2=2) + (means - mean) ** 2)
+    correlation = float(lasting.probabilities @ CORRELATIONS)
+    square = float(lasting.probabilities @ CORRELATIONS**2)
+    deviation = square * (variance + mean**2) + 1 - square - (correlation * mean) ** 2
+    deviation = np.sqrt(np.maximum(deviation, 0.0))
+
+    hypotheses = random.choice(len(probabilities), DRAWS, p=probabilities)
+    used, place = np.unique(hypotheses, return_inverse=True)
+    values, vectors = np.linalg.eigh(covariances[used])
+    factors = vectors * np.sqrt(np.maximum(values, 0.0))[:, None]
+    normal = random.standard_normal((2, DRAWS, len(candidates)))
+    drawn = means[hypotheses] + (factors[place] @ normal[0][..., None])[..., 0]
+    lasts = random.choice(CORRELATIONS, (DRAWS, 1), p=lasting.probabilities)
+    drawn = lasts * drawn + np.sqrt(1 - lasts**2) * normal[1]
     among = np.zeros(len(candidates))
-    for best in np.argsort(-surfaces, axis=1)[:, :count]:
-        among[best] += 1
-    among /= len(surfaces)
-    order = sorted(range(len(candidates)), key=lambda i: (-among[i], -mean[i], candidates[i]))
-    return tuple(Expected(candidates[i], float(mean[i]), float(deviation[i]), float(among[i])) for i in order)
+    np.add.at(among, np.argsort(-drawn, axis=1)[:, :count], 1 / DRAWS)
+
+    order = sorted(range(len(candidates)), key=lambda i: (-mean[i], candidates[i]))
+    ends, deviations = last_center + last_spread * correlation * mean, last_spread * deviation
+    return tuple(
+        Expected(candidates[i], float(ends[i]), float(deviations[i]), float(among[i])) for i in order
+    )
 
 
 def _spread(weights: np.ndarray, count: int) -> list[int]:

@@ -21,7 +21,7 @@ from modomodo.mixtures.records import Records, is_stopped, last_of_each
 from modomodo.mixtures.strategies.base import read_options
 from modomodo.mixtures.strategies.race import RaceOptions
 
-CACHE_VERSION = 1  # raise when the same records would let others go on: all is then decided again
+CACHE_VERSION = 2  # raise when the same records would let others go on: all is then decided again
 
 
 class Stretch(NamedTuple):
@@ -70,7 +70,7 @@ class PromotedRun(BaseModel):
 
 
 class Promotion(BaseModel):
-    """`races/<strategy>/<step>.json`: who trains on to a step, most probable first."""
+    """`races/<strategy>/<step>.json`: who trains on to a step, the best expected first."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -100,6 +100,8 @@ def test_full_runs_show_what_an_early_score_is_worth():
     sure = go_on(table(weights, agreeing), candidates, 3, 2000)
     unsure = go_on(table(weights, scores), candidates, 3, 2000)
     assert sure.signal > 0.95 > 0.25 > unsure.signal
+    # The level is that of the last step, where the full runs were scored, and no more is expected than they showed.
+    assert np.mean(list(expected(sure).values())) == pytest.approx(scores[500].mean() + 0.1, abs=0.03)
     assert np.ptp(list(expected(sure).values())) > 3 * np.ptp(list(expected(unsure).values()))
 
 
@@ -141,3 +143,9 @@ def test_constant_scores_and_one_mixture_are_no_error():
 def test_bad_requests(candidates: list[str], count: int, message: str):
     with pytest.raises(InputError, match=message):
         go_on(table(drawn(4), {5: np.arange(4.0)}), candidates, count, 9)
+
+
+def test_candidates_that_were_never_scored_at_the_same_step_cannot_be_compared():
+    scores = {5: np.array([0.1, 0.2, np.nan]), 7: np.array([np.nan, np.nan, 0.3])}
+    with pytest.raises(InputError, match="no step at which all candidates were scored"):
+        go_on(table(drawn(3), scores), names(0, 1, 2), 1, 9)

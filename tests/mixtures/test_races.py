@@ -270,9 +270,10 @@ def test_the_best_take_the_places_and_the_file_says_why(raced):
     promotion = promote(scored(STARTED, [2], "race"), "race", strategy, 7)
     assert [run.mixture for run in promotion.runs if run.goes_on] == ["race-002", "race-003"]
     assert promotion.informed and promotion.last_step == 9 and "step 2" in promotion.reason
-    assert [run.probability for run in promotion.runs] == sorted(
-        (run.probability for run in promotion.runs), reverse=True
+    assert [run.expected for run in promotion.runs] == sorted(
+        (run.expected for run in promotion.runs), reverse=True
     )
+    assert sum(run.probability for run in promotion.runs) == pytest.approx(2)
     json.dumps(promotion.model_dump(mode="json"))
 
 
