@@ -108,7 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     merges = {int(seed): Path(path) for seed, _, path in (given.partition("=") for given in arguments.merged)}
     pair = read_world(arguments.table)
-    rows = []
+    rows: list[dict] = []
     for worlds in (pair, pair[::-1]):
         if worlds[0].seed in merges:
             merged = read_records(merges[worlds[0].seed], of_cheaper=True)

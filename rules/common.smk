@@ -133,6 +133,13 @@ def train_settings(domains):
     return TrainSettings.of(STUDY, list(domains)).text()
 
 
+def training_minutes(wildcards):
+    """A day for a whole run; of that the share that a part of a run in a race trains, an hour at least."""
+    steps = STUDY.training.steps
+    stretch = PLAN.stretches.get((wildcards.mixture, int(wildcards.seed)), WHOLE)
+    return max(60, 24 * 60 * stretch.of(steps) // steps)
+
+
 def examples_of(wildcards):
     """Examples of the domains that the mixture can have weight on."""
     return [f"<results>/examples/{domain}.jsonl" for domain in support_of(wildcards)]

@@ -21,9 +21,10 @@ if STUDY.training.keep_weights is not None:
     lost = runs_without_weights(Path(f"results/{STUDY.name}"), PLAN.runs, STUDY.benchmarks, PREDICT)
     if lost:
         asked = ", ".join(sorted({name for *_, names in lost for name in names}))
+        count = sum(bool(names) for *_, names in lost)
         folders = " ".join(f"results/{STUDY.name}/runs/{mixture}/{seed}" for mixture, seed, _ in lost)
         sys.exit(
-            f"error: {WHERE}: {sum(bool(names) for *_, names in lost)} runs have not answered {asked}, and training.keep_weights removed their "
+            f"error: {WHERE}: {count} runs have not answered {asked}, and training.keep_weights removed their "
             f"weights: to train them again, rm -r {folders}"
         )
 

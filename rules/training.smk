@@ -34,13 +34,6 @@ if STUDY.training.report_to:
     TRACKERS = f" --report-to {' '.join(STUDY.training.report_to)} --group {STUDY.name}"
 
 
-def training_minutes(wildcards):
-    """A day for a whole run; of that the share that a part of a run in a race trains, an hour at least."""
-    steps = STUDY.training.steps
-    stretch = PLAN.stretches.get((wildcards.mixture, int(wildcards.seed)), WHOLE)
-    return max(60, 24 * 60 * stretch.of(steps) // steps)
-
-
 # Only run.json is an output: checkpoints and resume checkpoints are next to it, where Snakemake does not delete them when
 # a job fails or runs again (see modomodo/training/run_folder.py).
 rule train:

@@ -156,7 +156,7 @@ def propose_for_study(arguments: argparse.Namespace) -> None:
 
 def again(decision: Decision, mixtures: Mapping[str, Mixture]) -> Mixture:
     """The mixture that a place of a budget repeats, under its own name. Raises InputError where its file is missing."""
-    if decision.run not in mixtures:
+    if decision.run is None or decision.run not in mixtures:
         raise InputError(f"--mixtures: {decision.run}.json is missing: it is to be trained again")
     return mixtures[decision.run].model_copy(update={"budget": decision})
 
