@@ -286,7 +286,8 @@ def name_mixtures(study: Study) -> dict[str, list[str]]:
     owner = {BASE: "the base model"}
     for name, strategy in study.strategies.items():
         by_strategy[name] = []
-        for suffix in suffixes(strategy.propose, usable_domains(study, name), requested(name, strategy)):
+        usable = usable_domains(study, name)
+        for suffix in suffixes(strategy.propose, usable, requested(name, strategy, usable)):
             mixture = mixture_name(name, suffix)
             if mixture in owner:
                 raise InputError(

@@ -36,6 +36,7 @@ OPTIONS = {
 EVERY = sorted(set(strategies) - {"merge_screen"})
 LEARNING = [name for name in EVERY if declaration(name).learns]
 SEARCHES = ["acquire", "cma_es", "pareto"]
+TAKE_A_NUMBER = [*SEARCHES, "quadratic_surface", "dirichlet", "design"]
 
 
 def scores(weights):
@@ -127,7 +128,11 @@ def test_two_processes_write_the_same_bytes(tmp_path):
         "records": {"path": str(path)},
         "replicates": 4,
         "strategies": {
-            name: {"propose": name, "count": 2, "options": OPTIONS.get(name, {})}
+            name: {
+                "propose": name,
+                "count": 2 if name in TAKE_A_NUMBER else 1,
+                "options": OPTIONS.get(name, {}),
+            }
             for name in EVERY
             if name != "online"  # trains a run, and recorded runs are past
         },
@@ -331,7 +336,13 @@ def proposed(tmp_path, path, name, **options):
         "name": "odd",
         "records": {"path": str(path)},
         "replicates": 4,
-        "strategies": {"mine": {"propose": name, "count": 2, "options": OPTIONS.get(name, {}) | options}},
+        "strategies": {
+            "mine": {
+                "propose": name,
+                "count": 2 if name in TAKE_A_NUMBER else 1,
+                "options": OPTIONS.get(name, {}) | options,
+            }
+        },
     }
     settings = tmp_path / "odd.yaml"
     settings.write_text(json.dumps(config))

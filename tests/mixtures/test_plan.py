@@ -338,6 +338,13 @@ def test_an_online_run_may_use_every_domain_and_has_no_weights_before_it_trained
     assert ("dump", 42) in result.runs and result.rounds["dump"] == 0
 
 
+def test_a_count_that_a_strategy_takes_no_notice_of_is_an_error(study_data):
+    study_data["strategies"]["dump"] = ONLINE | {"count": 3}
+    assert "strategies.dump.count: 3, but 'online' always proposes 1: remove it" in complaint(study_data)
+    study_data["strategies"]["dump"]["count"] = 1
+    assert planned(study_data).by_strategy["dump"] == ["dump"]
+
+
 def test_nothing_learns_from_an_online_run(study_data):
     before = planned(study_data)
     study_data["strategies"] = {"dump": ONLINE, **study_data["strategies"]}

@@ -147,17 +147,23 @@ def suffixes(name: str, domains: Sequence[str], requested: int = 1) -> list[str 
     return declaration(name).suffixes(domains, requested)
 
 
-def requested(name: str, strategy: StrategySettings) -> int:
-    """How many mixtures a study asks of the strategy that it calls `name`. Raises InputError for bad options."""
+def requested(name: str, strategy: StrategySettings, domains: Sequence[str]) -> int:
+    """How many mixtures a study asks of the strategy that it calls `name`, of usable domains.
+
+    Raises InputError for bad options, and for a `count` of which the strategy takes no notice.
+    """
     start = declaration(strategy.propose).start
-    if start is None:
-        return strategy.count
-    number = start(read_options(strategy.propose, strategy.options, f"strategies.{name}.options"))
-    if strategy.count not in (1, number):
-        raise InputError(
-            f"strategies.{name}.count: {strategy.count}, but its options ask for {number}: remove it"
-        )
-    return number
+    if start is not None:
+        fixed = start(read_options(strategy.propose, strategy.options, f"strategies.{name}.options"))
+        why = f"its options ask for {fixed}"
+    else:
+        fixed, more = (len(suffixes(strategy.propose, domains, number)) for number in (1, 2))
+        if fixed != more:
+            return strategy.count
+        why = f"'{strategy.propose}' always proposes {fixed}"
+    if strategy.count not in (1, fixed):
+        raise InputError(f"strategies.{name}.count: {strategy.count}, but {why}: remove it")
+    return fixed
 
 
 def learns(strategy: StrategySettings) -> bool:
@@ -222,7 +228,7 @@ def propose_named(
     Raises InputError, naming the strategy, for bad options and as `propose` does.
     """
     usable = [domain for domain in domains if domain not in strategy.without]
-    count = requested(name, strategy)
+    count = requested(name, strategy, usable)
     request = Request(
         records=records,
         domains=usable,
