@@ -133,28 +133,18 @@ def _plan(study: Study, where: str) -> Plan:
     for name in races:  # as of the places, which any of them may take
         support |= dict.fromkeys(by_strategy[name], usable_domains(study, name))
     budgets = {name: budget for name in by_strategy if (budget := budget_of(study, name))}
-    for name, strategy in study.strategies.items():
-        if strategy.names_learned and not learned_from(study, name):
-            raise InputError(
-                f"strategies.{name}.learns_from: only online runs, which are of no one mixture: name others"
-            )
+    for name in study.strategies:
         full = [
             races[other].finish if other in races else len(sure_of(by_strategy[other], budgets.get(other)))
             for other in learned_from(study, name)
         ]
-        check_cheaper_runs(study, name, sum(full), where)
-    seed = study.training.seed
-    places, stretches = lay_out(races, by_strategy, seed)
+        check_learned(study, name, sum(full), where)
     check_continued(study, budgets, races)
     check_repeats(study, by_strategy, budgets)
-    for name in budgets:
-        for race in learned_from(study, name):
-            if race in races:
-                own = places_further(name, race, races[race], len(by_strategy[name]))
-                # The longest that is left of one: how much, its mixture's file says.
-                longest = Stretch(next(iter(races[race].rungs)), None)
-                stretches |= {(place.name, seed): longest for place in own}
-                places += own
+    seed = study.training.seed
+    places, stretches = lay_out(races, by_strategy, seed)
+    own, further = lay_out_further(study, races, by_strategy, budgets)
+    places, stretches = places + own, stretches | further
     runs = list_runs(study, list(support))
     for place in places:
         # As of the race, since settings of a training depend on it: the run's work is found to be its own.
@@ -180,6 +170,35 @@ def _plan(study: Study, where: str) -> Plan:
         stretches=stretches,
         budgets=budgets,
     )
+
+
+def check_learned(study: Study, name: str, full: int, where: str) -> None:
+    """Raises InputError where a strategy learns from online runs alone, or from cheaper ones and too few full ones."""
+    if study.strategies[name].names_learned and not learned_from(study, name):
+        raise InputError(
+            f"strategies.{name}.learns_from: only online runs, which are of no one mixture: name others"
+        )
+    check_cheaper_runs(study, name, full, where)
+
+
+def lay_out_further(
+    study: Study,
+    races: Mapping[str, RaceOptions],
+    by_strategy: Mapping[str, Sequence[str]],
+    budgets: Collection[str],
+) -> tuple[list[Place], dict[tuple[str, int], Stretch]]:
+    """The places in which budgets train stopped runs of races further, and what of a run each may train."""
+    places: list[Place] = []
+    stretches: dict[tuple[str, int], Stretch] = {}
+    for name in budgets:
+        for race in learned_from(study, name):
+            if race in races:
+                own = places_further(name, race, races[race], len(by_strategy[name]))
+                # The longest that is left of one: how much, its mixture's file says.
+                longest = Stretch(next(iter(races[race].rungs)), None)
+                stretches |= {(place.name, study.training.seed): longest for place in own}
+                places += own
+    return places, stretches
 
 
 def is_online(study: Study, name: str) -> bool:

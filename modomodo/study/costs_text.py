@@ -66,7 +66,8 @@ def _totals(study: Study, costs: Costs) -> list[str]:
         lines.append("disk left: not known: set costs.checkpoint_gb in the study, or finish one run")
     else:
         what = f"{costs.checkpoints} checkpoints"
-        what += f" and what {costs.resumes} stopped runs are resumed from" if costs.resumes else ""
+        runs = "a stopped run is" if costs.resumes == 1 else f"{costs.resumes} stopped runs are"
+        what += f" and what {runs} resumed from" if costs.resumes else ""
         text = f"disk left: {size(costs.disk)} for {what}, {size(costs.free_bytes)} are free"
         if costs.disk > costs.free_bytes:
             text += ": TOO LITTLE: free some, or keep fewer (training.keep_weights)"
