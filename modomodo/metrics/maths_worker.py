@@ -59,9 +59,7 @@ def apart(truth: list[Any], answer: list[Any]) -> bool:
 
 def value(found: Any) -> Any:
     """What was read as a number of any size; None for what is none, and for 0."""
-    import sympy
-
-    number = sympy.N(found.doit(), 15) if getattr(found, "is_number", False) else None
+    number = found.doit().evalf(15) if getattr(found, "is_number", False) else None
     real_or_complex = number is not None and number.is_finite and number.as_real_imag()[0].is_Float
     return number if real_or_complex and number != 0 else None
 

@@ -1,14 +1,9 @@
 """The replay of successive halving (benchmarks/halving.py): what a race costs, and whose score a pick is judged by."""
 
-import sys
-
+import halving as replay
 import numpy as np
 import pandas as pd
 import pytest
-from running import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import halving as replay
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from explorer_page import start_browser
+from pages_in_browser import start_browser
 from study_records import example_results
 
 from modomodo.mixtures.constraints import Constraints

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from explorer_page import contrast, put, shown, slider, wait_for, weights
+from pages_in_browser import contrast, put, shown, slider, wait_for, weights
 from study_records import DOMAINS, example_results, records, without_base
 
 from modomodo.errors import InputError

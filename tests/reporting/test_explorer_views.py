@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 import pytest
-from explorer_page import contrast, put, shown, slider, wait_for, weights
+from pages_in_browser import contrast, put, shown, slider, wait_for, weights
 from PIL import Image
 from study_records import BENCHMARKS, DOMAINS, example_results, records
 

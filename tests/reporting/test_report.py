@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from chromium import FLAGS
-from explorer_page import CHROMIUM
+from pages_in_browser import CHROMIUM
 from study_records import BENCHMARKS, DOMAINS, SIDES, example_results, records
 
 from modomodo.config.schema import Lora, Reporting, Training
