@@ -26,7 +26,7 @@ _START = 120.0  # seconds in which the process has to be ready, on a busy disk t
 _LONGEST = 2000  # characters of an answer: what is longer is none
 
 
-@metric("math", version=1, answers=TEXTS)
+@metric("math", version=2, answers=TEXTS)
 def math(answer: str, example: Example, seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0) -> Score:
     r"""1 when the answer is mathematically equal to an accepted one: `\frac12`, `0.5` and `50\%` are.
 

@@ -7,7 +7,7 @@ from modomodo.errors import InputError
 from modomodo.metrics.metric import Score, metric
 
 
-@metric("mean_iou", version=1, answers=("box",))
+@metric("mean_iou", version=2, answers=("box",))
 def mean_iou(answer: str, example: Example) -> Score:
     """IoU with the true box of the most confident box answered (of equals, the first), in [0, 1].
 
@@ -24,7 +24,7 @@ def mean_iou(answer: str, example: Example) -> Score:
     return Score(matched_iou(truth, by_confidence(predicted)[: len(truth)]))
 
 
-@metric("mean_iou_matched", version=1, answers=("box",))
+@metric("mean_iou_matched", version=2, answers=("box",))
 def mean_iou_matched(answer: str, example: Example) -> Score:
     """As the reward `iou`: all boxes answered count, and superfluous ones lower the value.
 

@@ -55,7 +55,7 @@ class Quantity(NamedTuple):
     unit: str
 
 
-@metric("number", version=1, answers=TEXTS)
+@metric("number", version=2, answers=TEXTS)
 def number(
     answer: str,
     example: Example,
