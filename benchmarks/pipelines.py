@@ -24,7 +24,7 @@ GENERATION = 0.6  # what a step takes more if each of its prompts is generated t
 BATCH = 8  # runs after the seed mixtures, where no budget ends a search before
 RUNGS = (10, 20, 40)  # steps of a race
 # So many runs → those that get to each rung in their time, with dynamic sampling and without.
-RACES = {8: (10, 5, 3), 7: (10, 4, 3), 6: (9, 4, 2), 5: (7, 3, 2), 4: (6, 3, 1), 3: (4, 2, 1)}
+RACES = {8: (10, 5, 3), 7: (10, 4, 3), 6: (9, 4, 2), 5: (7, 3, 2), 4: (6, 3, 1), 3: (4, 2, 1), 2: (2, 1, 1)}
 ORDERS = 2000  # drawn of restarts
 
 Picks = list["Pick"]
