@@ -124,11 +124,13 @@ def digits(errors: Iterable[float]) -> int:
     return min(max(1 - math.floor(math.log10(known[len(known) // 2])), 0), MOST_DECIMALS) if known else 3
 
 
-def with_error(value: float, error: float, space: str = " ", sign: str = "") -> str:
-    """`0.652 ± 0.022`, with as many decimals as the error allows; a gap's `sign` is `+`, to show it always.
+def decimal(value: float, places: int, sign: str = "") -> str:
+    """`−0.12`, with a minus sign; with `+` for a `sign` also `+0.12`. What is 0 to so many decimals is not negative."""
+    return f"{value:{sign}z.{places}f}".replace("-", "−")
 
-    What is 0 to so many decimals is not negative.
-    """
+
+def with_error(value: float, error: float, space: str = " ", sign: str = "") -> str:
+    """`0.652 ± 0.022`, with as many decimals as the error allows; a gap's `sign` is `+`, to show it always."""
     shown = digits([error])
-    text = f"{value:{sign}z.{shown}f}".replace("-", "−")
+    text = decimal(value, shown, sign)
     return f"{text}{space}±{space}{error:.{shown}f}" if math.isfinite(error) else text

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from modomodo.console import digits, with_error
+from modomodo.console import decimal, digits, with_error
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,7 @@ def test_two_digits_of_the_error_are_shown(errors, decimals) -> None:
 )
 def test_a_number_has_the_digits_of_its_error(value, error, sign, text) -> None:
     assert with_error(value, error, sign=sign) == text
+
+
+def test_what_is_zero_to_so_many_decimals_is_not_negative():
+    assert [decimal(-0.001, 2, "+"), decimal(-0.1, 2, "+"), decimal(-0.001, 2)] == ["+0.00", "−0.10", "0.00"]

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from modomodo.config.schema import Training
-from modomodo.console import digits, duration, with_error
+from modomodo.console import decimal, digits, duration, with_error
 from modomodo.mixtures.records import AGGREGATES, score_column
 from modomodo.mixtures.strategies import strategies as registered
 from modomodo.reporting.differences import BEYOND_NOISE, near_best
@@ -165,7 +165,7 @@ def interval_plot(leads: Sequence[Lead]) -> dict[str, Any] | None:
         for lead, interval in known
     ]
     shown = digits([lead.error or 0.0 for lead, _ in known])
-    first, last = (f"{end:+.{shown}f}".replace("-", "−") if end else "0" for end in (low, high))
+    first, last = (decimal(end, shown, "+") if end else "0" for end in (low, high))
     return {"rows": rows, "zero": -low * at, "low": first, "high": last}
 
 

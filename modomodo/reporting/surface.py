@@ -21,6 +21,10 @@ class Surface:
     predictor: ProcessPredictor
     shares: Mapping[str, np.ndarray]
 
+    def undetermined(self, target: str) -> str:
+        """Why nothing is known of how far mixtures differ in a target; empty where something is."""
+        return replace(self.predictor.observations, shares=self.shares[target]).undetermined
+
 
 def fit(records: Records, surrogate: str) -> Surface:
     """Fit a surrogate whose formulas the explorer's page knows, to the full runs alone.

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from modomodo.console import decimal
+
 if TYPE_CHECKING:
     import jinja2
 
@@ -79,5 +81,6 @@ def _environment() -> "jinja2.Environment":
     environment.filters["md"] = escape_markdown
     environment.filters["shown"] = shown
     environment.filters["packed"] = packed
+    environment.filters["decimal"] = decimal
     environment.globals["markdown_table"] = markdown_table
     return environment

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from modomodo.console import digits, with_error
+from modomodo.console import decimal, digits, with_error
 from modomodo.reporting.templates import render_template
 from modomodo.reporting.verdict import SEEDS_ENOUGH, Case, Verdict
 
@@ -183,7 +183,7 @@ def _named(verdict: Verdict, mixture: str, more: str = "") -> str:
 
 
 def _signed(value: float, places: int) -> str:
-    return f"{value:+z.{places}f}".replace("-", "−")
+    return decimal(value, places, "+")
 
 
 def _probability(value: float) -> str:

@@ -201,17 +201,13 @@ def best(
             "weights": candidate.weights.tolist(),
             "mean": candidate.mean,
             "spread": None
-            if _undetermined(surface, target)
+            if surface.undetermined(target)
             else _spread(
                 points, [mean @ surface.shares[target] for mean in means], supported, place, len(found)
             ),
         }
         for place, (target, candidate) in enumerate(found.items())
     }
-
-
-def _undetermined(surface: Surface, target: str) -> str:
-    return replace(surface.predictor.observations, shares=surface.shares[target]).undetermined
 
 
 def _spread(
@@ -277,7 +273,7 @@ def page_data(
         "quality": quality(found.records, surrogate, found.target),
         # Of these nothing is known: they keep weight 0.
         "untried": [predictor.domains.index(domain) for domain in predictor.observations.untried],
-        "undetermined": {target: _undetermined(surface, target) for target in targets},
+        "undetermined": {target: surface.undetermined(target) for target in targets},
         "verdict": {
             "words": words(untimed(verdict)),
             "head": headed(untimed(verdict)),

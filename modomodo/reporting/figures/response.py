@@ -1,7 +1,6 @@
 """What a weight does: scores along each domain's weight, and what each score gains from more of each domain."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from statistics import NormalDist
 
 import matplotlib.pyplot as plt
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 
-from modomodo.console import digits
+from modomodo.console import decimal, digits
 from modomodo.mixtures.records import AGGREGATES, last_step, score_column, trained
 from modomodo.reporting.differences import BEYOND_NOISE
 from modomodo.reporting.effects import NEAR, STEP, apart, domains_of, effects, slices
@@ -55,7 +54,7 @@ def effect_map(found: Results, page: Page, fitted: Callable[[], Surface]) -> tup
     grid = numbers.pivot(index="target", columns="domain").reindex(targets)
     values, errors, change = (np.array(grid[name][domains], float) for name in ("effect", "error", "change"))
     values = np.where(change > 0, values, np.nan)
-    errors[[place for place, target in enumerate(targets) if _unknown(surface, target)]] = np.nan
+    errors[[place for place, target in enumerate(targets) if surface.undetermined(target)]] = np.nan
     figure, axes = plt.subplots(figsize=(page.width, 0.2 * len(targets) + 1.1), layout="constrained")
     most = PALER * float(np.nanmax(np.abs(values), initial=1e-9))
     shown = axes.imshow(values, cmap=SIGNS, vmin=-most, vmax=most, aspect="auto")
@@ -76,26 +75,13 @@ def effect_map(found: Results, page: Page, fitted: Callable[[], Surface]) -> tup
     return figure, numbers
 
 
-def _unknown(surface: Surface, target: str) -> bool:
-    """Whether nothing is known of how far mixtures differ in a score."""
-    return bool(replace(surface.predictor.observations, shares=surface.shares[target]).undetermined)
-
-
 def _write_cells(axes: plt.Axes, values: np.ndarray, errors: np.ndarray, page: Page) -> None:
     """Each effect in its cell, to one digit of the errors: bold where it is beyond noise."""
     places = max(digits(errors[np.isfinite(values)]) - 1, 0)
     fits = 0.62 * page.width / values.shape[1] >= CELL * (places + 2) / 5
     for (line, column), value in np.ndenumerate(values):
         beyond = abs(value) > BEYOND_NOISE * errors[line, column] > 0
-        text = (
-            "–"
-            if np.isnan(value)
-            else f"{value:+z.{places}f}".replace("-", "−")
-            if fits
-            else "•"
-            if beyond
-            else ""
-        )
+        text = "–" if np.isnan(value) else decimal(value, places, "+") if fits else "•" if beyond else ""
         weight, colour = ("bold", INK) if beyond else ("normal", DIM)
         axes.text(column, line, text, ha="center", va="center", fontsize=5.5, fontweight=weight, color=colour)
 
@@ -113,7 +99,7 @@ def weight_slices(
     at = _weights(row, surface)
     lines = slices(surface, at, FINE)
     lines = lines[lines["target"] == found.target].drop(columns="target")
-    if _unknown(surface, found.target):
+    if surface.undetermined(found.target):
         lines[["deviation", "run"]] = np.nan
     domains = _shown(found, surface)
     points = pd.concat([_runs_near(found, surface, at, domain) for domain in domains], ignore_index=True)
