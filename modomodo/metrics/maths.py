@@ -35,14 +35,13 @@ def math(answer: str, example: Example, seconds: Annotated[float, Field(gt=0, le
 
     Example: `math`: "\boxed{\dfrac{2}{4}}" for "0.5" is 1.
     """
-    truths = references(example)
-    text = _plain(answer)
-    if any(_same(text, _plain(truth)) for truth in truths):
+    text, truths = _plain(answer), [_plain(truth) for truth in references(example)]
+    if any(_same(text, truth) for truth in truths):
         return Score(1.0)
-    formulas = [plain for truth in truths if not _goes_on(plain := _plain(truth))]
+    formulas = [truth for truth in truths if not _goes_on(truth)]
     if not text or len(text) > _LONGEST or _goes_on(text) or not formulas:
         return Score(0.0, parsed=False)
-    verdict = _process().compare([_candidates(plain) for plain in formulas], _candidates(text), seconds)
+    verdict = _process().compare([_candidates(truth) for truth in formulas], _candidates(text), seconds)
     return Score(float(verdict["equal"]), verdict["read"])
 
 

@@ -70,7 +70,7 @@ class Seeds(Settings):
     def of(cls, study: Study) -> Self:
         """Of a study."""
         return cls(
-            first=study.training.seed, planned={name: sorted(study.repeats[name]) for name in study.repeats}
+            first=study.training.seed, planned={name: sorted(seeds) for name, seeds in study.repeats.items()}
         )
 
     def further(self, mixture: str, known: Collection[int]) -> int:

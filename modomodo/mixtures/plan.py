@@ -54,6 +54,11 @@ class Plan:
     budgets: Mapping[str, Budget] = field(default_factory=dict)  # by strategy
 
     @property
+    def races(self) -> list[str]:
+        """The strategies whose runs go on to later rungs, in their order."""
+        return list(dict.fromkeys(place.strategy for place in self.places if not place.of))
+
+    @property
     def later(self) -> list[tuple[str, int]]:
         """The jobs that train runs further, called as the places are that these runs take."""
         names = {place.name for place in self.places}

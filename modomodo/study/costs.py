@@ -244,7 +244,7 @@ def races_of(
     seconds = {RUNS: times.train, PREDICTIONS: times.predict}
     gpus = {RUNS: study.training.gpus, PREDICTIONS: study.evaluation.gpus}
     races = []
-    for name in dict.fromkeys(place.strategy for place in plan.places if not place.of):
+    for name in plan.races:
         own = {*plan.by_strategy[name], *(place.name for place in plan.places if place.strategy == name)}
         left = {
             stage: [run for run in runs if run in plan.stretches and run[0] in own]
@@ -398,7 +398,7 @@ def _checkpoint_bytes(study: Study, plan: Plan, folder: Path) -> float | None:
 def _stopped_to_come(study: Study, plan: Plan, untrained: Collection[Run]) -> int:
     """How many runs will be stopped by races, of those that have not come to their first rung."""
     stopped = 0
-    for name in {place.strategy for place in plan.places if not place.of}:
+    for name in plan.races:
         options = race_options(study, name)
         if options is not None:
             first = [run for run in untrained if run[0] in plan.by_strategy[name] and run in plan.stretches]

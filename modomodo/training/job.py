@@ -10,7 +10,7 @@ from modomodo.config.schema import Training
 from modomodo.data.examples import Example, read_examples
 from modomodo.files import digest
 from modomodo.mixtures.online import ROWS, LiveStream, OnlineOptions, as_stream, next_step, read_used
-from modomodo.mixtures.stream import domain_order, summary
+from modomodo.mixtures.stream import checkpoint_steps, domain_order, summary
 from modomodo.mixtures.trained_runs import FINISHED
 from modomodo.training.run_folder import checkpoints_left
 from modomodo.training.settings import TrainSettings
@@ -118,7 +118,7 @@ def with_known_end(job: TrainJob) -> TrainJob:
     if next_step(job.live, used)[0]:
         return job
     end = as_stream(job.live, used).steps
-    ended = {scored: min(step, end) for scored, step in job.checkpoint_steps.items()}
+    ended = checkpoint_steps(list(job.checkpoint_steps), end)
     return replace(job, last_step=min(job.last_step, end), checkpoint_steps=ended)
 
 

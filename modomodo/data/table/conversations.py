@@ -33,8 +33,14 @@ class Asked:
 
 def is_conversation(value: object) -> bool:
     """Whether a cell is a list of turns: {role, content}, {from, value} or {user, assistant}."""
+    return bool(_said(value))
+
+
+def _said(value: object) -> list[tuple[str, object]]:
+    """Who says what in a conversation; nothing in any other cell."""
     value = _unpacked(value)
-    return isinstance(value, list) and bool(value) and all(_turns_of(turn) is not None for turn in value)
+    turns = [_turns_of(turn) for turn in value] if isinstance(value, list) else []
+    return [] if None in turns else [said for turn in turns for said in turn or ()]
 
 
 def _unpacked(value: object) -> object:
@@ -64,8 +70,7 @@ def _turns_of(turn: object) -> list[tuple[str, object]] | None:
 
 def has_system_turn(value: object) -> bool:
     """Whether a conversation begins with instructions, which are left out."""
-    turns: Any = _unpacked(value) if is_conversation(value) else []
-    return any("system" in (turn.get("role"), turn.get("from")) for turn in turns)
+    return any(role == "system" for role, _ in _said(value))
 
 
 def question_in(value: object, name: str) -> Asked:
@@ -83,9 +88,9 @@ def answer_in(value: object, name: str) -> str | None:
 
 
 def _said_by(role: str, value: object, name: str) -> list[object]:
-    if not is_conversation(value):
+    said = _said(value)
+    if not said:
         raise InvalidRow(f"{name}: no conversation")
-    said = [turn for part in _unpacked(value) for turn in _turns_of(part) or ()]  # type: ignore[attr-defined]
     return [content for who, content in said if who == role]
 
 

@@ -108,7 +108,7 @@ def _of_mixture(column: str, given: Sequence[Any]) -> Iterator[str]:
     )
     if len(kinds) > 1:
         shares = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        yield f"warning: column '{column}' mixes {shares}"
+        yield f"{WARNING}column '{column}' mixes {shares}"
     empty = sum(map(is_empty, given))
     if empty:
         yield f"{WARNING}{empty} of the first {len(given)} rows have no answer and are rejected"
